@@ -13,9 +13,8 @@ cases.jsonl   Syntax only. One JSON object per line:
                 bao           bao's message when it refused, without the path
               Each file is loaded with `bao agent -test-verify-only` together
               with a second, valid file, so that no rule about the meaning of a
-              configuration has a say. A refusal whose message is not one of
-              the parser's stops this script, except in the group
-              "root": there the message is recorded as it is.
+              configuration has a say. A refusal whose message does not look
+              like the parser's is printed as a warning.
 
 values.jsonl  What a piece of text decodes to. One JSON object per line:
                 name, syntax  "hcl" or "json"
@@ -31,8 +30,14 @@ values.jsonl  What a piece of text decodes to. One JSON object per line:
                   mode        `sink "file" { config { mode = X } }` (generic
                               map, integer); the value is the mode of the
                               written file as a decimal number
-                value / b64   the resulting bytes; absent when refused
-                refused       bao's message when it refused
+                value         the resulting text (or "value_b64": base64, when it
+                              is not valid UTF-8); absent when refused
+                refused       bao's message when it refused. Lines and columns in
+                              it are those of the whole file that the expression
+                              was embedded in. A message starting with "panic:"
+                              means that bao crashed. bao refuses to render empty
+                              contents, so there an empty string shows as the
+                              error that neither contents nor source is given
 
 The development server listens on a free port of 127.0.0.1 and is stopped at
 the end. Nothing outside a temporary folder and this folder is written.
@@ -1143,7 +1148,8 @@ def run_value(bao, address, value):
         result = (out + err).split(b"unknown log level: ", 1)[1].rstrip(b"\n")
     if result is None:
         lines = [line for line in said.replace(d, "DIR").splitlines() if line.strip()]
-        wanted = [line for line in lines if re.search(r"rror|must", line) and "0 error" not in line] or lines[-1:]
+        wanted = ([line for line in lines if line.startswith("panic:")] or [line for line in lines if "[ERROR]" in line]
+                  or [line for line in lines if re.search(r"rror|must", line)] or lines[-1:])
         refused = re.sub(r"^error loading configuration from file: ", "", wanted[0].strip())
         refused = re.sub(r"^\S+ (\[ERROR\])", r"\1", refused)
         more = [line for line in lines[lines.index(wanted[0]) + 1:] if line.startswith("'") or line.startswith("* ")]

@@ -1,0 +1,129 @@
+"""The two products under comparison: one configuration text for both, and their start."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from http_api import answers
+from processes import Child, free_port
+from servers import BaoServer
+
+
+@dataclass(frozen=True)
+class Product:
+    """A program called as `agent -config=FILE` and `proxy -config=FILE`."""
+
+    name: str
+    binary: Path
+
+
+@dataclass(frozen=True)
+class RunningAgent:
+    """An agent or proxy with a listener."""
+
+    product: Product
+    child: Child
+    port: int
+
+    def url(self, path: str) -> str:
+        return f"http://127.0.0.1:{self.port}{path}"
+
+
+def auto_auth_block(server: BaoServer, folder: Path, sink: bool) -> str:
+    """AppRole login; the ids are written into `folder`."""
+    (folder / "role-id").write_text(server.approle.role_id)
+    (folder / "secret-id").write_text(server.approle.secret_id)
+    sink_block = f"""
+  sink "file" {{
+    config = {{
+      path = "{folder}/token"
+    }}
+  }}"""
+    return f"""
+auto_auth {{
+  method "approle" {{
+    config = {{
+      role_id_file_path = "{folder}/role-id"
+      secret_id_file_path = "{folder}/secret-id"
+      remove_secret_id_file_after_reading = false
+    }}
+  }}{sink_block if sink else ""}
+}}
+"""
+
+
+def product_folder(product: Product, parent: Path) -> Path:
+    """A folder of its own for the files of one product."""
+    folder = parent / product.name.replace(" ", "-")
+    folder.mkdir(parents=True)
+    return folder
+
+
+def upstream_block(address: str) -> str:
+    return f"""log_level = "warn"
+
+vault {{
+  address = "{address}"
+}}
+"""
+
+
+def listener_block(port: int) -> str:
+    return f"""
+listener "tcp" {{
+  address = "127.0.0.1:{port}"
+  tls_disable = true
+}}
+"""
+
+
+def one_template_config(server: BaoServer, folder: Path) -> Path:
+    """Log in, render one template to `folder`/rendered, exit."""
+    config = folder / "agent.hcl"
+    config.write_text(
+        f"""exit_after_auth = true
+{upstream_block(server.address)}{auto_auth_block(server, folder, sink=False)}
+template {{
+  contents = "{{{{ with secret \\"secret/data/app\\" }}}}{{{{ .Data.data.password }}}}{{{{ end }}}}"
+  destination = "{folder}/rendered"
+}}
+"""
+    )
+    return config
+
+
+def start_caching_agent(product: Product, server: BaoServer, parent: Path) -> RunningAgent:
+    """Login, sink, cache and listener; returns when the listener answers and the token is in the sink."""
+    folder = product_folder(product, parent)
+    port = free_port()
+    config = folder / "agent.hcl"
+    config.write_text(
+        f"""{upstream_block(server.address)}{auto_auth_block(server, folder, sink=True)}
+cache {{
+}}
+
+api_proxy {{
+  use_auto_auth_token = true
+}}
+{listener_block(port)}"""
+    )
+    child = Child(f"{product.name} agent", [str(product.binary), "agent", f"-config={config}"], folder)
+    agent = RunningAgent(product, child, port)
+    sink = folder / "token"
+    child.wait_until_or_stop(
+        lambda: sink.exists() and answers(agent.url("/v1/sys/health")), "answering with its token in the sink"
+    )
+    return agent
+
+
+def start_plain_proxy(product: Product, upstream_port: int, parent: Path) -> RunningAgent:
+    """A proxy without cache and without login."""
+    folder = product_folder(product, parent)
+    port = free_port()
+    config = folder / "proxy.hcl"
+    config.write_text(upstream_block(f"http://127.0.0.1:{upstream_port}") + listener_block(port))
+    child = Child(f"{product.name} proxy", [str(product.binary), "proxy", f"-config={config}"], folder)
+    agent = RunningAgent(product, child, port)
+    child.wait_until_or_stop(lambda: answers(agent.url("/v1/sys/health")), "answering")
+    return agent

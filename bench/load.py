@@ -1,0 +1,135 @@
+"""Load on an agent: wrk for requests per second, and many different logins for memory per cached token."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import subprocess
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from http_api import Answer, KeptConnection
+from processes import BenchError, clean_environment
+from servers import AppRole
+
+
+@dataclass(frozen=True)
+class WrkRun:
+    """What one run of wrk counted."""
+
+    per_second: float
+    errors: int
+
+
+@dataclass(frozen=True)
+class Wrk:
+    """wrk with one thread and 32 connections."""
+
+    binary: str
+    seconds: int
+    folder: Path
+
+    def options(self) -> str:
+        return f"-t1 -c32 -d{self.seconds}s"
+
+    def get(self, url: str, headers: dict[str, str]) -> WrkRun:
+        return self._run(url, "".join(f"wrk.headers[{lua(k)}] = {lua(v)}\n" for k, v in headers.items()))
+
+    def post(self, url: str, body: object) -> WrkRun:
+        text = f'wrk.method = "POST"\nwrk.body = {lua(json.dumps(body))}\n'
+        return self._run(url, text + 'wrk.headers["Content-Type"] = "application/json"\n')
+
+    def _run(self, url: str, request: str) -> WrkRun:
+        script = self.folder / "wrk.lua"
+        script.write_text(request + self._summary())
+        command = [self.binary, *self.options().split(), "-s", str(script), url]
+        try:
+            done = subprocess.run(
+                command,
+                capture_output=True,
+                text=True,
+                timeout=self.seconds + 30,
+                env=clean_environment(self.folder),
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise BenchError(f"wrk did not end on {url}") from error
+        results = [line.split()[1:] for line in done.stdout.splitlines() if line.startswith("RESULT ")]
+        if done.returncode != 0 or not results:
+            said = " ".join((done.stderr or done.stdout).split())
+            raise BenchError(f"wrk failed on {url}: {said}")
+        requests, microseconds, errors = (int(word) for word in results[0])
+        return WrkRun(requests * 1e6 / microseconds, errors)
+
+    @staticmethod
+    def _summary() -> str:
+        return """
+done = function(summary, latency, requests)
+  local e = summary.errors
+  local errors = e.connect + e.read + e.write + e.status + e.timeout
+  io.write(string.format("RESULT %d %d %d\\n", summary.requests, summary.duration, errors))
+end
+"""
+
+
+def lua(text: str) -> str:
+    """A Lua string literal; the space keeps `[` of an index apart from it."""
+    return f" [==[{text}]==]"
+
+
+def numbered_login(approle: AppRole, number: int) -> dict[str, object]:
+    """A login that is like any other for the server, and a request of its own for a cache."""
+    return {**approle.login_body(), "n": number}
+
+
+def login_many(port: int, approle: AppRole, count: int, threads: int = 8) -> dict[int, str]:
+    """Logs in `count` times through the agent, each time differently; returns the tokens by number."""
+
+    def some(first: int) -> list[tuple[int, str]]:
+        return list(logins(port, approle, range(first, count + 1, threads)))
+
+    with ThreadPoolExecutor(threads) as pool:
+        parts = list(pool.map(some, range(1, threads + 1)))
+    tokens = {number: token for part in parts for number, token in part}
+    if len(set(tokens.values())) != count:
+        raise BenchError(f"{count} different logins gave only {len(set(tokens.values()))} different tokens")
+    return tokens
+
+
+def logins(port: int, approle: AppRole, numbers: range) -> Iterator[tuple[int, str]]:
+    connection = KeptConnection(port)
+    try:
+        for number in numbers:
+            yield number, expect_login(connection, numbered_login(approle, number), "MISS")
+    finally:
+        connection.close()
+
+
+def login_once(port: int, body: object, cache: str, token: str = "") -> str:
+    """One login on a connection of its own; fails unless it is a `cache` answer, and with this `token` if given."""
+    connection = KeptConnection(port)
+    try:
+        return expect_login(connection, body, cache, token)
+    finally:
+        connection.close()
+
+
+def expect_login(connection: KeptConnection, body: object, cache: str, token: str = "") -> str:
+    try:
+        answer = connection.post("/v1/auth/approle/login", body)
+    except (OSError, http.client.HTTPException) as error:
+        raise BenchError(f"a login got no answer: {error!r}") from error
+    found = answer.client_token()
+    if answer.status != 200 or not found:
+        raise BenchError(f"a login was answered {answer.status}: {short(answer)}")
+    if answer.cache != cache:
+        raise BenchError(f"a login was answered X-Cache {answer.cache or '(none)'} where {cache} was due")
+    if token and found != token:
+        raise BenchError("a cached login gave another token than the first time")
+    return found
+
+
+def short(answer: Answer) -> str:
+    return answer.body[:200].decode(errors="replace").strip()

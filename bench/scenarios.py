@@ -1,0 +1,351 @@
+"""The benchmarks: each runs both products in turn and returns the rows of the table."""
+
+from __future__ import annotations
+
+import json
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from agents import (
+    Product,
+    RunningAgent,
+    one_template_config,
+    product_folder,
+    start_caching_agent,
+    start_plain_proxy,
+)
+from http_api import call
+from load import Wrk, WrkRun, login_many, login_once, numbered_login
+from machine import is_stripped
+from processes import BenchError, Child, clean_environment, last_lines, send_to_group
+from report import Report, Row, Unit, below, ratio_at_least, ratio_below
+from servers import BaoServer, start_haproxy, start_nginx_proxy, start_static_upstream
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long and how often."""
+
+    rounds: int
+    start_runs: int
+    wrk_seconds: int
+    logins: int
+    settle_seconds: float
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What every benchmark gets. A peer or wrk that is not installed is None."""
+
+    ours: Product
+    bao: Product
+    server: BaoServer
+    folder: Path
+    plan: Plan
+    wrk: Wrk | None
+    nginx: str | None
+    haproxy: str | None
+    report: Report
+
+    def products(self) -> tuple[Product, Product]:
+        return self.ours, self.bao
+
+    def say(self, text: str) -> None:
+        print(f"  {text}", flush=True)
+
+
+Scenario = Callable[[Bench], None]
+Item = TypeVar("Item")
+
+
+def scenarios() -> dict[str, Scenario]:
+    """All benchmarks by the name that `--only` takes, in the order of the table."""
+    return {
+        "start": start_to_exit,
+        "idle": idle_memory,
+        "logins": cached_logins,
+        "passthrough": pass_through,
+        "tokens": memory_per_token,
+        "binary": binary_size,
+    }
+
+
+@dataclass(frozen=True)
+class Launch:
+    """One program run from start to exit."""
+
+    milliseconds: float
+    peak: float
+
+
+def start_to_exit(bench: Bench) -> None:
+    """Wall time and peak memory of one login, one rendered template, exit."""
+    folder = bench.folder / "start"
+    commands: dict[Product, tuple[list[str], Path]] = {}
+    for product in bench.products():
+        own = product_folder(product, folder)
+        config = one_template_config(bench.server, own)
+        commands[product] = ([str(product.binary), "agent", f"-config={config}"], own)
+    launches: dict[Product, list[Launch]] = {product: [] for product in bench.products()}
+    for run in range(bench.plan.start_runs + 1):
+        for product, (command, own) in commands.items():
+            launch = render_once(product, command, own, bench.server.password)
+            if run > 0:
+                launches[product].append(launch)
+                bench.say(f"{product.name}: {launch.milliseconds:.1f} ms, peak {launch.peak:.1f} MB")
+    floor = [launch_measured("/bin/true", ["/bin/true"], folder) for _ in range(5)]
+    floor_time = statistics.median(launch.milliseconds for launch in floor)
+    floor_peak = statistics.median(launch.peak for launch in floor)
+    times = {p: statistics.median(launch.milliseconds for launch in runs) for p, runs in launches.items()}
+    peaks = {p: statistics.median(launch.peak for launch in runs) for p, runs in launches.items()}
+    ours, bao = bench.products()
+    bench.report.rows += [
+        Row("start to rendered file and exit", Unit.MILLISECONDS, times[ours], times[bao], bar=ratio_below(0.25)),
+        Row("its peak memory", Unit.MEGABYTES, peaks[ours], peaks[bao], bar=ratio_below(0.2)),
+    ]
+    bench.report.notes.append(
+        f"Start: {bench.plan.start_runs} runs each in turn after one warm-up; /bin/true measured the same way takes "
+        f"{floor_time:.1f} ms and {floor_peak:.1f} MB, so no figure can be lower (nothing is subtracted)"
+    )
+
+
+def render_once(product: Product, command: list[str], folder: Path, expected: str) -> Launch:
+    rendered = folder / "rendered"
+    rendered.unlink(missing_ok=True)
+    launch = launch_measured(f"{product.name} agent", command, folder)
+    if not rendered.exists() or rendered.read_text() != expected:
+        raise BenchError(f"{product.name} agent ended well without rendering its template")
+    return launch
+
+
+def launch_measured(name: str, command: list[str], folder: Path) -> Launch:
+    """Runs a command to its end by way of launch.py."""
+    log = folder / "launch.log"
+    launcher = [sys.executable, "-I", "-S", str(Path(__file__).with_name("launch.py")), str(log), *command]
+    process = subprocess.Popen(
+        launcher, stdout=subprocess.PIPE, cwd=folder, env=clean_environment(folder), start_new_session=True
+    )
+    try:
+        output, _ = process.communicate(timeout=30)
+    except BaseException as error:
+        send_to_group(process.pid, signal.SIGKILL)
+        process.communicate()
+        if isinstance(error, subprocess.TimeoutExpired):
+            raise BenchError(f"{name} did not exit within 30 s: {last_lines(log)}") from error
+        raise
+    try:
+        result = json.loads(output)
+    except ValueError as error:
+        raise BenchError(f"{name} could not be launched: {last_lines(log)}") from error
+    if result["code"] != 0:
+        raise BenchError(f"{name} ended with code {result['code']}: {last_lines(log)}")
+    return Launch(result["seconds"] * 1e3, result["peak_kib"] * 1024 / 1e6)
+
+
+def start_both(bench: Bench, folder: Path, stack: ExitStack) -> list[RunningAgent]:
+    """A caching agent of each product; `stack` ends them."""
+    agents = []
+    for product in bench.products():
+        agent = start_caching_agent(product, bench.server, folder)
+        stack.enter_context(agent.child)
+        agents.append(agent)
+    return agents
+
+
+def idle_memory(bench: Bench) -> None:
+    """Memory of an agent with login, sink, cache and listener that has nothing to do."""
+    with ExitStack() as stack:
+        agents = start_both(bench, bench.folder / "idle", stack)
+        bench.say("both agents are ready, waiting 3 s")
+        time.sleep(3)
+        ours, bao = (agent.child.memory() for agent in agents)
+    for product, memory in zip(bench.products(), (ours, bao), strict=True):
+        bench.say(f"{product.name}: RSS {memory.rss / 1e6:.1f} MB, PSS {memory.pss / 1e6:.1f} MB")
+    bench.report.rows += [
+        Row("idle memory (RSS)", Unit.MEGABYTES, ours.rss / 1e6, bao.rss / 1e6, bar=below(10, Unit.MEGABYTES)),
+        Row("idle memory (PSS)", Unit.MEGABYTES, ours.pss / 1e6, bao.pss / 1e6),
+        Row("idle memory (private)", Unit.MEGABYTES, ours.private / 1e6, bao.private / 1e6),
+    ]
+
+
+def cached_logins(bench: Bench) -> None:
+    """Requests per second when every answer comes from the cache."""
+    title, bar = "cached login answers", ratio_at_least(2.5)
+    if bench.wrk is None:
+        bench.report.rows.append(Row(title, Unit.PER_SECOND, "wrk not installed", "wrk not installed", bar=bar))
+        return
+    body = bench.server.approle.login_body()
+    runs: dict[Product, list[WrkRun]] = {product: [] for product in bench.products()}
+    with ExitStack() as stack:
+        agents = start_both(bench, bench.folder / "logins", stack)
+        tokens = {agent.product: login_once(agent.port, body, "MISS") for agent in agents}
+        for agent in agents:
+            login_once(agent.port, body, "HIT", tokens[agent.product])
+        for number in range(bench.plan.rounds):
+            for agent in rotated(agents, number):
+                run = bench.wrk.post(agent.url("/v1/auth/approle/login"), body)
+                runs[agent.product].append(run)
+                bench.say(f"round {number + 1}, {agent.product.name}: {run.per_second:,.0f} req/s")
+        memory = {agent.product: agent.child.memory().rss / 1e6 for agent in agents}
+        for agent in agents:
+            login_once(agent.port, body, "HIT", tokens[agent.product])
+    ours, bao = bench.products()
+    rates, faults = medians(runs), count_errors(runs, bench)
+    bench.report.rows += [
+        Row(title, Unit.PER_SECOND, rates[ours], rates[bao], bar=bar, faults=faults[ours]),
+        Row("memory after cached logins (RSS)", Unit.MEGABYTES, memory[ours], memory[bao]),
+    ]
+
+
+@dataclass(frozen=True)
+class Target:
+    """Something that passes requests on to the static upstream."""
+
+    name: str
+    child: Child
+    port: int
+
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/v1/secret/data/app"
+
+
+def pass_through(bench: Bench) -> None:
+    """Requests per second through a plain proxy to a static upstream, nginx and HAProxy beside."""
+    title, bar = "passed-through requests", ratio_at_least(4)
+    missing = [tool for tool, found in (("wrk", bench.wrk), ("nginx", bench.nginx)) if found is None]
+    if bench.wrk is None or bench.nginx is None:
+        cell = f"{' and '.join(missing)} not installed"
+        bench.report.rows.append(Row(title, Unit.PER_SECOND, cell, cell, bar=bar))
+        return
+    folder = bench.folder / "passthrough"
+    folder.mkdir()
+    with ExitStack() as stack:
+        targets = start_targets(bench, bench.nginx, folder, stack)
+        runs: dict[str, list[WrkRun]] = {target.name: [] for target in targets}
+        check_same_answers(targets)
+        for number in range(bench.plan.rounds):
+            for target in rotated(targets, number):
+                run = bench.wrk.get(target.url(), {"X-Vault-Token": "x"})
+                runs[target.name].append(run)
+                bench.say(f"round {number + 1}, {target.name}: {run.per_second:,.0f} req/s")
+        memory = {target.name: target.child.memory().rss / 1e6 for target in targets}
+        check_same_answers(targets)
+    ours, bao = (product.name for product in bench.products())
+    rates, faults = medians(runs), count_errors(runs, bench)
+    absent = "not installed"
+    bench.report.rows += [
+        Row(
+            title,
+            Unit.PER_SECOND,
+            rates[ours],
+            rates[bao],
+            rates["nginx"],
+            rates.get("haproxy", absent),
+            bar,
+            faults[ours],
+        ),
+        Row(
+            "memory after passing through (RSS)",
+            Unit.MEGABYTES,
+            memory[ours],
+            memory[bao],
+            memory["nginx"],
+            memory.get("haproxy", absent),
+        ),
+    ]
+    bench.report.notes.append(f"The static upstream (nginx) without a proxy: {rates['upstream']:,.0f} req/s")
+
+
+def start_targets(bench: Bench, nginx: str, folder: Path, stack: ExitStack) -> list[Target]:
+    """The upstream and all that stands in front of it; `stack` ends them."""
+    upstream, upstream_port = start_static_upstream(nginx, folder)
+    stack.enter_context(upstream)
+    targets = [Target("upstream", upstream, upstream_port)]
+    for product in bench.products():
+        proxy = start_plain_proxy(product, upstream_port, folder)
+        stack.enter_context(proxy.child)
+        targets.append(Target(product.name, proxy.child, proxy.port))
+    child, port = start_nginx_proxy(nginx, upstream_port, folder)
+    stack.enter_context(child)
+    targets.append(Target("nginx", child, port))
+    if bench.haproxy is not None:
+        child, port = start_haproxy(bench.haproxy, upstream_port, folder)
+        stack.enter_context(child)
+        targets.append(Target("haproxy", child, port))
+    return targets
+
+
+def check_same_answers(targets: list[Target]) -> None:
+    """Every target must give the upstream's answer, which comes first in the list."""
+    wanted = b""
+    for target in targets:
+        answer = call("GET", target.url(), token="x")
+        wanted = wanted or answer.body
+        if answer.status != 200 or answer.body != wanted:
+            raise BenchError(f"{target.name} answered {answer.status} with another body than the upstream")
+
+
+def memory_per_token(bench: Bench) -> None:
+    """Growth of an agent by many cached logins, divided by their number."""
+    count = bench.plan.logins
+    approle = bench.server.approle
+    growth: dict[Product, float] = {}
+    for product in bench.products():
+        agent = start_caching_agent(product, bench.server, bench.folder / "tokens")
+        with agent.child:
+            time.sleep(3)
+            before = agent.child.memory().rss
+            started = time.monotonic()
+            tokens = login_many(agent.port, approle, count)
+            seconds = time.monotonic() - started
+            time.sleep(bench.plan.settle_seconds)
+            after = agent.child.memory().rss
+            for number in (1, count):
+                login_once(agent.port, numbered_login(approle, number), "HIT", tokens[number])
+        growth[product] = (after - before) / count / 1e3
+        bench.say(
+            f"{product.name}: {before / 1e6:.1f} MB, after {count:,} logins in {seconds:.0f} s {after / 1e6:.1f} MB"
+        )
+    ours, bao = bench.products()
+    title = f"memory per cached token, {count:,} tokens"
+    bench.report.rows.append(Row(title, Unit.KILOBYTES, growth[ours], growth[bao], bar=below(2, Unit.KILOBYTES)))
+
+
+def binary_size(bench: Bench) -> None:
+    """Size of the programs on disk."""
+    sizes = {}
+    for product in bench.products():
+        sizes[product] = product.binary.stat().st_size / 1e6
+        stripped = {True: "stripped", False: "not stripped", None: "not an ELF file"}[is_stripped(product.binary)]
+        bench.say(f"{product.name}: {sizes[product]:.1f} MB, {stripped}")
+        bench.report.notes.append(f"Binary of {product.name}: {stripped}")
+    ours, bao = bench.products()
+    bench.report.rows.append(Row("binary", Unit.MEGABYTES, sizes[ours], sizes[bao], bar=below(12, Unit.MEGABYTES)))
+
+
+def rotated(items: list[Item], by: int) -> list[Item]:
+    """The items beginning with another one each round, so that none always runs first."""
+    start = by % len(items)
+    return items[start:] + items[:start]
+
+
+def medians(runs: dict[Item, list[WrkRun]]) -> dict[Item, float]:
+    return {key: statistics.median(run.per_second for run in some) for key, some in runs.items()}
+
+
+def count_errors(runs: dict[Item, list[WrkRun]], bench: Bench) -> dict[Item, int]:
+    """Failed requests by target; any become a note."""
+    errors = {key: sum(run.errors for run in some) for key, some in runs.items()}
+    for key, count in errors.items():
+        if count:
+            name = key.name if isinstance(key, Product) else key
+            bench.report.notes.append(f"wrk counted {count:,} errors with {name}")
+    return errors

@@ -1,0 +1,197 @@
+//! The few endpoints we call ourselves.
+
+use std::time::Duration;
+
+use http::{Method, StatusCode, header};
+use serde_json::json;
+use thiserror::Error;
+
+use crate::{BodyError, LeaseId, Namespace, Request, Secret, SendError, ServerErrors, Token, Upstream, headers};
+
+/// Longer answers than this are not read: nothing we ask for is near it.
+pub const MAX_ANSWER: usize = 32 * 1024 * 1024;
+
+/// Why a call failed.
+#[derive(Debug, Error)]
+pub enum ApiError {
+    /// No answer came.
+    #[error(transparent)]
+    Send(#[from] SendError),
+    /// The answer broke off.
+    #[error(transparent)]
+    Body(#[from] BodyError),
+    /// The server said no. Worded in several lines as the official client words it; tools match on them.
+    #[error("Error making API request.\n\nURL: {method} {url}\nCode: {}. Errors:\n\n{}", status.as_u16(), bullets(errors))]
+    Refused {
+        /// The method of the request.
+        method: Method,
+        /// Server and path.
+        url: String,
+        /// The status.
+        status: StatusCode,
+        /// What the server said.
+        errors: ServerErrors,
+        /// When the server wants to be asked again.
+        retry_after: Option<Duration>,
+    },
+    /// A success without the JSON object it should hold.
+    #[error("{method} {path}: the answer is not what it should be: {reason}")]
+    Malformed {
+        /// The method of the request.
+        method: Method,
+        /// Its path.
+        path: String,
+        /// Where reading stopped; never the answer itself.
+        reason: String,
+    },
+}
+
+impl ApiError {
+    /// The server's status, if it answered with an error.
+    pub fn status(&self) -> Option<StatusCode> {
+        match self {
+            Self::Refused { status, .. } => Some(*status),
+            _ => None,
+        }
+    }
+}
+
+fn bullets(errors: &ServerErrors) -> String {
+    errors.errors.iter().map(|error| format!("* {error}")).collect::<Vec<_>>().join("\n")
+}
+
+/// Whom our own calls speak as.
+#[derive(Clone, Debug, Default)]
+pub struct Caller {
+    /// `User-Agent`.
+    pub user_agent: String,
+    /// Namespace of the calls.
+    pub namespace: Option<Namespace>,
+    /// Base of the URLs in error texts.
+    pub address: String,
+}
+
+impl Caller {
+    /// A request with this caller's headers.
+    pub fn request(&self, method: Method, path: &str) -> Request {
+        Request::new(method, path)
+            .namespace(self.namespace.as_ref())
+            .header(header::USER_AGENT, &self.user_agent)
+    }
+
+    /// Sends a request and reads the answer's envelope; `None` for an answer without a body (204).
+    ///
+    /// # Errors
+    /// [`ApiError`].
+    pub async fn call(&self, upstream: &dyn Upstream, request: Request) -> Result<Option<Secret>, ApiError> {
+        let method = request.method.clone();
+        let path = request.target.split('?').next().unwrap_or_default().to_owned();
+        let response = upstream.send(request).await?;
+        let retry_after = response.headers.get(header::RETRY_AFTER).and_then(|v| v.to_str().ok()?.parse().ok());
+        let status = response.status;
+        let body = response.body.collect(MAX_ANSWER).await?;
+        if !status.is_success() {
+            return Err(ApiError::Refused {
+                method,
+                url: format!("{}{path}", self.address),
+                status,
+                errors: ServerErrors::parse(&body),
+                retry_after: retry_after.map(Duration::from_secs),
+            });
+        }
+        if body.is_empty() {
+            return Ok(None);
+        }
+        let malformed = |reason: String| ApiError::Malformed { method, path, reason };
+        match serde_json::from_slice::<Option<Secret>>(&body) {
+            Ok(secret) => Ok(secret),
+            // Line and column only: the message of a type error may quote the value.
+            Err(error) => Err(malformed(format!("line {} column {}", error.line(), error.column()))),
+        }
+    }
+
+    /// A call whose answer must hold something.
+    async fn expect(&self, upstream: &dyn Upstream, request: Request) -> Result<Secret, ApiError> {
+        let (method, path) = (request.method.clone(), request.target.clone());
+        let reason = "it is empty".to_owned();
+        self.call(upstream, request).await?.ok_or(ApiError::Malformed { method, path, reason })
+    }
+
+    /// `PUT` of a login's body, without a token.
+    ///
+    /// # Errors
+    /// [`ApiError`].
+    pub async fn login(
+        &self,
+        upstream: &dyn Upstream,
+        path: &str,
+        body: &serde_json::Value,
+        wrap_ttl: Option<Duration>,
+    ) -> Result<Secret, ApiError> {
+        let mut request = self.request(Method::PUT, path).json(body);
+        if let Some(ttl) = wrap_ttl {
+            request = request.header(headers::WRAP_TTL, &format!("{}s", ttl.as_secs()));
+        }
+        self.expect(upstream, request).await
+    }
+
+    /// `GET auth/token/lookup-self`.
+    ///
+    /// # Errors
+    /// [`ApiError`].
+    pub async fn lookup_self(&self, upstream: &dyn Upstream, token: &Token) -> Result<Secret, ApiError> {
+        self.expect(upstream, self.request(Method::GET, "auth/token/lookup-self").token(token)).await
+    }
+
+    /// `PUT auth/token/renew-self`, with the server's own increment.
+    ///
+    /// # Errors
+    /// [`ApiError`].
+    pub async fn renew_self(&self, upstream: &dyn Upstream, token: &Token) -> Result<Secret, ApiError> {
+        let body = json!({"increment": 0});
+        self.expect(upstream, self.request(Method::PUT, "auth/token/renew-self").token(token).json(&body)).await
+    }
+
+    /// `PUT sys/leases/renew`, with the server's own increment.
+    ///
+    /// # Errors
+    /// [`ApiError`].
+    pub async fn renew_lease(
+        &self,
+        upstream: &dyn Upstream,
+        token: &Token,
+        lease: &LeaseId,
+    ) -> Result<Secret, ApiError> {
+        let body = json!({"increment": 0, "lease_id": lease.as_str()});
+        self.expect(upstream, self.request(Method::PUT, "sys/leases/renew").token(token).json(&body)).await
+    }
+
+    /// `GET sys/wrapping/lookup` of a wrapping token: where its content was made.
+    ///
+    /// # Errors
+    /// [`ApiError`].
+    pub async fn wrapping_lookup(&self, upstream: &dyn Upstream, token: &Token) -> Result<Secret, ApiError> {
+        self.expect(upstream, self.request(Method::GET, "sys/wrapping/lookup").token(token)).await
+    }
+
+    /// `PUT sys/wrapping/unwrap`: the content of a wrapping token, which is spent by it.
+    ///
+    /// # Errors
+    /// [`ApiError`].
+    pub async fn unwrap(&self, upstream: &dyn Upstream, token: &Token) -> Result<Secret, ApiError> {
+        self.expect(upstream, self.request(Method::PUT, "sys/wrapping/unwrap").token(token)).await
+    }
+
+    /// Whether a token is alive on either server: any live token may list the mounts it can see, whatever
+    /// its policies; a dead one gets 403. (`lookup-self` is refused to live tokens without the default
+    /// policy.) `None` when the server could not be asked.
+    pub async fn is_alive(&self, upstream: &dyn Upstream, token: &Token) -> Option<bool> {
+        match self.call(upstream, self.request(Method::GET, "sys/internal/ui/mounts").token(token)).await {
+            Ok(_) => Some(true),
+            Err(error) => match error.status() {
+                Some(StatusCode::FORBIDDEN) => Some(false),
+                _ => None,
+            },
+        }
+    }
+}

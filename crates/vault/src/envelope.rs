@@ -1,0 +1,151 @@
+//! The JSON object that nearly every endpoint answers with.
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use crate::SecretString;
+
+/// An answer of the API: data, a lease, a token, or a wrapping token.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Secret {
+    /// Id of the request in the server's audit log.
+    #[serde(deserialize_with = "or_default")]
+    pub request_id: String,
+    /// Empty when nothing was leased.
+    #[serde(deserialize_with = "or_default")]
+    pub lease_id: String,
+    /// Seconds; 0 when nothing was leased.
+    #[serde(deserialize_with = "or_default")]
+    pub lease_duration: i64,
+    /// Whether the lease can be renewed.
+    #[serde(deserialize_with = "or_default")]
+    pub renewable: bool,
+    /// The data; numbers keep the text the server sent.
+    pub data: Option<Map<String, Value>>,
+    /// Warnings of the server.
+    #[serde(deserialize_with = "or_default")]
+    pub warnings: Vec<String>,
+    /// A token, after a login or a renewal.
+    pub auth: Option<Auth>,
+    /// A wrapping token, when wrapping was asked for.
+    pub wrap_info: Option<WrapInfo>,
+}
+
+/// The `auth` object.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Auth {
+    /// The token.
+    #[serde(deserialize_with = "or_default_secret")]
+    pub client_token: SecretString,
+    /// Its accessor; empty for batch tokens.
+    #[serde(deserialize_with = "or_default_secret")]
+    pub accessor: SecretString,
+    /// Its policies.
+    #[serde(deserialize_with = "or_default")]
+    pub policies: Vec<String>,
+    /// What the auth method says of the identity.
+    #[serde(deserialize_with = "or_default")]
+    pub metadata: Map<String, Value>,
+    /// Seconds; 0 for a token that does not expire.
+    #[serde(deserialize_with = "or_default")]
+    pub lease_duration: i64,
+    /// Whether it can be renewed.
+    #[serde(deserialize_with = "or_default")]
+    pub renewable: bool,
+    /// Whether it lives without its parent.
+    #[serde(deserialize_with = "or_default")]
+    pub orphan: bool,
+    /// How many requests it is good for; 0 is any number.
+    #[serde(deserialize_with = "or_default")]
+    pub num_uses: i64,
+}
+
+/// The `wrap_info` object.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct WrapInfo {
+    /// The wrapping token.
+    #[serde(deserialize_with = "or_default_secret")]
+    pub token: SecretString,
+    /// Its accessor.
+    #[serde(deserialize_with = "or_default_secret")]
+    pub accessor: SecretString,
+    /// Seconds it lives.
+    #[serde(deserialize_with = "or_default")]
+    pub ttl: i64,
+    /// RFC 3339, as the server sent it.
+    #[serde(deserialize_with = "or_default")]
+    pub creation_time: String,
+    /// Path of the request whose answer is wrapped.
+    #[serde(deserialize_with = "or_default")]
+    pub creation_path: String,
+    /// Accessor of the token inside, if a token is inside.
+    #[serde(deserialize_with = "or_default_secret")]
+    pub wrapped_accessor: SecretString,
+}
+
+impl Default for SecretString {
+    fn default() -> Self {
+        Self::new("")
+    }
+}
+
+/// `{"errors": […]}`.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct ServerErrors {
+    /// What the server said, a line each.
+    #[serde(default)]
+    pub errors: Vec<String>,
+}
+
+impl ServerErrors {
+    /// From an error answer's body; empty when it is no such object.
+    pub fn parse(body: &[u8]) -> Self {
+        serde_json::from_slice(body).unwrap_or_default()
+    }
+}
+
+/// The server writes `null` where Go has an empty slice or map.
+fn or_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: Default + Deserialize<'de>,
+{
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
+fn or_default_secret<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<SecretString, D::Error> {
+    or_default(deserializer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_what_servers_send() {
+        let text = br#"{"request_id":"r","lease_id":"","renewable":false,"lease_duration":0,"data":null,
+            "wrap_info":null,"warnings":null,"auth":{"client_token":"s.t","accessor":"a","policies":["default"],
+            "metadata":null,"lease_duration":3600,"renewable":true,"orphan":true,"num_uses":0}}"#;
+        let secret: Secret = serde_json::from_slice(text).unwrap();
+        let auth = secret.auth.unwrap();
+        assert_eq!((auth.client_token.expose(), auth.lease_duration), ("s.t", 3600));
+        assert!(secret.data.is_none());
+        assert!(!format!("{auth:?}").contains("s.t"));
+    }
+
+    #[test]
+    fn numbers_keep_their_text() {
+        let secret: Secret = serde_json::from_slice(br#"{"data":{"n":1000000,"f":1.50}}"#).unwrap();
+        let data = secret.data.unwrap();
+        assert_eq!((data["n"].to_string(), data["f"].to_string()), ("1000000".into(), "1.50".into()));
+    }
+
+    #[test]
+    fn wrong_types_are_an_error_not_a_token() {
+        assert!(serde_json::from_slice::<Secret>(br#"{"auth":{"client_token":5}}"#).is_err());
+        assert!(serde_json::from_slice::<Secret>(b"[]").is_err());
+    }
+}

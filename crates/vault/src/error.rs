@@ -1,0 +1,67 @@
+//! Why no answer came.
+
+use std::io;
+use std::time::Duration;
+
+use thiserror::Error;
+
+/// Whether the server may have acted on a request.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Sent {
+    /// No byte of it left.
+    No,
+    /// Some or all of it left; the server may have acted.
+    Maybe,
+}
+
+/// Why no answer came. Worded like the official client's errors, without what it would leak.
+#[derive(Debug, Error)]
+pub enum SendError {
+    /// The server could not be reached: refused, no route, unknown name, no such socket.
+    #[error("{method} {address}: {reason}")]
+    Unreachable {
+        /// The method of the request.
+        method: http::Method,
+        /// The server, with the path of the request.
+        address: String,
+        /// `dial tcp 127.0.0.1:8200: connect: connection refused`.
+        reason: String,
+    },
+    /// TLS could not be agreed on, or the server's certificate was refused.
+    #[error("{address}: tls: {source}")]
+    Tls {
+        /// The server.
+        address: String,
+        /// What rustls said.
+        source: io::Error,
+    },
+    /// The connection broke before an answer came.
+    #[error("{method} {address}: {reason}")]
+    Broken {
+        /// The method of the request.
+        method: http::Method,
+        /// The server, with the path of the request.
+        address: String,
+        /// What broke.
+        reason: String,
+        /// Whether the server may have acted.
+        sent: Sent,
+    },
+    /// The answer took longer than the client timeout.
+    #[error("context deadline exceeded")]
+    TimedOut(Duration),
+    /// A redirect that must not be followed.
+    #[error("redirect would cause protocol downgrade")]
+    Downgrade,
+}
+
+impl SendError {
+    /// Whether the server may have acted on the request.
+    pub fn sent(&self) -> Sent {
+        match self {
+            Self::Unreachable { .. } | Self::Tls { .. } => Sent::No,
+            Self::Broken { sent, .. } => *sent,
+            Self::TimedOut(_) | Self::Downgrade => Sent::Maybe,
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! One request to one Vault or OpenBao server, well, and the nouns of the field.
+//!
+//! Every other room speaks to the server through [`Upstream`], which [`Client`] implements with pooled
+//! connections, TLS, one redirect and retries. It is also the one seam for tests: a fake `Upstream` runs a
+//! whole lifecycle under a paused clock. Nothing here knows configuration files, listeners or caches.
+
+mod address;
+pub mod api;
+mod client;
+mod envelope;
+mod error;
+mod nouns;
+mod request;
+mod retry;
+mod secret;
+mod tls;
+mod transport;
+mod user_agent;
+
+pub use address::{Address, AddressError};
+pub use client::{Client, ClientSettings};
+pub use envelope::{Auth, Secret, ServerErrors, WrapInfo};
+pub use error::{SendError, Sent};
+pub use nouns::{Accessor, LeaseId, Mount, Namespace, Token, Ttl};
+pub use request::{Body, BodyError, BoxFuture, Request, Response, Upstream, headers};
+pub use retry::{Retry, RetryPolicy};
+pub use secret::SecretString;
+pub use tls::{Pem, Roots, TlsError, TlsSettings, Verify};
+pub use user_agent::{Product, Subsystem, user_agent};

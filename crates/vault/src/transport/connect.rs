@@ -1,0 +1,119 @@
+//! Opens connections.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::TlsConnector;
+
+use super::stream::Stream;
+use crate::address::Endpoint;
+use crate::{Address, SendError, TlsError, TlsSettings};
+
+/// How long a connection may take, TLS included. One address that swallows packets must not eat the whole
+/// client timeout.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Answers with a larger head than this are broken off (S6).
+const MAX_HEAD: usize = 128 * 1024;
+
+/// A connection that takes one request at a time.
+pub(crate) type Sender = http1::SendRequest<Full<Bytes>>;
+
+/// Opens connections with one set of TLS files.
+pub(crate) struct Connector {
+    tls: Option<Arc<ClientConfig>>,
+    server_name: Option<String>,
+}
+
+impl Connector {
+    /// Reads the TLS files, when the address needs TLS or a client certificate was asked for.
+    pub(crate) fn new(address: &Address, settings: &TlsSettings) -> Result<Self, TlsError> {
+        // Over plain HTTP the system's certificates would be a megabyte of memory for nothing.
+        let wanted = address.is_tls() || *settings != TlsSettings::default();
+        let tls = if wanted { Some(Arc::new(settings.build()?)) } else { None };
+        Ok(Self { tls, server_name: settings.server_name.clone() })
+    }
+
+    /// Opens a connection to `address`.
+    ///
+    /// # Errors
+    /// [`SendError::Unreachable`] or [`SendError::Tls`]; nothing was sent in either case.
+    pub(crate) async fn connect(&self, address: &Address) -> Result<Sender, SendError> {
+        let opened = tokio::time::timeout(CONNECT_TIMEOUT, self.open(address)).await;
+        let stream = opened.unwrap_or_else(|_| Err(unreachable(address, "i/o timeout")))?;
+        let mut builder = http1::Builder::new();
+        builder.max_buf_size(MAX_HEAD);
+        let (sender, connection) = builder
+            .handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| unreachable(address, &error.to_string()))?;
+        // Ends by itself when its sender is dropped or the server closes; nobody needs to join it.
+        tokio::spawn(async move {
+            let _ = connection.await;
+        });
+        Ok(sender)
+    }
+
+    async fn open(&self, address: &Address) -> Result<Stream, SendError> {
+        match &address.endpoint {
+            Endpoint::Unix(path) => {
+                UnixStream::connect(path).await.map(Stream::Unix).map_err(|error| dial_error(address, &error))
+            }
+            Endpoint::Tcp { tls, host, port } => {
+                let tcp = TcpStream::connect((host.as_str(), *port))
+                    .await
+                    .map_err(|error| dial_error(address, &error))?;
+                let _ = tcp.set_nodelay(true);
+                if !tls { Ok(Stream::Tcp(tcp)) } else { self.handshake(address, host, tcp).await }
+            }
+        }
+    }
+
+    async fn handshake(&self, address: &Address, host: &str, tcp: TcpStream) -> Result<Stream, SendError> {
+        let failed = |source| SendError::Tls { address: address.to_string(), source };
+        let config = match &self.tls {
+            Some(config) => Arc::clone(config),
+            // A plain server redirected us to TLS: the defaults apply, once.
+            None => Arc::new(TlsSettings::default().build().map_err(|e| failed(io::Error::other(e)))?),
+        };
+        let name = self.server_name.as_deref().unwrap_or(host).to_owned();
+        let name = ServerName::try_from(name).map_err(|error| failed(io::Error::other(error)))?;
+        let stream = TlsConnector::from(config).connect(name, tcp).await.map_err(|error| {
+            // A server that goes down during the handshake is as unreachable as one that is down.
+            match error.kind() {
+                io::ErrorKind::InvalidData => failed(error),
+                _ => unreachable(address, &error.to_string()),
+            }
+        })?;
+        Ok(Stream::Tls(Box::new(stream)))
+    }
+}
+
+fn dial_error(address: &Address, error: &io::Error) -> SendError {
+    let what = match &address.endpoint {
+        Endpoint::Unix(path) => format!("dial unix {}", path.display()),
+        Endpoint::Tcp { .. } => format!("dial tcp {}", address.authority()),
+    };
+    let reason = match error.kind() {
+        io::ErrorKind::ConnectionRefused => "connect: connection refused".to_owned(),
+        io::ErrorKind::NotFound => "connect: no such file or directory".to_owned(),
+        _ => error.to_string(),
+    };
+    unreachable(address, &format!("{what}: {reason}"))
+}
+
+fn unreachable(address: &Address, reason: &str) -> SendError {
+    SendError::Unreachable {
+        method: http::Method::GET,
+        address: format!("\"{address}\""),
+        reason: reason.to_owned(),
+    }
+}
