@@ -12,7 +12,7 @@ pub(crate) fn parse(source: &Source, text: &str, start: usize) -> Result<Object,
     match parser.object(open) {
         Ok(Value { kind: Kind::Object(object), .. }) => Ok(object),
         Ok(value) => Err(vec![Diagnostic::error(source, value.span, "Expected object")]),
-        Err(error) => Err(vec![error]),
+        Err(error) => Err(vec![*error]),
     }
 }
 
@@ -23,7 +23,8 @@ struct Parser<'a> {
     depth: usize,
 }
 
-type Parsed<T> = Result<T, Diagnostic>;
+/// Boxed: a diagnostic is large, and every value passes through here.
+type Parsed<T> = Result<T, Box<Diagnostic>>;
 
 impl Parser<'_> {
     fn peek(&self) -> Option<u8> {
@@ -38,7 +39,7 @@ impl Parser<'_> {
 
     fn error<T>(&self, start: usize, message: impl Into<String>) -> Parsed<T> {
         let end = self.at.max(start + 1).min(self.text.len().max(start));
-        Err(Diagnostic::error(self.source, Span::new(start, end), message))
+        Err(Box::new(Diagnostic::error(self.source, Span::new(start, end), message)))
     }
 
     fn unexpected<T>(&self, wanted: &str) -> Parsed<T> {
@@ -49,9 +50,9 @@ impl Parser<'_> {
         let error = self.error::<T>(self.at, format!("{wanted} got: {found}"));
         match self.peek() {
             Some(b'/' | b'#') => {
-                error.map_err(|e| e.hint("JSON has no comments; write the file as HCL to use them"))
+                error.map_err(|e| hint(e, "JSON has no comments; write the file as HCL to use them"))
             }
-            Some(b'\'') => error.map_err(|e| e.hint("JSON strings stand in double quotes")),
+            Some(b'\'') => error.map_err(|e| hint(e, "JSON strings stand in double quotes")),
             _ => error,
         }
     }
@@ -262,4 +263,8 @@ impl Parser<'_> {
             None => self.error(start, "illegal char escape"),
         }
     }
+}
+
+fn hint(error: Box<Diagnostic>, hint: &str) -> Box<Diagnostic> {
+    Box::new(error.hint(hint))
 }

@@ -6,7 +6,9 @@ use http::{Method, StatusCode, header};
 use serde_json::json;
 use thiserror::Error;
 
-use crate::{BodyError, LeaseId, Namespace, Request, Secret, SendError, ServerErrors, Token, Upstream, headers};
+use crate::{
+    BodyError, LeaseId, Namespace, Request, Secret, SendError, ServerErrors, Token, Upstream, headers,
+};
 
 /// Longer answers than this are not read: nothing we ask for is near it.
 pub const MAX_ANSWER: usize = 32 * 1024 * 1024;
@@ -87,7 +89,8 @@ impl Caller {
         let method = request.method.clone();
         let path = request.target.split('?').next().unwrap_or_default().to_owned();
         let response = upstream.send(request).await?;
-        let retry_after = response.headers.get(header::RETRY_AFTER).and_then(|v| v.to_str().ok()?.parse().ok());
+        let retry_after =
+            response.headers.get(header::RETRY_AFTER).and_then(|v| v.to_str().ok()?.parse().ok());
         let status = response.status;
         let body = response.body.collect(MAX_ANSWER).await?;
         if !status.is_success() {
@@ -103,7 +106,7 @@ impl Caller {
             return Ok(None);
         }
         let malformed = |reason: String| ApiError::Malformed { method, path, reason };
-        match serde_json::from_slice::<Option<Secret>>(&body) {
+        match Secret::parse(&body) {
             Ok(secret) => Ok(secret),
             // Line and column only: the message of a type error may quote the value.
             Err(error) => Err(malformed(format!("line {} column {}", error.line(), error.column()))),
@@ -149,7 +152,8 @@ impl Caller {
     /// [`ApiError`].
     pub async fn renew_self(&self, upstream: &dyn Upstream, token: &Token) -> Result<Secret, ApiError> {
         let body = json!({"increment": 0});
-        self.expect(upstream, self.request(Method::PUT, "auth/token/renew-self").token(token).json(&body)).await
+        self.expect(upstream, self.request(Method::PUT, "auth/token/renew-self").token(token).json(&body))
+            .await
     }
 
     /// `PUT sys/leases/renew`, with the server's own increment.

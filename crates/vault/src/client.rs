@@ -127,11 +127,17 @@ impl Client {
             };
             let answered_for = first_answer.map_or(Duration::ZERO, |first| first.elapsed());
             let random = fastrand::f64();
-            let wait =
-                match retry::decide(self.retry, &request.method, outcome, repetitions, answered_for, random) {
-                    Retry::No => return result,
-                    Retry::After(wait) => wait,
-                };
+            let wait = match retry::decide(
+                self.retry,
+                &request.method,
+                outcome,
+                repetitions,
+                answered_for,
+                random,
+            ) {
+                Retry::No => return result,
+                Retry::After(wait) => wait,
+            };
             if Instant::now() + wait >= deadline {
                 // What the server really said, or why it could not be reached, says more than "timed out".
                 return result;
@@ -182,16 +188,15 @@ impl Shared {
                 }
             }
         }
-        let mut sender = self.connector.load_full().connect(&self.address).await.map_err(|error| {
-            match error {
+        let mut sender =
+            self.connector.load_full().connect(&self.address).await.map_err(|error| match error {
                 SendError::Unreachable { reason, .. } => SendError::Unreachable {
                     method: request.method.clone(),
                     address: place(&self.address, request),
                     reason,
                 },
                 other => other,
-            }
-        })?;
+            })?;
         let response = exchange_on(&mut sender, next, request, &self.address).await?;
         if self.keep_alive {
             self.pool.put(sender);
@@ -219,7 +224,8 @@ fn message(request: &Request, prefix: &str, target: &str, host: HeaderValue) -> 
     let mut message = http::Request::new(Full::new(request.body.clone()));
     *message.method_mut() = request.method.clone();
     // A target that is no URI is refused by the proxy before it comes here; our own are written by us.
-    let uri = if prefix.is_empty() { Uri::try_from(target) } else { Uri::try_from(format!("{prefix}{target}")) };
+    let uri =
+        if prefix.is_empty() { Uri::try_from(target) } else { Uri::try_from(format!("{prefix}{target}")) };
     *message.uri_mut() = uri.unwrap_or_else(|_| Uri::from_static("/"));
     *message.headers_mut() = request.headers.clone();
     message.headers_mut().insert(header::HOST, host);
@@ -240,7 +246,8 @@ fn place(address: &Address, request: &Request) -> String {
 }
 
 fn broken(request: &Request, address: &Address, error: &hyper::Error, sent: Sent) -> SendError {
-    let reason = if error.is_incomplete_message() || error.is_closed() { "EOF".into() } else { error.to_string() };
+    let reason =
+        if error.is_incomplete_message() || error.is_closed() { "EOF".into() } else { error.to_string() };
     SendError::Broken { method: request.method.clone(), address: place(address, request), reason, sent }
 }
 

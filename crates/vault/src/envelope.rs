@@ -32,6 +32,20 @@ pub struct Secret {
     pub wrap_info: Option<WrapInfo>,
 }
 
+impl Secret {
+    /// Reads an answer's body; `None` for `null`.
+    ///
+    /// # Errors
+    /// Anything but an object of the right types. The error's text may quote the body: log its position alone.
+    pub fn parse(body: &[u8]) -> Result<Option<Self>, serde_json::Error> {
+        // serde would read an array's elements as the fields, one after the other.
+        if body.trim_ascii_start().starts_with(b"[") {
+            return Err(serde::de::Error::custom("an array where an object is wanted"));
+        }
+        serde_json::from_slice(body)
+    }
+}
+
 /// The `auth` object.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
@@ -129,7 +143,7 @@ mod tests {
         let text = br#"{"request_id":"r","lease_id":"","renewable":false,"lease_duration":0,"data":null,
             "wrap_info":null,"warnings":null,"auth":{"client_token":"s.t","accessor":"a","policies":["default"],
             "metadata":null,"lease_duration":3600,"renewable":true,"orphan":true,"num_uses":0}}"#;
-        let secret: Secret = serde_json::from_slice(text).unwrap();
+        let secret = Secret::parse(text).unwrap().unwrap();
         let auth = secret.auth.unwrap();
         assert_eq!((auth.client_token.expose(), auth.lease_duration), ("s.t", 3600));
         assert!(secret.data.is_none());
@@ -138,14 +152,18 @@ mod tests {
 
     #[test]
     fn numbers_keep_their_text() {
-        let secret: Secret = serde_json::from_slice(br#"{"data":{"n":1000000,"f":1.50}}"#).unwrap();
+        let secret = Secret::parse(br#"{"data":{"n":1000000,"f":1.50}}"#).unwrap().unwrap();
         let data = secret.data.unwrap();
         assert_eq!((data["n"].to_string(), data["f"].to_string()), ("1000000".into(), "1.50".into()));
     }
 
     #[test]
     fn wrong_types_are_an_error_not_a_token() {
-        assert!(serde_json::from_slice::<Secret>(br#"{"auth":{"client_token":5}}"#).is_err());
-        assert!(serde_json::from_slice::<Secret>(b"[]").is_err());
+        for text in
+            ["{\"auth\":{\"client_token\":5}}", "[]", " [1]", "5", "", "<html>", "{\"lease_duration\":\"x\"}"]
+        {
+            assert!(Secret::parse(text.as_bytes()).is_err(), "{text}");
+        }
+        assert!(Secret::parse(b"null").unwrap().is_none());
     }
 }

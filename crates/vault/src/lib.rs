@@ -14,6 +14,7 @@ mod request;
 mod retry;
 mod secret;
 mod tls;
+mod token_state;
 mod transport;
 mod user_agent;
 
@@ -26,4 +27,5 @@ pub use request::{Body, BodyError, BoxFuture, Request, Response, Upstream, heade
 pub use retry::{Retry, RetryPolicy};
 pub use secret::SecretString;
 pub use tls::{Pem, Roots, TlsError, TlsSettings, Verify};
+pub use token_state::TokenState;
 pub use user_agent::{Product, Subsystem, user_agent};

@@ -88,7 +88,9 @@ pub(crate) fn decide(
         }
         Outcome::Error(SendError::Unreachable { .. }) => (true, false),
         Outcome::Error(error @ SendError::Broken { .. }) => (safe || error.sent() == Sent::No, false),
-        Outcome::Error(SendError::Tls { .. } | SendError::TimedOut(_) | SendError::Downgrade) => (false, false),
+        Outcome::Error(SendError::Tls { .. } | SendError::TimedOut(_) | SendError::Downgrade) => {
+            (false, false)
+        }
     };
     if !again || !policy.allows(repetitions, reached) {
         return Retry::No;
@@ -153,7 +155,8 @@ mod tests {
 
     #[test]
     fn an_unreachable_server_is_waited_for_an_unwilling_one_is_not() {
-        let gone = SendError::Unreachable { method: Method::PUT, address: String::new(), reason: String::new() };
+        let gone =
+            SendError::Unreachable { method: Method::PUT, address: String::new(), reason: String::new() };
         assert!(again(Method::PUT, Outcome::Error(&gone), RetryPolicy::Patient, 500));
         let late = decide(RetryPolicy::Patient, &Method::GET, answer(503), 3, ANSWERED_PATIENCE, 0.5);
         assert_eq!(late, Retry::No);

@@ -150,10 +150,7 @@ impl TlsSettings {
                     let _ = add(&mut store, &Pem::File(path));
                 }
                 if store.is_empty() {
-                    return Err(TlsError::Empty {
-                        path: folder.display().to_string(),
-                        what: "certificate",
-                    });
+                    return Err(TlsError::Empty { path: folder.display().to_string(), what: "certificate" });
                 }
             }
         }

@@ -1,0 +1,59 @@
+//! Errors that name the path.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+/// Why a file could not be read or written.
+#[derive(Debug, Error)]
+pub enum FileError {
+    /// The system said no.
+    #[error("cannot {action} {path}: {source}")]
+    Io {
+        /// What was tried: `open`, `write`, `rename`, …
+        action: &'static str,
+        /// On which path.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// What lies there is no regular file, and was not touched.
+    #[error("{path} is a {kind}, not a regular file")]
+    NotRegular {
+        /// Which path.
+        path: PathBuf,
+        /// `directory`, `FIFO`, `socket` or `device`.
+        kind: &'static str,
+    },
+    /// The path has no last component.
+    #[error("{0} names no file")]
+    NoName(PathBuf),
+    /// Longer than a credential can be.
+    #[error("{path} is larger than {limit} bytes")]
+    TooLarge {
+        /// Which path.
+        path: PathBuf,
+        /// The limit.
+        limit: usize,
+    },
+    /// No such user or group.
+    #[error("failed to look up {what} {name:?}")]
+    UnknownIdentity {
+        /// `user` or `group`.
+        what: &'static str,
+        /// The name.
+        name: String,
+    },
+}
+
+impl FileError {
+    pub(crate) fn io(action: &'static str, path: &Path, source: impl Into<io::Error>) -> Self {
+        Self::Io { action, path: path.to_owned(), source: source.into() }
+    }
+
+    /// Whether the file or its folder is simply not there.
+    pub fn is_missing(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
+    }
+}

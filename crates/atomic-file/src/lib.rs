@@ -1,0 +1,20 @@
+//! Files written whole or not at all, and small files read with care.
+//!
+//! The only crate that writes to the file system. Readers poll the files we write without a lock, and half
+//! a token looks to them like a revoked one: so nothing is ever written in place. The order is fixed
+//! (temporary file in the same folder, content, owner, mode, fsync, rename, fsync of the folder), and the
+//! destination is never opened for writing, so that a planted link, FIFO or device does no harm.
+//! Nothing here knows what is written.
+
+mod error;
+mod identity;
+mod read;
+mod write;
+
+pub use error::FileError;
+pub use identity::{group_id, user_id};
+pub use read::{MAX_SMALL_FILE, read_small};
+pub use write::{
+    Attributes, Mode, Written, check_writable, create_folders, remove, remove_stale_temporaries, write,
+    write_if_changed,
+};

@@ -1,0 +1,78 @@
+//! Credential files: small, regular, and perhaps replaced at this very moment.
+
+use std::io::Read as _;
+use std::os::unix::fs::FileTypeExt as _;
+use std::path::Path;
+
+use rustix::fs::{Mode, OFlags};
+
+use crate::FileError;
+
+/// Credential files larger than this are refused (64 KiB): no token, secret id or JWT comes near it.
+pub const MAX_SMALL_FILE: usize = 64 * 1024;
+
+/// Reads a small file whole. Links are followed (Kubernetes mounts credentials as links); what they lead to
+/// must be a regular file, checked on the opened file. A FIFO or device cannot block or act: it is opened
+/// without waiting, and not read.
+///
+/// # Errors
+/// Missing, unreadable, not a regular file, or larger than [`MAX_SMALL_FILE`].
+pub fn read_small(path: &Path) -> Result<Vec<u8>, FileError> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let opened = rustix::fs::open(path, flags, Mode::empty()).map_err(|e| FileError::io("open", path, e))?;
+    let file = std::fs::File::from(opened);
+    let kind = file.metadata().map_err(|e| FileError::io("stat", path, e))?.file_type();
+    if !kind.is_file() {
+        return Err(FileError::NotRegular { path: path.to_owned(), kind: kind_name(kind) });
+    }
+    let mut bytes = Vec::new();
+    let limit = MAX_SMALL_FILE as u64 + 1;
+    file.take(limit).read_to_end(&mut bytes).map_err(|e| FileError::io("read", path, e))?;
+    if bytes.len() > MAX_SMALL_FILE {
+        return Err(FileError::TooLarge { path: path.to_owned(), limit: MAX_SMALL_FILE });
+    }
+    Ok(bytes)
+}
+
+pub(crate) fn kind_name(kind: std::fs::FileType) -> &'static str {
+    match kind {
+        kind if kind.is_dir() => "directory",
+        kind if kind.is_symlink() => "symbolic link",
+        kind if kind.is_fifo() => "FIFO",
+        kind if kind.is_socket() => "socket",
+        _ => "device",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neither_folder_nor_fifo_nor_device_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let fifo = folder.path().join("fifo");
+        rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, Mode::RWXU, 0).unwrap();
+        for (path, kind) in
+            [(folder.path(), "directory"), (&fifo, "FIFO"), (Path::new("/dev/zero"), "device")]
+        {
+            let error = read_small(path).unwrap_err().to_string();
+            assert!(error.ends_with(&format!("is a {kind}, not a regular file")), "{error}");
+        }
+    }
+
+    #[test]
+    fn links_are_followed_and_size_is_bounded() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("..data");
+        crate::write(&target, b"s.token", &crate::Attributes::new(0o600)).unwrap();
+        let link = folder.path().join("token");
+        std::os::unix::fs::symlink(&target, &link).unwrap();
+        assert_eq!(read_small(&link).unwrap(), b"s.token");
+
+        let large = folder.path().join("large");
+        crate::write(&large, &vec![b'x'; MAX_SMALL_FILE + 1], &crate::Attributes::new(0o600)).unwrap();
+        assert!(matches!(read_small(&large), Err(FileError::TooLarge { .. })));
+        assert!(read_small(&folder.path().join("none")).unwrap_err().is_missing());
+    }
+}

@@ -1,0 +1,381 @@
+//! Writing (requirements S40 to S45 of the design).
+
+use std::ffi::OsStr;
+use std::io::Write as _;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use rustix::fs::{AtFlags, Gid, Mode as RawMode, OFlags, Uid};
+
+use crate::FileError;
+use crate::read::kind_name;
+
+/// Which mode the file gets.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Mode {
+    /// This one, whatever the umask and whatever was there.
+    Exact(u32),
+    /// That of the file being replaced, or this one for a new file.
+    KeepOr(u32),
+}
+
+/// Mode and owner of a written file.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Attributes {
+    /// Its mode.
+    pub mode: Mode,
+    /// Its owner, if it is to be set.
+    pub owner: Option<u32>,
+    /// Its group, if it is to be set.
+    pub group: Option<u32>,
+    /// Keep the replaced file as `<path>.bak`.
+    pub backup: bool,
+}
+
+impl Attributes {
+    /// An exact mode and the process's own owner.
+    pub fn new(mode: u32) -> Self {
+        Self { mode: Mode::Exact(mode), owner: None, group: None, backup: false }
+    }
+}
+
+/// What a write did.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Written {
+    /// The file is new or has new content.
+    Changed,
+    /// The content was there already; nothing was touched.
+    Unchanged,
+}
+
+/// Writes a file whole: after it, the path holds all of `bytes` or what it held before.
+///
+/// A symbolic or hard link at the path is replaced, its target untouched; anything else that is no regular
+/// file is an error and stays.
+///
+/// # Errors
+/// Every step's, with the path. The temporary file is gone in each case.
+pub fn write(path: &Path, bytes: &[u8], attributes: &Attributes) -> Result<(), FileError> {
+    let (folder_path, name) = split(path)?;
+    let folder = open_folder(folder_path)?;
+    let existing = existing(path)?;
+    let temporary = Temporary::create(&folder, folder_path, name)?;
+    temporary.fill(bytes, attributes, existing.as_ref())?;
+    if attributes.backup && existing.is_some() {
+        back_up(&folder, folder_path, name)?;
+    }
+    temporary.rename_to(name, path)?;
+    rustix::fs::fsync(&folder).map_err(|e| FileError::io("sync the folder of", path, e))
+}
+
+/// [`write`], unless the file holds just these bytes already. Mode and owner of an unchanged file are put
+/// right if they were asked for exactly.
+///
+/// # Errors
+/// As [`write`].
+pub fn write_if_changed(path: &Path, bytes: &[u8], attributes: &Attributes) -> Result<Written, FileError> {
+    let same = match existing(path)? {
+        Some(found) if found.is_file() && found.len() == bytes.len() as u64 => {
+            let mode_fits = match attributes.mode {
+                Mode::Exact(mode) => found.mode() & 0o7777 == mode,
+                Mode::KeepOr(_) => true,
+            };
+            let owner_fits = attributes.owner.is_none_or(|owner| found.uid() == owner)
+                && attributes.group.is_none_or(|group| found.gid() == group);
+            if !std::fs::read(path).is_ok_and(|old| old == bytes) {
+                false
+            } else if mode_fits && owner_fits {
+                true
+            } else {
+                write(path, bytes, attributes)?;
+                true
+            }
+        }
+        _ => false,
+    };
+    if same {
+        return Ok(Written::Unchanged);
+    }
+    write(path, bytes, attributes)?;
+    Ok(Written::Changed)
+}
+
+/// Whether a file could be written at `path` now: makes a temporary file beside it and removes it again.
+///
+/// # Errors
+/// Why not.
+pub fn check_writable(path: &Path) -> Result<(), FileError> {
+    let (folder_path, name) = split(path)?;
+    let folder = open_folder(folder_path)?;
+    existing(path)?;
+    Temporary::create(&folder, folder_path, name).map(drop)
+}
+
+/// Makes a folder and what is missing above it, mode 0755 less the umask.
+///
+/// # Errors
+/// The system's, with the path.
+#[expect(clippy::disallowed_methods, reason = "this crate is where folders are made")]
+pub fn create_folders(path: &Path) -> Result<(), FileError> {
+    std::fs::create_dir_all(path).map_err(|e| FileError::io("create the folder", path, e))
+}
+
+/// Removes a file or a link, never what a link points to.
+///
+/// # Errors
+/// The system's, with the path.
+#[expect(clippy::disallowed_methods, reason = "this crate is where files are removed")]
+pub fn remove(path: &Path) -> Result<(), FileError> {
+    std::fs::remove_file(path).map_err(|e| FileError::io("remove", path, e))
+}
+
+/// A temporary file older than this was left by a crash.
+const STALE: Duration = Duration::from_secs(60);
+
+/// Removes what a crash left beside `path`: our own temporary files of this name, regular, of our own user,
+/// older than a minute. Returns how many.
+pub fn remove_stale_temporaries(path: &Path) -> usize {
+    let Ok((folder, name)) = split(path) else { return 0 };
+    let Ok(entries) = std::fs::read_dir(folder) else { return 0 };
+    let mine = rustix::process::geteuid().as_raw();
+    let stale = |entry: &std::fs::DirEntry| {
+        let data = entry.metadata().ok()?;
+        let age = SystemTime::now().duration_since(data.modified().ok()?).ok()?;
+        Some(data.is_file() && data.uid() == mine && age > STALE && is_temporary_of(&entry.file_name(), name))
+    };
+    entries.flatten().filter(|e| stale(e) == Some(true)).filter(|e| remove(&e.path()).is_ok()).count()
+}
+
+fn split(path: &Path) -> Result<(&Path, &OsStr), FileError> {
+    let name = path.file_name().ok_or_else(|| FileError::NoName(path.to_owned()))?;
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    Ok((folder, name))
+}
+
+fn open_folder(path: &Path) -> Result<OwnedFd, FileError> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    rustix::fs::open(path, flags, RawMode::empty()).map_err(|e| FileError::io("open the folder", path, e))
+}
+
+/// What lies at the path now: a regular file, a link (to be replaced), nothing, or an error.
+fn existing(path: &Path) -> Result<Option<std::fs::Metadata>, FileError> {
+    match std::fs::symlink_metadata(path) {
+        Ok(found) if found.is_file() || found.is_symlink() => Ok(Some(found)),
+        Ok(found) => Err(FileError::NotRegular { path: path.to_owned(), kind: kind_name(found.file_type()) }),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(FileError::io("stat", path, error)),
+    }
+}
+
+/// `.NAME.<16 hex digits>.tmp`.
+fn is_temporary_of(candidate: &OsStr, name: &OsStr) -> bool {
+    let middle = candidate
+        .as_bytes()
+        .strip_prefix(b".")
+        .and_then(|rest| rest.strip_prefix(name.as_bytes()))
+        .and_then(|rest| rest.strip_prefix(b"."))
+        .and_then(|rest| rest.strip_suffix(b".tmp"));
+    middle.is_some_and(|digits| digits.len() == 16 && digits.iter().all(u8::is_ascii_hexdigit))
+}
+
+/// A temporary file; removed on drop unless it was renamed.
+struct Temporary<'a> {
+    folder: &'a OwnedFd,
+    file: std::fs::File,
+    name: Vec<u8>,
+    path: PathBuf,
+    renamed: std::cell::Cell<bool>,
+}
+
+impl<'a> Temporary<'a> {
+    fn create(folder: &'a OwnedFd, folder_path: &Path, name: &OsStr) -> Result<Self, FileError> {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        loop {
+            let mut temporary = b".".to_vec();
+            temporary.extend_from_slice(name.as_bytes());
+            temporary.extend_from_slice(format!(".{:016x}.tmp", fastrand::u64(..)).as_bytes());
+            let path = folder_path.join(OsStr::from_bytes(&temporary));
+            // Nobody else may read it before it has its final mode and owner.
+            match rustix::fs::openat(folder, temporary.as_slice(), flags, RawMode::RUSR | RawMode::WUSR) {
+                Ok(file) => {
+                    let renamed = std::cell::Cell::new(false);
+                    return Ok(Self { folder, file: file.into(), name: temporary, path, renamed });
+                }
+                Err(rustix::io::Errno::EXIST) => {}
+                Err(error) => return Err(FileError::io("create", &path, error)),
+            }
+        }
+    }
+
+    fn fill(
+        &self,
+        bytes: &[u8],
+        attributes: &Attributes,
+        existing: Option<&std::fs::Metadata>,
+    ) -> Result<(), FileError> {
+        (&self.file).write_all(bytes).map_err(|e| FileError::io("write", &self.path, e))?;
+        let regular = existing.filter(|found| found.is_file());
+        let fd = self.file.as_fd();
+        if attributes.owner.is_some() || attributes.group.is_some() {
+            let (owner, group) = (attributes.owner.map(Uid::from_raw), attributes.group.map(Gid::from_raw));
+            rustix::fs::fchown(fd, owner, group)
+                .map_err(|e| FileError::io("set the owner of", &self.path, e))?;
+        } else if let (Some(old), Mode::KeepOr(_)) = (regular, attributes.mode) {
+            // Keeping the owner is a courtesy that only root can pay in full.
+            let _ = rustix::fs::fchown(fd, Some(Uid::from_raw(old.uid())), Some(Gid::from_raw(old.gid())));
+        }
+        let mode = match (attributes.mode, regular) {
+            (Mode::Exact(mode), _) | (Mode::KeepOr(mode), None) => mode,
+            (Mode::KeepOr(_), Some(old)) => old.mode(),
+        };
+        rustix::fs::fchmod(fd, RawMode::from_raw_mode(mode & 0o7777))
+            .map_err(|e| FileError::io("set the mode of", &self.path, e))?;
+        rustix::fs::fsync(fd).map_err(|e| FileError::io("sync", &self.path, e))
+    }
+
+    fn rename_to(&self, name: &OsStr, path: &Path) -> Result<(), FileError> {
+        rustix::fs::renameat(self.folder, self.name.as_slice(), self.folder, name)
+            .map_err(|e| FileError::io("rename to", path, e))?;
+        self.renamed.set(true);
+        Ok(())
+    }
+}
+
+impl Drop for Temporary<'_> {
+    fn drop(&mut self) {
+        if !self.renamed.get() {
+            let _ = rustix::fs::unlinkat(self.folder, self.name.as_slice(), AtFlags::empty());
+        }
+    }
+}
+
+/// Keeps the current file as `NAME.bak` by a second link to it, so that there is no moment without either.
+fn back_up(folder: &OwnedFd, folder_path: &Path, name: &OsStr) -> Result<(), FileError> {
+    let mut backup = name.as_bytes().to_vec();
+    backup.extend_from_slice(b".bak");
+    let path = folder_path.join(OsStr::from_bytes(&backup));
+    match rustix::fs::unlinkat(folder, backup.as_slice(), AtFlags::empty()) {
+        Ok(()) | Err(rustix::io::Errno::NOENT) => {}
+        Err(error) => return Err(FileError::io("remove the old backup", &path, error)),
+    }
+    rustix::fs::linkat(folder, name, folder, backup.as_slice(), AtFlags::empty())
+        .map_err(|e| FileError::io("link the backup", &path, e))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        std::fs::symlink_metadata(path).unwrap().mode() & 0o7777
+    }
+
+    fn names(folder: &Path) -> Vec<String> {
+        let mut names: Vec<_> = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|e| e.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn content_and_mode_are_exact_and_nothing_is_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("token");
+        for (bytes, wanted) in [(&b"one"[..], 0o640), (b"two", 0o666), (b"", 0o400)] {
+            write(&path, bytes, &Attributes::new(wanted)).unwrap();
+            assert_eq!((std::fs::read(&path).unwrap().as_slice(), mode(&path)), (bytes, wanted));
+        }
+        assert_eq!(names(folder.path()), ["token"]);
+    }
+
+    #[test]
+    fn links_are_replaced_and_their_targets_untouched() {
+        let folder = tempfile::tempdir().unwrap();
+        let (victim, link, hard) =
+            (folder.path().join("victim"), folder.path().join("link"), folder.path().join("hard"));
+        write(&victim, b"precious", &Attributes::new(0o604)).unwrap();
+        symlink(&victim, &link).unwrap();
+        std::fs::hard_link(&victim, &hard).unwrap();
+        for planted in [&link, &hard] {
+            write(planted, b"secret", &Attributes::new(0o600)).unwrap();
+            assert_eq!(std::fs::read(planted).unwrap(), b"secret");
+            assert!(std::fs::symlink_metadata(planted).unwrap().is_file());
+        }
+        assert_eq!((std::fs::read(&victim).unwrap().as_slice(), mode(&victim)), (&b"precious"[..], 0o604));
+    }
+
+    #[test]
+    fn folders_and_fifos_are_errors_and_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let (sub, fifo) = (folder.path().join("sub"), folder.path().join("fifo"));
+        create_folders(&sub).unwrap();
+        rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, RawMode::RWXU, 0).unwrap();
+        for path in [&sub, &fifo] {
+            assert!(matches!(write(path, b"x", &Attributes::new(0o600)), Err(FileError::NotRegular { .. })));
+        }
+        assert_eq!(names(folder.path()), ["fifo", "sub"]);
+    }
+
+    #[test]
+    fn unchanged_content_is_not_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        let attributes = Attributes { mode: Mode::KeepOr(0o644), ..Attributes::new(0) };
+        assert_eq!(write_if_changed(&path, b"a", &attributes).unwrap(), Written::Changed);
+        let inode = std::fs::metadata(&path).unwrap().ino();
+        assert_eq!(write_if_changed(&path, b"a", &attributes).unwrap(), Written::Unchanged);
+        assert_eq!(std::fs::metadata(&path).unwrap().ino(), inode);
+        // Drifted mode is put right when one was asked for, and that is no change of content.
+        assert_eq!(write_if_changed(&path, b"a", &Attributes::new(0o600)).unwrap(), Written::Unchanged);
+        assert_eq!(mode(&path), 0o600);
+        assert_eq!(write_if_changed(&path, b"b", &attributes).unwrap(), Written::Changed);
+        assert_eq!(mode(&path), 0o600, "the mode of the replaced file is kept");
+    }
+
+    #[test]
+    fn a_backup_keeps_the_old_content() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        let attributes = Attributes { backup: true, ..Attributes::new(0o600) };
+        for content in [b"1", b"2", b"3"] {
+            write(&path, content, &attributes).unwrap();
+        }
+        assert_eq!(std::fs::read(folder.path().join("file.bak")).unwrap(), b"2");
+        assert_eq!(names(folder.path()), ["file", "file.bak"]);
+    }
+
+    #[test]
+    fn only_our_own_stale_temporaries_go() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("token");
+        let old = folder.path().join(".token.0123456789abcdef.tmp");
+        let fresh = folder.path().join(".token.0123456789abcde0.tmp");
+        let foreign = folder.path().join(".token.backup.tmp");
+        for file in [&old, &fresh, &foreign] {
+            write(file, b"", &Attributes::new(0o600)).unwrap();
+        }
+        let past = SystemTime::now() - Duration::from_secs(3600);
+        for file in [&old, &foreign] {
+            std::fs::File::options().write(true).open(file).unwrap().set_modified(past).unwrap();
+        }
+        assert_eq!(remove_stale_temporaries(&path), 1);
+        assert!(!old.exists() && fresh.exists() && foreign.exists());
+    }
+
+    #[test]
+    fn errors_name_the_path_and_the_reason() {
+        let error = write(Path::new("/nonexistent/dir/token"), b"x", &Attributes::new(0o600)).unwrap_err();
+        let text = error.to_string();
+        assert_eq!(text, "cannot open the folder /nonexistent/dir: No such file or directory (os error 2)");
+    }
+}

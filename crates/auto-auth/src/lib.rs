@@ -1,0 +1,16 @@
+//! A token: logging in by a method, keeping it alive, handing it to sinks.
+//!
+//! [`AutoAuth::run`] drives the pure state machine in `lifecycle.rs` and publishes each token in a
+//! `watch<TokenState>`; sinks, proxy and templates only subscribe. The one arrow back is [`Reauth`]: somebody
+//! saw our token refused. Nothing here knows the cache, the proxy or templates.
+//!
+//! To add a method: a file in `method/`, a variant in [`method::Method`], its stanza in `config`.
+
+mod driver;
+mod lifecycle;
+pub mod method;
+mod reauth;
+pub mod sink;
+
+pub use driver::{AutoAuth, AutoAuthError};
+pub use reauth::{Reauth, ReauthRequests};
