@@ -174,7 +174,7 @@ impl Parser<'_> {
         if digits.len() > 1 && digits.starts_with('0') && digits.as_bytes()[1].is_ascii_digit() {
             let error = self.error(start, "numbers cannot start with 0");
             return error.map_err(|e| {
-                e.hint("JSON has no octal numbers: write 416 for 0640, or the string \"0640\"")
+                hint(e, "JSON has no octal numbers: write 416 for 0640, or the string \"0640\"")
             });
         }
         match text.parse::<f64>() {
