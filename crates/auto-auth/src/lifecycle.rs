@@ -8,13 +8,7 @@
 use std::time::Duration;
 
 use tokio::time::Instant;
-use vault::Ttl;
-
-/// Shortest pause between two renewals of one token.
-const SHORTEST: Duration = Duration::from_secs(1);
-
-/// First and longest pause after a failed renewal.
-const RENEW_BACKOFF: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(300));
+use vault::{Rhythm, Ttl};
 
 /// What the server granted, at login or renewal.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -42,29 +36,23 @@ pub(crate) struct Held {
     granted_at: Instant,
     ttl: Ttl,
     renewable: bool,
-    /// 10 to 20 % of the first TTL, drawn once: too little left to be worth a renewal.
-    grace: Duration,
+    /// Drawn once.
+    rhythm: Rhythm,
     /// Renewals that failed since the last that did not.
     failures: u32,
 }
 
 impl Held {
     fn new(grant: Grant, now: Instant, jitter: f64) -> Self {
-        let grace = grant.ttl.duration().map_or(Duration::ZERO, |ttl| ttl.mul_f64(0.1 + 0.1 * jitter));
+        let rhythm = Rhythm::new(grant.ttl.duration().unwrap_or_default(), jitter);
         // Every renewal costs a use, and the consumer needs them all.
         let renewable = grant.renewable && grant.num_uses == 0;
-        Self { granted_at: now, ttl: grant.ttl, renewable, grace, failures: 0 }
+        Self { granted_at: now, ttl: grant.ttl, renewable, rhythm, failures: 0 }
     }
 
     /// When it dies; `None` when it does not.
     fn expires_at(&self) -> Option<Instant> {
         self.ttl.duration().map(|ttl| self.granted_at + ttl)
-    }
-
-    /// Two thirds of what remains and a third of the grace: upstream's rhythm.
-    fn pause(&self, remaining: Duration) -> Duration {
-        let pause = remaining.mul_f64(2.0 / 3.0) + self.grace / 3;
-        pause.max(SHORTEST.min(remaining / 2)).min(remaining)
     }
 }
 
@@ -188,7 +176,7 @@ fn logged_in(grant: Grant, now: Instant, jitter: f64) -> (Phase, Action) {
         Some(_) if held.renewable && !grant.fresh => (Phase::Renewing { held }, Action::Renew),
         Some(ttl) => {
             let then = if held.renewable { Then::Renew } else { Then::Login };
-            Phase::wait(held, Some(now + held.pause(ttl)), then)
+            Phase::wait(held, Some(now + held.rhythm.pause(ttl)), then)
         }
     }
 }
@@ -196,13 +184,12 @@ fn logged_in(grant: Grant, now: Instant, jitter: f64) -> (Phase, Action) {
 fn renewed(held: Held, grant: Grant, now: Instant) -> (Phase, Action) {
     let held = Held { granted_at: now, ttl: grant.ttl, failures: 0, ..held };
     let Some(remaining) = held.ttl.duration() else { return Phase::wait(held, None, Then::Login) };
-    let pause = held.pause(remaining);
     // The maximum TTL is near: the next renewal would come too late, so the new token is fetched now, while
     // the old one still serves.
-    if remaining.saturating_sub(pause) <= held.grace {
+    if !held.rhythm.worth_renewing(remaining) {
         return Phase::login(0, Duration::ZERO);
     }
-    Phase::wait(held, Some(now + pause), Then::Renew)
+    Phase::wait(held, Some(now + held.rhythm.pause(remaining)), Then::Renew)
 }
 
 fn renew_failed(held: Held, failure: RenewFailure, now: Instant, jitter: f64) -> (Phase, Action) {
@@ -212,17 +199,14 @@ fn renew_failed(held: Held, failure: RenewFailure, now: Instant, jitter: f64) ->
         RenewFailure::Gone => Phase::login(0, Duration::ZERO),
         RenewFailure::Denied => {
             let held = Held { renewable: false, ..held };
-            Phase::wait(held, expires_at.map(|_| now + held.pause(remaining)), Then::Login)
+            Phase::wait(held, expires_at.map(|_| now + held.rhythm.pause(remaining)), Then::Login)
         }
         RenewFailure::Unavailable => {
-            let (first, longest) = RENEW_BACKOFF;
-            let ttl = held.ttl.duration().unwrap_or(longest);
-            let full = first.saturating_mul(1 << held.failures.min(5)).min(longest).min(ttl / 10);
-            let pause = full.mul_f64(0.5 + 0.5 * jitter).max(SHORTEST);
-            // A tenth of the life left: time for the other way to a token.
-            if remaining.saturating_sub(pause) <= ttl / 10 {
+            let ttl = held.ttl.duration().unwrap_or_default();
+            // Near the end it is time for the other way to a token.
+            let Some(pause) = Rhythm::pause_after_failure(held.failures, ttl, remaining, jitter) else {
                 return Phase::login(0, Duration::ZERO);
-            }
+            };
             let held = Held { failures: held.failures + 1, ..held };
             Phase::wait(held, Some(now + pause), Then::Renew)
         }

@@ -265,6 +265,7 @@ impl Parser<'_> {
     }
 }
 
+#[expect(clippy::boxed_local, reason = "the caller's error is boxed and stays so")]
 fn hint(error: Box<Diagnostic>, hint: &str) -> Box<Diagnostic> {
     Box::new(error.hint(hint))
 }

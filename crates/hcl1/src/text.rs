@@ -19,7 +19,7 @@ pub(crate) fn unquote(quoted: &str) -> Option<Vec<u8>> {
             return None;
         } else {
             let length = c.len_utf8();
-            bytes.extend_from_slice(rest[..length].as_bytes());
+            bytes.extend_from_slice(&rest.as_bytes()[..length]);
             rest = &rest[length..];
         }
     }

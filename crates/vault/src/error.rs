@@ -1,6 +1,5 @@
 //! Why no answer came.
 
-use std::io;
 use std::time::Duration;
 
 use thiserror::Error;
@@ -15,7 +14,7 @@ pub enum Sent {
 }
 
 /// Why no answer came. Worded like the official client's errors, without what it would leak.
-#[derive(Debug, Error)]
+#[derive(Clone, Debug, Error)]
 pub enum SendError {
     /// The server could not be reached: refused, no route, unknown name, no such socket.
     #[error("{method} {address}: {reason}")]
@@ -28,12 +27,12 @@ pub enum SendError {
         reason: String,
     },
     /// TLS could not be agreed on, or the server's certificate was refused.
-    #[error("{address}: tls: {source}")]
+    #[error("{address}: tls: {reason}")]
     Tls {
         /// The server.
         address: String,
         /// What rustls said.
-        source: io::Error,
+        reason: String,
     },
     /// The connection broke before an answer came.
     #[error("{method} {address}: {reason}")]

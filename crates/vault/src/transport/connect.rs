@@ -78,18 +78,18 @@ impl Connector {
     }
 
     async fn handshake(&self, address: &Address, host: &str, tcp: TcpStream) -> Result<Stream, SendError> {
-        let failed = |source| SendError::Tls { address: address.to_string(), source };
+        let failed = |reason: String| SendError::Tls { address: address.to_string(), reason };
         let config = match &self.tls {
             Some(config) => Arc::clone(config),
             // A plain server redirected us to TLS: the defaults apply, once.
-            None => Arc::new(TlsSettings::default().build().map_err(|e| failed(io::Error::other(e)))?),
+            None => Arc::new(TlsSettings::default().build().map_err(|e| failed(e.to_string()))?),
         };
         let name = self.server_name.as_deref().unwrap_or(host).to_owned();
-        let name = ServerName::try_from(name).map_err(|error| failed(io::Error::other(error)))?;
+        let name = ServerName::try_from(name).map_err(|error| failed(error.to_string()))?;
         let stream = TlsConnector::from(config).connect(name, tcp).await.map_err(|error| {
             // A server that goes down during the handshake is as unreachable as one that is down.
             match error.kind() {
-                io::ErrorKind::InvalidData => failed(error),
+                io::ErrorKind::InvalidData => failed(error.to_string()),
                 _ => unreachable(address, &error.to_string()),
             }
         })?;

@@ -1,0 +1,434 @@
+//! The one door to the server.
+
+use std::collections::HashSet;
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::Method;
+use http_body_util::BodyExt as _;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::debug;
+use vault::api::Caller;
+use vault::{Body, LeaseId, Request, Response, Secret, SendError, Token, Upstream, headers};
+
+use crate::answer::{Answer, Kept, Origin};
+use crate::clear::{Clear, below};
+use crate::flight::{Flight, Flights, Joined, Landing};
+use crate::key::{Key, Keys, may_be_cached};
+use crate::observe::{Observation, observe};
+use crate::policy::{self, Decision};
+use crate::renewals;
+use crate::store::{Id, Life, NewEntry, Next, Place, Store, Subject};
+
+/// Answers up to this size (32 MiB, the servers' own limit for bodies) are looked into; longer ones pass.
+const MAX_BODY: usize = 32 * 1024 * 1024;
+
+/// How long a read waits for an equal one before it asks for itself: a hung one must not hold the others.
+const READ_PATIENCE: Duration = Duration::from_secs(2);
+
+/// So many paths are known as never remembered; beyond it the knowledge starts anew.
+const MAX_PLAIN_PATHS: usize = 4096;
+
+/// Whether anything is remembered.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Mode {
+    /// No `cache` stanza: everything is passed on as it is.
+    PassOn,
+    /// Remember.
+    Remember,
+}
+
+/// The door to the server. Cheap to clone.
+#[derive(Clone)]
+pub struct Cache(Arc<Inner>);
+
+struct Inner {
+    mode: Mode,
+    upstream: Arc<dyn Upstream>,
+    shared: Arc<Shared>,
+    keys: Keys,
+    flights: Flights,
+    hasher: RandomState,
+    /// Paths whose answers were not worth remembering: writes there need not wait for one another.
+    plain: Mutex<HashSet<u64>>,
+    scheduled: mpsc::UnboundedSender<(Id, Instant)>,
+}
+
+/// What the renewing task shares with the door.
+#[derive(Default)]
+pub(crate) struct Shared(Mutex<Store>);
+
+impl Shared {
+    pub(crate) fn store(&self) -> MutexGuard<'_, Store> {
+        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+impl Cache {
+    /// A cache before `upstream`, and the future that keeps its content alive, to be run by the caller.
+    /// `caller` is whom renewals speak as.
+    pub fn new(
+        mode: Mode,
+        upstream: Arc<dyn Upstream>,
+        caller: Caller,
+        stop: CancellationToken,
+    ) -> (Self, impl Future<Output = ()> + Send + 'static) {
+        let (scheduled, receiver) = mpsc::unbounded_channel();
+        let shared = Arc::new(Shared::default());
+        let inner = Inner {
+            mode,
+            upstream: Arc::clone(&upstream),
+            shared: Arc::clone(&shared),
+            keys: Keys::new(),
+            flights: Flights::default(),
+            hasher: RandomState::new(),
+            plain: Mutex::default(),
+            scheduled,
+        };
+        let keep_alive = async move {
+            stop.run_until_cancelled(renewals::run(shared, upstream, caller, receiver)).await;
+        };
+        (Self(Arc::new(inner)), keep_alive)
+    }
+
+    /// Makes our own token known: leases and tokens made with it are remembered.
+    pub fn set_own_token(&self, token: Arc<Token>) {
+        if self.0.mode == Mode::Remember {
+            self.0.shared.store().set_own(token);
+        }
+    }
+
+    /// Forgets what `clear` names. Nothing is revoked. Returns how many answers went.
+    pub fn clear(&self, clear: &Clear) -> usize {
+        let mut store = self.0.shared.store();
+        let own = store.own_token();
+        let gone = clear.apply(&mut store);
+        // Without it everything below would be asked for anew, for ever.
+        if let Some(own) = own {
+            store.set_own(own);
+        }
+        gone
+    }
+
+    /// How many answers are remembered.
+    pub fn len(&self) -> usize {
+        self.0.shared.store().len()
+    }
+
+    /// Whether nothing is remembered.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Answers from memory, from an equal request under way, or from the server. The request's
+    /// `X-Vault-Token` is the token it travels with; its path is canonical.
+    ///
+    /// # Errors
+    /// No answer came.
+    pub async fn send(&self, request: Request) -> Result<Answer, SendError> {
+        let inner = &self.0;
+        if inner.mode == Mode::PassOn {
+            return inner.upstream.send(request).await.map(from_upstream);
+        }
+        if !may_be_cached(&request) {
+            return inner.ask(request, None, None).await;
+        }
+        let key = inner.keys.key(&request);
+        if let Some(answer) = inner.hit(&key) {
+            return Ok(answer);
+        }
+        let path = inner.path_hash(&request);
+        let safe = is_safe(&request.method);
+        if inner.is_plain(path) && !safe {
+            return inner.ask(request, Some(key), None).await;
+        }
+        match inner.flights.join(key, path) {
+            Joined::First(flight) => Inner::lead(inner, request, key, flight, path).await,
+            Joined::Alone => inner.ask(request, Some(key), None).await,
+            Joined::Waiting(landing) => {
+                // A write waits for the first one's answer as long as that takes: asking twice is what a
+                // cached login is there to avoid.
+                let patience = if safe { READ_PATIENCE } else { Duration::MAX };
+                match timeout(patience, landing).await {
+                    Ok(Ok(Landing::Shared(kept))) => {
+                        return Ok(Answer { response: kept.response(), origin: Origin::Upstream });
+                    }
+                    Ok(Ok(Landing::Failed(error))) => return Err(error),
+                    Ok(Ok(Landing::Remembered)) => {
+                        if let Some(answer) = inner.hit(&key) {
+                            return Ok(answer);
+                        }
+                    }
+                    Ok(Ok(Landing::Alone) | Err(_)) | Err(_) => {}
+                }
+                inner.ask(request, Some(key), None).await
+            }
+        }
+    }
+}
+
+fn from_upstream(response: Response) -> Answer {
+    Answer { response, origin: Origin::Upstream }
+}
+
+fn is_safe(method: &Method) -> bool {
+    matches!(method.as_str(), "GET" | "HEAD" | "LIST" | "SCAN" | "OPTIONS")
+}
+
+impl Inner {
+    fn hit(&self, key: &Key) -> Option<Answer> {
+        let now = Instant::now();
+        let store = self.shared.store();
+        let kept = store.hit(key, now)?;
+        Some(Answer { response: kept.response(), origin: Origin::Cache { age: now - kept.since } })
+    }
+
+    fn path_hash(&self, request: &Request) -> u64 {
+        let path = request.target.split('?').next().unwrap_or_default();
+        self.hasher.hash_one((path, request.headers.get(headers::NAMESPACE).map(|value| value.as_bytes())))
+    }
+
+    fn plain(&self) -> MutexGuard<'_, HashSet<u64>> {
+        self.plain.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    fn is_plain(&self, path: u64) -> bool {
+        self.plain().contains(&path)
+    }
+
+    fn note_plain(&self, path: u64, plain: bool) {
+        let mut known = self.plain();
+        if !plain {
+            known.remove(&path);
+        } else {
+            if known.len() >= MAX_PLAIN_PATHS {
+                known.clear();
+            }
+            known.insert(path);
+        }
+    }
+
+    /// Asks as the first of several. What may be a lease is asked for in a task of its own: a client that
+    /// leaves must not orphan it. The task ends with the answer; the flight tells the others if it does not.
+    async fn lead(
+        inner: &Arc<Self>,
+        request: Request,
+        key: Key,
+        flight: Flight,
+        path: u64,
+    ) -> Result<Answer, SendError> {
+        if inner.is_plain(path) {
+            return inner.ask(request, Some(key), Some(flight)).await;
+        }
+        let own = Arc::clone(inner);
+        let asking = tokio::spawn(async move { own.ask(request, Some(key), Some(flight)).await });
+        match asking.await {
+            Ok(answer) => answer,
+            // Only a panic or the runtime's end stops it.
+            Err(_) => Err(SendError::TimedOut(Duration::ZERO)),
+        }
+    }
+
+    /// Asks the server, looks at the answer, remembers, forgets, and tells whoever waits.
+    async fn ask(
+        &self,
+        request: Request,
+        key: Option<Key>,
+        flight: Option<Flight>,
+    ) -> Result<Answer, SendError> {
+        let path = self.path_hash(&request);
+        let safe = is_safe(&request.method);
+        if !safe {
+            self.flights.overtake(path);
+        }
+        let sent_at = Instant::now();
+        let asked = Asked::of(&request);
+        let response = match self.upstream.send(request).await {
+            Ok(response) => response,
+            Err(error) => {
+                if let (Some(flight), true) = (flight, safe) {
+                    flight.land(&Landing::Failed(error.clone()));
+                }
+                return Err(error);
+            }
+        };
+        if !safe {
+            self.flights.overtake(path);
+        }
+        let looked_into = policy::may_hold_secret(response.status, &response.headers);
+        // Reads that others wait for are read whole as well, whatever they hold.
+        let shared = safe && flight.as_ref().is_some_and(Flight::is_awaited);
+        let observed = if response.status.is_success() { asked.observation.as_ref() } else { None };
+        if let Some(observation) = observed {
+            self.forget(observation);
+        }
+        if !looked_into && !shared {
+            return Ok(from_upstream(response));
+        }
+        let Response { status, headers, body } = response;
+        let (body, whole) = match read(body).await? {
+            Read::Whole(bytes) => (Body::full(bytes.clone()), bytes),
+            Read::TooLong(body) => return Ok(from_upstream(Response { status, headers, body })),
+        };
+        let response = Response { status, headers, body };
+        if let Some(observation) = observed {
+            self.note_renewal(observation, &whole, sent_at);
+        }
+        let remembered = match (key, looked_into) {
+            (Some(key), true) => self.remember(key, &asked, &response, &whole, sent_at),
+            _ => false,
+        };
+        if !safe || !remembered {
+            self.note_plain(path, !remembered);
+        }
+        if let Some(flight) = flight {
+            flight.land(&match (remembered, safe) {
+                (true, _) => Landing::Remembered,
+                (false, true) => Landing::Shared(Kept {
+                    status: response.status,
+                    headers: Arc::new(response.headers.clone()),
+                    body: whole,
+                    since: sent_at,
+                }),
+                (false, false) => Landing::Alone,
+            });
+        }
+        Ok(from_upstream(response))
+    }
+
+    fn remember(&self, key: Key, asked: &Asked, response: &Response, body: &[u8], sent_at: Instant) -> bool {
+        let mut store = self.shared.store();
+        let above = asked.token.as_deref().and_then(|token| store.managed(token));
+        let (subject, parent, ttl) = match policy::decide(&asked.place.path, body, above.is_some()) {
+            Decision::Pass => return false,
+            Decision::Lease { lease_id, ttl } => match LeaseId::new(lease_id) {
+                Some(lease) => (Subject::Lease { lease }, above, ttl),
+                None => return false,
+            },
+            Decision::Token { token, accessor, ttl, child } => match Token::new(token) {
+                Ok(token) => {
+                    let accessor = accessor.map(Into::into);
+                    (Subject::Issued { token: Arc::new(token), accessor }, above.filter(|_| child), ttl)
+                }
+                Err(_) => return false,
+            },
+        };
+        debug!(target: "cache.leasecache", path = %asked.place.path, ttl, "storing response into the cache");
+        let (id, next) = store.insert(NewEntry {
+            key,
+            subject,
+            parent,
+            place: asked.place.clone(),
+            status: response.status,
+            headers: &response.headers,
+            body,
+            life: Life::new(Duration::from_secs(ttl), sent_at, fastrand::f64()),
+            now: Instant::now(),
+        });
+        if let Next::At(at) = next {
+            // Fails only at the end of the program.
+            let _ = self.scheduled.send((id, at));
+        }
+        true
+    }
+
+    fn forget(&self, observation: &Observation) {
+        let mut store = self.shared.store();
+        let gone = match observation {
+            Observation::Token(token) => store.managed(token).map_or(0, |id| store.evict(id)),
+            Observation::Accessor(accessor) => store.accessor(accessor).map_or(0, |id| store.evict(id)),
+            Observation::TokenOnly(token) => store.managed(token).map_or(0, |id| store.evict_token_only(id)),
+            Observation::Lease(lease) => store.lease(lease).map_or(0, |id| store.evict(id)),
+            Observation::Prefix(prefix) => {
+                store.evict_where(|subject, place| below(subject, &place.path, prefix))
+            }
+            Observation::LeaseRenewed(_) | Observation::TokenRenewed(_) => 0,
+        };
+        if gone > 0 {
+            debug!(target: "cache.leasecache", gone, "evicted after a revocation");
+        }
+    }
+
+    /// A renewal by somebody else moves the entry's deadlines as our own would.
+    fn note_renewal(&self, observation: &Observation, body: &[u8], sent_at: Instant) {
+        let Ok(Some(secret)) = Secret::parse(body) else { return };
+        let mut store = self.shared.store();
+        let (id, seconds) = match observation {
+            Observation::LeaseRenewed(lease) => (store.lease(lease), secret.lease_duration),
+            Observation::TokenRenewed(token) => {
+                (store.managed(token), secret.auth.map(|auth| auth.lease_duration).unwrap_or_default())
+            }
+            _ => return,
+        };
+        if let (Some(id), Ok(seconds)) = (id, u64::try_from(seconds)) {
+            store.renewed(id, Duration::from_secs(seconds), sent_at);
+        }
+    }
+}
+
+/// What is needed of a request once it was sent.
+struct Asked {
+    token: Option<String>,
+    place: Place,
+    observation: Option<Observation>,
+}
+
+impl Asked {
+    fn of(request: &Request) -> Self {
+        let text = |name| Some(request.headers.get(name)?.to_str().ok()?.to_owned());
+        let path = request.target.split('?').next().unwrap_or_default();
+        Self {
+            token: text(headers::TOKEN),
+            place: Place { namespace: text(headers::NAMESPACE).map(Into::into), path: path.into() },
+            observation: observe(request),
+        }
+    }
+}
+
+enum Read {
+    Whole(Bytes),
+    /// What was read, and the rest that is still arriving.
+    TooLong(Body),
+}
+
+/// Reads a body up to [`MAX_BODY`].
+async fn read(body: Body) -> Result<Read, SendError> {
+    let broken = |reason: String| SendError::Broken {
+        method: Method::GET,
+        address: "the server".to_owned(),
+        reason,
+        sent: vault::Sent::Maybe,
+    };
+    let mut incoming = match body {
+        Body::Full(bytes) => return Ok(Read::Whole(bytes.unwrap_or_default())),
+        Body::Stream(incoming) => incoming,
+        body @ Body::Continued(..) => return Ok(Read::TooLong(body)),
+    };
+    let mut first: Option<Bytes> = None;
+    let mut all = BytesMut::new();
+    while let Some(frame) = incoming.frame().await {
+        let frame = frame.map_err(|error| broken(error.to_string()))?;
+        let Ok(data) = frame.into_data() else { continue };
+        match (&first, all.is_empty()) {
+            // Most answers arrive in one piece, which is handed on without a copy.
+            (None, true) => first = Some(data),
+            (Some(one), true) => {
+                all.reserve(one.len() + data.len());
+                all.extend_from_slice(one);
+                all.extend_from_slice(&data);
+            }
+            _ => all.extend_from_slice(&data),
+        }
+        if all.len() > MAX_BODY {
+            return Ok(Read::TooLong(Body::Continued(Some(all.freeze()), incoming)));
+        }
+    }
+    Ok(Read::Whole(if all.is_empty() { first.unwrap_or_default() } else { all.freeze() }))
+}
+
+#[cfg(test)]
+mod tests;

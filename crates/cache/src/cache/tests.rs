@@ -1,0 +1,339 @@
+//! The door against a fake server, under paused time.
+
+use std::collections::HashMap;
+
+use http::{HeaderMap, HeaderValue, StatusCode};
+use serde_json::{Value, json};
+use tokio::time::sleep;
+use vault::BoxFuture;
+
+use super::*;
+
+/// A server that hands out tokens and leases, and remembers what it was asked.
+struct FakeServer {
+    asked: Mutex<Vec<String>>,
+    delay: Duration,
+    lease_ttl: u64,
+    /// Status to answer a path with instead.
+    refuse: Mutex<HashMap<String, u16>>,
+}
+
+impl FakeServer {
+    fn new(lease_ttl: u64) -> Arc<Self> {
+        Arc::new(Self {
+            asked: Mutex::default(),
+            delay: Duration::from_millis(100),
+            lease_ttl,
+            refuse: Mutex::default(),
+        })
+    }
+
+    fn count(&self, path: &str) -> usize {
+        self.asked.lock().unwrap().iter().filter(|asked| *asked == path).count()
+    }
+
+    fn refuse(&self, path: &str, status: u16) {
+        self.refuse.lock().unwrap().insert(path.to_owned(), status);
+    }
+}
+
+impl Upstream for FakeServer {
+    fn send(&self, request: Request) -> BoxFuture<'_, Result<Response, SendError>> {
+        Box::pin(async move {
+            let path = request.target.split('?').next().unwrap().trim_start_matches("/v1/").to_owned();
+            self.asked.lock().unwrap().push(path.clone());
+            let nth = self.asked.lock().unwrap().len();
+            sleep(self.delay).await;
+            let ttl = self.lease_ttl;
+            let refused = self.refuse.lock().unwrap().get(&path).copied();
+            let token = |orphan: bool| json!({"auth": {"client_token": format!("s.{nth}"), "accessor": format!("a.{nth}"), "lease_duration": ttl, "renewable": true, "orphan": orphan}});
+            let (status, body) = match (refused, path.as_str()) {
+                (Some(status), _) => (status, json!({"errors": ["no"]})),
+                (_, "auth/approle/login") => (200, token(true)),
+                (_, "auth/token/create") => (200, token(false)),
+                (_, "auth/token/renew-self") => {
+                    (200, json!({"auth": {"client_token": "same", "lease_duration": ttl, "renewable": true}}))
+                }
+                (_, "sys/leases/renew") => (
+                    200,
+                    json!({"lease_id": "database/creds/app/1", "lease_duration": ttl, "renewable": true}),
+                ),
+                (_, path) if path.starts_with("database/creds/") => (
+                    200,
+                    json!({"lease_id": format!("{path}/{nth}"), "lease_duration": ttl, "renewable": true, "data": {"nth": nth}}),
+                ),
+                (_, path) if path.contains("revoke") => (204, Value::Null),
+                _ => (200, json!({"data": {"nth": nth}})),
+            };
+            let mut headers = HeaderMap::new();
+            headers.insert("content-type", HeaderValue::from_static("application/json"));
+            headers.insert("date", HeaderValue::from_static("Sat, 21 Nov 2026 00:00:00 GMT"));
+            let body = if status == 204 { Body::empty() } else { Body::full(body.to_string()) };
+            Ok(Response { status: StatusCode::from_u16(status).unwrap(), headers, body })
+        })
+    }
+}
+
+struct Door {
+    server: Arc<FakeServer>,
+    cache: Cache,
+}
+
+const OWN: &str = "s.own";
+
+fn door(lease_ttl: u64) -> Door {
+    let server = FakeServer::new(lease_ttl);
+    let (cache, keep_alive) =
+        Cache::new(Mode::Remember, Arc::clone(&server) as _, Caller::default(), CancellationToken::new());
+    tokio::spawn(keep_alive);
+    cache.set_own_token(Arc::new(Token::new(OWN).unwrap()));
+    Door { server, cache }
+}
+
+fn get(path: &str) -> Request {
+    Request::new(Method::GET, path).token(&Token::new(OWN).unwrap())
+}
+
+fn put(path: &str, body: &Value) -> Request {
+    Request::new(Method::PUT, path).token(&Token::new(OWN).unwrap()).json(body)
+}
+
+fn login() -> Request {
+    Request::new(Method::POST, "auth/approle/login").json(&json!({"role_id": "r", "secret_id": "s"}))
+}
+
+impl Door {
+    /// `HIT` or `MISS`, and the body.
+    async fn ask(&self, request: Request) -> (&'static str, Value) {
+        let answer = self.cache.send(request).await.unwrap();
+        let origin = if answer.origin == Origin::Upstream { "MISS" } else { "HIT" };
+        let body = answer.response.body.collect(MAX_BODY).await.unwrap();
+        (origin, serde_json::from_slice(&body).unwrap_or_default())
+    }
+
+    async fn origin(&self, request: Request) -> &'static str {
+        self.ask(request).await.0
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn three_logins_are_one() {
+    let door = door(3600);
+    let first = door.ask(login()).await;
+    let second = door.ask(login()).await;
+    let mut other = login();
+    other.body = "{ \"secret_id\":\"s\",\n \"role_id\":\"r\" }".into();
+    other.headers.insert("traceparent", HeaderValue::from_static("00-1-2-01"));
+    let third = door.ask(other).await;
+    assert_eq!((first.0, second.0, third.0), ("MISS", "HIT", "HIT"));
+    assert_eq!(first.1, second.1);
+    assert_eq!(second.1, third.1);
+    assert_eq!(door.server.count("auth/approle/login"), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn equal_requests_under_way_are_one() {
+    let door = door(3600);
+    for (request, path) in [
+        (login(), "auth/approle/login"),
+        (get("secret/data/app"), "secret/data/app"),
+        (get("database/creds/app"), "database/creds/app"),
+    ] {
+        let asking: Vec<_> = (0..20).map(|_| door.ask(request.clone())).collect();
+        let answers = futures_util::future::join_all(asking).await;
+        assert!(answers.iter().all(|answer| answer.1 == answers[0].1), "{answers:?}");
+        assert_eq!(door.server.count(path), 1, "{path}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn writes_that_are_not_remembered_are_never_shared() {
+    let door = door(3600);
+    let write = put("secret/data/app", &json!({"data": {"a": 1}}));
+    let asking: Vec<_> = (0..5).map(|_| door.ask(write.clone())).collect();
+    let answers = futures_util::future::join_all(asking).await;
+    assert_eq!(door.server.count("secret/data/app"), 5);
+    assert!(answers.iter().all(|(origin, _)| *origin == "MISS"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_read_does_not_join_one_that_started_before_a_write() {
+    let door = door(3600);
+    let early = door.ask(get("secret/data/app"));
+    let later = async {
+        sleep(Duration::from_millis(10)).await;
+        door.ask(put("secret/data/app", &json!({}))).await;
+        door.ask(get("secret/data/app")).await
+    };
+    tokio::join!(early, later);
+    assert_eq!(door.server.count("secret/data/app"), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hung_read_holds_the_others_for_two_seconds_only() {
+    let server = Arc::new(FakeServer {
+        delay: Duration::from_secs(50),
+        ..Arc::into_inner(FakeServer::new(60)).unwrap()
+    });
+    let (cache, _renewals) =
+        Cache::new(Mode::Remember, Arc::clone(&server) as _, Caller::default(), CancellationToken::new());
+    let door = Door { server, cache };
+    let started = Instant::now();
+    tokio::join!(door.ask(get("secret/data/a")), door.ask(get("secret/data/a")));
+    assert_eq!(door.server.count("secret/data/a"), 2);
+    assert!(started.elapsed() < Duration::from_secs(53));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_leaves_does_not_orphan_a_lease() {
+    let door = door(3600);
+    assert!(timeout(Duration::from_millis(10), door.ask(login())).await.is_err());
+    sleep(Duration::from_millis(200)).await;
+    assert_eq!(door.origin(login()).await, "HIT");
+}
+
+#[tokio::test(start_paused = true)]
+async fn leases_belong_to_known_tokens() {
+    let door = door(3600);
+    assert_eq!(door.origin(get("database/creds/app")).await, "MISS");
+    assert_eq!(door.origin(get("database/creds/app")).await, "HIT");
+    let stranger =
+        || Request::new(Method::GET, "database/creds/app").token(&Token::new("s.stranger").unwrap());
+    assert_eq!(door.origin(stranger()).await, "MISS");
+    assert_eq!(door.origin(stranger()).await, "MISS");
+}
+
+#[tokio::test(start_paused = true)]
+async fn renewals_go_through_every_time() {
+    let door = door(3600);
+    for _ in 0..3 {
+        assert_eq!(door.origin(put("auth/token/renew-self", &json!({}))).await, "MISS");
+    }
+    assert_eq!(door.server.count("auth/token/renew-self"), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn everything_is_renewed_by_its_time_and_served_as_long() {
+    let door = door(100);
+    door.ask(get("database/creds/app")).await;
+    sleep(Duration::from_secs(500)).await;
+    assert_eq!(door.origin(get("database/creds/app")).await, "HIT");
+    let renewals = door.server.count("sys/leases/renew");
+    assert!((6..=7).contains(&renewals), "{renewals}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_an_outage_a_lease_is_served_to_its_end_and_not_beyond() {
+    let door = door(100);
+    door.ask(get("database/creds/app")).await;
+    door.server.refuse("sys/leases/renew", 503);
+    sleep(Duration::from_secs(98)).await;
+    assert_eq!(door.origin(get("database/creds/app")).await, "HIT");
+    sleep(Duration::from_millis(1500)).await;
+    assert_eq!(door.origin(get("database/creds/app")).await, "MISS");
+    assert!(door.server.count("sys/leases/renew") < 12);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_is_gone_at_the_server_goes_at_the_next_renewal() {
+    let door = door(100);
+    door.ask(get("database/creds/app")).await;
+    door.server.refuse("sys/leases/renew", 400);
+    sleep(Duration::from_secs(75)).await;
+    assert!(door.cache.is_empty());
+    assert_eq!(door.server.count("sys/leases/renew"), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_token_takes_its_leases_along() {
+    let door = door(100);
+    let (_, answer) = door.ask(login()).await;
+    let token = Token::new(answer["auth"]["client_token"].as_str().unwrap()).unwrap();
+    door.ask(Request::new(Method::GET, "database/creds/app").token(&token)).await;
+    assert_eq!(door.cache.len(), 2);
+    door.server.refuse("auth/token/renew-self", 403);
+    door.server.refuse("sys/leases/renew", 403);
+    door.server.refuse("sys/internal/ui/mounts", 403);
+    sleep(Duration::from_secs(80)).await;
+    assert!(door.cache.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn revocations_that_pass_by_are_obeyed_at_once() {
+    let door = door(3600);
+    let lease = |body: &Value| body["lease_id"].as_str().unwrap().to_owned();
+    let ways: [&dyn Fn(&str) -> Request; 4] = [
+        &|id| put("sys/leases/revoke", &json!({"lease_id": id})),
+        &|id| put(&format!("sys/leases/revoke/{id}"), &json!({})),
+        &|_| put("sys/leases/revoke-prefix/database/creds", &json!({})),
+        &|_| put("auth/token/revoke-self", &json!({})),
+    ];
+    for way in ways {
+        door.cache.set_own_token(Arc::new(Token::new(OWN).unwrap()));
+        let (_, body) = door.ask(get("database/creds/app")).await;
+        assert_eq!(door.origin(get("database/creds/app")).await, "HIT");
+        door.ask(way(&lease(&body))).await;
+        assert_eq!(door.origin(get("database/creds/app")).await, "MISS");
+        door.cache.clear(&Clear::All);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn revoking_an_orphan_leaves_its_children_but_not_their_creation() {
+    let door = door(3600);
+    let (_, parent) = door.ask(login()).await;
+    let parent = Token::new(parent["auth"]["client_token"].as_str().unwrap()).unwrap();
+    let create = || Request::new(Method::POST, "auth/token/create").token(&parent).json(&json!({}));
+    let (_, child) = door.ask(create()).await;
+    let child = Token::new(child["auth"]["client_token"].as_str().unwrap()).unwrap();
+    let creds = |token: &Token| Request::new(Method::GET, "database/creds/app").token(token);
+    door.ask(creds(&parent)).await;
+    door.ask(creds(&child)).await;
+    door.ask(put("auth/token/revoke-orphan", &json!({"token": parent.expose()}))).await;
+    assert_eq!(door.origin(creds(&child)).await, "HIT");
+    assert_eq!(door.origin(creds(&parent)).await, "MISS");
+    assert_eq!(door.origin(create()).await, "MISS");
+}
+
+#[tokio::test(start_paused = true)]
+async fn clearing_keeps_our_own_token_known() {
+    let door = door(3600);
+    for clear in [
+        Clear::All,
+        Clear::Token(OWN.into()),
+        Clear::RequestPath { path: "/v1/database".into(), namespace: "root/".into() },
+    ] {
+        door.ask(get("database/creds/app")).await;
+        assert_eq!(door.cache.clear(&clear), 1, "{clear:?}");
+        assert_eq!(door.origin(get("database/creds/app")).await, "MISS");
+        assert_eq!(door.origin(get("database/creds/app")).await, "HIT");
+        door.cache.clear(&Clear::All);
+    }
+    assert_eq!(
+        door.cache.clear(&Clear::RequestPath { path: "/v1/database".into(), namespace: "ns1".into() }),
+        0
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_token_of_ours_leaves_nothing_of_the_old_behind() {
+    let door = door(3600);
+    for nth in 0..100 {
+        door.cache.set_own_token(Arc::new(Token::new(format!("s.own{nth}")).unwrap()));
+    }
+    assert_eq!(door.cache.0.shared.store().own_token().unwrap().expose(), "s.own99");
+    assert!(door.cache.0.shared.store().managed("s.own98").is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn hits_are_the_answer_byte_for_byte_without_what_was_of_the_moment() {
+    let door = door(3600);
+    let first = door.cache.send(login()).await.unwrap();
+    let body = first.response.body.collect(MAX_BODY).await.unwrap();
+    sleep(Duration::from_secs(5)).await;
+    let hit = door.cache.send(login()).await.unwrap();
+    assert_eq!(hit.origin, Origin::Cache { age: Duration::from_secs(5) });
+    assert!(hit.response.headers.get("date").is_none());
+    assert_eq!(hit.response.headers.get("content-type").unwrap(), "application/json");
+    assert_eq!(hit.response.body.collect(MAX_BODY).await.unwrap(), body);
+}

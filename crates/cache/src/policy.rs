@@ -1,0 +1,176 @@
+//! What is remembered: the decision table, as a pure function of the answer and of what is known of the
+//! requesting token.
+
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, StatusCode};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use std::borrow::Cow;
+
+/// The parts of an answer that decide.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Envelope<'a> {
+    #[serde(borrow)]
+    lease_id: Option<Cow<'a, str>>,
+    lease_duration: Option<i64>,
+    renewable: Option<bool>,
+    #[serde(borrow)]
+    auth: Option<EnvelopeAuth<'a>>,
+    wrap_info: Option<IgnoredAny>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct EnvelopeAuth<'a> {
+    #[serde(borrow)]
+    client_token: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    accessor: Option<Cow<'a, str>>,
+    lease_duration: Option<i64>,
+    renewable: Option<bool>,
+    orphan: Option<bool>,
+    num_uses: Option<i64>,
+}
+
+/// What to do with an answer.
+#[derive(Debug, Eq, PartialEq)]
+pub(crate) enum Decision {
+    /// Hand it on and forget it.
+    Pass,
+    /// Remember it: a lease of the requesting token.
+    Lease {
+        /// The lease.
+        lease_id: String,
+        /// How long it lives, seconds.
+        ttl: u64,
+    },
+    /// Remember it: a token.
+    Token {
+        /// The token.
+        token: String,
+        /// Its accessor.
+        accessor: Option<String>,
+        /// How long it lives, seconds.
+        ttl: u64,
+        /// It dies with the requesting token.
+        child: bool,
+    },
+}
+
+/// Whether an answer's head allows it to hold something worth remembering.
+pub(crate) fn may_hold_secret(status: StatusCode, headers: &HeaderMap) -> bool {
+    status == StatusCode::OK
+        && headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes() == b"application/json")
+}
+
+/// The table. `path` is the request's, without query; `managed` says whether the requesting token is one whose
+/// end we will notice: our own, or one that was handed out through the cache.
+pub(crate) fn decide(path: &str, body: &[u8], managed: bool) -> Decision {
+    // A renewal's answer looks like a fresh secret and is none: it tells of one that is remembered already.
+    if is_renewal(path) {
+        return Decision::Pass;
+    }
+    // What cannot be read is none of ours; the client gets it as it is.
+    let Ok(envelope) = serde_json::from_slice::<Envelope<'_>>(body) else { return Decision::Pass };
+    if envelope.wrap_info.is_some() {
+        return Decision::Pass;
+    }
+    let seconds = |duration: Option<i64>| u64::try_from(duration.unwrap_or_default()).unwrap_or_default();
+    if let Some(lease_id) = envelope.lease_id.filter(|id| !id.is_empty()) {
+        let ttl = seconds(envelope.lease_duration);
+        if !managed || envelope.renewable != Some(true) || ttl == 0 {
+            return Decision::Pass;
+        }
+        return Decision::Lease { lease_id: lease_id.into_owned(), ttl };
+    }
+    let Some(auth) = envelope.auth else { return Decision::Pass };
+    let (Some(token), ttl) = (auth.client_token.filter(|t| !t.is_empty()), seconds(auth.lease_duration))
+    else {
+        return Decision::Pass;
+    };
+    let child = auth.orphan != Some(true);
+    // A token that is spent by use must not be handed to two.
+    let limited = auth.num_uses.unwrap_or_default() != 0;
+    if auth.renewable != Some(true) || ttl == 0 || limited || (child && !managed) {
+        return Decision::Pass;
+    }
+    let accessor = auth.accessor.filter(|a| !a.is_empty()).map(Cow::into_owned);
+    Decision::Token { token: token.into_owned(), accessor, ttl, child }
+}
+
+/// `…/auth/token/renew*`, `…/sys/leases/renew*`, `…/sys/renew*`, in any namespace.
+pub(crate) fn is_renewal(path: &str) -> bool {
+    ["/auth/token/renew", "/sys/leases/renew", "/sys/renew"].iter().any(|part| path.contains(part))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn auth(renewable: bool, orphan: bool, uses: u32) -> String {
+        format!(
+            r#"{{"request_id":"r","lease_id":"","data":null,"wrap_info":null,"auth":{{"client_token":"s.t","accessor":"a","lease_duration":60,"renewable":{renewable},"orphan":{orphan},"num_uses":{uses}}}}}"#
+        )
+    }
+
+    fn lease(renewable: bool) -> String {
+        format!(
+            r#"{{"lease_id":"database/creds/app/1","lease_duration":60,"renewable":{renewable},"data":{{"p":"x"}}}}"#
+        )
+    }
+
+    #[test]
+    fn the_table() {
+        const LOGIN: &str = "/v1/auth/approle/login";
+        const CREATE: &str = "/v1/auth/token/create";
+        const CREDS: &str = "/v1/database/creds/app";
+        let rows: &[(&str, String, bool, bool, &str)] = &[
+            ("login", auth(true, true, 0), false, true, LOGIN),
+            ("login, batch or not renewable", auth(false, true, 0), false, false, LOGIN),
+            ("login, use-limited", auth(true, true, 5), false, false, LOGIN),
+            ("child of a managed token", auth(true, false, 0), true, true, CREATE),
+            ("child of another token", auth(true, false, 0), false, false, CREATE),
+            ("orphan", auth(true, true, 0), false, true, "/v1/auth/token/create-orphan"),
+            ("orphan, not renewable", auth(false, true, 0), true, false, "/v1/auth/token/create-orphan"),
+            ("lease of a managed token", lease(true), true, true, CREDS),
+            ("lease of another token", lease(true), false, false, CREDS),
+            ("lease, not renewable", lease(false), true, false, CREDS),
+            (
+                "KV v1",
+                r#"{"lease_id":"","lease_duration":2764800,"renewable":false,"data":{"a":1}}"#.into(),
+                true,
+                false,
+                "/v1/kv/a",
+            ),
+            ("wrapped", r#"{"auth":null,"wrap_info":{"token":"w"}}"#.into(), true, false, LOGIN),
+            (
+                "lookup-self",
+                r#"{"data":{"renewable":true,"id":"s.t"}}"#.into(),
+                true,
+                false,
+                "/v1/auth/token/lookup-self",
+            ),
+            ("renewal of a token", auth(true, true, 0), true, false, "/v1/auth/token/renew-self"),
+            ("renewal of a lease", lease(true), true, false, "/v1/ns1/sys/leases/renew"),
+            ("no JSON object", "[]".into(), true, false, LOGIN),
+            ("broken", "{".into(), true, false, LOGIN),
+            ("wrong types", r#"{"lease_id":5,"auth":{"client_token":[]}}"#.into(), true, false, LOGIN),
+        ];
+        for (name, body, managed, cached, path) in rows {
+            let decision = decide(path, body.as_bytes(), *managed);
+            assert_eq!(decision != Decision::Pass, *cached, "{name}: {decision:?}");
+        }
+    }
+
+    #[test]
+    fn only_plain_json_successes_are_looked_into() {
+        let mut headers = HeaderMap::new();
+        assert!(!may_hold_secret(StatusCode::OK, &headers));
+        headers.insert(CONTENT_TYPE, "application/json".parse().unwrap());
+        assert!(may_hold_secret(StatusCode::OK, &headers));
+        for status in [StatusCode::NO_CONTENT, StatusCode::FOUND, StatusCode::FORBIDDEN] {
+            assert!(!may_hold_secret(status, &headers));
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! What the user sees.
+
+use hcl1::Color;
+
+use crate::{AUTH, LISTENER, agent};
+
+#[test]
+fn an_unknown_key_is_drawn_with_the_nearest_one() {
+    let loaded = agent().fine(
+        r#"auto_auth {
+  method "approle" {
+    config = {
+      role_id_file_path = "/a"
+      secret_id_file = "/b"
+    }
+  }
+  sink "file" { config = { path = "/s" } }
+}
+"#,
+    );
+    let drawn: Vec<_> = loaded.warnings.iter().map(|warning| warning.render(Color::Plain)).collect();
+    assert_eq!(
+        drawn,
+        ["\
+warning: unknown key `secret_id_file` in auto_auth.method.config
+ --> a.hcl:5:7
+  |
+5 |       secret_id_file = \"/b\"
+  |       ^^^^^^^^^^^^^^
+  |
+  = hint: did you mean `secret_id_file_path`?"]
+    );
+}
+
+#[test]
+fn strict_makes_unknown_keys_errors() {
+    let text = format!("{AUTH}log_levle = \"info\"\n");
+    assert_eq!(agent().fine(&text).warnings.len(), 1);
+    agent()
+        .strict()
+        .refused(&text, "error loading configuration from a.hcl: At 6:1: unknown key `log_levle`");
+}
+
+#[test]
+fn an_error_is_drawn_in_its_line() {
+    let failure = agent().text(format!("{LISTENER}listener \"http\" {{}}\n")).unwrap_err();
+    assert_eq!(
+        failure.render(Color::Plain),
+        "\
+error: unsupported listener type \"http\"
+ --> a.hcl:2:1
+  |
+2 | listener \"http\" {}
+  | ^^^^^^^^^^^^^^^
+  |
+  = hint: the types are \"tcp\" and \"unix\"
+
+error: TLS needs `tls_cert_file` and `tls_key_file`
+ --> a.hcl:2:1
+  |
+2 | listener \"http\" {}
+  | ^^^^^^^^^^^^^^^
+  |
+  = hint: give both, or serve plain HTTP with tls_disable = true"
+    );
+}
+
+#[test]
+fn every_problem_is_told_at_once() {
+    let lines = agent().environment(&[("VAULT_MAX_RETRIES", "many")]).lines(
+        r#"
+pid_file = true
+log_level = "loud"
+vault { retry { num_retries = "x" } }
+auto_auth {
+  method "aprole" {}
+  sink "file" { config { mode = "u=rw" } }
+}
+cache {}
+template { foo = 1 contents = "a" destination = "/d" }
+api_proxy {}
+"#,
+    );
+    assert_eq!(
+        lines,
+        [
+            "error loading configuration from a.hcl: At 2:12: `pid_file` must be a string, not a bool",
+            "error loading configuration from a.hcl: error parsing 'vault':error parsing 'retry': \
+             strconv.ParseInt: parsing \"x\": invalid syntax",
+            "error creating file sink: 'path' not specified for file sink",
+            "error creating file sink: 'mode' strconv.ParseUint: parsing \"u=rw\": invalid syntax",
+            "Error creating aprole auth method: unknown auth method \"aprole\"",
+            "error loading configuration from a.hcl: error parsing 'template': decoding failed due to the \
+             following error(s):\n\n'config.TemplateConfig' has invalid keys: foo",
+            "unknown log level: loud",
+            "Error fetching client: failed to read environment: strconv.ParseInt: parsing \"many\": invalid \
+             syntax",
+            "error validating configuration: configuring the api_proxy requires at least 1 listener to be \
+             defined",
+        ]
+    );
+}
+
+#[test]
+fn a_repeated_key_is_remarked_upon() {
+    let loaded = agent().fine(&format!("{AUTH}pid_file = \"/a\"\npid_file = \"/b\"\n"));
+    assert_eq!(loaded.settings.pid_file.as_deref(), Some("/b".as_ref()));
+    let messages: Vec<_> = loaded.warnings.iter().map(|warning| warning.message.as_str()).collect();
+    assert_eq!(messages, ["`pid_file` is given more than once"]);
+}
+
+#[test]
+fn what_is_not_built_is_told_with_one_wording() {
+    let failure = agent().text(format!("{AUTH}telemetry {{}}\n")).unwrap_err();
+    let diagnostic = failure.diagnostics().next().unwrap();
+    assert_eq!(diagnostic.message, "\"telemetry\" is not built yet in this version of Sidekey");
+    assert_eq!(diagnostic.hint.as_deref(), Some("remove it to go on without it"));
+    assert_eq!(failure.problems.len(), 1);
+    for (text, what) in [
+        ("log_file = \"/l\"\n", "\"log_file\""),
+        ("log_rotate_bytes = 5\n", "\"log_rotate_bytes\""),
+        ("env_template \"A\" { contents = \"a\" }\n", "\"env_template\""),
+        ("exec { command = [\"a\"] }\n", "\"exec\""),
+        ("template {\n contents = \"a\"\n destination = \"/d\"\n wait = \"1s\" }\n", "\"wait\""),
+        (
+            "listener \"tcp\" {\n tls_disable = true\n address = \"{{ GetPrivateIP }}:1\" }\n",
+            "a template in a listener's \"address\"",
+        ),
+    ] {
+        let failure = agent().text(format!("{AUTH}{text}")).unwrap_err();
+        let messages: Vec<_> = failure.diagnostics().map(|d| d.message.clone()).collect();
+        assert_eq!(messages, [format!("{what} is not built yet in this version of Sidekey")]);
+    }
+}
+
+#[test]
+fn no_value_of_the_environment_is_shown() {
+    let loading = agent().environment(&[
+        ("VAULT_TOKEN", "hvs.very-secret"),
+        ("VAULT_CLIENT_KEY_BYTES", "very-secret-key"),
+        ("VAULT_HTTP_PROXY", "http://user:very-secret@proxy"),
+        ("VAULT_MAX_RETRIES", "-1"),
+        ("AAD", "very-secret"),
+    ]);
+    let text = "auto_auth {\n method \"approle\" {}\n sink \"file\" { aad_env_var = \"AAD\" }\n}\n";
+    let failure = loading.text(text).unwrap_err();
+    assert!(failure.problems.len() > 4, "{failure}");
+    for shown in [
+        failure.to_string(),
+        failure.render(Color::Plain),
+        format!("{failure:?} {loading_debug:?}", loading_debug = loading.environment),
+    ] {
+        assert!(!shown.contains("very-secret"), "{shown}");
+    }
+}

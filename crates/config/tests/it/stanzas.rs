@@ -1,0 +1,308 @@
+//! What the keys become.
+
+use std::time::Duration;
+
+use config::{
+    AppRole, Command, Contents, Endpoint, Identity, MethodKind, Role, SocketAccess, TokenFile,
+    UseAutoAuthToken,
+};
+
+use crate::{AUTH, LISTENER, agent, proxy};
+
+#[test]
+fn approle_with_every_key() {
+    let auto_auth = agent()
+        .fine(
+            r#"
+auto_auth {
+  enable_reauth_on_new_credentials = true
+  method "AppRole" {
+    mount_path = "auth/apps/"
+    namespace = "/team/"
+    min_backoff = "2s"
+    max_backoff = 60
+    exit_on_err = "true"
+    config = {
+      role_id_file_path = "/role"
+      secret_id_file_path = "/secret"
+      remove_secret_id_file_after_reading = "false"
+      secret_id_response_wrapping_path = "auth/approle/role/app/secret-id"
+    }
+  }
+  sink "file" {
+    config = { path = "/sink" mode = 0600 uid = 1000 gid = -1 }
+  }
+  sink {
+    type = "file"
+    config { path = "/other" mode = "0644" owner = "app" group = "7" }
+  }
+}
+"#,
+        )
+        .settings
+        .auto_auth
+        .unwrap();
+    assert!(auto_auth.reauth_on_new_credentials);
+    let method = auto_auth.method;
+    assert_eq!(method.mount.as_str(), "auth/apps");
+    assert_eq!(method.namespace.unwrap().as_str(), "team/");
+    assert_eq!((method.min_backoff, method.max_backoff), (Duration::from_secs(2), Duration::from_secs(60)));
+    assert!(method.exit_on_err);
+    assert_eq!(
+        method.kind,
+        MethodKind::AppRole(AppRole {
+            role_id_file: "/role".into(),
+            secret_id_file: Some("/secret".into()),
+            remove_secret_id_file: false,
+            wrapping_path: Some("auth/approle/role/app/secret-id".into()),
+        })
+    );
+    let [first, second] = auto_auth.sinks.as_slice() else { panic!("{:?}", auto_auth.sinks) };
+    assert_eq!((first.mode, &first.owner, &first.group), (0o600, &Some(Identity::Id(1000)), &None));
+    assert_eq!(
+        (second.mode, &second.owner, &second.group),
+        (0o644, &Some(Identity::Name("app".into())), &Some(Identity::Id(7)))
+    );
+}
+
+#[test]
+fn methods_that_lack_something() {
+    for (method, line) in [
+        ("method \"approle\" {}", "Error creating approle auth method: missing 'role_id_file_path' value"),
+        (
+            "method \"approle\" { config = { role_id_file_path = \"\" } }",
+            "Error creating approle auth method: 'role_id_file_path' value is empty",
+        ),
+        (
+            "method \"token_file\" { config = { token_file_path = 5 } }",
+            "Error creating token_file auth method: could not convert 'token_file_path' config value to string",
+        ),
+        ("method \"nosuch\" {}", "Error creating nosuch auth method: unknown auth method \"nosuch\""),
+        (
+            "method \"kubernetes\" {}",
+            "error loading configuration from a.hcl: auth method \"kubernetes\" is not built yet in this \
+             version of Sidekey",
+        ),
+        (
+            "method \"token_file\" {\n min_backoff = \"10m\"\n config { token_file_path = \"/t\" } }",
+            "auth handler: min_backoff cannot be greater than max_backoff",
+        ),
+    ] {
+        let text = format!("auto_auth {{\n {method}\n sink \"file\" {{ config {{ path = \"/s\" }} }}\n}}\n");
+        assert_eq!(agent().lines(&text), [line], "{text}");
+    }
+}
+
+#[test]
+fn json_without_lists_and_with_labels() {
+    let auto_auth = agent()
+        .fine(
+            r#"{"auto_auth": {
+                "method": [{"token_file": {"config": {"token_file_path": "/t"}}}],
+                "sinks": [{"sink": {"type": "file", "config": {"path": "/a", "mode": 384}}}],
+                "sink": {"file": {"config": {"path": "/b"}}}
+            }}"#,
+        )
+        .settings
+        .auto_auth
+        .unwrap();
+    assert_eq!(auto_auth.method.kind, MethodKind::TokenFile(TokenFile { path: "/t".into() }));
+    let sinks: Vec<_> = auto_auth.sinks.iter().map(|s| (s.path.to_str().unwrap(), s.mode)).collect();
+    assert_eq!(sinks, [("/b", 0o640), ("/a", 0o600)]);
+}
+
+#[test]
+fn listeners() {
+    let listeners = agent()
+        .fine(
+            r#"
+listener "tcp" {
+  address = "0.0.0.0:8100"
+  tls_cert_file = "/cert"
+  tls_key_file = "/key"
+  tls_min_version = "tls13"
+  tls_client_ca_file = "/ca"
+  tls_require_and_verify_client_cert = 1
+  require_request_header = "true"
+  agent_api { enable_quit = true }
+  allowed_hosts = ["vault.local"]
+}
+listener unix {
+  address = "/run/s"
+  tls_disable = "true"
+  role = "metrics_only"
+  socket_mode = 0660
+  socket_group = "app"
+  proxy_api { enable_quit = true }
+}
+"#,
+        )
+        .settings
+        .listeners;
+    let [tcp, unix] = listeners.as_slice() else { panic!("{listeners:?}") };
+    assert_eq!(tcp.endpoint, Endpoint::Tcp("0.0.0.0:8100".parse().unwrap()));
+    let tls = tcp.tls.as_ref().unwrap();
+    assert!(tls.only_tls13 && !tls.only_tls12 && tls.require_client_cert);
+    assert!(tcp.require_request_header && tcp.enable_quit);
+    assert_eq!(tcp.allowed_hosts, ["vault.local"]);
+    assert_eq!(
+        unix.endpoint,
+        Endpoint::Unix {
+            path: "/run/s".into(),
+            access: SocketAccess {
+                mode: Some(0o660),
+                owner: None,
+                group: Some(Identity::Name("app".into()))
+            },
+        }
+    );
+    assert_eq!((unix.role, unix.enable_quit, &unix.tls), (Role::MetricsOnly, false, &None));
+}
+
+#[test]
+fn tls_that_would_be_weaker_than_it_reads_is_refused() {
+    for (keys, message) in [
+        ("", "TLS needs `tls_cert_file` and `tls_key_file`"),
+        (
+            "tls_require_and_verify_client_cert = true\n tls_cert_file = \"/c\"\n tls_key_file = \"/k\"",
+            "`tls_require_and_verify_client_cert` needs `tls_client_ca_file`",
+        ),
+        (
+            "tls_cipher_suites = \"TLS_AES_128_GCM_SHA256\"\n tls_cert_file = \"/c\"\n tls_key_file = \"/k\"",
+            "\"tls_cipher_suites\" is not built yet in this version of Sidekey",
+        ),
+        (
+            "tls_max_version = \"tls11\"\n tls_min_version = \"tls10\"\n tls_cert_file = \"/c\"\n tls_key_file = \"/k\"",
+            "TLS before 1.2 is not spoken",
+        ),
+    ] {
+        let failure = agent().text(format!("listener \"tcp\" {{\n {keys}\n}}\n")).unwrap_err();
+        let messages: Vec<_> = failure.diagnostics().map(|d| d.message.as_str()).collect();
+        assert_eq!(messages, [message], "{keys}");
+    }
+    let old = "listener \"tcp\" {\n tls_min_version = \"tls10\"\n tls_cert_file = \"/c\"\n tls_key_file = \"/k\" }\n";
+    assert_eq!(agent().fine(old).warnings.len(), 1);
+}
+
+#[test]
+fn templates() {
+    let settings = agent()
+        .fine(&format!(
+            "{AUTH}{}",
+            r#"
+template_config {
+  exit_on_retry_failure = true
+  static_secret_render_interval = "1m"
+  lease_renewal_threshold = 0.5
+  max_connections_per_host = 10
+}
+template {
+  contents = "a\xffb"
+  destination = "/a"
+  perms = "0600"
+  user = "app"
+  gid = 7
+  command = "kill -HUP 1"
+  command_timeout = 5
+  function_denylist = "a,b"
+  left_delimiter = "<<"
+  error_on_missing_key = true
+  error_fatal = false
+}
+template {
+  source = "/b.ctmpl"
+  destination = "/b"
+  perms = 0640
+  exec { command = ["true", "a b"] timeout = "1m" }
+}
+"#
+        ))
+        .settings;
+    assert!(settings.template_config.exit_on_retry_failure);
+    assert_eq!(settings.template_config.static_secret_render_interval, Duration::from_secs(60));
+    assert!((settings.template_config.lease_renewal_threshold - 0.5).abs() < f64::EPSILON);
+    let [a, b] = settings.templates.as_slice() else { panic!() };
+    assert_eq!(a.contents, Contents::Inline(b"a\xffb".to_vec()));
+    assert_eq!(
+        (a.perms, &a.owner, &a.group),
+        (Some(0o600), &Some(Identity::Name("app".into())), &Some(Identity::Id(7)))
+    );
+    let seconds = Duration::from_secs;
+    assert_eq!(a.command, Some(Command { arguments: vec!["kill -HUP 1".into()], timeout: seconds(5) }));
+    assert_eq!(a.function_denylist, ["a", "b"]);
+    assert_eq!((a.left_delimiter.as_str(), a.right_delimiter.as_str()), ("<<", "}}"));
+    assert!(a.error_on_missing_key && !a.error_fatal && b.error_fatal);
+    assert_eq!(b.contents, Contents::File("/b.ctmpl".into()));
+    assert_eq!(b.perms, Some(0o640));
+    assert_eq!(
+        b.command,
+        Some(Command { arguments: vec!["true".into(), "a b".into()], timeout: seconds(60) })
+    );
+}
+
+#[test]
+fn a_decimal_mode_is_remarked_upon() {
+    let text = format!("{AUTH}template {{\n contents = \"a\"\n destination = \"/d\"\n perms = 640 }}\n");
+    let loaded = agent().fine(&text);
+    assert_eq!(loaded.settings.templates[0].perms, Some(0o1200));
+    assert_eq!(loaded.warnings[0].hint.as_deref(), Some("octal numbers start with a zero: 0640"));
+}
+
+#[test]
+fn only_templates_may_hold_bytes() {
+    agent().refused(
+        &format!("{AUTH}pid_file = \"a\\xff\"\n"),
+        "error loading configuration from a.hcl: `pid_file` holds bytes that are not UTF-8",
+    );
+}
+
+#[test]
+fn the_proxy_reads_no_templates() {
+    let loaded = proxy().fine(&format!("{AUTH}template {{ foo = 1 }}\nexec {{ command = \"x\" }}\n"));
+    assert!(loaded.settings.templates.is_empty());
+    assert_eq!(loaded.warnings.len(), 2);
+}
+
+#[test]
+fn blocks_may_stand_in_lists() {
+    let text = "listener = [{\n type = \"tcp\"\n tls_disable = true }, {\n type = \"unix\"\n address = \"/s\"\n tls_disable = true }]\n";
+    assert_eq!(agent().fine(text).settings.listeners.len(), 2);
+}
+
+#[test]
+fn the_proxys_rules() {
+    let text =
+        format!("{AUTH}{LISTENER}api_proxy {{\n use_auto_auth_token = \"Force\"\n strict_paths = true }}\n");
+    let api_proxy = agent().fine(&text).settings.api_proxy;
+    assert_eq!(api_proxy.use_auto_auth_token, UseAutoAuthToken::Force);
+    assert!(api_proxy.strict_paths);
+    agent().refused(
+        &format!("{AUTH}{LISTENER}api_proxy {{ use_auto_auth_token = \"maybe\" }}\n"),
+        "error loading configuration from a.hcl: error parsing 'api_proxy':value of 'use_auto_auth_token' can \
+         be either true/false/force, \"maybe\" is an invalid option",
+    );
+}
+
+#[test]
+fn wrapping_and_encryption_are_checked_before_they_are_refused() {
+    let sink = |keys: &str| {
+        format!(
+            "auto_auth {{\n method \"token_file\" {{ config {{ token_file_path = \"/t\" }} }}\n sink \"file\" {{\n {keys}\n config {{ path = \"/s\" }} }} }}\n"
+        )
+    };
+    let frame =
+        "error loading configuration from a.hcl: error parsing 'auto_auth': error parsing 'sink' stanzas: ";
+    for (keys, cause) in [
+        ("dh_type = \"rsa\"", "sink.file invalid value for 'dh_type'"),
+        ("dh_path = \"/a\"", "sink.file 'dh_type' and 'dh_path' must be specified together"),
+        ("aad = \"a\"", "sink.file specifying AAD data without 'dh_type' does not make sense"),
+        ("wrap_ttl = \"zz\"", "sink.file time: invalid duration \"zz\""),
+        ("wrap_ttl = \"5m\"", "\"wrap_ttl\" of a sink is not built yet in this version of Sidekey"),
+        (
+            "dh_type = \"curve25519\"\n dh_path = \"/a\"",
+            "\"dh_type\" is not built yet in this version of Sidekey",
+        ),
+    ] {
+        assert_eq!(agent().lines(&sink(keys)), [format!("{frame}{cause}")], "{keys}");
+    }
+}
