@@ -1,0 +1,329 @@
+//! From what the files say to settings: flags over environment over files over defaults, then every check.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use vault::{Address, Namespace, Pem, Product, RetryPolicy, Roots, TlsSettings, Verify};
+
+use crate::check;
+use crate::environment::{Environment, Variable};
+use crate::flags::Flags;
+use crate::go_duration::GoDuration;
+use crate::go_scalar::{parse_bool, parse_integer};
+use crate::problem::{NOT_BUILT_HINT, Place, Placed, Problem, not_built};
+use crate::raw::Raw;
+use crate::settings::vault::RawVault;
+use crate::settings::{
+    ApiProxy, AutoAuth, Cache, DEFAULT_ADDRESS, DEFAULT_TIMEOUT, Format, Level, Log, Parts, Settings, Vault,
+};
+
+/// Settings, or `None` when something is wrong; then `problems` has grown.
+pub(crate) fn compile(
+    product: Product,
+    raw: Raw,
+    flags: &Flags,
+    environment: &Environment,
+    problems: &mut Vec<Problem>,
+) -> Option<Settings> {
+    let mut compiler = Compiler { flags, environment, problems };
+    compiler.refuse_unbuilt(product);
+    let log = compiler.log(&raw);
+    let vault = compiler.vault(raw.vault.as_ref());
+    compiler.problems.extend(check::check(product, &raw));
+    if !compiler.problems.is_empty() {
+        return None;
+    }
+    let api_proxy = ApiProxy {
+        use_auto_auth_token: check::use_token(&raw),
+        strict_paths: raw.api_proxy.is_some_and(|api_proxy| api_proxy.strict_paths),
+    };
+    let auto_auth = match raw.auto_auth {
+        None => None,
+        Some(raw) => Some(AutoAuth {
+            method: raw.method?,
+            sinks: raw.sinks,
+            reauth_on_new_credentials: raw.reauth_on_new_credentials,
+        }),
+    };
+    Some(Settings {
+        product,
+        vault: vault?,
+        auto_auth,
+        cache: raw.cache.map(|_| Cache {}),
+        api_proxy,
+        listeners: raw.listeners,
+        templates: raw.templates,
+        template_config: raw.template_config.unwrap_or_default(),
+        exit_after_auth: flags.exit_after_auth.unwrap_or(raw.exit_after_auth),
+        pid_file: raw.pid_file.map(PathBuf::from),
+        log,
+        no_keep_alive: raw.no_keep_alive,
+        no_idle: raw.no_idle,
+    })
+}
+
+struct Compiler<'a> {
+    flags: &'a Flags,
+    environment: &'a Environment,
+    problems: &'a mut Vec<Problem>,
+}
+
+/// A text somebody chose, and who did.
+struct Chosen {
+    value: String,
+    origin: Origin,
+}
+
+enum Origin {
+    Flag(&'static str),
+    Variable(String),
+    File(Place),
+}
+
+impl Compiler<'_> {
+    fn refuse(&mut self, problem: Problem) {
+        self.problems.push(problem);
+    }
+
+    /// Flags and variables of things that are not built yet.
+    fn refuse_unbuilt(&mut self, product: Product) {
+        let given = [
+            ("-log-file", self.flags.log_file.as_ref().is_some_and(|path| !path.is_empty())),
+            ("-log-rotate-bytes", self.flags.log_rotate_bytes.is_some()),
+            ("-log-rotate-duration", self.flags.log_rotate_duration.is_some()),
+            ("-log-rotate-max-files", self.flags.log_rotate_max_files.is_some()),
+        ];
+        for (flag, _) in given.iter().filter(|(_, given)| *given) {
+            self.refuse(Problem::at_start(not_built(flag), None).hint(NOT_BUILT_HINT));
+        }
+        for name in ["RATE_LIMIT", "HTTP_PROXY", "PROXY_ADDR"] {
+            if let Some(variable) = self.environment.filled(name) {
+                self.refuse(unbuilt_variable(&variable));
+            }
+        }
+        if let Some(variable) = self.environment.filled("SRV_LOOKUP") {
+            match parse_bool(variable.value) {
+                Ok(false) => {}
+                Ok(true) => self.refuse(unbuilt_variable(&variable)),
+                Err(_) => self.refuse(bad_variable(&variable, &format!("could not parse {}", variable.name))),
+            }
+        }
+        for key in ["disable_idle_connections", "disable_keep_alives"] {
+            let name = format!("{}_{key}", product.word()).to_uppercase();
+            let Some(variable) = self.environment.filled(&name) else { continue };
+            for name in variable.value.split(',') {
+                if !Parts::default().add(&name.trim().to_lowercase(), product) {
+                    let message = format!("unknown {key} value: {}", name.trim().to_lowercase());
+                    self.refuse(Problem::at_start(message, None).hint(format!("set by {}", variable.name)));
+                }
+            }
+        }
+    }
+
+    /// Flag, else environment, else file. Whoever speaks first is heard, even when he says nothing.
+    fn choose(
+        &self,
+        flag: (&'static str, &Option<String>),
+        variable: &str,
+        file: Option<&Placed<String>>,
+    ) -> Option<Chosen> {
+        let chosen = if let (name, Some(value)) = flag {
+            Chosen { value: value.clone(), origin: Origin::Flag(name) }
+        } else if let Some(variable) = self.environment.variable(variable) {
+            Chosen { value: variable.value.to_owned(), origin: Origin::Variable(variable.name) }
+        } else {
+            let file = file?;
+            Chosen { value: file.value.clone(), origin: Origin::File(file.place.clone()) }
+        };
+        Some(chosen).filter(|chosen| !chosen.value.is_empty())
+    }
+
+    // === The log ===
+
+    fn log(&mut self, raw: &Raw) -> Log {
+        let level = self.choose(("-log-level", &self.flags.log_level), "LOG_LEVEL", raw.log_level.as_ref());
+        let level = level.filter(|chosen| !chosen.value.trim().is_empty()).and_then(|chosen| {
+            let level = Level::parse(&chosen.value);
+            if level.is_none() {
+                let message = format!("unknown log level: {}", chosen.value);
+                let hint = "the levels are trace, debug, info, warn, error";
+                self.refuse(chosen.refuse(message).hint(hint));
+            }
+            level
+        });
+        let format =
+            self.choose(("-log-format", &self.flags.log_format), "LOG_FORMAT", raw.log_format.as_ref());
+        let format = format.filter(|chosen| !chosen.value.trim().is_empty()).and_then(|chosen| {
+            let format = Format::parse(&chosen.value);
+            if format.is_none() {
+                let message = format!("unknown log format: {}", chosen.value);
+                self.refuse(chosen.refuse(message).hint("the formats are standard and json"));
+            }
+            format
+        });
+        Log { level, format: format.unwrap_or_default() }
+    }
+
+    // === The server ===
+
+    fn vault(&mut self, raw: Option<&RawVault>) -> Option<Vault> {
+        let flags = self.flags;
+        let address =
+            self.choose(("-address", &flags.address), "ADDR", raw.and_then(|raw| raw.address.as_ref()));
+        let namespace = self.choose(
+            ("-namespace", &flags.namespace),
+            "NAMESPACE",
+            raw.and_then(|raw| raw.namespace.as_ref()),
+        );
+        let tls = self.tls(raw);
+        Some(Vault {
+            tls,
+            namespace: namespace.and_then(|chosen| Namespace::new(&chosen.value)),
+            retry: self.retry(raw),
+            timeout: self.timeout(),
+            address: self.address(address)?,
+        })
+    }
+
+    fn address(&mut self, chosen: Option<Chosen>) -> Option<Address> {
+        let text = chosen.as_ref().map_or(DEFAULT_ADDRESS, |chosen| chosen.value.as_str());
+        match text.parse() {
+            Ok(address) => Some(address),
+            Err(why) => {
+                let message = format!("invalid address {text:?}: {why}");
+                self.refuse(match &chosen {
+                    Some(chosen) => chosen.refuse(message),
+                    None => Problem::at_start(message, None),
+                });
+                None
+            }
+        }
+    }
+
+    fn tls(&mut self, raw: Option<&RawVault>) -> TlsSettings {
+        let flags = self.flags;
+        let ca_file =
+            self.choose(("-ca-cert", &flags.ca_cert), "CACERT", raw.and_then(|raw| raw.ca_cert.as_ref()));
+        let ca_folder =
+            self.choose(("-ca-path", &flags.ca_path), "CAPATH", raw.and_then(|raw| raw.ca_path.as_ref()));
+        let roots = match (ca_file, self.environment.filled("CACERT_BYTES"), ca_folder) {
+            (Some(file), ..) => Roots::File(file.value.into()),
+            (None, Some(bytes), _) => Roots::Bytes(bytes.value.as_bytes().to_vec()),
+            (None, None, Some(folder)) => Roots::Folder(folder.value.into()),
+            (None, None, None) => Roots::System,
+        };
+        let cert = self.choose(
+            ("-client-cert", &flags.client_cert),
+            "CLIENT_CERT",
+            raw.and_then(|raw| raw.client_cert.as_ref()),
+        );
+        let key = self.choose(
+            ("-client-key", &flags.client_key),
+            "CLIENT_KEY",
+            raw.and_then(|raw| raw.client_key.as_ref()),
+        );
+        let server_name = self.choose(
+            ("-tls-server-name", &flags.tls_server_name),
+            "TLS_SERVER_NAME",
+            raw.and_then(|raw| raw.tls_server_name.as_ref()),
+        );
+        TlsSettings {
+            roots,
+            identity: self.identity(cert, key),
+            server_name: server_name.map(|chosen| chosen.value),
+            verify: self.verify(raw.and_then(|raw| raw.tls_skip_verify)),
+        }
+    }
+
+    /// A client certificate and its key: both, or neither.
+    fn identity(&mut self, cert: Option<Chosen>, key: Option<Chosen>) -> Option<(Pem, Pem)> {
+        let bytes = |name| {
+            let variable = self.environment.filled(name);
+            variable.map(|variable| Pem::Bytes(variable.value.as_bytes().to_vec()))
+        };
+        let cert_pem = cert.as_ref().map(|chosen| Pem::File(chosen.value.clone().into()));
+        let key_pem = key.as_ref().map(|chosen| Pem::File(chosen.value.clone().into()));
+        let pair =
+            (cert_pem.or_else(|| bytes("CLIENT_CERT_BYTES")), key_pem.or_else(|| bytes("CLIENT_KEY_BYTES")));
+        match pair {
+            (Some(cert), Some(key)) => Some((cert, key)),
+            (None, None) => None,
+            _ => {
+                let message = "both client cert and client key must be provided";
+                self.refuse(match cert.or(key) {
+                    Some(chosen) => chosen.refuse(message),
+                    None => Problem::at_start(message, None),
+                });
+                None
+            }
+        }
+    }
+
+    /// Upstream takes any text in the variable, `false` included, for true.
+    fn verify(&mut self, file: Option<bool>) -> Verify {
+        let skip = if let Some(flag) = self.flags.tls_skip_verify {
+            flag
+        } else if let Some(variable) = self.environment.variable("SKIP_VERIFY") {
+            match variable.value {
+                "" => false,
+                text => parse_bool(text).unwrap_or_else(|_| {
+                    self.refuse(bad_variable(&variable, &format!("could not parse {}", variable.name)));
+                    false
+                }),
+            }
+        } else {
+            file.unwrap_or(false)
+        };
+        if skip { Verify::Skip } else { Verify::Yes }
+    }
+
+    fn retry(&mut self, raw: Option<&RawVault>) -> RetryPolicy {
+        if let Some(variable) = self.environment.filled("MAX_RETRIES") {
+            match parse_integer(variable.value) {
+                // Unlike the key, the variable means what it says: 0 is none.
+                Ok(0) => return RetryPolicy::Never,
+                Ok(retries) if retries > 0 => return RetryPolicy::from_config(retries),
+                Ok(_) => {
+                    let why = format!("{} must not be negative", variable.name);
+                    self.refuse(bad_variable(&variable, &why));
+                }
+                Err(why) => self.refuse(bad_variable(&variable, &why)),
+            }
+        }
+        RetryPolicy::from_config(raw.and_then(|raw| raw.num_retries).unwrap_or(0))
+    }
+
+    fn timeout(&mut self) -> Duration {
+        let Some(variable) = self.environment.filled("CLIENT_TIMEOUT") else { return DEFAULT_TIMEOUT };
+        match GoDuration::parse_lax(variable.value).ok().and_then(GoDuration::positive) {
+            Some(timeout) => timeout,
+            None => {
+                self.refuse(
+                    bad_variable(&variable, &format!("could not parse {:?}", variable.name))
+                        .hint("a number of seconds, or text like \"90s\", \"5m\"; more than 0"),
+                );
+                DEFAULT_TIMEOUT
+            }
+        }
+    }
+}
+
+impl Chosen {
+    /// A problem with the value, at its place or naming who gave it.
+    fn refuse(&self, message: impl Into<String>) -> Problem {
+        match &self.origin {
+            Origin::File(place) => Problem::at_start(message, Some(place)),
+            Origin::Flag(name) => Problem::at_start(message, None).hint(format!("given by {name}")),
+            Origin::Variable(name) => Problem::at_start(message, None).hint(format!("set by {name}")),
+        }
+    }
+}
+
+fn bad_variable(variable: &Variable<'_>, why: &str) -> Problem {
+    let message = format!("Error fetching client: failed to read environment: {why}");
+    Problem::at_start(message, None).hint(format!("set by {}", variable.name))
+}
+
+fn unbuilt_variable(variable: &Variable<'_>) -> Problem {
+    Problem::at_start(not_built(&format!("{:?}", variable.name)), None).hint("unset it to go on without it")
+}

@@ -1,0 +1,195 @@
+//! Files and folders, each read, parsed and decoded, then all of them together made into settings.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use hcl1::{Diagnostic, Source};
+use vault::Product;
+
+use crate::compile::compile;
+use crate::environment::Environment;
+use crate::flags::Flags;
+use crate::problem::{Failure, Frame, Problem, Report, UnknownKeys};
+use crate::raw::{self, Raw};
+use crate::settings::Settings;
+
+/// What goes into settings besides the files.
+#[derive(Clone, Copy, Debug)]
+pub struct Loader<'a> {
+    /// Agent or proxy.
+    pub product: Product,
+    /// The command line.
+    pub flags: &'a Flags,
+    /// The environment.
+    pub environment: &'a Environment,
+    /// What becomes of keys nobody knows.
+    pub unknown_keys: UnknownKeys,
+}
+
+/// Settings, and what was remarked upon on the way.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// What the program is to do.
+    pub settings: Settings,
+    /// In the order of the files.
+    pub warnings: Vec<Diagnostic>,
+}
+
+impl Loader<'_> {
+    /// Loads the environment's paths, `BAO_AGENT_CONFIG_PATH` and so on, and then `paths`: files, and folders
+    /// whose `.hcl` and `.json` files count in the order of their names.
+    ///
+    /// # Errors
+    /// Every problem of every file, and then those of the whole.
+    pub fn load(&self, paths: &[PathBuf]) -> Result<Loaded, Failure> {
+        let variable = format!("{}_CONFIG_PATH", self.product.word().to_uppercase());
+        let named = self.environment.filled(&variable);
+        let named = named.iter().flat_map(|variable| variable.value.split(','));
+        let named = named.map(str::trim).filter(|path| !path.is_empty()).map(PathBuf::from);
+        let paths: Vec<PathBuf> = named.chain(paths.iter().cloned()).collect();
+        let mut run = Run::new(*self);
+        if paths.is_empty() {
+            let message = "Must specify exactly at least one config path using -config";
+            run.problems.push(Problem::at_start(message, None));
+            run.unread = true;
+        }
+        for path in &paths {
+            run.path(path);
+        }
+        run.finish()
+    }
+
+    /// The same with texts under their names instead of files.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn load_texts<N, T>(&self, texts: impl IntoIterator<Item = (N, T)>) -> Result<Loaded, Failure>
+    where
+        N: Into<String>,
+        T: Into<Vec<u8>>,
+    {
+        let mut run = Run::new(*self);
+        for (name, text) in texts {
+            let name = name.into();
+            run.text(Source::new(name.as_str(), text), Frame::File(name));
+        }
+        run.finish()
+    }
+}
+
+/// One load.
+struct Run<'a> {
+    loader: Loader<'a>,
+    raw: Raw,
+    problems: Vec<Problem>,
+    warnings: Vec<Diagnostic>,
+    /// A file could not be read or parsed: what the whole lacks may be in there.
+    unread: bool,
+}
+
+impl<'a> Run<'a> {
+    fn new(loader: Loader<'a>) -> Self {
+        Self { loader, raw: Raw::default(), problems: Vec::new(), warnings: Vec::new(), unread: false }
+    }
+
+    fn path(&mut self, path: &Path) {
+        let shown = path.display().to_string();
+        match fs::metadata(path) {
+            Err(error) => self.unreadable(Frame::File(shown.clone()), "stat", &shown, &error),
+            Ok(metadata) if metadata.is_dir() => self.folder(path, &shown),
+            Ok(_) => self.file(path, Frame::File(shown)),
+        }
+    }
+
+    fn folder(&mut self, folder: &Path, shown: &str) {
+        match usable_files(folder) {
+            Ok(files) => {
+                for file in files {
+                    let name = file.display().to_string();
+                    self.file(&file, Frame::InFolder { folder: shown.to_owned(), file: name });
+                }
+            }
+            Err(error) => self.unreadable(Frame::File(shown.to_owned()), "open", shown, &error),
+        }
+    }
+
+    fn file(&mut self, path: &Path, frame: Frame) {
+        let shown = path.display().to_string();
+        match fs::read(path) {
+            Ok(text) => self.text(Source::new(shown, text), frame),
+            Err(error) => self.unreadable(frame, "open", &shown, &error),
+        }
+    }
+
+    fn unreadable(&mut self, frame: Frame, did: &str, path: &str, error: &io::Error) {
+        self.unread = true;
+        let diagnostic =
+            Diagnostic::plain(hcl1::Severity::Error, format!("{did} {path}: {}", go_words(error)));
+        self.problems.push(Problem::new(frame, "", diagnostic));
+    }
+
+    fn text(&mut self, source: Source, frame: Frame) {
+        let object = match hcl1::parse(&source) {
+            Ok(object) => object,
+            Err(errors) => {
+                self.unread = true;
+                let problems = errors.into_iter().map(|e| Problem::new(frame.clone(), "", e).located());
+                return self.problems.extend(problems);
+            }
+        };
+        let Loader { product, environment, unknown_keys, .. } = self.loader;
+        let report = Report::new(source, frame, unknown_keys);
+        let raw = raw::read(&report, &object, product, environment);
+        let (problems, warnings) = report.into_parts();
+        self.problems.extend(problems);
+        self.warnings.extend(warnings);
+        self.raw = std::mem::take(&mut self.raw).merge(raw);
+    }
+
+    fn finish(mut self) -> Result<Loaded, Failure> {
+        let Loader { product, flags, environment, .. } = self.loader;
+        let mut problems = Vec::new();
+        let settings = match self.unread {
+            true => None,
+            false => compile(product, self.raw, flags, environment, &mut problems),
+        };
+        self.problems.extend(problems);
+        match settings {
+            Some(settings) if self.problems.is_empty() => Ok(Loaded { settings, warnings: self.warnings }),
+            _ => Err(Failure { problems: self.problems, warnings: self.warnings }),
+        }
+    }
+}
+
+/// The files of a folder that count, by name. Upstream takes them in whatever order the file system has.
+fn usable_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        if is_usable(&name) && !path.is_dir() {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// Configuration by its name, and not what an editor left behind.
+fn is_usable(name: &str) -> bool {
+    let is_config = name.ends_with(".hcl") || name.ends_with(".json");
+    let is_leftover =
+        name.ends_with('~') || name.starts_with(".#") || (name.starts_with('#') && name.ends_with('#'));
+    is_config && !is_leftover
+}
+
+/// Go's words for the errors people meet.
+fn go_words(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "no such file or directory".to_owned(),
+        io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
+        io::ErrorKind::IsADirectory => "is a directory".to_owned(),
+        _ => error.to_string(),
+    }
+}

@@ -1,0 +1,28 @@
+//! Several files into one. A stanza of a later file replaces the whole stanza of an earlier one; what can stand
+//! there many times adds up. Upstream's rules, kept to the letter: files are split along them.
+
+use crate::raw::Raw;
+
+impl Raw {
+    /// What both files say, `later` winning.
+    pub(crate) fn merge(mut self, later: Self) -> Self {
+        self.listeners.extend(later.listeners);
+        self.templates.extend(later.templates);
+        Self {
+            vault: later.vault.or(self.vault),
+            auto_auth: later.auto_auth.or(self.auto_auth),
+            cache: later.cache.or(self.cache),
+            api_proxy: later.api_proxy.or(self.api_proxy),
+            listeners: self.listeners,
+            templates: self.templates,
+            has_env_templates: self.has_env_templates || later.has_env_templates,
+            template_config: later.template_config.or(self.template_config),
+            exit_after_auth: self.exit_after_auth || later.exit_after_auth,
+            pid_file: later.pid_file.or(self.pid_file),
+            log_level: later.log_level.or(self.log_level),
+            log_format: later.log_format.or(self.log_format),
+            no_keep_alive: self.no_keep_alive.or(later.no_keep_alive),
+            no_idle: self.no_idle.or(later.no_idle),
+        }
+    }
+}

@@ -1,0 +1,435 @@
+//! `listener "tcp" { … }` and `listener "unix" { … }`: where clients connect.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+
+use super::auto_auth::{Identity, read_identity};
+use crate::decode::{Block, Fields, Labels, Wording};
+use crate::go_duration::GoDuration;
+use crate::go_scalar::parse_octal;
+
+/// Address of a tcp listener that names none; upstream's.
+pub const DEFAULT_LISTEN: &str = "127.0.0.1:8200";
+
+/// A place where clients connect.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Listener {
+    /// Where.
+    pub endpoint: Endpoint,
+    /// Certificates; `None` for plain HTTP (`tls_disable = true`).
+    pub tls: Option<ListenerTls>,
+    /// What is served.
+    pub role: Role,
+    /// Refuse requests without `X-Vault-Request: true`.
+    pub require_request_header: bool,
+    /// `agent_api`/`proxy_api { enable_quit = true }`.
+    pub enable_quit: bool,
+    /// Host names to accept beside the loopback's own; `["*"]` accepts all.
+    pub allowed_hosts: Vec<String>,
+}
+
+/// Where a listener listens.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Endpoint {
+    /// TCP. Port 0 takes a free one, which the log names.
+    Tcp(SocketAddr),
+    /// A unix socket.
+    Unix {
+        /// Its path.
+        path: PathBuf,
+        /// Mode and owner, each applied if given.
+        access: SocketAccess,
+    },
+}
+
+/// Who may use a unix socket.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SocketAccess {
+    /// `socket_mode`.
+    pub mode: Option<u32>,
+    /// `socket_user`.
+    pub owner: Option<Identity>,
+    /// `socket_group`.
+    pub group: Option<Identity>,
+}
+
+/// What a listener serves.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Role {
+    /// Everything.
+    #[default]
+    Default,
+    /// The metrics endpoint alone.
+    MetricsOnly,
+}
+
+/// The `tls_*` keys of a listener.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ListenerTls {
+    /// Certificate chain.
+    pub cert_file: PathBuf,
+    /// Its key.
+    pub key_file: PathBuf,
+    /// TLS 1.3 alone (`tls_min_version = "tls13"`).
+    pub only_tls13: bool,
+    /// TLS 1.2 alone (`tls_max_version = "tls12"`).
+    pub only_tls12: bool,
+    /// CA that client certificates must be signed by.
+    pub client_ca_file: Option<PathBuf>,
+    /// Refuse clients without a certificate.
+    pub require_client_cert: bool,
+}
+
+// === Reading ===
+
+/// A listener as it was read, for the checks of the whole; its settings may be a stand-in after an error.
+pub(crate) fn read<'a>(
+    file: &Fields<'a>,
+    block: &Block<'a>,
+    index: usize,
+    product: vault::Product,
+) -> Listener {
+    let prefix = format!("error parsing 'listener': listeners.{index}: ");
+    let fields = file.inside("listener", block, prefix).worded(Wording::Listener);
+    if block.object.is_none() {
+        return Listener {
+            endpoint: Endpoint::Tcp(UNSPECIFIED),
+            tls: None,
+            role: Role::Default,
+            require_request_header: false,
+            enable_quit: false,
+            allowed_hosts: Vec::new(),
+        };
+    }
+    let kind = fields.kind(block).map(|kind| kind.to_lowercase());
+    let endpoint = match kind.as_deref() {
+        Some("unix") => read_unix(&fields),
+        Some("tcp") => Endpoint::Tcp(read_tcp(&fields)),
+        Some(other) => {
+            let message = format!("unsupported listener type {other:?}");
+            fields.refuse_with(block.span, message, "the types are \"tcp\" and \"unix\"");
+            read_unknown(&fields)
+        }
+        None => {
+            let hint = "write listener \"tcp\" { … } or listener \"unix\" { … }";
+            fields.refuse_with(block.span, "listener type must be specified", hint);
+            read_unknown(&fields)
+        }
+    };
+    let listener = Listener {
+        endpoint,
+        tls: read_tls(&fields),
+        role: read_role(&fields),
+        require_request_header: fields.lax_bool("require_request_header").unwrap_or(false),
+        enable_quit: read_quit(&fields, product),
+        allowed_hosts: fields.strings("allowed_hosts").unwrap_or_default(),
+    };
+    read_ignored(&fields);
+    fields.finish();
+    listener
+}
+
+const UNSPECIFIED: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+
+/// Keeps the keys of either type from counting as unknown.
+fn read_unknown(fields: &Fields<'_>) -> Endpoint {
+    fields.ignore(&["address", "socket_mode", "socket_user", "socket_group"]);
+    Endpoint::Tcp(UNSPECIFIED)
+}
+
+fn read_tcp(fields: &Fields<'_>) -> SocketAddr {
+    fields.ignore(&["socket_mode", "socket_user", "socket_group"]);
+    let address = fields.filled("address").unwrap_or_else(|| DEFAULT_LISTEN.to_owned());
+    let span = fields.span_of("address");
+    if address.contains("{{") {
+        fields.refuse_not_built(span, "a template in a listener's \"address\"");
+        return UNSPECIFIED;
+    }
+    parse_listen(&address).unwrap_or_else(|why| {
+        let start = fields.with_prefix("").worded(Wording::Plain).at_start("Error starting listener: ");
+        start.refuse_with(
+            span,
+            format!("listen tcp: address {address}: {why}"),
+            "write host and port: \"127.0.0.1:8200\", \"[::1]:8200\", \"localhost:8200\"",
+        );
+        UNSPECIFIED
+    })
+}
+
+/// `host:port`, the host an IP address, `localhost`, or nothing for all addresses. No port is port 0.
+fn parse_listen(address: &str) -> Result<SocketAddr, String> {
+    let (host, port) = address.trim().rsplit_once(':').ok_or("missing port in address")?;
+    let port = match port {
+        "" => 0,
+        port => port.parse().map_err(|_| format!("invalid port {port:?}"))?,
+    };
+    let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let ip = match (bracketed, host) {
+        (Some(v6), _) => IpAddr::V6(v6.parse().map_err(|_| format!("{v6:?} is no IPv6 address"))?),
+        (None, "") => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        (None, "localhost") => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        (None, host) if host.contains(':') => return Err("too many colons in address".to_owned()),
+        (None, host) => IpAddr::V4(host.parse().map_err(|_| format!("{host:?} is no IP address"))?),
+    };
+    Ok(SocketAddr::new(ip, port))
+}
+
+fn read_unix(fields: &Fields<'_>) -> Endpoint {
+    let path = fields.file("address").unwrap_or_else(|| {
+        fields.refuse_with(
+            fields.span,
+            "a unix listener needs an `address`",
+            "the socket's path: address = \"/run/sidekey.sock\"",
+        );
+        PathBuf::new()
+    });
+    let mode = fields.filled("socket_mode").and_then(|text| match parse_octal(&text) {
+        Ok(mode) if mode <= 0o7777 => Some(mode),
+        _ => {
+            fields.with_prefix("").worded(Wording::Plain).at_start("Error starting listener: ").refuse_with(
+                fields.span_of("socket_mode"),
+                format!("invalid socket_mode {text:?}"),
+                "write the mode in octal digits: \"0660\"",
+            );
+            None
+        }
+    });
+    let access = SocketAccess {
+        mode,
+        owner: read_identity(fields, "socket_user"),
+        group: read_identity(fields, "socket_group"),
+    };
+    Endpoint::Unix { path, access }
+}
+
+fn read_role(fields: &Fields<'_>) -> Role {
+    match fields.filled("role").as_deref() {
+        None | Some("default") => Role::Default,
+        Some("metrics_only") => Role::MetricsOnly,
+        Some(other) => {
+            let message = format!("unsupported listener role {other:?}");
+            let hint = "the roles are \"default\" and \"metrics_only\"";
+            fields.refuse_with(fields.span_of("role"), message, hint);
+            Role::Default
+        }
+    }
+}
+
+/// `agent_api` counts for the agent and `proxy_api` for the proxy; the other one is checked and passed over.
+fn read_quit(fields: &Fields<'_>, product: vault::Product) -> bool {
+    let mut enabled = false;
+    for (key, owner) in [("agent_api", vault::Product::Agent), ("proxy_api", vault::Product::Proxy)] {
+        let blocks = fields.blocks(key, Labels::Ignored);
+        if blocks.is_empty() {
+            continue;
+        }
+        let api = fields.inside_all(key, &blocks, fields.prefix());
+        let enable_quit = api.strict_bool("enable_quit").unwrap_or(false);
+        enabled |= enable_quit && owner == product;
+        api.finish();
+    }
+    enabled
+}
+
+/// Keys of the servers' listeners that mean nothing in a proxy. A value of the wrong kind is refused all the
+/// same: whoever wrote it meant something.
+fn read_ignored(fields: &Fields<'_>) {
+    for key in ["http_idle_timeout", "http_read_header_timeout", "http_read_timeout", "http_write_timeout"] {
+        fields.duration(key);
+    }
+    if fields.duration("max_request_duration").is_some_and(|duration| duration.nanoseconds() < 0) {
+        fields
+            .refuse_beside(fields.span_of("max_request_duration"), "max_request_duration cannot be negative");
+    }
+    for key in ["max_request_size", "max_request_json_memory", "max_request_json_strings"] {
+        fields.integer(key);
+    }
+    if let Some(skips) = fields.integer("x_forwarded_for_hop_skips").filter(|skips| *skips < 0) {
+        fields.refuse_beside(
+            fields.span_of("x_forwarded_for_hop_skips"),
+            format!("x_forwarded_for_hop_skips cannot be negative but set to {skips}"),
+        );
+    }
+    for key in ["cors_enabled", "x_forwarded_for_reject_not_authorized", "x_forwarded_for_reject_not_present"]
+    {
+        fields.lax_bool(key);
+    }
+    fields.ignore(&[
+        "type",
+        "cluster_address",
+        "cors_allowed_headers",
+        "cors_allowed_origins",
+        "custom_response_headers",
+        "inflight_requests_logging",
+        "max_request_json_array_elements",
+        "max_request_json_depth",
+        "max_request_json_object_entries",
+        "profiling",
+        "proxy_protocol_authorized_addrs",
+        "proxy_protocol_behavior",
+        "purpose",
+        "telemetry",
+        "x_forwarded_for_authorized_addrs",
+    ]);
+}
+
+// === TLS ===
+
+/// Versions by name, in order.
+const TLS_VERSIONS: &[&str] = &["tls10", "tls11", "tls12", "tls13"];
+
+fn read_tls(fields: &Fields<'_>) -> Option<ListenerTls> {
+    let disabled = fields.lax_bool("tls_disable").unwrap_or(false);
+    let cert_file = fields.file("tls_cert_file");
+    let key_file = fields.file("tls_key_file");
+    read_auto_reload(fields, disabled, cert_file.is_some());
+    let required = fields.lax_bool("tls_require_and_verify_client_cert").unwrap_or(false);
+    let ignored = fields.lax_bool("tls_disable_client_certs").unwrap_or(false);
+    let client_ca_file = fields.file("tls_client_ca_file");
+    let (least, most) = (fields.filled("tls_min_version"), fields.filled("tls_max_version"));
+    let chosen = [
+        ("tls_cipher_suites", fields.filled("tls_cipher_suites").is_some()),
+        (
+            "tls_key_exchange_preferences",
+            fields.strings("tls_key_exchange_preferences").is_some_and(|list| !list.is_empty()),
+        ),
+    ];
+    fields.ignore(&["tls_prefer_server_cipher_suites"]);
+    read_acme(fields, disabled);
+    if disabled {
+        return None;
+    }
+    // Who chooses ciphers has a reason: going on with others would be a silent no.
+    for (key, _) in chosen.iter().filter(|(_, given)| *given) {
+        fields.not_built(key);
+    }
+    if ignored && required {
+        fields.refuse(
+            fields.span_of("tls_disable_client_certs"),
+            "'tls_disable_client_certs' and 'tls_require_and_verify_client_cert' are mutually exclusive",
+        );
+    } else if required && client_ca_file.is_none() {
+        fields.refuse(
+            fields.span_of("tls_require_and_verify_client_cert"),
+            "`tls_require_and_verify_client_cert` needs `tls_client_ca_file`",
+        );
+    }
+    let (only_tls13, only_tls12) = read_versions(fields, least.as_deref(), most.as_deref());
+    let (Some(cert_file), Some(key_file)) = (cert_file, key_file) else {
+        fields.refuse_with(
+            fields.span,
+            "TLS needs `tls_cert_file` and `tls_key_file`",
+            "give both, or serve plain HTTP with tls_disable = true",
+        );
+        return None;
+    };
+    Some(ListenerTls {
+        cert_file,
+        key_file,
+        only_tls13,
+        only_tls12,
+        client_ca_file: client_ca_file.filter(|_| !ignored),
+        require_client_cert: required,
+    })
+}
+
+fn read_auto_reload(fields: &Fields<'_>, disabled: bool, has_cert: bool) {
+    let reload = fields.lax_bool("tls_auto_reload").unwrap_or(false);
+    if let Some(interval) = fields.duration("tls_auto_reload_interval") {
+        if interval < GoDuration::from_seconds(5) {
+            fields.refuse_beside(
+                fields.span_of("tls_auto_reload_interval"),
+                "tls_auto_reload_interval must be at least 5s",
+            );
+        }
+    }
+    if reload && !has_cert {
+        fields.refuse_beside(fields.span_of("tls_auto_reload"), "tls_auto_reload requires tls_cert_file");
+    } else if reload && !disabled {
+        fields.not_built("tls_auto_reload");
+    }
+}
+
+fn read_acme(fields: &Fields<'_>, disabled: bool) {
+    for key in [
+        "tls_acme_ca_directory",
+        "tls_acme_ca_root",
+        "tls_acme_cache_path",
+        "tls_acme_disable_alpn_challenge",
+        "tls_acme_disable_http_challenge",
+        "tls_acme_domains",
+        "tls_acme_eab_key_id",
+        "tls_acme_eab_mac_key",
+        "tls_acme_email",
+        "tls_acme_test_alpn_challenge_port",
+        "tls_acme_test_http_challenge_port",
+    ] {
+        match disabled {
+            true => fields.ignore(&[key]),
+            false => fields.not_built(key),
+        }
+    }
+}
+
+/// Whether TLS 1.3 alone, or TLS 1.2 alone, is spoken.
+fn read_versions(fields: &Fields<'_>, least: Option<&str>, most: Option<&str>) -> (bool, bool) {
+    let index = |key: &'static str, name: Option<&str>, default: usize| {
+        let Some(name) = name else { return Some(default) };
+        let index = TLS_VERSIONS.iter().position(|version| *version == name);
+        if index.is_none() {
+            let all = TLS_VERSIONS.join(",");
+            let message = format!("'{key}' value {name:?} not supported, please specify one of [{all}]");
+            fields.refuse(fields.span_of(key), message);
+        }
+        index
+    };
+    const TLS12: usize = 2;
+    const TLS13: usize = 3;
+    let min = index("tls_min_version", least, TLS12);
+    let max = index("tls_max_version", most, TLS13);
+    let (Some(min), Some(max)) = (min, max) else { return (false, false) };
+    if max < min {
+        fields.refuse(
+            fields.span_of("tls_max_version"),
+            "'tls_max_version' must be greater than or equal to 'tls_min_version'",
+        );
+    } else if max < TLS12 {
+        fields.refuse_with(
+            fields.span_of("tls_max_version"),
+            "TLS before 1.2 is not spoken",
+            "use tls12 or tls13",
+        );
+    } else if min < TLS12 {
+        fields.warn(
+            fields.span_of("tls_min_version"),
+            "TLS before 1.2 is not spoken, whatever `tls_min_version` says",
+            "use tls12 or tls13",
+        );
+    }
+    (min == TLS13, max == TLS12)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn listens_where_upstream_does() {
+        for (text, want) in [
+            ("127.0.0.1:8200", "127.0.0.1:8200"),
+            ("0.0.0.0:8200", "0.0.0.0:8200"),
+            ("0.0.0.0:", "0.0.0.0:0"),
+            ("[::]:8200", "[::]:8200"),
+            ("[::1]:0", "[::1]:0"),
+            (":8200", "[::]:8200"),
+            ("localhost:8200", "127.0.0.1:8200"),
+        ] {
+            assert_eq!(parse_listen(text).map(|a| a.to_string()), Ok(want.to_owned()), "{text}");
+        }
+        for text in
+            ["8200", "127.0.0.1", "::1:8200", "vault:8200", "127.0.0.1:http", "[::1:1", "1.2.3.4:99999"]
+        {
+            assert!(parse_listen(text).is_err(), "{text}");
+        }
+    }
+}

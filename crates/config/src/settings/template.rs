@@ -1,0 +1,246 @@
+//! `template { … }` and `template_config { … }`: files to render.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use hcl1::Kind;
+
+use super::auto_auth::{Identity, read_id, read_identity, read_mode};
+use crate::decode::{Block, Fields, Labels, Wording, seconds};
+use crate::go_duration::GoDuration;
+
+/// How often secrets without a lease are read again when nothing is said; upstream's.
+pub const DEFAULT_STATIC_INTERVAL: Duration = Duration::from_secs(300);
+
+/// How long a template's command may run when nothing is said; upstream's.
+pub const DEFAULT_COMMAND_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A file to render.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Template {
+    /// The template's text, or where it is.
+    pub contents: Contents,
+    /// The file to write.
+    pub destination: PathBuf,
+    /// Its mode; none keeps an existing file's, or gives a new file 0644.
+    pub perms: Option<u32>,
+    /// Its owner, if it is to be changed.
+    pub owner: Option<Identity>,
+    /// Its group, if it is to be changed.
+    pub group: Option<Identity>,
+    /// Make missing folders (mode 0755).
+    pub create_dest_dirs: bool,
+    /// Keep the replaced file as `<destination>.bak`.
+    pub backup: bool,
+    /// What to run when the content changed.
+    pub command: Option<Command>,
+    /// Left delimiter, default `{{`.
+    pub left_delimiter: String,
+    /// Right delimiter, default `}}`.
+    pub right_delimiter: String,
+    /// A missing key is an error instead of `<no value>`.
+    pub error_on_missing_key: bool,
+    /// Whether this template's failure counts for `exit_on_retry_failure`; default true.
+    pub error_fatal: bool,
+    /// Folder that `file` may not leave.
+    pub sandbox_path: Option<PathBuf>,
+    /// Functions that fail when called, by exact name.
+    pub function_denylist: Vec<String>,
+}
+
+/// Where a template's text comes from.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Contents {
+    /// In the configuration.
+    Inline(Vec<u8>),
+    /// In a file, read when rendering starts.
+    File(PathBuf),
+}
+
+/// A command run after a change.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Command {
+    /// One element with white space is a shell line; anything else is run as it is.
+    pub arguments: Vec<String>,
+    /// Killed after this long.
+    pub timeout: Duration,
+}
+
+/// `template_config { … }`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TemplateConfig {
+    /// End the program when a template cannot be rendered after all retries.
+    pub exit_on_retry_failure: bool,
+    /// How often secrets without a lease are read again.
+    pub static_secret_render_interval: Duration,
+    /// Share of a lease's life after which a secret that cannot be renewed is read again; default 0.9.
+    pub lease_renewal_threshold: f64,
+    /// Mode of new files when `perms` is not given; default 0644.
+    pub default_perms: u32,
+}
+
+// === Reading ===
+
+/// Mode of new files when nothing is said; upstream's.
+pub const DEFAULT_PERMS: u32 = 0o644;
+
+impl Default for TemplateConfig {
+    fn default() -> Self {
+        Self {
+            exit_on_retry_failure: false,
+            static_secret_render_interval: DEFAULT_STATIC_INTERVAL,
+            lease_renewal_threshold: DEFAULT_LEASE_RENEWAL_THRESHOLD,
+            default_perms: DEFAULT_PERMS,
+        }
+    }
+}
+
+/// When a secret that cannot be renewed is read again, as a share of its life; upstream's.
+pub const DEFAULT_LEASE_RENEWAL_THRESHOLD: f64 = 0.9;
+
+pub(crate) const CONFIG_PREFIX: &str = "error parsing 'template_config': ";
+
+pub(crate) fn read_config<'a>(file: &Fields<'a>, block: &Block<'a>) -> TemplateConfig {
+    let fields = file.inside("template_config", block, CONFIG_PREFIX);
+    let default = TemplateConfig::default();
+    let threshold = fields.float("lease_renewal_threshold");
+    if threshold.is_some_and(|share| !(share > 0.0 && share <= 1.0)) {
+        fields.refuse(
+            fields.span_of("lease_renewal_threshold"),
+            "`lease_renewal_threshold` must be more than 0 and at most 1",
+        );
+    }
+    let config = TemplateConfig {
+        exit_on_retry_failure: fields.strict_bool("exit_on_retry_failure").unwrap_or(false),
+        // Zero and less mean the default upstream as well.
+        static_secret_render_interval: fields
+            .duration("static_secret_render_interval")
+            .and_then(GoDuration::positive)
+            .unwrap_or(default.static_secret_render_interval),
+        lease_renewal_threshold: threshold.unwrap_or(default.lease_renewal_threshold),
+        default_perms: read_mode(&fields, "default_perms").unwrap_or(default.default_perms),
+    };
+    // One connection pool serves all templates here.
+    fields.ignore(&["max_connections_per_host"]);
+    fields.finish();
+    config
+}
+
+pub(crate) const PREFIX: &str = "error parsing 'template': ";
+const KEYS_PREFIX: &str = "error parsing 'template': decoding failed due to the following error(s):\n\n";
+
+pub(crate) fn read<'a>(file: &Fields<'a>, block: &Block<'a>) -> Template {
+    let fields = file.inside("template", block, KEYS_PREFIX).worded(Wording::Template);
+    let template = Template {
+        contents: Contents::Inline(Vec::new()),
+        destination: fields.file("destination").unwrap_or_default(),
+        perms: read_mode(&fields, "perms"),
+        owner: read_id(&fields, "uid").or_else(|| read_identity(&fields, "user")),
+        group: read_id(&fields, "gid").or_else(|| read_identity(&fields, "group")),
+        create_dest_dirs: fields.strict_bool("create_dest_dirs").unwrap_or(false),
+        backup: fields.strict_bool("backup").unwrap_or(false),
+        command: read_command(&fields),
+        left_delimiter: fields.filled("left_delimiter").unwrap_or_else(|| "{{".to_owned()),
+        right_delimiter: fields.filled("right_delimiter").unwrap_or_else(|| "}}".to_owned()),
+        error_on_missing_key: fields.strict_bool("error_on_missing_key").unwrap_or(false),
+        error_fatal: fields.strict_bool("error_fatal").unwrap_or(true),
+        sandbox_path: fields.file("sandbox_path"),
+        function_denylist: read_denylist(&fields),
+    };
+    fields.ignore(&["user", "group"]);
+    fields.not_built("wait");
+    let contents = fields.bytes("contents").filter(|contents| !contents.is_empty());
+    let source = fields.file("source");
+    if block.object.is_none() {
+        return template;
+    }
+    let start = fields.with_prefix("").worded(Wording::Plain).at_start("template: ");
+    let source_span = fields.span_of("source");
+    fields.finish();
+    if template.destination.as_os_str().is_empty() {
+        start.refuse_with(start.span, "missing destination", "destination = \"/path/of/the/file\"");
+    }
+    let contents = match (contents, source) {
+        (Some(contents), None) => Contents::Inline(contents),
+        (None, Some(source)) => Contents::File(source),
+        (Some(_), Some(_)) => {
+            start.refuse(source_span, "cannot specify both 'source' and 'contents'");
+            return template;
+        }
+        (None, None) => {
+            start.refuse(start.span, "must specify exactly one of 'source' or 'contents'");
+            return template;
+        }
+    };
+    Template { contents, ..template }
+}
+
+fn read_denylist(fields: &Fields<'_>) -> Vec<String> {
+    let split =
+        |text: &str| text.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect::<Vec<_>>();
+    let mut names = fields.strings_or("function_denylist", split).unwrap_or_default();
+    names.extend(fields.strings_or("function_blacklist", split).unwrap_or_default());
+    names
+}
+
+/// `exec { command … }`, or the older keys beside it.
+fn read_command(fields: &Fields<'_>) -> Option<Command> {
+    let whole = |text: &str| if text.is_empty() { Vec::new() } else { vec![text.to_owned()] };
+    let mut arguments = fields.strings_or("command", whole).unwrap_or_default();
+    let mut timeout = read_timeout(fields, "command_timeout");
+    let blocks = fields.blocks("exec", Labels::Ignored);
+    let mut enabled = true;
+    // Given several times, the last one wins.
+    if let Some(block) = blocks.last() {
+        let exec = fields.inside("exec", block, KEYS_PREFIX).worded(Wording::Template);
+        let command = exec.strings_or("command", whole).unwrap_or_default();
+        if !command.is_empty() {
+            if !arguments.is_empty() {
+                fields.warn(
+                    fields.span_of("command"),
+                    "`command` is not used: `exec` has one too",
+                    "remove one of them",
+                );
+            }
+            arguments = command;
+        }
+        timeout = read_timeout(&exec, "timeout").or(timeout);
+        enabled = exec.strict_bool("enabled").unwrap_or(true);
+        for key in ["env", "kill_signal", "kill_timeout", "reload_signal", "splay"] {
+            exec.not_built(key);
+        }
+        exec.finish();
+    }
+    let wanted = enabled && arguments.iter().any(|argument| !argument.is_empty());
+    wanted.then(|| Command { arguments, timeout: timeout.unwrap_or(DEFAULT_COMMAND_TIMEOUT) })
+}
+
+/// A duration as templates take it: seconds as a number, but text only with a unit.
+fn read_timeout(fields: &Fields<'_>, key: &'static str) -> Option<Duration> {
+    let value = fields.value(key)?;
+    let duration = match &value.kind {
+        Kind::Number(text) => seconds(text),
+        Kind::Null => return None,
+        _ => GoDuration::parse(&fields.text(key)?),
+    };
+    match duration {
+        Ok(duration) => duration.positive(),
+        Err(why) => {
+            let hint = "a number of seconds, or text with a unit: \"90s\", \"5m\"";
+            fields.refuse_with(value.span, format!("'{key}' {why}"), hint);
+            None
+        }
+    }
+}
+
+/// A list of blocks that the proxy has no use for, and why.
+pub(crate) fn warn_unused_by_proxy(file: &Fields<'_>, key: &'static str) {
+    if file.has(key) {
+        let span = file.key_span(key);
+        file.warn(
+            span,
+            format!("the proxy renders no templates: `{key}` is not read"),
+            "run the agent for it",
+        );
+    }
+}
