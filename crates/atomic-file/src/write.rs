@@ -114,6 +114,36 @@ pub fn check_writable(path: &Path) -> Result<(), FileError> {
     Temporary::create(&folder, folder_path, name).map(drop)
 }
 
+/// Gives a socket that was bound at `temporary` its mode and owner, and only then its real name, so that
+/// nobody can connect before both are right. What lies at `path` is replaced; the caller has looked at it.
+///
+/// # Errors
+/// Every step's, with the path. The temporary name is gone in each case.
+pub fn publish_socket(
+    temporary: &Path,
+    path: &Path,
+    mode: Option<u32>,
+    owner: Option<u32>,
+    group: Option<u32>,
+) -> Result<(), FileError> {
+    let steps = || {
+        if let Some(mode) = mode {
+            rustix::fs::chmod(temporary, RawMode::from_raw_mode(mode & 0o7777))
+                .map_err(|e| FileError::io("set the mode of", path, e))?;
+        }
+        if owner.is_some() || group.is_some() {
+            rustix::fs::chown(temporary, owner.map(Uid::from_raw), group.map(Gid::from_raw))
+                .map_err(|e| FileError::io("set the owner of", path, e))?;
+        }
+        rustix::fs::rename(temporary, path).map_err(|e| FileError::io("rename to", path, e))
+    };
+    let done = steps();
+    if done.is_err() {
+        let _ = rustix::fs::unlink(temporary);
+    }
+    done
+}
+
 /// Makes a folder and what is missing above it, mode 0755 less the umask.
 ///
 /// # Errors

@@ -68,7 +68,7 @@ impl Running {
 fn start(server: Arc<FakeServer>, exit_on_err: bool) -> Running {
     let folder = tempfile::tempdir().unwrap();
     let role_id_file = folder.path().join("role");
-    std::fs::write(&role_id_file, "role\n").unwrap();
+    atomic_file::write(&role_id_file, b"role\n", &atomic_file::Attributes::new(0o600)).unwrap();
     let approle = config::AppRole {
         role_id_file,
         secret_id_file: None,

@@ -1,0 +1,54 @@
+//! The agent's own endpoints: cache-clear and quit.
+
+use cache::{Cache, Clear, ClearError};
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, Limited};
+use hyper::body::Incoming;
+use tracing::info;
+use vault::Body;
+
+use crate::route::{Handles, empty, error as error_answer};
+
+/// Nobody needs more to name what is to be forgotten.
+const MAX_BODY: usize = 64 * 1024;
+
+/// `POST` or `PUT …/cache-clear`; any other method answers 200 and does nothing, as upstream does.
+pub(crate) async fn cache_clear(cache: &Cache, request: Request<Incoming>) -> Response<Body> {
+    if !matches!(*request.method(), Method::POST | Method::PUT) {
+        return empty(StatusCode::OK);
+    }
+    let body = match Limited::new(request.into_body(), MAX_BODY).collect().await {
+        Ok(body) => body.to_bytes(),
+        Err(_) => {
+            return error_answer(
+                StatusCode::BAD_REQUEST,
+                "failed to parse JSON input: the body cannot be read",
+            );
+        }
+    };
+    match Clear::parse(&body) {
+        Ok(clear) => {
+            let gone = cache.clear(&clear);
+            // What was named may be a token: only how many went is told.
+            info!(target: "cache", gone, "cache cleared on request");
+            empty(StatusCode::OK)
+        }
+        Err(why @ ClearError::NoValue(_)) => {
+            error_answer(StatusCode::INTERNAL_SERVER_ERROR, &why.to_string())
+        }
+        Err(why) => error_answer(StatusCode::BAD_REQUEST, &why.to_string()),
+    }
+}
+
+/// `POST …/quit`, where the listener allows it.
+pub(crate) fn quit(enabled: bool, method: &Method, handles: &Handles) -> Response<Body> {
+    match (enabled, method) {
+        (false, _) => empty(StatusCode::NOT_FOUND),
+        (true, &Method::POST) => {
+            info!(target: "quit", "received quit request");
+            (handles.quit)();
+            empty(StatusCode::OK)
+        }
+        (true, _) => empty(StatusCode::METHOD_NOT_ALLOWED),
+    }
+}

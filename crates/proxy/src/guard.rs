@@ -1,0 +1,225 @@
+//! May this client ask at all? Checks of the head of a request, before anything looks at its meaning.
+
+use std::net::IpAddr;
+
+use config::{Endpoint, Listener};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
+use vault::headers;
+
+/// A refusal: status and words.
+pub(crate) type Refusal = (StatusCode, &'static str);
+
+/// What a listener asks of its clients.
+#[derive(Debug)]
+pub(crate) struct Guard {
+    require_request_header: bool,
+    /// Names a `Host` may have; `None` accepts any.
+    hosts: Option<Vec<String>>,
+}
+
+impl Guard {
+    pub(crate) fn new(listener: &Listener) -> Self {
+        let any = listener.allowed_hosts.iter().any(|host| host == "*");
+        let named = !listener.allowed_hosts.is_empty();
+        // A page in somebody's browser can reach a loopback listener under any name it makes up; the name in
+        // the Host header gives it away. Other listeners have names we cannot know.
+        let hosts = match &listener.endpoint {
+            _ if any => None,
+            Endpoint::Unix { .. } => None,
+            Endpoint::Tcp(address) if address.ip().is_loopback() || named => {
+                let mut hosts = listener.allowed_hosts.clone();
+                hosts.push(address.ip().to_string());
+                Some(hosts)
+            }
+            Endpoint::Tcp(_) => None,
+        };
+        Self { require_request_header: listener.require_request_header, hosts }
+    }
+
+    /// Checks framing, host, origin and the request header, in this order.
+    pub(crate) fn check(
+        &self,
+        version: Version,
+        method: &Method,
+        headers: &HeaderMap,
+    ) -> Result<(), Refusal> {
+        framing(version, headers)?;
+        if *method == Method::CONNECT {
+            return Err((StatusCode::METHOD_NOT_ALLOWED, "CONNECT is not served here"));
+        }
+        if let Some(hosts) = &self.hosts {
+            match headers.get(header::HOST) {
+                Some(host) if allowed(hosts, host) => {}
+                None if version < Version::HTTP_11 => {}
+                _ => {
+                    return Err((
+                        StatusCode::MISDIRECTED_REQUEST,
+                        "this host name is not served here; see allowed_hosts",
+                    ));
+                }
+            }
+            if headers.get(header::ORIGIN).is_some_and(|origin| !allowed_origin(hosts, origin)) {
+                return Err((StatusCode::FORBIDDEN, "requests of web pages are not served here"));
+            }
+            if headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site") {
+                return Err((StatusCode::FORBIDDEN, "requests of web pages are not served here"));
+            }
+        }
+        if self.require_request_header {
+            let mut values = headers.get_all(headers::REQUEST).iter();
+            if values.next().map(HeaderValue::as_bytes) != Some(b"true") || values.next().is_some() {
+                return Err((StatusCode::PRECONDITION_FAILED, "missing \"X-Vault-Request\" header"));
+            }
+        }
+        if headers.get_all(headers::TOKEN).iter().nth(1).is_some() {
+            return Err((StatusCode::BAD_REQUEST, "more than one X-Vault-Token header"));
+        }
+        Ok(())
+    }
+}
+
+/// What a second reader of the same bytes could read differently (S5); the HTTP library lets it pass.
+fn framing(version: Version, headers: &HeaderMap) -> Result<(), Refusal> {
+    let bad = |what| Err((StatusCode::BAD_REQUEST, what));
+    let chunked = headers.get_all(header::TRANSFER_ENCODING).iter().count();
+    let lengths = headers.get_all(header::CONTENT_LENGTH).iter().count();
+    if chunked > 0 && lengths > 0 {
+        return bad("both Content-Length and Transfer-Encoding");
+    }
+    if chunked > 1 || lengths > 1 {
+        return bad("more than one Content-Length or Transfer-Encoding");
+    }
+    if headers
+        .get(header::TRANSFER_ENCODING)
+        .is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"chunked"))
+    {
+        return bad("a Transfer-Encoding other than chunked");
+    }
+    if chunked > 0 && version < Version::HTTP_11 {
+        return bad("a chunked body with HTTP/1.0");
+    }
+    if headers
+        .get(header::CONTENT_LENGTH)
+        .is_some_and(|length| !length.as_bytes().iter().all(u8::is_ascii_digit))
+    {
+        return bad("a Content-Length that is no number");
+    }
+    match headers.get_all(header::HOST).iter().count() {
+        0 if version >= Version::HTTP_11 => bad("no Host header"),
+        2.. => bad("more than one Host header"),
+        _ => Ok(()),
+    }
+}
+
+fn allowed(hosts: &[String], value: &HeaderValue) -> bool {
+    value.to_str().is_ok_and(|host| is_allowed(hosts, without_port(host)))
+}
+
+fn allowed_origin(hosts: &[String], value: &HeaderValue) -> bool {
+    let origin = value.to_str().unwrap_or_default();
+    origin.split_once("://").is_some_and(|(_, host)| is_allowed(hosts, without_port(host)))
+}
+
+fn is_allowed(hosts: &[String], host: &str) -> bool {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    bare.eq_ignore_ascii_case("localhost")
+        || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+        || hosts.iter().any(|known| known.eq_ignore_ascii_case(bare))
+}
+
+fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        // `[::1]:8200`, `[::1]`, `::1` and `localhost:8200` alike.
+        Some((name, port)) if !name.ends_with(':') && port.bytes().all(|b| b.is_ascii_digit()) => name,
+        _ => host,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderName;
+
+    use super::*;
+
+    fn listener(address: &str, allowed_hosts: &[&str], require_request_header: bool) -> Guard {
+        Guard::new(&Listener {
+            endpoint: Endpoint::Tcp(address.parse().unwrap()),
+            tls: None,
+            role: config::Role::Default,
+            require_request_header,
+            enable_quit: false,
+            allowed_hosts: allowed_hosts.iter().map(|host| (*host).to_owned()).collect(),
+        })
+    }
+
+    fn check(guard: &Guard, pairs: &[(&'static str, &'static str)]) -> u16 {
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            headers.append(HeaderName::from_static(name), HeaderValue::from_static(value));
+        }
+        match guard.check(Version::HTTP_11, &Method::GET, &headers) {
+            Ok(()) => 200,
+            Err((status, _)) => status.as_u16(),
+        }
+    }
+
+    #[test]
+    fn a_loopback_listener_knows_its_names() {
+        let guard = listener("127.0.0.1:8200", &["vault.local"], false);
+        for host in [
+            "127.0.0.1:8200",
+            "127.0.0.1",
+            "localhost:1",
+            "LOCALHOST",
+            "[::1]:8200",
+            "127.8.8.8",
+            "vault.local:80",
+        ] {
+            assert_eq!(check(&guard, &[("host", host)]), 200, "{host}");
+        }
+        for host in ["evil.example", "evil.example:8200", "localhost.evil.example", "10.0.0.1", ""] {
+            assert_eq!(check(&guard, &[("host", host)]), 421, "{host}");
+        }
+        assert_eq!(check(&listener("127.0.0.1:1", &["*"], false), &[("host", "evil.example")]), 200);
+        assert_eq!(check(&listener("0.0.0.0:1", &[], false), &[("host", "any.example")]), 200);
+        assert_eq!(check(&listener("0.0.0.0:1", &["a.example"], false), &[("host", "b.example")]), 421);
+    }
+
+    #[test]
+    fn web_pages_are_turned_away() {
+        let guard = listener("127.0.0.1:8200", &[], false);
+        assert_eq!(check(&guard, &[("host", "localhost"), ("origin", "https://evil.example")]), 403);
+        assert_eq!(check(&guard, &[("host", "localhost"), ("origin", "null")]), 403);
+        assert_eq!(check(&guard, &[("host", "localhost"), ("sec-fetch-site", "cross-site")]), 403);
+        assert_eq!(check(&guard, &[("host", "localhost"), ("origin", "http://localhost:8200")]), 200);
+    }
+
+    #[test]
+    fn the_request_header_is_exactly_one_true() {
+        let guard = listener("127.0.0.1:8200", &[], true);
+        let host = ("host", "localhost");
+        assert_eq!(check(&guard, &[host, ("x-vault-request", "true")]), 200);
+        for wrong in ["false", "True", "true ", "1", ""] {
+            assert_eq!(check(&guard, &[host, ("x-vault-request", wrong)]), 412, "{wrong}");
+        }
+        assert_eq!(check(&guard, &[host]), 412);
+        assert_eq!(check(&guard, &[host, ("x-vault-request", "true"), ("x-vault-request", "true")]), 412);
+    }
+
+    #[test]
+    fn ambiguous_framing_is_refused() {
+        let guard = listener("127.0.0.1:8200", &[], false);
+        let host = ("host", "localhost");
+        for bad in [
+            &[host, ("content-length", "5"), ("transfer-encoding", "chunked")][..],
+            &[host, ("content-length", "5"), ("content-length", "5")],
+            &[host, ("transfer-encoding", "gzip, chunked")],
+            &[host, ("content-length", "+5")],
+            &[host, ("host", "localhost")],
+            &[host, ("x-vault-token", "a"), ("x-vault-token", "b")],
+            &[],
+        ] {
+            assert_eq!(check(&guard, bad), 400, "{bad:?}");
+        }
+    }
+}

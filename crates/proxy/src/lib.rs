@@ -1,0 +1,23 @@
+//! Listeners, who may ask, which token a request travels with, and the agent's own API.
+//!
+//! A request's way is one direction: `listener` (accept, TLS) → `serve` (HTTP) → `guard` (may this client ask
+//! at all?) → `route` (ours or the server's?) → `target` (one canonical path for every decision) → `token`
+//! (whose?) → `forward` (through the cache to the server) → `redact` (our token does not leave).
+//! Nothing here knows auto-auth or templates: the token comes as a `watch<TokenState>`, and what a refused
+//! token or a quit request means is a handle given from above.
+
+mod control;
+mod forward;
+mod guard;
+mod listener;
+mod redact;
+mod route;
+mod serve;
+mod socket;
+mod target;
+mod tls;
+mod token;
+
+pub use listener::{Bound, ListenError};
+pub use route::{Context, Handles};
+pub use tls::{CertificateReloader, ListenerTlsError};

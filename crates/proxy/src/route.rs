@@ -1,0 +1,120 @@
+//! Ours or the server's? And the answers we give ourselves.
+
+use std::sync::Arc;
+
+use cache::Cache;
+use config::{Listener, Role, UseAutoAuthToken};
+use http::{HeaderValue, Request, Response, StatusCode, header};
+use hyper::body::Incoming;
+use serde_json::json;
+use tokio::sync::watch;
+use vault::{Body, Product, TokenState};
+
+use crate::guard::Guard;
+use crate::target::{Target, TargetError};
+use crate::{control, forward};
+
+/// What all listeners share.
+pub struct Context {
+    /// The door to the server.
+    pub cache: Cache,
+    /// Our own token.
+    pub tokens: watch::Receiver<TokenState>,
+    /// When it is used.
+    pub use_auto_auth_token: UseAutoAuthToken,
+    /// Whether there is an `auto_auth` stanza at all.
+    pub has_auto_auth: bool,
+    /// Refuse paths outside `/v1/`.
+    pub strict_paths: bool,
+    /// Agent or proxy.
+    pub product: Product,
+    /// What we put in front of a client's `User-Agent`.
+    pub user_agent: String,
+    /// The arrows back up.
+    pub handles: Handles,
+}
+
+/// What happens elsewhere when something is seen here.
+pub struct Handles {
+    /// The server refused our token of this generation.
+    pub refused: Arc<dyn Fn(u64) + Send + Sync>,
+    /// Somebody asked us to quit.
+    pub quit: Arc<dyn Fn() + Send + Sync>,
+}
+
+/// One listener's view of it.
+pub(crate) struct Site {
+    pub(crate) context: Arc<Context>,
+    pub(crate) guard: Guard,
+    pub(crate) role: Role,
+    pub(crate) enable_quit: bool,
+}
+
+impl Site {
+    pub(crate) fn new(context: Arc<Context>, listener: &Listener) -> Self {
+        let guard = Guard::new(listener);
+        Self { context, guard, role: listener.role, enable_quit: listener.enable_quit }
+    }
+
+    /// Answers a request. Never fails: what goes wrong is an answer too.
+    pub(crate) async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+        if self.role == Role::MetricsOnly {
+            return not_built("metrics");
+        }
+        if let Err((status, why)) = self.guard.check(request.version(), request.method(), request.headers()) {
+            let mut response = error(status, why);
+            if status == StatusCode::BAD_REQUEST {
+                // Where the next request begins is in doubt.
+                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            return response;
+        }
+        let raw = request.uri().path_and_query().map_or("/", |target| target.as_str());
+        let target = match Target::parse(raw) {
+            Ok(target) => target,
+            Err(TargetError::EmptySegment { cleaned }) => return moved(&cleaned, request.uri().query()),
+            Err(TargetError::TooLong) => {
+                return error(StatusCode::URI_TOO_LONG, "the request target is too long");
+            }
+            Err(why) => return error(StatusCode::BAD_REQUEST, &why.to_string()),
+        };
+        let own = match self.context.product {
+            Product::Agent => "/agent/v1/",
+            Product::Proxy => "/proxy/v1/",
+        };
+        match target.path().strip_prefix(own) {
+            Some("cache-clear") => control::cache_clear(&self.context.cache, request).await,
+            Some("quit") => control::quit(self.enable_quit, request.method(), &self.context.handles),
+            Some("metrics") => not_built("metrics"),
+            _ => forward::forward(&self.context, target, request).await,
+        }
+    }
+}
+
+/// `{"errors":["…"]}` with a newline behind it, as both servers write theirs.
+pub(crate) fn error(status: StatusCode, message: &str) -> Response<Body> {
+    let mut response = Response::new(Body::full(format!("{}\n", json!({"errors": [message]}))));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+/// An empty answer.
+pub(crate) fn empty(status: StatusCode) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    response
+}
+
+fn not_built(what: &str) -> Response<Body> {
+    error(StatusCode::NOT_IMPLEMENTED, &format!("{what} are not built yet in this version of Sidekey"))
+}
+
+fn moved(cleaned: &str, query: Option<&str>) -> Response<Body> {
+    let mut response = empty(StatusCode::TEMPORARY_REDIRECT);
+    let location = query.map_or_else(|| cleaned.to_owned(), |query| format!("{cleaned}?{query}"));
+    if let Ok(location) = HeaderValue::from_str(&location) {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    response
+}

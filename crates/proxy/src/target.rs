@@ -1,0 +1,209 @@
+//! The request target in one canonical form (S1). Cache, token choice, redaction, logs and the server all use
+//! this value; it cannot be made any other way.
+
+use std::fmt::Write as _;
+
+use thiserror::Error;
+
+/// A checked path and query. The path is decoded once, cleaned, and encoded again in one way.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Target {
+    /// Path and query as they are sent.
+    text: String,
+    path_length: usize,
+}
+
+/// What a target cannot be.
+#[derive(Debug, Error, Eq, PartialEq)]
+pub(crate) enum TargetError {
+    #[error("the request path holds a bad escape")]
+    BadEscape,
+    #[error("the request path holds a control character")]
+    Control,
+    #[error("the request path holds a dot segment")]
+    DotSegment,
+    #[error("the request target is no path")]
+    NotAPath,
+    #[error("the request target is too long")]
+    TooLong,
+    /// `//` in the path: the client is sent to the cleaned path, as upstream does.
+    #[error("the request path holds an empty segment")]
+    EmptySegment { cleaned: String },
+}
+
+/// Longer targets are refused with 414.
+const MAX_TARGET: usize = 16 * 1024;
+
+impl Target {
+    /// From the target as it stood in the request line, authority removed.
+    ///
+    /// Percent escapes are resolved once, an escaped slash included, as upstream does it; a trailing slash is
+    /// dropped, as upstream does it; then every decision is made on the result.
+    pub(crate) fn parse(raw: &str) -> Result<Self, TargetError> {
+        if raw.len() > MAX_TARGET {
+            return Err(TargetError::TooLong);
+        }
+        let (path, query) = match raw.split_once('?') {
+            Some((path, query)) => (path, Some(query)),
+            None => (raw, None),
+        };
+        if !path.starts_with('/') {
+            return Err(TargetError::NotAPath);
+        }
+        if let Some(query) = query {
+            check_query(query)?;
+        }
+        let mut text = canonical_path(path)?;
+        let path_length = text.len();
+        if let Some(query) = query.filter(|query| !query.is_empty()) {
+            text.push('?');
+            text.push_str(query);
+        }
+        Ok(Self { text, path_length })
+    }
+
+    /// The canonical path alone.
+    pub(crate) fn path(&self) -> &str {
+        &self.text[..self.path_length]
+    }
+
+    /// Path and query, for the server.
+    pub(crate) fn into_text(self) -> String {
+        self.text
+    }
+}
+
+fn canonical_path(path: &str) -> Result<String, TargetError> {
+    // Most paths are canonical already and need no work but this look.
+    let plain =
+        path.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'/' | b'-' | b'_' | b'~' | b'.'));
+    let decoded;
+    let bytes = if plain {
+        path.as_bytes()
+    } else {
+        decoded = decode(path)?;
+        &decoded
+    };
+    if bytes.iter().any(u8::is_ascii_control) {
+        return Err(TargetError::Control);
+    }
+    let segments = || bytes.split(|b| *b == b'/').skip(1);
+    if segments().any(|segment| segment == b"." || segment == b"..") {
+        return Err(TargetError::DotSegment);
+    }
+    let trimmed = match bytes {
+        b"/" => bytes,
+        _ => bytes.strip_suffix(b"/").unwrap_or(bytes),
+    };
+    if trimmed.windows(2).any(|pair| pair == b"//") || trimmed.ends_with(b"/") && trimmed.len() > 1 {
+        let kept: Vec<&[u8]> = segments().filter(|segment| !segment.is_empty()).collect();
+        return Err(TargetError::EmptySegment {
+            cleaned: encode(&[b"/", kept.join(&b"/"[..]).as_slice()].concat()),
+        });
+    }
+    Ok(if plain { String::from_utf8_lossy(trimmed).into_owned() } else { encode(trimmed) })
+}
+
+fn decode(path: &str) -> Result<Vec<u8>, TargetError> {
+    let bytes = path.as_bytes();
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        if bytes[at] == b'%' {
+            let digits = path.get(at + 1..at + 3).ok_or(TargetError::BadEscape)?;
+            if !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
+                return Err(TargetError::BadEscape);
+            }
+            out.push(u8::from_str_radix(digits, 16).map_err(|_| TargetError::BadEscape)?);
+            at += 3;
+        } else {
+            out.push(bytes[at]);
+            at += 1;
+        }
+    }
+    Ok(out)
+}
+
+/// Escapes what a path cannot hold, in one way: upper-case digits, nothing escaped without need.
+fn encode(path: &[u8]) -> String {
+    let mut out = String::with_capacity(path.len());
+    for byte in path {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' => out.push(char::from(*byte)),
+            b'/' | b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+'
+            | b',' | b';' | b'=' | b':' | b'@' => out.push(char::from(*byte)),
+            _ => drop(write!(out, "%{byte:02X}")),
+        }
+    }
+    out
+}
+
+/// A query that cannot be read is refused, not dropped.
+fn check_query(query: &str) -> Result<(), TargetError> {
+    if query.bytes().any(|b| b.is_ascii_control() || b == b';') {
+        return Err(TargetError::BadEscape);
+    }
+    decode(query).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn path(raw: &str) -> Result<String, TargetError> {
+        Target::parse(raw).map(Target::into_text)
+    }
+
+    #[test]
+    fn spellings_become_one() {
+        for (raw, canonical) in [
+            ("/v1/secret/data/app", "/v1/secret/data/app"),
+            ("/v1/secret/data/app/", "/v1/secret/data/app"),
+            ("/v1/foo%2Fbar%20x/baz/", "/v1/foo/bar%20x/baz"),
+            ("/v1/%73ecret", "/v1/secret"),
+            ("/v1/auth%2ftoken/lookup-self", "/v1/auth/token/lookup-self"),
+            ("/v1/a%c3%a9", "/v1/a%C3%A9"),
+            ("/v1/a:b@c", "/v1/a:b@c"),
+            ("/v1/a?list=true", "/v1/a?list=true"),
+            ("/v1/a?", "/v1/a"),
+            ("/", "/"),
+        ] {
+            assert_eq!(path(raw).as_deref(), Ok(canonical), "{raw}");
+        }
+    }
+
+    #[test]
+    fn tricks_are_refused() {
+        for (raw, error) in [
+            ("/v1/../sys", TargetError::DotSegment),
+            ("/v1/%2e%2e/sys", TargetError::DotSegment),
+            ("/v1/a/.%2fb", TargetError::DotSegment),
+            ("/v1/a%00", TargetError::Control),
+            ("/v1/a%0d%0aX: y", TargetError::Control),
+            ("/v1/%zz", TargetError::BadEscape),
+            ("/v1/a%2", TargetError::BadEscape),
+            ("/v1/a?x=%zz", TargetError::BadEscape),
+            ("/v1/a?x=a;b", TargetError::BadEscape),
+            ("*", TargetError::NotAPath),
+            ("v1/a", TargetError::NotAPath),
+            ("/v1//a", TargetError::EmptySegment { cleaned: "/v1/a".into() }),
+            ("/v1/a%2F%2Fb", TargetError::EmptySegment { cleaned: "/v1/a/b".into() }),
+            ("/v1/a//", TargetError::EmptySegment { cleaned: "/v1/a".into() }),
+        ] {
+            assert_eq!(path(raw), Err(error), "{raw}");
+        }
+        assert_eq!(path(&format!("/{}", "a".repeat(20_000))), Err(TargetError::TooLong));
+    }
+
+    proptest! {
+        /// What was made canonical stays as it is.
+        #[test]
+        fn canonical_is_canonical(raw in "/[a-zA-Z0-9%/._~ ?=&;:é-]{0,40}") {
+            if let Ok(once) = path(&raw) {
+                prop_assert_eq!(path(&once), Ok(once.clone()));
+            }
+        }
+    }
+}
