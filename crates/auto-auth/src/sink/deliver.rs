@@ -24,7 +24,7 @@ pub async fn deliver(sink: FileSink, mut tokens: watch::Receiver<TokenState>, re
             loop {
                 match sink.write(&token) {
                     Ok(()) => {
-                        ready = None;
+                        drop(ready.take());
                         break;
                     }
                     Err(error) => {

@@ -1,0 +1,576 @@
+//! Execution: walks the statements with a stack of its own, evaluates expressions by recursion.
+//!
+//! The machine remembers the node it reached last and never steps back from it, as Go's does: error messages
+//! name that node, so the order in which nodes are visited is part of the contract.
+
+mod call;
+mod field;
+
+use std::sync::Arc;
+
+use crate::error::{ExecError, position};
+use crate::format::sprint;
+use crate::func::Funcs;
+use crate::node::{At, Command, Control, Expr, ExprKind, ListId, Node, Pipe};
+use crate::number::{Ideal, Number};
+use crate::text::quoted;
+use crate::value::{Chan, IntKind, Key, List, Type, UintKind, Value};
+use crate::{Template, text};
+
+/// What a field of a map yields when the key is missing. `index` always yields the zero value.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MissingKey {
+    /// No value.
+    #[default]
+    Default,
+    /// The zero of the map's value type.
+    Zero,
+    /// An error.
+    Error,
+}
+
+/// Bounds on what one rendering may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Statements, commands and iterations.
+    pub steps: u64,
+    /// Bytes of output, and of any one string made on the way.
+    pub output: usize,
+    /// Templates inside templates; Go's own limit is the default.
+    pub depth: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { steps: 10_000_000, output: 16 << 20, depth: 100_000 }
+    }
+}
+
+/// How a template is run.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ExecOptions {
+    /// The rule for missing map keys.
+    pub missing_key: MissingKey,
+    /// The bounds.
+    pub limits: Limits,
+}
+
+/// How deep expressions and templates rendered by functions may recurse together, so that two MiB of stack are
+/// enough. Parentheses alone cannot reach it.
+const MAX_NATIVE_DEPTH: usize = 150;
+
+type Executed<T> = Result<T, Box<ExecError>>;
+
+pub(crate) fn execute<C>(
+    template: &Template,
+    funcs: &Funcs<C>,
+    context: &mut C,
+    data: Value,
+    options: &ExecOptions,
+    out: &mut Vec<u8>,
+) -> Executed<()> {
+    let mut machine = Machine {
+        template,
+        funcs,
+        context,
+        options,
+        at: None,
+        running: template.name.as_bytes(),
+        vars: vec![("$".into(), Operand::from(data.clone()))],
+        base: 0,
+        depth: 0,
+        native: 0,
+        steps: 0,
+    };
+    machine.run(template.root, data.into(), out)
+}
+
+/// A value and whether Go would hold it in an `interface {}`: elements of a `[]interface {}` are, until a
+/// pipeline unwraps them. The difference shows in messages and for nil.
+#[derive(Clone, Debug)]
+struct Operand {
+    value: Value,
+    interface: bool,
+}
+
+impl Operand {
+    /// A value that came out of a container or function of this static type.
+    fn of_type(value: Value, any: bool) -> Self {
+        match value {
+            Value::Nil if any => Self { value: Value::NilInterface, interface: true },
+            value => Self { interface: any || matches!(value, Value::NilInterface), value },
+        }
+    }
+
+    /// What a pipeline makes of it: the interface is gone, a nil one is no value at all.
+    fn unwrapped(self) -> Self {
+        match self.value {
+            Value::NilInterface => Self::from(Value::Nil),
+            value => Self { value, interface: false },
+        }
+    }
+
+    fn type_name(&self) -> String {
+        if self.interface { "interface {}".into() } else { self.value.type_name() }
+    }
+}
+
+impl From<Value> for Operand {
+    fn from(value: Value) -> Self {
+        Self { interface: matches!(value, Value::NilInterface), value }
+    }
+}
+
+/// What is going on, innermost last.
+enum Frame<'t> {
+    List {
+        nodes: &'t [Node],
+        next: usize,
+        dot: Operand,
+    },
+    /// Variables above the mark end here.
+    Scope(usize),
+    Range(Box<Iteration<'t>>),
+    /// The caller of a template.
+    Return {
+        at: Option<At<'t>>,
+        running: &'t [u8],
+        base: usize,
+        vars: usize,
+    },
+}
+
+struct Iteration<'t> {
+    items: Items,
+    pipe: &'t Pipe,
+    body: ListId,
+    /// Run with the dot of outside when nothing was iterated over.
+    otherwise: Option<(ListId, Operand)>,
+    /// The variables before the pipeline, and with those it declared.
+    marks: (usize, usize),
+}
+
+enum Items {
+    None,
+    List(List, usize),
+    Map(std::vec::IntoIter<(Key, Value)>, bool, bool),
+    Int(IntKind, i64, i64),
+    Uint(UintKind, u64, u64),
+    Chan(Chan, i64),
+}
+
+impl Items {
+    fn next(&mut self) -> Option<(Operand, Operand)> {
+        Some(match self {
+            Self::None => return None,
+            Self::List(list, at) => {
+                let item = list.items().get(*at)?.clone();
+                *at += 1;
+                let any = *list.element() == Type::Any;
+                (Value::int(*at as i64 - 1).into(), Operand::of_type(item, any))
+            }
+            Self::Map(entries, any_key, any_value) => {
+                let (key, value) = entries.next()?;
+                (Operand::of_type(key.value(), *any_key), Operand::of_type(value, *any_value))
+            }
+            Self::Int(kind, at, end) => {
+                if *at >= *end {
+                    return None;
+                }
+                *at += 1;
+                let item = Operand::from(Value::Int(*kind, *at - 1));
+                (item.clone(), item)
+            }
+            Self::Uint(kind, at, end) => {
+                if *at >= *end {
+                    return None;
+                }
+                *at += 1;
+                let item = Operand::from(Value::Uint(*kind, *at - 1));
+                (item.clone(), item)
+            }
+            Self::Chan(chan, at) => {
+                let item = chan.receive()?;
+                *at += 1;
+                (Value::int(*at - 1).into(), Value::int64(item).into())
+            }
+        })
+    }
+}
+
+struct Machine<'t, 'c, C> {
+    template: &'t Template,
+    funcs: &'c Funcs<C>,
+    context: &'c mut C,
+    options: &'c ExecOptions,
+    /// The node reached last.
+    at: Option<At<'t>>,
+    /// The name of the defined template that runs.
+    running: &'t [u8],
+    vars: Vec<(Arc<str>, Operand)>,
+    /// Variables below belong to callers.
+    base: usize,
+    depth: usize,
+    native: usize,
+    steps: u64,
+}
+
+impl<'t, C> Machine<'t, '_, C> {
+    // === Statements ===
+
+    /// Runs a list to its end.
+    fn run(&mut self, list: ListId, dot: Operand, out: &mut Vec<u8>) -> Executed<()> {
+        let mut frames = vec![self.list(list, dot)];
+        while let Some(frame) = frames.last_mut() {
+            match frame {
+                Frame::List { nodes, next, dot } => match nodes.get(*next) {
+                    Some(node) => {
+                        *next += 1;
+                        let dot = dot.clone();
+                        self.statement(node, dot, &mut frames, out)?;
+                    }
+                    None => drop(frames.pop()),
+                },
+                Frame::Scope(mark) => {
+                    self.vars.truncate(*mark);
+                    frames.pop();
+                }
+                Frame::Range(iteration) => match self.iterate(iteration)? {
+                    Some(body) => frames.push(body),
+                    None => {
+                        let mark = iteration.marks.0;
+                        let otherwise = iteration.otherwise.take();
+                        frames.pop();
+                        frames.push(Frame::Scope(mark));
+                        frames.extend(otherwise.map(|(list, dot)| self.list(list, dot)));
+                    }
+                },
+                Frame::Return { at, running, base, vars } => {
+                    (self.at, self.running, self.base) = (*at, running, *base);
+                    self.vars.truncate(*vars);
+                    self.depth -= 1;
+                    frames.pop();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn list(&self, list: ListId, dot: Operand) -> Frame<'t> {
+        Frame::List { nodes: self.template.tree.list(list), next: 0, dot }
+    }
+
+    fn statement(
+        &mut self,
+        node: &'t Node,
+        dot: Operand,
+        frames: &mut Vec<Frame<'t>>,
+        out: &mut Vec<u8>,
+    ) -> Executed<()> {
+        self.at = Some(At::Node(node));
+        self.step()?;
+        match node {
+            Node::Text(range) => {
+                let text = &self.template.text[range.clone()];
+                self.write(out, text)?;
+            }
+            Node::Action(pipe) => {
+                let value = self.pipeline(&dot, pipe)?;
+                if pipe.decl.is_empty() {
+                    self.print(node, &value.value, out)?;
+                }
+            }
+            Node::Control { control: Control::Range, pipe, list, else_list } => {
+                let mark = self.vars.len();
+                let value = self.pipeline(&dot, pipe)?;
+                let items = self.items(value.value, pipe)?;
+                frames.push(Frame::Range(Box::new(Iteration {
+                    items,
+                    pipe,
+                    body: *list,
+                    otherwise: else_list.map(|list| (list, dot)),
+                    marks: (mark, self.vars.len()),
+                })));
+            }
+            Node::Control { control, pipe, list, else_list } => {
+                frames.push(Frame::Scope(self.vars.len()));
+                let value = self.pipeline(&dot, pipe)?;
+                if value.value.truth() {
+                    let dot = if *control == Control::With { value } else { dot };
+                    frames.push(self.list(*list, dot));
+                } else if let Some(list) = else_list {
+                    frames.push(self.list(*list, dot));
+                }
+            }
+            Node::Template { name, pipe, .. } => {
+                let Some((name, &list)) = self.template.tree.definitions.get_key_value(name) else {
+                    return self.fail(format!("template {} not defined", quoted(name)));
+                };
+                if self.depth >= self.options.limits.depth {
+                    let depth = self.options.limits.depth;
+                    return self.fail(format!("exceeded maximum template depth ({depth})"));
+                }
+                let dot = match pipe {
+                    Some(pipe) => self.pipeline(&dot, pipe)?,
+                    None => Value::Nil.into(),
+                };
+                frames.push(self.enter(name, dot.clone()));
+                frames.push(self.list(list, dot));
+            }
+            Node::Break(_) => {
+                while let Some(frame) = frames.pop() {
+                    if let Frame::Range(iteration) = frame {
+                        self.vars.truncate(iteration.marks.0);
+                        break;
+                    }
+                }
+            }
+            Node::Continue(_) => {
+                while frames.last().is_some_and(|frame| !matches!(frame, Frame::Range(_))) {
+                    frames.pop();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Starts a template with variables of its own; the frame leads back.
+    fn enter(&mut self, name: &'t [u8], dot: Operand) -> Frame<'t> {
+        let back =
+            Frame::Return { at: self.at, running: self.running, base: self.base, vars: self.vars.len() };
+        self.running = name;
+        self.base = self.vars.len();
+        self.depth += 1;
+        self.vars.push(("$".into(), dot));
+        back
+    }
+
+    fn items(&mut self, value: Value, pipe: &Pipe) -> Executed<Items> {
+        Ok(match value {
+            Value::Nil | Value::NilInterface => Items::None,
+            Value::List(list) => Items::List(list, 0),
+            Value::Map(map) => {
+                let any = (*map.key() == Type::Any, *map.value() == Type::Any);
+                Items::Map(map.entries().into_iter(), any.0, any.1)
+            }
+            Value::Int(..) | Value::Uint(..) if pipe.decl.len() > 1 => {
+                let shown = self.shown(&value);
+                return self.fail(format!("can't use {shown} to iterate over more than one variable"));
+            }
+            Value::Int(kind, end) => Items::Int(kind, 0, end),
+            Value::Uint(kind, end) => Items::Uint(kind, 0, end),
+            Value::Chan(chan) => Items::Chan(chan, 0),
+            other => {
+                let mut shown = self.shown(&other);
+                // A pointer was followed before.
+                if other.as_pointer().is_some() && shown.starts_with('&') {
+                    shown.remove(0);
+                }
+                return self.fail(format!("range can't iterate over {shown}"));
+            }
+        })
+    }
+
+    /// One step of a range: its variables are set, the frame of its body returned.
+    fn iterate(&mut self, iteration: &mut Iteration<'t>) -> Executed<Option<Frame<'t>>> {
+        self.vars.truncate(iteration.marks.1);
+        let Some((index, item)) = iteration.items.next() else { return Ok(None) };
+        self.step()?;
+        iteration.otherwise = None;
+        let pipe = iteration.pipe;
+        match (pipe.decl.as_slice(), pipe.assign) {
+            ([], _) => {}
+            ([name], true) => self.set(name, item.clone())?,
+            ([first, second, ..], true) => {
+                self.set(first, index)?;
+                self.set(second, item.clone())?;
+            }
+            ([_], false) => self.set_top(1, item.clone()),
+            (_, false) => {
+                self.set_top(1, item.clone());
+                self.set_top(2, index);
+            }
+        }
+        Ok(Some(self.list(iteration.body, item)))
+    }
+
+    fn print(&mut self, node: &'t Node, value: &Value, out: &mut Vec<u8>) -> Executed<()> {
+        self.at = Some(At::Node(node));
+        match value {
+            Value::Nil | Value::NilInterface => self.write(out, b"<no value>"),
+            Value::Str(text) => self.write(out, text),
+            Value::Number(text) => self.write(out, text.as_bytes()),
+            Value::Chan(_) => {
+                let node =
+                    String::from_utf8_lossy(&At::Node(node).reprint(self.template.source())).into_owned();
+                self.fail(format!("can't print {node} of type {}", value.type_name()))
+            }
+            _ => {
+                // A pointer is followed here, so a struct loses the `&` that `print` shows.
+                let pointer = value.as_pointer().is_some_and(|object| object.text().is_none());
+                match sprint(std::slice::from_ref(value)) {
+                    Ok(text) => self
+                        .write(out, if pointer { text.strip_prefix(b"&").unwrap_or(&text) } else { &text }),
+                    Err(why) => self.fail(why),
+                }
+            }
+        }
+    }
+
+    fn write(&mut self, out: &mut Vec<u8>, text: &[u8]) -> Executed<()> {
+        let limit = self.options.limits.output;
+        if out.len().saturating_add(text.len()) > limit {
+            return self.fail(format!("output exceeds {limit} bytes"));
+        }
+        out.extend_from_slice(text);
+        Ok(())
+    }
+
+    // === Expressions ===
+
+    fn pipeline(&mut self, dot: &Operand, pipe: &'t Pipe) -> Executed<Operand> {
+        self.at = Some(At::Pipe(pipe));
+        if self.native >= MAX_NATIVE_DEPTH {
+            return self
+                .fail(format!("expressions and rendered templates nest deeper than {MAX_NATIVE_DEPTH}"));
+        }
+        self.native += 1;
+        let mut value: Option<Operand> = None;
+        for command in &pipe.commands {
+            value = Some(self.command(dot, command, value)?.unwrapped());
+        }
+        self.native -= 1;
+        let value = value.unwrap_or_else(|| Value::Nil.into());
+        for name in &pipe.decl {
+            if pipe.assign {
+                self.set(name, value.clone())?;
+            } else {
+                self.vars.push((name.clone(), value.clone()));
+            }
+        }
+        Ok(value)
+    }
+
+    fn command(&mut self, dot: &Operand, command: &'t Command, last: Option<Operand>) -> Executed<Operand> {
+        self.step()?;
+        let Some(first) = command.args.first() else { return self.fail("empty command") };
+        let args = command.args.as_slice();
+        match &first.kind {
+            ExprKind::Field(_) | ExprKind::Chain(..) | ExprKind::Variable(_) => {
+                return self.chain_of(dot, first, args, last);
+            }
+            ExprKind::Identifier(name) => {
+                return self.function(dot, first, At::Command(command), name, args, last);
+            }
+            ExprKind::Pipe(pipe) => {
+                self.not_a_function(args, last.is_some())?;
+                return self.pipeline(dot, pipe);
+            }
+            _ => {}
+        }
+        self.at = Some(At::Expr(first));
+        self.not_a_function(args, last.is_some())?;
+        match &first.kind {
+            ExprKind::Bool(value) => Ok(Value::Bool(*value).into()),
+            ExprKind::Dot => Ok(dot.clone()),
+            ExprKind::Number(number) => self.ideal(number),
+            ExprKind::Str { value, .. } => Ok(Value::Str(value.clone()).into()),
+            _ => self.fail("nil is not a command"),
+        }
+    }
+
+    fn not_a_function(&mut self, args: &'t [Expr], piped: bool) -> Executed<()> {
+        match args {
+            [first] if piped => self.no_arguments(first),
+            [first, _, ..] => self.no_arguments(first),
+            _ => Ok(()),
+        }
+    }
+
+    fn no_arguments(&mut self, first: &'t Expr) -> Executed<()> {
+        let shown = String::from_utf8_lossy(&At::Expr(first).reprint(self.template.source())).into_owned();
+        self.fail(format!("can't give argument to non-function {shown}"))
+    }
+
+    /// A number where no type is asked for.
+    fn ideal(&mut self, number: &Number) -> Executed<Operand> {
+        match number.ideal() {
+            Ideal::Complex(re, im) => Ok(Value::Complex(re, im).into()),
+            Ideal::Float(value) => Ok(Value::Float(value).into()),
+            Ideal::Int(value) => Ok(Value::int(value).into()),
+            Ideal::Overflow => self.fail(format!("{} overflows int", number.text)),
+            Ideal::None => Ok(Value::Nil.into()),
+        }
+    }
+
+    // === Variables ===
+
+    fn variable(&mut self, name: &str) -> Executed<Operand> {
+        let found = self.vars[self.base..].iter().rev().find(|(known, _)| **known == *name);
+        match found {
+            Some((_, value)) => Ok(value.clone()),
+            None => self.fail(format!("undefined variable: {name}")),
+        }
+    }
+
+    fn set(&mut self, name: &str, value: Operand) -> Executed<()> {
+        let base = self.base;
+        match self.vars[base..].iter_mut().rev().find(|(known, _)| **known == *name) {
+            Some((_, slot)) => {
+                *slot = value;
+                Ok(())
+            }
+            None => self.fail(format!("undefined variable: {name}")),
+        }
+    }
+
+    fn set_top(&mut self, below: usize, value: Operand) {
+        let at = self.vars.len().saturating_sub(below);
+        if let Some((_, slot)) = self.vars.get_mut(at) {
+            *slot = value;
+        }
+    }
+
+    // === Errors and limits ===
+
+    fn step(&mut self) -> Executed<()> {
+        self.steps += 1;
+        let limit = self.options.limits.steps;
+        if self.steps > limit {
+            self.fail(format!("exceeded maximum number of steps ({limit})"))
+        } else {
+            Ok(())
+        }
+    }
+
+    fn shown(&self, value: &Value) -> String {
+        let text = sprint(std::slice::from_ref(value)).unwrap_or_else(|why| why.into());
+        String::from_utf8_lossy(&text).into_owned()
+    }
+
+    fn fail<T>(&mut self, message: impl Into<String>) -> Executed<T> {
+        let text = &self.template.text;
+        let offset = self.at.map_or(0, At::pos);
+        let context = self.at.map(|at| at.reprint(self.template.source())).unwrap_or_default();
+        let (line, column) = position(text, offset);
+        let rest = text.get(offset..).unwrap_or_default();
+        // A chain's position lies inside its text; then the word found there has to do.
+        let length = if rest.starts_with(&context) { context.len() } else { word(rest) };
+        Err(Box::new(ExecError {
+            name: self.template.name.clone(),
+            template: String::from_utf8_lossy(self.running).into_owned(),
+            line,
+            column,
+            span: offset..offset + length,
+            context: String::from_utf8_lossy(&context).into_owned(),
+            message: message.into(),
+        }))
+    }
+}
+
+/// Bytes up to a space or bracket.
+fn word(text: &[u8]) -> usize {
+    text.iter()
+        .position(|&byte| text::is_space(byte) || matches!(byte, b'(' | b')' | b'{' | b'}' | b'|'))
+        .unwrap_or(text.len())
+}

@@ -1,0 +1,172 @@
+//! Fields and methods: `.a.b`, `$x.a`, `(pipe).a`.
+
+use std::sync::Arc;
+
+use super::{Executed, Machine, MissingKey, Operand};
+use crate::func::FuncError;
+use crate::node::{At, Expr, ExprKind};
+use crate::number::parse_float;
+use crate::text::quoted;
+use crate::value::{Key, Type, Value};
+
+impl<'t, C> Machine<'t, '_, C> {
+    /// A field, variable or chain node, with the arguments its last field may take if it is a method.
+    pub(super) fn chain_of(
+        &mut self,
+        dot: &Operand,
+        expr: &'t Expr,
+        args: &'t [Expr],
+        last: Option<Operand>,
+    ) -> Executed<Operand> {
+        self.at = Some(At::Expr(expr));
+        let (receiver, fields) = match &expr.kind {
+            ExprKind::Field(fields) => (dot.clone(), fields.as_slice()),
+            ExprKind::Variable(names) => {
+                let (name, fields) =
+                    names.split_first().map_or(("$", &[][..]), |(name, fields)| (name, fields));
+                let value = self.variable(name)?;
+                if fields.is_empty() {
+                    self.not_a_function(args, last.is_some())?;
+                    return Ok(value);
+                }
+                (value, fields)
+            }
+            ExprKind::Chain(first, fields) => {
+                self.at = Some(At::Expr(first));
+                let value = match &first.kind {
+                    ExprKind::Pipe(pipe) => self.pipeline(dot, pipe)?,
+                    ExprKind::Identifier(name) => self.function(
+                        dot,
+                        first,
+                        At::Expr(first),
+                        name,
+                        std::slice::from_ref(&**first),
+                        None,
+                    )?,
+                    ExprKind::Nil => {
+                        let shown = String::from_utf8_lossy(&At::Expr(expr).reprint(self.template.source()))
+                            .into_owned();
+                        return self.fail(format!("indirection through explicit nil in {shown}"));
+                    }
+                    _ => return self.fail("no fields to evaluate"),
+                };
+                (value, fields.as_slice())
+            }
+            _ => return self.fail("no fields to evaluate"),
+        };
+        self.fields(dot, receiver, expr, fields, args, last)
+    }
+
+    fn fields(
+        &mut self,
+        dot: &Operand,
+        mut receiver: Operand,
+        expr: &'t Expr,
+        fields: &'t [Arc<str>],
+        args: &'t [Expr],
+        last: Option<Operand>,
+    ) -> Executed<Operand> {
+        let Some((end, inner)) = fields.split_last() else { return Ok(receiver) };
+        for name in inner {
+            receiver = self.field(dot, receiver, expr, name, &[], None)?;
+        }
+        self.field(dot, receiver, expr, end, args, last)
+    }
+
+    fn field(
+        &mut self,
+        dot: &Operand,
+        receiver: Operand,
+        expr: &'t Expr,
+        name: &'t str,
+        args: &'t [Expr],
+        last: Option<Operand>,
+    ) -> Executed<Operand> {
+        let has_args = args.len() > 1 || last.is_some();
+        match &receiver.value {
+            Value::Nil => {
+                if self.options.missing_key == MissingKey::Error {
+                    return self.fail(format!("nil data; no entry for key {}", quoted(name.as_bytes())));
+                }
+                return Ok(Value::Nil.into());
+            }
+            Value::NilInterface => return self.fail(format!("nil pointer evaluating interface {{}}.{name}")),
+            Value::NilPointer(nil) if nil.fields.contains(&name) => {
+                return self.fail(format!("nil pointer evaluating {}.{name}", receiver.type_name()));
+            }
+            Value::Number(number) => {
+                if let Some(result) = number_method(number, name) {
+                    let arguments = self.arguments(dot, name, &[], None, args, last)?;
+                    drop(arguments);
+                    return match result {
+                        Ok(value) => Ok(value.into()),
+                        Err(error) => self.call_failed(At::Expr(expr), name, &error),
+                    };
+                }
+            }
+            Value::Object(object) => {
+                if let Some(method) = object.method(name) {
+                    let arguments = self.arguments(dot, name, method.params, method.variadic, args, last)?;
+                    return match object.call(name, arguments) {
+                        Ok(value) => Ok(Operand::of_type(value, method.returns_any)),
+                        Err(error) => self.call_failed(At::Expr(expr), name, &error),
+                    };
+                }
+                if let Some(value) = object.field(name) {
+                    if has_args {
+                        return self.fail(format!("{name} has arguments but cannot be invoked as function"));
+                    }
+                    return Ok(value.into());
+                }
+            }
+            Value::Map(map) if matches!(map.key(), Type::Str | Type::Any) => {
+                if has_args {
+                    return self.fail(format!("{name} is not a method but has arguments"));
+                }
+                let any = *map.value() == Type::Any;
+                if let Some(value) = map.get(&Key::str(name)) {
+                    return Ok(Operand::of_type(value, any));
+                }
+                return match self.options.missing_key {
+                    MissingKey::Default => Ok(Value::Nil.into()),
+                    MissingKey::Zero => Ok(Operand::of_type(map.zero(), any)),
+                    MissingKey::Error => {
+                        self.fail(format!("map has no entry for key {}", quoted(name.as_bytes())))
+                    }
+                };
+            }
+            _ => {}
+        }
+        self.fail(format!("can't evaluate field {name} in type {}", receiver.type_name()))
+    }
+}
+
+/// The methods of `json.Number`.
+fn number_method(text: &str, name: &str) -> Option<Result<Value, FuncError>> {
+    let refused = |function: &str, why: &str| {
+        Err(FuncError::new(format!("strconv.{function}: parsing {}: {why}", quoted(text.as_bytes()))))
+    };
+    Some(match name {
+        "String" => Ok(Value::from(text)),
+        "Int64" => match text.parse::<i64>() {
+            Ok(value) => Ok(Value::int64(value)),
+            Err(error) => refused("ParseInt", int_fault(&error)),
+        },
+        "Float64" => match parse_float(text) {
+            Some(value) => Ok(Value::Float(value)),
+            None if text.parse::<f64>().is_ok_and(f64::is_infinite) => {
+                refused("ParseFloat", "value out of range")
+            }
+            None => refused("ParseFloat", "invalid syntax"),
+        },
+        _ => return None,
+    })
+}
+
+fn int_fault(error: &std::num::ParseIntError) -> &'static str {
+    use std::num::IntErrorKind;
+    match error.kind() {
+        IntErrorKind::PosOverflow | IntErrorKind::NegOverflow => "value out of range",
+        _ => "invalid syntax",
+    }
+}

@@ -1,0 +1,135 @@
+//! Go's flag syntax on top of clap's: one dash or two, and Go's words for what is wrong.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::Command;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+
+/// `-config=x` becomes `--config=x` where `config` is a flag of the subcommand, up to the first operand or
+/// `--`, where Go stops reading flags. `vault` and `bao` read their first word as the subcommand, and so do we.
+pub(super) fn normalize(arguments: Vec<OsString>, command: &Command) -> Vec<OsString> {
+    let mut out = Vec::with_capacity(arguments.len());
+    let mut arguments = arguments.into_iter();
+    out.extend(arguments.next());
+    let mut names: Option<&Command> = None;
+    let mut value_follows = false;
+    let mut reading = true;
+    for argument in arguments {
+        let text = argument.to_str().unwrap_or_default().to_owned();
+        if !reading || value_follows {
+            value_follows = false;
+            out.push(argument);
+            continue;
+        }
+        let Some(flags) = names else {
+            // The subcommand itself, or a flag of the program (`-help`, `-version`).
+            names = command.find_subcommand(&text);
+            out.push(match text.as_str() {
+                "-help" => "--help".into(),
+                "-version" | "--version" | "-v" => "version".into(),
+                _ => argument,
+            });
+            continue;
+        };
+        if text == "--" || !text.starts_with('-') || text == "-" {
+            // `check FILE -strict` reads better than it parses in Go: we go on reading there.
+            reading = text != "--" && flags.get_name() == "check";
+            out.push(argument);
+            continue;
+        }
+        let name = text.trim_start_matches('-');
+        let (name, has_value) = name.split_once('=').map_or((name, false), |(name, _)| (name, true));
+        let flag = flags.get_arguments().find(|known| {
+            known.get_long() == Some(name) || known.get_all_aliases().is_some_and(|all| all.contains(&name))
+        });
+        value_follows = !has_value && flag.is_some_and(takes_value);
+        let single = !text.starts_with("--") && text.len() > 2;
+        out.push(if single { format!("-{text}").into() } else { argument });
+    }
+    out
+}
+
+fn takes_value(flag: &clap::Arg) -> bool {
+    flag.get_num_args().is_none_or(|count| count.min_values() > 0) && flag.get_action().takes_values()
+}
+
+/// Prints help, or what is wrong, and gives the exit code: 0 for help that was asked for, else 1 as in Go.
+pub(super) fn complain(error: &clap::Error) -> ExitCode {
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            let _ = error.print();
+            return ExitCode::SUCCESS;
+        }
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            let _ = error.print();
+        }
+        ErrorKind::UnknownArgument => {
+            let name = match error.get(ContextKind::InvalidArg) {
+                Some(ContextValue::String(name)) => name.trim_start_matches('-').to_owned(),
+                _ => String::new(),
+            };
+            let name = name.split('=').next().unwrap_or_default();
+            say(&format!("flag provided but not defined: -{name}"));
+            let near = match error.get(ContextKind::SuggestedArg) {
+                Some(ContextValue::String(near)) => Some(near.trim_start_matches('-').to_owned()),
+                Some(ContextValue::Strings(near)) => {
+                    near.first().map(|n| n.trim_start_matches('-').to_owned())
+                }
+                _ => None,
+            };
+            match near {
+                Some(near) => say(&format!("hint: did you mean -{near}? `-help` lists all flags")),
+                None => say("hint: `-help` lists all flags"),
+            }
+        }
+        _ => {
+            let _ = error.print();
+        }
+    }
+    ExitCode::FAILURE
+}
+
+#[expect(clippy::print_stderr, reason = "the command line speaks here")]
+fn say(line: &str) {
+    eprintln!("{line}");
+}
+
+/// Go's `strconv.ParseBool`.
+pub(super) fn go_bool(text: &str) -> Result<bool, String> {
+    match text {
+        "1" | "t" | "T" | "TRUE" | "true" | "True" => Ok(true),
+        "0" | "f" | "F" | "FALSE" | "false" | "False" => Ok(false),
+        other => Err(format!("parsing {other:?}: invalid syntax; use true or false")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    fn normalized(line: &str) -> String {
+        let words = line.split(' ').map(OsString::from).collect();
+        let out = normalize(words, &super::super::Cli::command());
+        out.iter().map(|word| word.to_str().unwrap()).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn one_dash_or_two() {
+        for (given, want) in [
+            ("sidekey agent -config=a.hcl", "sidekey agent --config=a.hcl"),
+            ("sidekey agent -config a.hcl -log-level=warn", "sidekey agent --config a.hcl --log-level=warn"),
+            ("sidekey agent --config a.hcl", "sidekey agent --config a.hcl"),
+            ("sidekey agent -config -odd -exit-after-auth", "sidekey agent --config -odd --exit-after-auth"),
+            ("sidekey proxy -ns=a -tls-skip-verify", "sidekey proxy --ns=a --tls-skip-verify"),
+            ("sidekey check a.hcl -strict", "sidekey check a.hcl --strict"),
+            ("sidekey agent -h", "sidekey agent -h"),
+            ("sidekey -help", "sidekey --help"),
+            ("sidekey -version", "sidekey version"),
+        ] {
+            assert_eq!(normalized(given), want, "{given}");
+        }
+    }
+}

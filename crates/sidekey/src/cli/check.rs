@@ -1,0 +1,90 @@
+//! `sidekey check FILE…`: the whole configuration, every problem at once.
+
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+
+use clap::Args;
+use config::{Environment, Failure, Flags, Loader, UnknownKeys};
+use hcl1::{Color, Diagnostic};
+use vault::Product;
+
+use super::Exit;
+
+/// Flags of `check`.
+#[derive(Args, Debug)]
+pub(super) struct CheckArgs {
+    /// Files and folders, as for -config
+    #[arg(value_name = "FILE", required = true)]
+    files: Vec<PathBuf>,
+    /// Check it for the proxy instead of the agent
+    #[arg(long)]
+    proxy: bool,
+    /// Unknown keys are errors
+    #[arg(long)]
+    strict: bool,
+}
+
+#[expect(clippy::print_stdout, reason = "the command line speaks here")]
+pub(super) fn check(arguments: &CheckArgs) -> Exit {
+    let loader = Loader {
+        product: if arguments.proxy { Product::Proxy } else { Product::Agent },
+        flags: &Flags::default(),
+        // The files are checked for what they say, not for the shell they are checked from.
+        environment: &Environment::default(),
+        unknown_keys: if arguments.strict { UnknownKeys::Refuse } else { UnknownKeys::Warn },
+    };
+    match loader.load(&arguments.files) {
+        Ok(loaded) => {
+            print_warnings(&loaded.warnings);
+            let settings = &loaded.settings;
+            println!(
+                "ok: {} with {}, {} and {}{}",
+                settings.product.word(),
+                settings.auto_auth.as_ref().map_or("no auto_auth".to_owned(), |auto_auth| {
+                    let sinks = counted(auto_auth.sinks.len(), "sink");
+                    format!("method {} and {sinks}", auto_auth.method.kind.name())
+                }),
+                counted(settings.listeners.len(), "listener"),
+                counted(settings.templates.len(), "template"),
+                match loaded.warnings.len() {
+                    0 => String::new(),
+                    count => format!("; {}", counted(count, "warning")),
+                }
+            );
+            Exit::Success
+        }
+        Err(failure) => {
+            print_failure(&failure);
+            Exit::Failure
+        }
+    }
+}
+
+fn counted(count: usize, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
+}
+
+/// Colours on a terminal, unless `NO_COLOR` says otherwise.
+pub(super) fn color() -> Color {
+    let plain = !std::io::stdout().is_terminal() || std::env::var_os("NO_COLOR").is_some();
+    if plain { Color::Plain } else { Color::Ansi }
+}
+
+#[expect(clippy::print_stdout, reason = "the command line speaks here")]
+pub(super) fn print_warnings(warnings: &[Diagnostic]) {
+    for warning in warnings {
+        println!("{}\n", warning.render(color()));
+    }
+}
+
+/// Every problem in upstream's words, because tools match on them, drawn with its place. On standard output,
+/// where upstream prints them.
+#[expect(clippy::print_stdout, reason = "the command line speaks here")]
+pub(super) fn print_failure(failure: &Failure) {
+    print_warnings(&failure.warnings);
+    for problem in &failure.problems {
+        let diagnostic = Diagnostic { message: problem.upstream_text(), ..problem.diagnostic.clone() };
+        println!("{}\n", diagnostic.render(color()));
+    }
+    println!("{}; nothing was started", counted(failure.problems.len(), "error"));
+}

@@ -1,0 +1,76 @@
+//! The command line: one subcommand a file. Everything a person reads is printed here; the rooms log.
+
+mod argv;
+mod check;
+mod demo;
+mod exit;
+mod run;
+mod version;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use vault::Product;
+
+pub(crate) use exit::Exit;
+
+/// Logs in to Vault or OpenBao, keeps the token and every lease alive, and hands secrets to the application
+/// beside it. Takes the place of `vault agent`, `vault proxy`, `bao agent` and `bao proxy`, with the same
+/// configuration files and flags.
+#[derive(Debug, Parser)]
+#[command(
+    name = "sidekey",
+    version,
+    disable_help_subcommand = true,
+    disable_version_flag = true,
+    after_help = "Flags may be written with one dash or two: -config=FILE is --config=FILE.\n\
+                  Start here: `sidekey demo`, then `sidekey check FILE` with a file you have."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Log in, write the token to sinks, render templates, answer a local API
+    Agent(run::RunArgs),
+    /// The same without templates: log in and answer a local API
+    Proxy(run::RunArgs),
+    /// Check configuration files whole, and tell of every problem at once; opens and contacts nothing else
+    Check(check::CheckArgs),
+    /// Tell the version
+    Version,
+    /// See it work: against a real server on this machine, in under a minute
+    Demo(demo::DemoArgs),
+}
+
+/// Runs the command line. Never panics on any of it.
+pub(crate) fn main(arguments: Vec<OsString>) -> ExitCode {
+    let command = Cli::command().args_override_self(true);
+    let arguments = argv::normalize(arguments, &command);
+    let parsed = command.try_get_matches_from(arguments).and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = match parsed {
+        Ok(cli) => cli,
+        Err(error) => return argv::complain(&error),
+    };
+    let exit = match cli.command {
+        Command::Agent(arguments) => run::run(Product::Agent, arguments),
+        Command::Proxy(arguments) => run::run(Product::Proxy, arguments),
+        Command::Check(arguments) => check::check(&arguments),
+        Command::Version => version::version(),
+        Command::Demo(arguments) => demo::demo(&arguments),
+    };
+    exit.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,199 @@
+//! `sidekey agent` and `sidekey proxy`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use config::{Environment, Flags, Format, Level, Loader, Settings, UnknownKeys};
+use telemetry::Style;
+use tracing::level_filters::LevelFilter;
+use vault::Product;
+
+use super::argv::go_bool;
+use super::check::{print_failure, print_warnings};
+use super::{Exit, version};
+use crate::daemon::{self, Daemon, Reload};
+
+/// Flags of `agent` and `proxy`; those without a help text are accepted for compatibility.
+#[derive(Args, Clone, Debug, Default)]
+pub(super) struct RunArgs {
+    /// Configuration file, or folder of .hcl and .json files; may be repeated
+    #[arg(long, value_name = "PATH", allow_hyphen_values = true)]
+    config: Vec<PathBuf>,
+    /// End when the token is delivered and every template is rendered
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = go_bool)]
+    exit_after_auth: Option<bool>,
+    /// trace, debug, info, warn or error
+    #[arg(long, value_name = "LEVEL", allow_hyphen_values = true)]
+    log_level: Option<String>,
+    /// standard or json
+    #[arg(long, value_name = "FORMAT", allow_hyphen_values = true)]
+    log_format: Option<String>,
+    /// Write log lines to this file as well
+    #[arg(long, value_name = "PATH", allow_hyphen_values = true)]
+    log_file: Option<String>,
+    #[arg(long, hide = true, allow_hyphen_values = true)]
+    log_rotate_bytes: Option<i64>,
+    #[arg(long, hide = true, allow_hyphen_values = true)]
+    log_rotate_duration: Option<String>,
+    #[arg(long, hide = true, allow_hyphen_values = true)]
+    log_rotate_max_files: Option<i64>,
+    /// Address of the server
+    #[arg(long, value_name = "URL", allow_hyphen_values = true)]
+    address: Option<String>,
+    /// CA certificate to verify the server with
+    #[arg(long, value_name = "PATH", allow_hyphen_values = true)]
+    ca_cert: Option<String>,
+    /// Folder of CA certificates to verify the server with
+    #[arg(long, value_name = "PATH", allow_hyphen_values = true)]
+    ca_path: Option<String>,
+    /// Certificate to show to the server
+    #[arg(long, value_name = "PATH", allow_hyphen_values = true)]
+    client_cert: Option<String>,
+    /// Key of that certificate
+    #[arg(long, value_name = "PATH", allow_hyphen_values = true)]
+    client_key: Option<String>,
+    /// Name to verify the server's certificate against
+    #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
+    tls_server_name: Option<String>,
+    /// Do not verify the server's certificate (not for production)
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = go_bool)]
+    tls_skip_verify: Option<bool>,
+    /// Namespace of our own requests
+    #[arg(long, value_name = "NAMESPACE", allow_hyphen_values = true)]
+    namespace: Option<String>,
+    #[arg(long, hide = true, allow_hyphen_values = true)]
+    ns: Option<String>,
+    /// Refuse unknown keys in the configuration
+    #[arg(long)]
+    strict: bool,
+    /// Load and check the configuration, and end
+    #[arg(long, hide = true)]
+    test_verify_only: bool,
+    /// Let the system write core dumps, which hold secrets
+    #[arg(long)]
+    allow_core_dumps: bool,
+    #[arg(long, hide = true, allow_hyphen_values = true)]
+    agent_address: Option<String>,
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = go_bool)]
+    non_interactive: Option<bool>,
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = go_bool)]
+    disable_gated_logs: Option<bool>,
+    /// Go's flag reading stops at the first word that is no flag; what follows has no meaning.
+    #[arg(hide = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    rest: Vec<String>,
+}
+
+impl RunArgs {
+    fn flags(&self) -> Flags {
+        let this = self.clone();
+        Flags {
+            address: this.address,
+            ca_cert: this.ca_cert,
+            ca_path: this.ca_path,
+            client_cert: this.client_cert,
+            client_key: this.client_key,
+            tls_server_name: this.tls_server_name,
+            tls_skip_verify: this.tls_skip_verify,
+            namespace: this.ns.or(this.namespace),
+            exit_after_auth: this.exit_after_auth,
+            log_level: this.log_level,
+            log_format: this.log_format,
+            log_file: this.log_file,
+            log_rotate_bytes: this.log_rotate_bytes,
+            log_rotate_duration: this.log_rotate_duration,
+            log_rotate_max_files: this.log_rotate_max_files,
+        }
+    }
+}
+
+pub(super) fn run(product: Product, arguments: RunArgs) -> Exit {
+    let environment = Environment::capture();
+    let flags = arguments.flags();
+    let unknown_keys = if arguments.strict { UnknownKeys::Refuse } else { UnknownKeys::Warn };
+    let load = move |flags: &Flags| {
+        Loader { product, flags, environment: &environment, unknown_keys }.load(&arguments.config)
+    };
+    let loaded = match load(&flags) {
+        Ok(loaded) => loaded,
+        Err(failure) => {
+            print_failure(&failure);
+            return Exit::Failure;
+        }
+    };
+    print_warnings(&loaded.warnings);
+    if arguments.test_verify_only {
+        return Exit::Success;
+    }
+    let settings = loaded.settings;
+    if !arguments.allow_core_dumps {
+        daemon::forbid_core_dumps();
+    }
+    let style = match settings.log.format {
+        Format::Standard => Style::Standard,
+        Format::Json => Style::Json,
+    };
+    let level = telemetry::init(product.word(), style, filter(&settings));
+    let runtime = match daemon::runtime() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed_to_start(&format!("Error starting the runtime: {error}")),
+    };
+    // SIGHUP reads the same files with the same flags and environment: what the command line said stays said.
+    let reload: Reload = Box::new(move || match load(&flags) {
+        Ok(loaded) => {
+            level.set(filter(&loaded.settings));
+            Some(loaded.settings)
+        }
+        Err(failure) => {
+            print_failure(&failure);
+            None
+        }
+    });
+    let outcome = runtime.block_on(async {
+        let daemon = Daemon::build(settings).await?;
+        print_banner(product, &daemon);
+        Ok::<_, daemon::StartError>(daemon.run(reload).await)
+    });
+    // Whatever still sits in a blocking call is left to the end of the process.
+    runtime.shutdown_background();
+    match outcome {
+        Err(error) => failed_to_start(&error.to_string()),
+        Ok(Ok(())) => Exit::Success,
+        Ok(Err(error)) => {
+            tracing::error!(target: "", error = %error, exitCode = 1, "runtime error encountered");
+            failed_to_start("Error encountered during run, refer to logs for more details.")
+        }
+    }
+}
+
+fn filter(settings: &Settings) -> LevelFilter {
+    match settings.log.level.unwrap_or_default() {
+        Level::Trace => LevelFilter::TRACE,
+        Level::Debug => LevelFilter::DEBUG,
+        Level::Info => LevelFilter::INFO,
+        Level::Warn => LevelFilter::WARN,
+        Level::Error => LevelFilter::ERROR,
+    }
+}
+
+/// On standard output, as upstream prints it.
+#[expect(clippy::print_stdout, reason = "the command line speaks here")]
+fn failed_to_start(message: &str) -> Exit {
+    println!("{message}");
+    Exit::Failure
+}
+
+/// What runs where, with keys right-aligned as the agents' users know it.
+#[expect(clippy::print_stdout, reason = "the command line speaks here")]
+fn print_banner(product: Product, daemon: &Daemon) {
+    let title = match product {
+        Product::Agent => "Agent",
+        Product::Proxy => "Proxy",
+    };
+    println!("==> Sidekey {title} started! Log data will stream in below:\n");
+    println!("==> Sidekey {title} configuration:\n");
+    for (nth, address) in daemon.addresses().iter().enumerate() {
+        println!("{:>24}: {address}", format!("Api Address {}", nth + 1));
+    }
+    println!("{:>24}: {}", "Log Level", daemon.log_level());
+    println!("{:>24}: Sidekey v{}\n", "Version", version::VERSION);
+}

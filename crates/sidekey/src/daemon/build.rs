@@ -1,0 +1,191 @@
+//! Every room in order: made here, connected here, run elsewhere. Nothing is sent before [`Daemon::run`].
+
+use std::sync::Arc;
+
+use auto_auth::sink::{self, FileSink, SinkError};
+use auto_auth::{AutoAuth, Reauth};
+use cache::{Cache, Mode};
+use config::Settings;
+use futures_util::FutureExt as _;
+use proxy::{Bound, CertificateReloader, Context, Handles, ListenError};
+use thiserror::Error;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{info, warn};
+use vault::api::Caller;
+use vault::{
+    Client, ClientSettings, RetryPolicy, Subsystem, TlsError, TokenState, Upstream, Verify, user_agent,
+};
+
+use super::pid_file::PidFile;
+use super::tasks::Tasks;
+
+/// Why the program did not start. The texts are upstream's where tools match on them.
+#[derive(Debug, Error)]
+pub(crate) enum StartError {
+    /// TLS towards the server.
+    #[error("Error fetching client: {0}")]
+    Tls(#[from] TlsError),
+    /// A sink.
+    #[error("{0}")]
+    Sink(#[from] SinkError),
+    /// A listener.
+    #[error("{0}")]
+    Listen(#[from] ListenError),
+    /// The pid file.
+    #[error("Error storing PID: could not open pid file: {0}")]
+    PidFile(#[source] atomic_file::FileError),
+}
+
+/// Everything, made and not yet running.
+pub(crate) struct Daemon {
+    pub(super) settings: Settings,
+    pub(super) tasks: Tasks,
+    pub(super) clients: Vec<Client>,
+    pub(super) certificates: Vec<CertificateReloader>,
+    pub(super) quit: CancellationToken,
+    /// Sinks and templates hold a token of it until they have done their work once.
+    pub(super) ready: TaskTracker,
+    pub(super) pid_file: Option<PidFile>,
+    addresses: Vec<String>,
+}
+
+impl Daemon {
+    /// Makes every room.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing was started then.
+    pub(crate) async fn build(settings: Settings) -> Result<Self, StartError> {
+        let mut tasks = Tasks::new();
+        let ready = TaskTracker::new();
+        let quit = CancellationToken::new();
+        let product = settings.product;
+        let (tokens, latest) = watch::channel(TokenState::default());
+        let (reauth, reauth_requests) = Reauth::new();
+
+        if settings.vault.tls.verify == Verify::Skip {
+            warn!(target: "", "tls_skip_verify is on: whoever answers at the server's address is believed");
+        }
+        if !settings.vault.address.is_tls() && !settings.vault.address.is_local() {
+            warn!(target: "", address = %settings.vault.address, "requests to the server are not encrypted");
+        }
+        let client = |keep_alive| Client::new(&client_settings(&settings, keep_alive));
+        let caller = |subsystem| Caller {
+            user_agent: user_agent(product, subsystem),
+            namespace: namespace(&settings),
+            address: settings.vault.address.to_string(),
+        };
+
+        // The door to the server for clients and templates.
+        let proxied = client(!settings.no_keep_alive.proxying)?;
+        let mode = if settings.cache.is_some() { Mode::Remember } else { Mode::PassOn };
+        let upstream: Arc<dyn Upstream> = Arc::new(proxied.clone());
+        let (cache, keep_alive) = Cache::new(mode, upstream, caller(Subsystem::ApiProxy), tasks.stop());
+        tasks.start("cache", keep_alive.map(Ok));
+        let mut clients = vec![proxied];
+
+        // Listeners bind before sinks are checked: an address in use is the more common mistake.
+        let mut bound = Vec::new();
+        for listener in &settings.listeners {
+            bound.push(Bound::bind(listener).await?);
+        }
+        let addresses = bound.iter().map(|listener| listener.address().to_owned()).collect();
+        let certificates = bound.iter().filter_map(Bound::certificates).collect();
+        if !bound.is_empty() {
+            let quit = quit.clone();
+            let reauth = reauth.clone();
+            let context = Arc::new(Context {
+                cache: cache.clone(),
+                tokens: latest.clone(),
+                use_auto_auth_token: settings.api_proxy.use_auto_auth_token,
+                has_auto_auth: settings.auto_auth.is_some(),
+                strict_paths: settings.api_proxy.strict_paths,
+                product,
+                user_agent: user_agent(product, Subsystem::ApiProxy),
+                handles: Handles {
+                    refused: Arc::new(move |generation| reauth.ask(generation)),
+                    quit: Arc::new(move || quit.cancel()),
+                },
+            });
+            for listener in bound {
+                let stop = tasks.stop();
+                let context = Arc::clone(&context);
+                tasks.start_graceful("listener", listener.run(context, stop).map(Ok));
+            }
+        }
+
+        match &settings.auto_auth {
+            None => {
+                info!(target: "", "No auto_auth block found in config, the automatic authentication feature will not be started");
+            }
+            Some(auto_auth) => {
+                for sink in &auto_auth.sinks {
+                    let sink = FileSink::new(sink)?;
+                    tasks.start("sink", sink::deliver(sink, latest.clone(), ready.token()).map(Ok));
+                }
+                if settings.api_proxy.use_auto_auth_token != config::UseAutoAuthToken::No {
+                    tasks.start("cache token", keep_own_token(cache.clone(), latest.clone()).map(Ok));
+                }
+                let own = client(!settings.no_keep_alive.auto_auth)?.with_retry(RetryPolicy::Never);
+                clients.push(own.clone());
+                let own_caller = caller(Subsystem::AutoAuth);
+                let driver =
+                    AutoAuth::new(&auto_auth.method, Arc::new(own), own_caller, tokens, reauth_requests);
+                tasks.start("auto-auth", driver.run().map(|ended| ended.map_err(|error| error.to_string())));
+            }
+        }
+
+        let pid_file = match &settings.pid_file {
+            None => None,
+            Some(path) => Some(PidFile::write(path).map_err(StartError::PidFile)?),
+        };
+        Ok(Self { settings, tasks, clients, certificates, quit, ready, pid_file, addresses })
+    }
+
+    /// Where clients connect: `http://127.0.0.1:8200`, with the real ports.
+    pub(crate) fn addresses(&self) -> &[String] {
+        &self.addresses
+    }
+
+    /// The level as it was configured; empty when nobody said.
+    pub(crate) fn log_level(&self) -> &'static str {
+        match self.settings.log.level {
+            None => "",
+            Some(config::Level::Trace) => "trace",
+            Some(config::Level::Debug) => "debug",
+            Some(config::Level::Info) => "info",
+            Some(config::Level::Warn) => "warn",
+            Some(config::Level::Error) => "error",
+        }
+    }
+}
+
+fn client_settings(settings: &Settings, keep_alive: bool) -> ClientSettings {
+    ClientSettings {
+        tls: settings.vault.tls.clone(),
+        timeout: settings.vault.timeout,
+        retry: settings.vault.retry,
+        keep_alive,
+        ..ClientSettings::new(settings.vault.address.clone())
+    }
+}
+
+/// The namespace of our own requests: environment, flag or `vault` stanza, else the method's.
+fn namespace(settings: &Settings) -> Option<vault::Namespace> {
+    let method = || settings.auto_auth.as_ref()?.method.namespace.clone();
+    settings.vault.namespace.clone().or_else(method)
+}
+
+/// Leases and child tokens of our own token are remembered once the cache knows it.
+async fn keep_own_token(cache: Cache, mut tokens: watch::Receiver<TokenState>) {
+    loop {
+        let token = tokens.borrow_and_update().token.clone();
+        if let Some(token) = token {
+            cache.set_own_token(token);
+        }
+        if tokens.changed().await.is_err() {
+            return;
+        }
+    }
+}

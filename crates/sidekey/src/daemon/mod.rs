@@ -1,0 +1,26 @@
+//! The running program: [`Daemon::build`] makes every room (binds, runs nothing), [`Daemon::run`] runs them
+//! until a signal, a quit request, the end of the work (`exit_after_auth`) or a failure that ends it.
+//!
+//! Only this module knows all rooms. Four arrows run back up, all made in `build.rs`: a refused token
+//! (`auto_auth::Reauth`), a quit request, the end of the work, and the failure of a task.
+
+mod build;
+mod hardening;
+mod pid_file;
+mod reload;
+mod run;
+mod signals;
+mod tasks;
+
+pub(crate) use build::{Daemon, StartError};
+pub(crate) use hardening::forbid_core_dumps;
+pub(crate) use reload::Reload;
+
+/// One thread runs everything; a few more, for a few seconds, do what blocks (name look-ups).
+pub(crate) fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(4)
+        .thread_keep_alive(std::time::Duration::from_secs(5))
+        .build()
+}

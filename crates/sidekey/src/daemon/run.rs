@@ -1,0 +1,87 @@
+//! From start to end.
+
+use std::time::Duration;
+
+use tracing::{error, info, warn};
+
+use super::build::Daemon;
+use super::reload::{self, Reload};
+use super::signals::{Asked, Signals};
+use super::tasks::TaskError;
+
+/// Requests under way get this long at the end; the whole stop takes less than five seconds.
+const GRACE: Duration = Duration::from_secs(4);
+
+/// Why the program ends.
+enum End {
+    Asked,
+    WorkDone,
+    Failed(TaskError),
+}
+
+impl Daemon {
+    /// Runs until there is a reason to end.
+    ///
+    /// # Errors
+    /// A task that failed: with `exit_on_err`, say, or by a bug.
+    pub(crate) async fn run(mut self, reload: Reload) -> Result<(), TaskError> {
+        let mut signals = match Signals::listen() {
+            Ok(signals) => signals,
+            Err(error) => return Err(TaskError::Failed(format!("cannot listen for signals: {error}"))),
+        };
+        self.ready.close();
+        let exit_after_auth = self.settings.exit_after_auth;
+        let end = loop {
+            tokio::select! {
+                asked = signals.next() => match asked {
+                    Asked::Stop => {
+                        announce(&self, "shutdown triggered");
+                        break End::Asked;
+                    }
+                    Asked::Reload => {
+                        announce(&self, "config reload triggered");
+                        if let Some(settings) = reload() {
+                            reload::apply(&settings, &self.certificates, &self.clients);
+                        }
+                    }
+                    Asked::Nothing => info!(target: "", "signal ignored: metrics are not built yet in this version of Sidekey"),
+                },
+                () = self.quit.cancelled() => break End::Asked,
+                () = self.ready.wait(), if exit_after_auth => {
+                    info!(target: "sink.server", "sinks finished, exiting");
+                    break End::WorkDone;
+                }
+                failure = self.tasks.failure() => break End::Failed(failure),
+            }
+        };
+        let stopping = self.tasks.shut_down(GRACE);
+        let late = tokio::select! {
+            late = stopping => late,
+            () = second_stop(&mut signals) => {
+                warn!(target: "", "asked again, ending at once");
+                Vec::new()
+            }
+        };
+        if !late.is_empty() {
+            error!(target: "", tasks = late.join(", "), "did not end in time and were cut off");
+        }
+        drop(self.pid_file);
+        match end {
+            End::Failed(failure) => Err(failure),
+            End::Asked | End::WorkDone => Ok(()),
+        }
+    }
+}
+
+async fn second_stop(signals: &mut Signals) {
+    while signals.next().await != Asked::Stop {}
+}
+
+#[expect(clippy::print_stdout, reason = "upstream tells of signals on standard output")]
+fn announce(daemon: &Daemon, what: &str) {
+    let title = match daemon.settings.product {
+        vault::Product::Agent => "Agent",
+        vault::Product::Proxy => "Proxy",
+    };
+    println!("==> Sidekey {title} {what}");
+}

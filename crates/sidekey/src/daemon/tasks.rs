@@ -1,0 +1,124 @@
+//! Tasks have an owner and an end: a panic becomes an error with a name, stopping is asked for and awaited,
+//! and those that are late are named.
+
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use thiserror::Error;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// Why a task ended before it was asked to.
+#[derive(Debug, Error)]
+pub(crate) enum TaskError {
+    /// A bug; the message stays out of it, because it could hold anything.
+    #[error("{0} failed by a bug in Sidekey (panic)")]
+    Panicked(&'static str),
+    /// What the task said.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// A set of named tasks.
+pub(super) struct Tasks {
+    stop: CancellationToken,
+    set: JoinSet<(&'static str, Result<(), TaskError>)>,
+    running: Vec<&'static str>,
+}
+
+impl Tasks {
+    pub(super) fn new() -> Self {
+        Self { stop: CancellationToken::new(), set: JoinSet::new(), running: Vec::new() }
+    }
+
+    /// Cancelled when everybody should end.
+    pub(super) fn stop(&self) -> CancellationToken {
+        self.stop.clone()
+    }
+
+    /// Starts a task that is dropped when the program stops.
+    pub(super) fn start(
+        &mut self,
+        name: &'static str,
+        task: impl Future<Output = Result<(), String>> + Send + 'static,
+    ) {
+        let stop = self.stop.clone();
+        self.start_graceful(name, async move { stop.run_until_cancelled(task).await.unwrap_or(Ok(())) });
+    }
+
+    /// Starts a task that watches [`Tasks::stop`] itself and ends in good order.
+    pub(super) fn start_graceful(
+        &mut self,
+        name: &'static str,
+        task: impl Future<Output = Result<(), String>> + Send + 'static,
+    ) {
+        self.running.push(name);
+        self.set.spawn(async move {
+            match AssertUnwindSafe(task).catch_unwind().await {
+                Ok(result) => (name, result.map_err(TaskError::Failed)),
+                Err(_) => (name, Err(TaskError::Panicked(name))),
+            }
+        });
+    }
+
+    /// Waits for the next task that fails; those that end well are no news.
+    pub(super) async fn failure(&mut self) -> TaskError {
+        loop {
+            match self.set.join_next().await {
+                None => std::future::pending().await,
+                Some(Ok((name, result))) => {
+                    self.forget(name);
+                    if let Err(error) = result {
+                        return error;
+                    }
+                }
+                Some(Err(_)) => return TaskError::Panicked("a task"),
+            }
+        }
+    }
+
+    fn forget(&mut self, name: &'static str) {
+        if let Some(at) = self.running.iter().position(|known| *known == name) {
+            self.running.remove(at);
+        }
+    }
+
+    /// Asks everybody to end and waits, `grace` at most. Returns who was late.
+    pub(super) async fn shut_down(mut self, grace: Duration) -> Vec<&'static str> {
+        self.stop.cancel();
+        let _ = tokio::time::timeout(grace, async {
+            while let Some(ended) = self.set.join_next().await {
+                if let Ok((name, _)) = ended {
+                    self.forget(name);
+                }
+            }
+        })
+        .await;
+        self.set.abort_all();
+        self.running
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_panic_is_an_error_with_a_name() {
+        let mut tasks = Tasks::new();
+        tasks.start("quiet", std::future::pending());
+        tasks.start("noisy", async { panic!("secret") });
+        let error = tasks.failure().await.to_string();
+        assert!(error.contains("noisy") && !error.contains("secret"), "{error}");
+        assert!(tasks.shut_down(Duration::from_secs(1)).await.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_late_are_named() {
+        let mut tasks = Tasks::new();
+        tasks.start("prompt", std::future::pending());
+        tasks.start_graceful("late", std::future::pending());
+        assert_eq!(tasks.shut_down(Duration::from_secs(1)).await, ["late"]);
+    }
+}
