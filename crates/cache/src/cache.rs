@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 use vault::api::Caller;
-use vault::{Body, LeaseId, Request, Response, Secret, SendError, Token, Upstream, headers};
+use vault::{Body, BoxFuture, LeaseId, Request, Response, Secret, SendError, Token, Upstream, headers};
 
 use crate::answer::{Answer, Kept, Origin};
 use crate::clear::{Clear, below};
@@ -168,6 +168,13 @@ impl Cache {
                 inner.ask(request, Some(key), None).await
             }
         }
+    }
+}
+
+/// Callers who do not care where an answer came from see a server.
+impl Upstream for Cache {
+    fn send(&self, request: Request) -> BoxFuture<'_, Result<Response, SendError>> {
+        Box::pin(async move { Ok(Self::send(self, request).await?.response) })
     }
 }
 

@@ -23,14 +23,13 @@ pub(crate) fn check(product: Product, raw: &Raw) -> Vec<Problem> {
                        Please remove this configuration from the cache block";
         refuse(Problem::whole(message, Some(&legacy.place)));
     }
-    if let Some(cache) = &raw.cache {
-        if !has_listener && !(agent && has_template) {
-            let message = match agent {
-                true => "enabling the cache requires at least 1 template or 1 listener to be defined",
-                false => "enabling the cache requires at least 1 listener to be defined",
-            };
-            refuse(Problem::whole(message, Some(&cache.place)));
-        }
+    let cache_serves = has_listener || (agent && has_template);
+    if let Some(cache) = raw.cache.as_ref().filter(|_| !cache_serves) {
+        let message = match agent {
+            true => "enabling the cache requires at least 1 template or 1 listener to be defined",
+            false => "enabling the cache requires at least 1 listener to be defined",
+        };
+        refuse(Problem::whole(message, Some(&cache.place)));
     }
     if let Some(legacy) = legacy.filter(|legacy| legacy.value != UseAutoAuthToken::No) {
         if raw.auto_auth.is_none() {
@@ -42,11 +41,9 @@ pub(crate) fn check(product: Product, raw: &Raw) -> Vec<Problem> {
             refuse(Problem::whole(message, Some(&legacy.place)));
         }
     }
-    if let Some(api_proxy) = &raw.api_proxy {
-        if !has_listener {
-            let message = "configuring the api_proxy requires at least 1 listener to be defined";
-            refuse(Problem::whole(message, Some(&api_proxy.place)));
-        }
+    if let Some(api_proxy) = raw.api_proxy.as_ref().filter(|_| !has_listener) {
+        let message = "configuring the api_proxy requires at least 1 listener to be defined";
+        refuse(Problem::whole(message, Some(&api_proxy.place)));
     }
     if let Some(own) = own.filter(|own| own.value != UseAutoAuthToken::No) {
         if raw.auto_auth.is_none() {
@@ -83,5 +80,6 @@ pub(crate) fn check(product: Product, raw: &Raw) -> Vec<Problem> {
 pub(crate) fn use_token(raw: &Raw) -> UseAutoAuthToken {
     let own = raw.api_proxy.as_ref().and_then(|api_proxy| api_proxy.use_token.as_ref());
     let legacy = raw.cache.as_ref().and_then(|cache| cache.use_token.as_ref());
-    own.or(legacy).map(|use_token| use_token.value).unwrap_or_default()
+    let implied = raw.api_proxy.as_ref().map(|api_proxy| api_proxy.implied).unwrap_or_default();
+    own.or(legacy).map_or(implied, |use_token| use_token.value)
 }

@@ -190,7 +190,7 @@ impl Compiler<'_> {
         match text.parse() {
             Ok(address) => Some(address),
             Err(why) => {
-                let message = format!("invalid address {text:?}: {why}");
+                let message = format!("invalid address {:?}: {why}", without_user(text));
                 self.refuse(match &chosen {
                     Some(chosen) => chosen.refuse(message),
                     None => Problem::at_start(message, None),
@@ -316,6 +316,14 @@ impl Chosen {
             Origin::Flag(name) => Problem::at_start(message, None).hint(format!("given by {name}")),
             Origin::Variable(name) => Problem::at_start(message, None).hint(format!("set by {name}")),
         }
+    }
+}
+
+/// The address without the user and password somebody may have put before the host.
+fn without_user(address: &str) -> String {
+    match (address.find("://"), address.rfind('@')) {
+        (Some(scheme), Some(at)) if scheme < at => format!("{}***{}", &address[..scheme + 3], &address[at..]),
+        _ => address.to_owned(),
     }
 }
 

@@ -134,8 +134,12 @@ fn imply_api_proxy(raw: &mut Raw) {
     let Some(cache) = &raw.cache else { return };
     let Some(use_token) = &cache.use_token else { return };
     if raw.api_proxy.is_none() && use_token.value != UseAutoAuthToken::No {
-        raw.api_proxy =
-            Some(RawApiProxy { place: use_token.place.clone(), use_token: None, strict_paths: false });
+        raw.api_proxy = Some(RawApiProxy {
+            place: use_token.place.clone(),
+            use_token: None,
+            implied: use_token.value,
+            strict_paths: false,
+        });
     }
 }
 

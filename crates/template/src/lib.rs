@@ -1,1 +1,22 @@
-//! Templates.
+//! Secrets rendered into files: the functions of the agents' templates on `gotemplate`, and the loop that
+//! keeps outputs fresh.
+//!
+//! A template is evaluated with what is known; what it asks for and is not known yet is fetched through the
+//! cache (`fetch.rs`), and it is evaluated again, until nothing is missing and its file can be written
+//! (`output.rs`). When a secret is read again is a pure rule (`refresh.rs`). Each template fails alone: its
+//! neighbours, their files and their commands are untouched (`runner.rs`).
+//! Nothing here knows auto-auth or the proxy: the token comes as a `watch<TokenState>`.
+
+mod command;
+mod dependency;
+mod evaluate;
+mod fetch;
+mod functions;
+mod go_layout;
+mod json;
+mod output;
+mod refresh;
+mod runner;
+mod secret;
+
+pub use runner::{Runner, RunnerError, RunnerSettings};

@@ -36,7 +36,12 @@ impl Rhythm {
 
     /// How long to wait after the `failures`-th failed renewal in a row (from 0) of something that lives
     /// `ttl` in all and `remaining` now; `None` when a tenth of its life or less would be left then.
-    pub fn pause_after_failure(failures: u32, ttl: Duration, remaining: Duration, jitter: f64) -> Option<Duration> {
+    pub fn pause_after_failure(
+        failures: u32,
+        ttl: Duration,
+        remaining: Duration,
+        jitter: f64,
+    ) -> Option<Duration> {
         let (first, longest) = FAILURE_PAUSE;
         let full = first.saturating_mul(1 << failures.min(5)).min(longest).min(ttl / 10);
         let pause = full.mul_f64(0.5 + 0.5 * jitter).max(SHORTEST);

@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde_json::{Value, json};
 use tokio::time::sleep;
-use vault::BoxFuture;
 
 use super::*;
 
@@ -328,10 +327,10 @@ async fn a_new_token_of_ours_leaves_nothing_of_the_old_behind() {
 #[tokio::test(start_paused = true)]
 async fn hits_are_the_answer_byte_for_byte_without_what_was_of_the_moment() {
     let door = door(3600);
-    let first = door.cache.send(login()).await.unwrap();
+    let first = Cache::send(&door.cache, login()).await.unwrap();
     let body = first.response.body.collect(MAX_BODY).await.unwrap();
     sleep(Duration::from_secs(5)).await;
-    let hit = door.cache.send(login()).await.unwrap();
+    let hit = Cache::send(&door.cache, login()).await.unwrap();
     assert_eq!(hit.origin, Origin::Cache { age: Duration::from_secs(5) });
     assert!(hit.response.headers.get("date").is_none());
     assert_eq!(hit.response.headers.get("content-type").unwrap(), "application/json");

@@ -32,6 +32,8 @@ pub(crate) struct RawApiProxy {
     pub(crate) place: Place,
     /// As the stanza itself says.
     pub(crate) use_token: Option<Placed<UseAutoAuthToken>>,
+    /// As the legacy key of the same file's `cache` says, for a stanza that is not there.
+    pub(crate) implied: UseAutoAuthToken,
     pub(crate) strict_paths: bool,
 }
 
@@ -47,7 +49,7 @@ pub(crate) fn read<'a>(file: &Fields<'a>, block: &Block<'a>) -> RawApiProxy {
     let strict_paths = fields.lax_bool("strict_paths").unwrap_or(false);
     let place = fields.report.place(fields.span);
     fields.finish();
-    RawApiProxy { place, use_token, strict_paths }
+    RawApiProxy { place, use_token, implied: UseAutoAuthToken::No, strict_paths }
 }
 
 /// `use_auto_auth_token`: a boolean, or `force`.

@@ -4,6 +4,7 @@
 pub(crate) mod api_proxy;
 pub(crate) mod auto_auth;
 pub(crate) mod cache;
+pub(crate) mod file_access;
 pub(crate) mod listener;
 pub(crate) mod log;
 pub(crate) mod template;
@@ -13,10 +14,11 @@ use std::path::PathBuf;
 
 pub use self::api_proxy::{ApiProxy, UseAutoAuthToken};
 pub use self::auto_auth::{
-    AppRole, AutoAuth, DEFAULT_MAX_BACKOFF, DEFAULT_MIN_BACKOFF, DEFAULT_SINK_MODE, FileSink, Identity,
-    Method, MethodKind, TokenFile,
+    AppRole, AutoAuth, DEFAULT_MAX_BACKOFF, DEFAULT_MIN_BACKOFF, DEFAULT_SINK_MODE, FileSink, Method,
+    MethodKind, TokenFile,
 };
 pub use self::cache::Cache;
+pub use self::file_access::Identity;
 pub use self::listener::{DEFAULT_LISTEN, Endpoint, Listener, ListenerTls, Role, SocketAccess};
 pub use self::log::{Format, Level, Log};
 pub use self::template::{

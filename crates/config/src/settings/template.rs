@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hcl1::Kind;
 
-use super::auto_auth::{Identity, read_id, read_identity, read_mode};
+use super::file_access::{Identity, read_id, read_identity, read_mode};
 use crate::decode::{Block, Fields, Labels, Wording, seconds};
 use crate::go_duration::GoDuration;
 
@@ -187,7 +187,7 @@ fn read_denylist(fields: &Fields<'_>) -> Vec<String> {
 fn read_command(fields: &Fields<'_>) -> Option<Command> {
     let whole = |text: &str| if text.is_empty() { Vec::new() } else { vec![text.to_owned()] };
     let mut arguments = fields.strings_or("command", whole).unwrap_or_default();
-    let mut timeout = read_timeout(fields, "command_timeout");
+    let mut timeout = read_timeout(fields, "command_timeout", "command_timeout");
     let blocks = fields.blocks("exec", Labels::Ignored);
     let mut enabled = true;
     // Given several times, the last one wins.
@@ -204,7 +204,7 @@ fn read_command(fields: &Fields<'_>) -> Option<Command> {
             }
             arguments = command;
         }
-        timeout = read_timeout(&exec, "timeout").or(timeout);
+        timeout = read_timeout(&exec, "timeout", "exec.timeout").or(timeout);
         enabled = exec.strict_bool("enabled").unwrap_or(true);
         for key in ["env", "kill_signal", "kill_timeout", "reload_signal", "splay"] {
             exec.not_built(key);
@@ -216,7 +216,7 @@ fn read_command(fields: &Fields<'_>) -> Option<Command> {
 }
 
 /// A duration as templates take it: seconds as a number, but text only with a unit.
-fn read_timeout(fields: &Fields<'_>, key: &'static str) -> Option<Duration> {
+fn read_timeout(fields: &Fields<'_>, key: &'static str, shown: &str) -> Option<Duration> {
     let value = fields.value(key)?;
     let duration = match &value.kind {
         Kind::Number(text) => seconds(text),
@@ -227,7 +227,7 @@ fn read_timeout(fields: &Fields<'_>, key: &'static str) -> Option<Duration> {
         Ok(duration) => duration.positive(),
         Err(why) => {
             let hint = "a number of seconds, or text with a unit: \"90s\", \"5m\"";
-            fields.refuse_with(value.span, format!("'{key}' {why}"), hint);
+            fields.refuse_with(value.span, format!("'{shown}' {why}"), hint);
             None
         }
     }

@@ -66,7 +66,9 @@ fn read_retry(vault: &Fields<'_>) -> Option<i64> {
     let only_one = "one and only one \"retry\" block is required";
     let block = vault.single("retry", Labels::Ignored, PREFIX, only_one)?;
     let fields = vault.inside("retry", &block, PREFIX);
-    let num_retries = fields.integer("num_retries");
+    // Upstream finds a bad number before it knows the stanza.
+    let num_retries = fields.with_prefix("").integer("num_retries");
+    fields.ignore(&["num_retries"]);
     fields.finish();
     num_retries
 }

@@ -85,8 +85,7 @@ api_proxy {}
         lines,
         [
             "error loading configuration from a.hcl: At 2:12: `pid_file` must be a string, not a bool",
-            "error loading configuration from a.hcl: error parsing 'vault':error parsing 'retry': \
-             strconv.ParseInt: parsing \"x\": invalid syntax",
+            "error loading configuration from a.hcl: strconv.ParseInt: parsing \"x\": invalid syntax",
             "error creating file sink: 'path' not specified for file sink",
             "error creating file sink: 'mode' strconv.ParseUint: parsing \"u=rw\": invalid syntax",
             "Error creating aprole auth method: unknown auth method \"aprole\"",
@@ -140,6 +139,7 @@ fn no_value_of_the_environment_is_shown() {
         ("VAULT_CLIENT_KEY_BYTES", "very-secret-key"),
         ("VAULT_HTTP_PROXY", "http://user:very-secret@proxy"),
         ("VAULT_MAX_RETRIES", "-1"),
+        ("VAULT_ADDR", "ftp://user:very-secret@host"),
         ("AAD", "very-secret"),
     ]);
     let text = "auto_auth {\n method \"approle\" {}\n sink \"file\" { aad_env_var = \"AAD\" }\n}\n";

@@ -1,5 +1,7 @@
 //! The room from outside: texts and folders in, settings or problems out.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests, outside the test functions")]
+
 use config::{Environment, Failure, Flags, Loaded, Loader, UnknownKeys};
 use vault::Product;
 

@@ -1,12 +1,15 @@
 //! `listener "tcp" { … }` and `listener "unix" { … }`: where clients connect.
 
+mod tls;
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
-use super::auto_auth::{Identity, read_identity};
+use super::file_access::{Identity, read_identity};
 use crate::decode::{Block, Fields, Labels, Wording};
-use crate::go_duration::GoDuration;
 use crate::go_scalar::parse_octal;
+
+pub use tls::ListenerTls;
 
 /// Address of a tcp listener that names none; upstream's.
 pub const DEFAULT_LISTEN: &str = "127.0.0.1:8200";
@@ -63,23 +66,6 @@ pub enum Role {
     MetricsOnly,
 }
 
-/// The `tls_*` keys of a listener.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ListenerTls {
-    /// Certificate chain.
-    pub cert_file: PathBuf,
-    /// Its key.
-    pub key_file: PathBuf,
-    /// TLS 1.3 alone (`tls_min_version = "tls13"`).
-    pub only_tls13: bool,
-    /// TLS 1.2 alone (`tls_max_version = "tls12"`).
-    pub only_tls12: bool,
-    /// CA that client certificates must be signed by.
-    pub client_ca_file: Option<PathBuf>,
-    /// Refuse clients without a certificate.
-    pub require_client_cert: bool,
-}
-
 // === Reading ===
 
 /// A listener as it was read, for the checks of the whole; its settings may be a stand-in after an error.
@@ -118,7 +104,7 @@ pub(crate) fn read<'a>(
     };
     let listener = Listener {
         endpoint,
-        tls: read_tls(&fields),
+        tls: tls::read(&fields),
         role: read_role(&fields),
         require_request_header: fields.lax_bool("require_request_header").unwrap_or(false),
         enable_quit: read_quit(&fields, product),
@@ -271,142 +257,6 @@ fn read_ignored(fields: &Fields<'_>) {
         "telemetry",
         "x_forwarded_for_authorized_addrs",
     ]);
-}
-
-// === TLS ===
-
-/// Versions by name, in order.
-const TLS_VERSIONS: &[&str] = &["tls10", "tls11", "tls12", "tls13"];
-
-fn read_tls(fields: &Fields<'_>) -> Option<ListenerTls> {
-    let disabled = fields.lax_bool("tls_disable").unwrap_or(false);
-    let cert_file = fields.file("tls_cert_file");
-    let key_file = fields.file("tls_key_file");
-    read_auto_reload(fields, disabled, cert_file.is_some());
-    let required = fields.lax_bool("tls_require_and_verify_client_cert").unwrap_or(false);
-    let ignored = fields.lax_bool("tls_disable_client_certs").unwrap_or(false);
-    let client_ca_file = fields.file("tls_client_ca_file");
-    let (least, most) = (fields.filled("tls_min_version"), fields.filled("tls_max_version"));
-    let chosen = [
-        ("tls_cipher_suites", fields.filled("tls_cipher_suites").is_some()),
-        (
-            "tls_key_exchange_preferences",
-            fields.strings("tls_key_exchange_preferences").is_some_and(|list| !list.is_empty()),
-        ),
-    ];
-    fields.ignore(&["tls_prefer_server_cipher_suites"]);
-    read_acme(fields, disabled);
-    if disabled {
-        return None;
-    }
-    // Who chooses ciphers has a reason: going on with others would be a silent no.
-    for (key, _) in chosen.iter().filter(|(_, given)| *given) {
-        fields.not_built(key);
-    }
-    if ignored && required {
-        fields.refuse(
-            fields.span_of("tls_disable_client_certs"),
-            "'tls_disable_client_certs' and 'tls_require_and_verify_client_cert' are mutually exclusive",
-        );
-    } else if required && client_ca_file.is_none() {
-        fields.refuse(
-            fields.span_of("tls_require_and_verify_client_cert"),
-            "`tls_require_and_verify_client_cert` needs `tls_client_ca_file`",
-        );
-    }
-    let (only_tls13, only_tls12) = read_versions(fields, least.as_deref(), most.as_deref());
-    let (Some(cert_file), Some(key_file)) = (cert_file, key_file) else {
-        fields.refuse_with(
-            fields.span,
-            "TLS needs `tls_cert_file` and `tls_key_file`",
-            "give both, or serve plain HTTP with tls_disable = true",
-        );
-        return None;
-    };
-    Some(ListenerTls {
-        cert_file,
-        key_file,
-        only_tls13,
-        only_tls12,
-        client_ca_file: client_ca_file.filter(|_| !ignored),
-        require_client_cert: required,
-    })
-}
-
-fn read_auto_reload(fields: &Fields<'_>, disabled: bool, has_cert: bool) {
-    let reload = fields.lax_bool("tls_auto_reload").unwrap_or(false);
-    if let Some(interval) = fields.duration("tls_auto_reload_interval") {
-        if interval < GoDuration::from_seconds(5) {
-            fields.refuse_beside(
-                fields.span_of("tls_auto_reload_interval"),
-                "tls_auto_reload_interval must be at least 5s",
-            );
-        }
-    }
-    if reload && !has_cert {
-        fields.refuse_beside(fields.span_of("tls_auto_reload"), "tls_auto_reload requires tls_cert_file");
-    } else if reload && !disabled {
-        fields.not_built("tls_auto_reload");
-    }
-}
-
-fn read_acme(fields: &Fields<'_>, disabled: bool) {
-    for key in [
-        "tls_acme_ca_directory",
-        "tls_acme_ca_root",
-        "tls_acme_cache_path",
-        "tls_acme_disable_alpn_challenge",
-        "tls_acme_disable_http_challenge",
-        "tls_acme_domains",
-        "tls_acme_eab_key_id",
-        "tls_acme_eab_mac_key",
-        "tls_acme_email",
-        "tls_acme_test_alpn_challenge_port",
-        "tls_acme_test_http_challenge_port",
-    ] {
-        match disabled {
-            true => fields.ignore(&[key]),
-            false => fields.not_built(key),
-        }
-    }
-}
-
-/// Whether TLS 1.3 alone, or TLS 1.2 alone, is spoken.
-fn read_versions(fields: &Fields<'_>, least: Option<&str>, most: Option<&str>) -> (bool, bool) {
-    let index = |key: &'static str, name: Option<&str>, default: usize| {
-        let Some(name) = name else { return Some(default) };
-        let index = TLS_VERSIONS.iter().position(|version| *version == name);
-        if index.is_none() {
-            let all = TLS_VERSIONS.join(",");
-            let message = format!("'{key}' value {name:?} not supported, please specify one of [{all}]");
-            fields.refuse(fields.span_of(key), message);
-        }
-        index
-    };
-    const TLS12: usize = 2;
-    const TLS13: usize = 3;
-    let min = index("tls_min_version", least, TLS12);
-    let max = index("tls_max_version", most, TLS13);
-    let (Some(min), Some(max)) = (min, max) else { return (false, false) };
-    if max < min {
-        fields.refuse(
-            fields.span_of("tls_max_version"),
-            "'tls_max_version' must be greater than or equal to 'tls_min_version'",
-        );
-    } else if max < TLS12 {
-        fields.refuse_with(
-            fields.span_of("tls_max_version"),
-            "TLS before 1.2 is not spoken",
-            "use tls12 or tls13",
-        );
-    } else if min < TLS12 {
-        fields.warn(
-            fields.span_of("tls_min_version"),
-            "TLS before 1.2 is not spoken, whatever `tls_min_version` says",
-            "use tls12 or tls13",
-        );
-    }
-    (min == TLS13, max == TLS12)
 }
 
 #[cfg(test)]

@@ -1,0 +1,89 @@
+//! A command that runs after a change.
+
+use std::process::Stdio;
+
+use config::Command;
+use thiserror::Error;
+use tokio::process::Command as Process;
+use tokio::time::timeout;
+
+/// Why a command failed. Worded as upstream's.
+#[derive(Debug, Error)]
+pub(crate) enum CommandError {
+    /// It cannot be started.
+    #[error("failed to execute command {command:?}: {source}")]
+    Start { command: String, source: std::io::Error },
+    /// It ended badly.
+    #[error(
+        "failed to execute command {command:?}: command exited with a non-zero exit status ({status})\n\n\
+         Please ensure the command exits with a zero (0) exit status to indicate success"
+    )]
+    Status { command: String, status: std::process::ExitStatus },
+    /// It did not end.
+    #[error("failed to execute command {command:?}: command did not exit within time limit ({limit:?})")]
+    TimedOut { command: String, limit: std::time::Duration },
+}
+
+/// Runs it and waits for its end. One element with white space is a line for the shell, in a process group of
+/// its own that is killed as a whole; anything else is run as it is. It inherits our output, never our token.
+pub(crate) async fn run(command: &Command) -> Result<(), CommandError> {
+    let shown = || command.arguments.join(" ");
+    let mut process = match command.arguments.as_slice() {
+        [line] if line.contains(char::is_whitespace) => {
+            let mut shell = Process::new("sh");
+            shell.arg("-c").arg(line);
+            shell
+        }
+        [program, arguments @ ..] => {
+            let mut process = Process::new(program);
+            process.args(arguments);
+            process
+        }
+        [] => return Ok(()),
+    };
+    process.process_group(0).kill_on_drop(true).stdin(Stdio::null());
+    for secret in ["VAULT_TOKEN", "BAO_TOKEN", "NOTIFY_SOCKET"] {
+        process.env_remove(secret);
+    }
+    let mut child = process.spawn().map_err(|source| CommandError::Start { command: shown(), source })?;
+    let group = child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(rustix::process::Pid::from_raw);
+    match timeout(command.timeout, child.wait()).await {
+        Ok(Ok(status)) if status.success() => Ok(()),
+        Ok(Ok(status)) => Err(CommandError::Status { command: shown(), status }),
+        Ok(Err(source)) => Err(CommandError::Start { command: shown(), source }),
+        Err(_) => {
+            if let Some(group) = group {
+                // Those that have ended meanwhile need no signal.
+                let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+            }
+            Err(CommandError::TimedOut { command: shown(), limit: command.timeout })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn command(arguments: &[&str], timeout: Duration) -> Command {
+        Command { arguments: arguments.iter().map(|a| (*a).to_owned()).collect(), timeout }
+    }
+
+    #[tokio::test]
+    async fn lines_go_to_the_shell_and_words_do_not() {
+        let patience = Duration::from_secs(10);
+        assert!(run(&command(&["exit 0 && true"], patience)).await.is_ok());
+        assert!(run(&command(&["true"], patience)).await.is_ok());
+        let error = run(&command(&["sh", "-c", "exit 7"], patience)).await.unwrap_err().to_string();
+        assert!(error.contains("non-zero exit status (exit status: 7)"), "{error}");
+        assert!(matches!(run(&command(&["/nonexistent"], patience)).await, Err(CommandError::Start { .. })));
+    }
+
+    #[tokio::test]
+    async fn a_command_that_hangs_is_killed_with_its_children() {
+        let error = run(&command(&["sleep 60 & sleep 60"], Duration::from_millis(50))).await.unwrap_err();
+        assert!(error.to_string().contains("did not exit within time limit (50ms)"), "{error}");
+    }
+}

@@ -1,0 +1,309 @@
+//! The loop against a fake server, under paused time.
+
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use http::{HeaderMap, StatusCode};
+use serde_json::{Value, json};
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
+use tokio_util::task::TaskTracker;
+use vault::{Body, Request, Response, SendError};
+
+use super::*;
+
+/// Answers from a table that a test can change; counts what was asked.
+#[derive(Default)]
+struct FakeServer {
+    answers: Mutex<HashMap<String, (u16, Value)>>,
+    asked: Mutex<Vec<String>>,
+}
+
+impl FakeServer {
+    fn answer(&self, path: &str, status: u16, body: Value) {
+        self.answers.lock().unwrap().insert(path.to_owned(), (status, body));
+    }
+
+    fn kv(&self, path: &str, value: &str) {
+        self.answer(path, 200, json!({"data": {"value": value}}));
+    }
+
+    fn count(&self, path: &str) -> usize {
+        self.asked.lock().unwrap().iter().filter(|asked| *asked == path).count()
+    }
+}
+
+impl Upstream for FakeServer {
+    fn send(&self, request: Request) -> vault::BoxFuture<'_, Result<Response, SendError>> {
+        let path = request.target.trim_start_matches("/v1/").to_owned();
+        self.asked.lock().unwrap().push(path.clone());
+        let known = self.answers.lock().unwrap().get(&path).cloned();
+        let (status, body) = match known {
+            Some(answer) => answer,
+            None if path.starts_with("sys/internal/ui/mounts/") => {
+                (200, json!({"data": {"path": "kv/", "type": "kv", "options": {"version": "1"}}}))
+            }
+            None => (404, json!({"errors": []})),
+        };
+        Box::pin(async move {
+            sleep(Duration::from_millis(5)).await;
+            let status = StatusCode::from_u16(status).unwrap();
+            Ok(Response { status, headers: HeaderMap::new(), body: Body::full(body.to_string()) })
+        })
+    }
+}
+
+struct Stage {
+    server: Arc<FakeServer>,
+    folder: tempfile::TempDir,
+    tokens: watch::Sender<TokenState>,
+    ready: TaskTracker,
+    templates: Vec<Template>,
+    shared: TemplateConfig,
+    attempts: u32,
+}
+
+fn stage() -> Stage {
+    Stage {
+        server: Arc::default(),
+        folder: tempfile::tempdir().unwrap(),
+        tokens: watch::channel(TokenState::default()).0,
+        ready: TaskTracker::new(),
+        templates: Vec::new(),
+        shared: TemplateConfig::default(),
+        attempts: 12,
+    }
+}
+
+impl Stage {
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.path(name)).unwrap_or_else(|_| "absent".into())
+    }
+
+    fn template(&mut self, name: &str, text: &str) -> &mut Template {
+        self.templates.push(Template {
+            contents: Contents::Inline(text.into()),
+            destination: self.path(name),
+            perms: Some(0o600),
+            owner: None,
+            group: None,
+            create_dest_dirs: true,
+            backup: false,
+            command: None,
+            left_delimiter: "{{".into(),
+            right_delimiter: "}}".into(),
+            error_on_missing_key: false,
+            error_fatal: true,
+            sandbox_path: None,
+            function_denylist: Vec::new(),
+        });
+        self.templates.last_mut().unwrap()
+    }
+
+    fn start(&mut self) -> JoinHandle<Result<(), RunnerError>> {
+        let settings = RunnerSettings {
+            shared: self.shared.clone(),
+            attempts: self.attempts,
+            backoff: (Duration::from_millis(250), Duration::from_secs(60)),
+            once: false,
+            environment: HashMap::new(),
+            refused: Arc::new(|_| {}),
+        };
+        let templates = std::mem::take(&mut self.templates);
+        let server: Arc<dyn Upstream> = Arc::clone(&self.server) as _;
+        let runner = Runner::new(templates, settings, server, Caller::default(), self.ready.token()).unwrap();
+        self.ready.close();
+        let tokens = self.tokens.subscribe();
+        self.token(1);
+        tokio::spawn(runner.run(tokens))
+    }
+
+    fn token(&self, generation: u64) {
+        let token = Some(Arc::new(Token::new(format!("s.{generation}")).unwrap()));
+        self.tokens.send_replace(TokenState { token, accessor: None, generation });
+    }
+}
+
+const VALUE: &str = r#"{{with secret "kv/a"}}{{.Data.value}}{{end}}"#;
+
+#[tokio::test(start_paused = true)]
+async fn renders_and_renders_again_when_the_secret_changes() {
+    let mut stage = stage();
+    stage.server.kv("kv/a", "one");
+    stage.template("out", VALUE);
+    stage.template("deep/er/out", &format!("{VALUE} {VALUE}"));
+    let _running = stage.start();
+    stage.ready.wait().await;
+    assert_eq!((stage.read("out"), stage.read("deep/er/out")), ("one".into(), "one one".into()));
+    assert_eq!(stage.server.count("kv/a"), 1, "two templates, one secret, one read");
+    stage.server.kv("kv/a", "two");
+    sleep(Duration::from_secs(250)).await;
+    assert_eq!(stage.read("out"), "one");
+    sleep(Duration::from_secs(40)).await;
+    assert_eq!((stage.read("out"), stage.read("deep/er/out")), ("two".into(), "two two".into()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failing_template_never_touches_its_neighbours() {
+    let mut stage = stage();
+    stage.server.kv("kv/a", "one");
+    stage.template("good", VALUE);
+    stage.template("absent", r#"{{with secret "kv/none"}}x{{end}}"#);
+    stage.template("error", r#"{{with secret "kv/a"}}{{.Data.value.deeper.still}}{{end}}"#);
+    stage.template("unwritable", VALUE).destination = "/proc/none/file".into();
+    let running = stage.start();
+    sleep(Duration::from_secs(3600)).await;
+    assert!(!running.is_finished() && !stage.ready.is_empty());
+    assert_eq!(
+        (stage.read("good"), stage.read("absent"), stage.read("error")),
+        ("one".into(), "absent".into(), "absent".into())
+    );
+    let asked = stage.server.count("kv/none");
+    assert!((60..80).contains(&asked), "{asked} reads of what is not there in an hour");
+    stage.server.kv("kv/none", "here");
+    sleep(Duration::from_secs(60)).await;
+    assert_eq!(stage.read("absent"), "x");
+}
+
+#[tokio::test(start_paused = true)]
+async fn exit_on_retry_failure_is_for_failures_only() {
+    // The ten cases of upstream: on or off, with a good, an absent secret, a missing key, a missing key that
+    // counts as an error.
+    let key = r#"{{with secret "kv/a"}}{{.Data.none}}{{end}}"#;
+    let absent = r#"{{with secret "kv/none"}}{{.Data.value}}{{end}}"#;
+    for (text, strict, fails) in [
+        (VALUE, false, false),
+        (key, false, false),
+        (key, true, true),
+        (absent, false, true),
+        (absent, true, true),
+    ] {
+        for exit in [true, false] {
+            let mut stage = stage();
+            stage.server.kv("kv/a", "one");
+            stage.shared.exit_on_retry_failure = exit;
+            stage.attempts = 2;
+            stage.template("out", text).error_on_missing_key = strict;
+            let running = stage.start();
+            sleep(Duration::from_secs(120)).await;
+            assert_eq!(running.is_finished(), exit && fails, "{text} strict: {strict} exit: {exit}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_secret_stands_in_an_error() {
+    let mut stage = stage();
+    stage.server.answer("kv/a", 200, json!({"data": {"value": "canary-value", "n": {"x": "canary-nested"}}}));
+    stage.shared.exit_on_retry_failure = true;
+    stage.template("out", r#"{{with secret "kv/a"}}{{index .Data.n .Data.value 5}}{{printf "%s" (.Data.value | base64Decode)}}{{end}}"#);
+    let error = stage.start().await.unwrap().unwrap_err().to_string();
+    assert!(!error.contains("canary"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn leases_are_renewed_and_replaced_when_they_end() {
+    let mut stage = stage();
+    let lease = |nth: u32| json!({"lease_id": format!("kv/a/{nth}"), "lease_duration": 60, "renewable": true, "data": {"value": format!("user-{nth}")}});
+    stage.server.answer("kv/a", 200, lease(1));
+    stage.server.answer(
+        "sys/leases/renew",
+        200,
+        json!({"lease_id": "kv/a/1", "lease_duration": 60, "renewable": true}),
+    );
+    stage.template("out", VALUE);
+    let _running = stage.start();
+    sleep(Duration::from_secs(300)).await;
+    assert_eq!((stage.read("out"), stage.server.count("kv/a")), ("user-1".into(), 1));
+    assert!((6..8).contains(&stage.server.count("sys/leases/renew")));
+    stage.server.answer("kv/a", 200, lease(2));
+    stage.server.answer("sys/leases/renew", 400, json!({"errors": ["lease not found"]}));
+    sleep(Duration::from_secs(45)).await;
+    assert_eq!(stage.read("out"), "user-2");
+    // Whatever the server says, a new lease is bought at most once a renewal's pause.
+    sleep(Duration::from_secs(420)).await;
+    assert!(stage.server.count("kv/a") <= 13, "{}", stage.server.count("kv/a"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_token_replaces_leases_and_reads_nothing_else() {
+    let mut stage = stage();
+    stage.server.kv("kv/a", "one");
+    stage.server.answer(
+        "kv/lease",
+        200,
+        json!({"lease_id": "kv/lease/1", "lease_duration": 3600, "renewable": true, "data": {"value": "u"}}),
+    );
+    stage.template("static", VALUE);
+    stage.template("leased", r#"{{with secret "kv/lease"}}{{.Data.value}}{{end}}"#);
+    let _running = stage.start();
+    stage.ready.wait().await;
+    stage.token(2);
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!((stage.server.count("kv/a"), stage.server.count("kv/lease")), (1, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn local_files_are_followed() {
+    let mut stage = stage();
+    let source = stage.path("source");
+    put(&source, "one");
+    stage.template("out", &format!("[{{{{file {source:?}}}}}]"));
+    let _running = stage.start();
+    stage.ready.wait().await;
+    assert_eq!(stage.read("out"), "[one]");
+    put(&source, "two");
+    sleep(Duration::from_secs(3)).await;
+    assert_eq!(stage.read("out"), "[two]");
+}
+
+fn put(path: &Path, text: &str) {
+    atomic_file::write(path, text.as_bytes(), &atomic_file::Attributes::new(0o600)).unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn versioned_mounts_are_found_once() {
+    let mut stage = stage();
+    let mount = json!({"data": {"path": "secret/", "type": "kv", "options": {"version": "2"}}});
+    stage.server.answer("sys/internal/ui/mounts/secret/one", 200, mount.clone());
+    stage.server.answer("sys/internal/ui/mounts/secret/two", 200, mount);
+    for name in ["one", "two"] {
+        stage.server.answer(
+            &format!("secret/data/{name}"),
+            200,
+            json!({"data": {"data": {"v": name}, "metadata": {}}}),
+        );
+    }
+    stage.template("out", r#"{{with secret "secret/one"}}{{.Data.data.v}}{{with secret "secret/two"}}{{.Data.data.v}}{{end}}{{end}}"#);
+    let _running = stage.start();
+    stage.ready.wait().await;
+    assert_eq!(stage.read("out"), "onetwo");
+    let lookups =
+        stage.server.asked.lock().unwrap().iter().filter(|asked| asked.contains("ui/mounts")).count();
+    assert_eq!(lookups, 1);
+}
+
+#[test]
+fn a_template_that_cannot_be_parsed_is_fatal_only_if_asked() {
+    let text = "{{ nope }}";
+    for exit in [true, false] {
+        let mut stage = stage();
+        stage.template("out", text);
+        let shared = TemplateConfig { exit_on_retry_failure: exit, ..TemplateConfig::default() };
+        let settings = RunnerSettings {
+            shared,
+            attempts: 0,
+            backoff: (Duration::ZERO, Duration::ZERO),
+            once: false,
+            environment: HashMap::new(),
+            refused: Arc::new(|_| {}),
+        };
+        let made =
+            Runner::new(stage.templates, settings, stage.server, Caller::default(), stage.ready.token());
+        assert_eq!(made.is_err(), exit);
+    }
+}
