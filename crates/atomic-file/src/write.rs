@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::io::Write as _;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -148,9 +148,12 @@ pub fn publish_socket(
 ///
 /// # Errors
 /// The system's, with the path.
-#[expect(clippy::disallowed_methods, reason = "this crate is where folders are made")]
 pub fn create_folders(path: &Path) -> Result<(), FileError> {
-    std::fs::create_dir_all(path).map_err(|e| FileError::io("create the folder", path, e))
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o755)
+        .create(path)
+        .map_err(|e| FileError::io("create the folder", path, e))
 }
 
 /// Removes a file or a link, never what a link points to.

@@ -45,9 +45,17 @@ pub(crate) fn compile(
             reauth_on_new_credentials: raw.reauth_on_new_credentials,
         }),
     };
+    let mut vault = vault?;
+    // The method's namespace stands above the stanza's, below the environment's and the flag's.
+    if let Some(namespace) =
+        auto_auth.as_ref().and_then(|auto_auth: &AutoAuth| auto_auth.method.namespace.clone())
+        && compiler.choose(("-namespace", &flags.namespace), "NAMESPACE", None).is_none()
+    {
+        vault.namespace = Some(namespace);
+    }
     Some(Settings {
         product,
-        vault: vault?,
+        vault,
         auto_auth,
         cache: raw.cache.map(|_| Cache {}),
         api_proxy,

@@ -44,6 +44,11 @@ impl Environment {
         Self::new(std::env::vars_os())
     }
 
+    /// Everything but tokens, for what templates may ask for.
+    pub fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.variables.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
     /// `BAO_<name>`, else `VAULT_<name>`; possibly empty.
     pub(crate) fn variable(&self, name: &str) -> Option<Variable<'_>> {
         ["BAO_", "VAULT_"].iter().find_map(|prefix| {

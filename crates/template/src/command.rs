@@ -26,7 +26,7 @@ pub(crate) enum CommandError {
 
 /// Runs it and waits for its end. One element with white space is a line for the shell, in a process group of
 /// its own that is killed as a whole; anything else is run as it is. It inherits our output, never our token.
-pub(crate) async fn run(command: &Command) -> Result<(), CommandError> {
+pub(crate) async fn run(command: &Command, variables: &[(String, String)]) -> Result<(), CommandError> {
     let shown = || command.arguments.join(" ");
     let mut process = match command.arguments.as_slice() {
         [line] if line.contains(char::is_whitespace) => {
@@ -41,6 +41,7 @@ pub(crate) async fn run(command: &Command) -> Result<(), CommandError> {
         }
         [] => return Ok(()),
     };
+    process.envs(variables.iter().map(|(name, value)| (name, value)));
     process.process_group(0).kill_on_drop(true).stdin(Stdio::null());
     for secret in ["VAULT_TOKEN", "BAO_TOKEN", "NOTIFY_SOCKET"] {
         process.env_remove(secret);
@@ -74,16 +75,20 @@ mod tests {
     #[tokio::test]
     async fn lines_go_to_the_shell_and_words_do_not() {
         let patience = Duration::from_secs(10);
-        assert!(run(&command(&["exit 0 && true"], patience)).await.is_ok());
-        assert!(run(&command(&["true"], patience)).await.is_ok());
-        let error = run(&command(&["sh", "-c", "exit 7"], patience)).await.unwrap_err().to_string();
+        assert!(run(&command(&["exit 0 && true"], patience), &[]).await.is_ok());
+        assert!(run(&command(&["true"], patience), &[]).await.is_ok());
+        let error = run(&command(&["sh", "-c", "exit 7"], patience), &[]).await.unwrap_err().to_string();
         assert!(error.contains("non-zero exit status (exit status: 7)"), "{error}");
-        assert!(matches!(run(&command(&["/nonexistent"], patience)).await, Err(CommandError::Start { .. })));
+        assert!(matches!(
+            run(&command(&["/nonexistent"], patience), &[]).await,
+            Err(CommandError::Start { .. })
+        ));
     }
 
     #[tokio::test]
     async fn a_command_that_hangs_is_killed_with_its_children() {
-        let error = run(&command(&["sleep 60 & sleep 60"], Duration::from_millis(50))).await.unwrap_err();
+        let error =
+            run(&command(&["sleep 60 & sleep 60"], Duration::from_millis(50)), &[]).await.unwrap_err();
         assert!(error.to_string().contains("did not exit within time limit (50ms)"), "{error}");
     }
 }

@@ -10,11 +10,14 @@ use vault::{Body, BoxFuture, Request, Response, SendError};
 use super::*;
 use crate::Reauth;
 
+/// Status and body for a path and how often it was asked before.
+type Script = dyn Fn(&str, usize) -> (u16, Value) + Send + Sync;
+
 /// Answers from a script by path, and remembers what was asked and when.
 struct FakeServer {
     start: Instant,
     asked: Mutex<Vec<(u128, String)>>,
-    answer: Box<dyn Fn(&str, usize) -> (u16, Value) + Send + Sync>,
+    answer: Box<Script>,
 }
 
 impl FakeServer {

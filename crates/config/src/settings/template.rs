@@ -28,7 +28,7 @@ pub struct Template {
     pub owner: Option<Identity>,
     /// Its group, if it is to be changed.
     pub group: Option<Identity>,
-    /// Make missing folders (mode 0755).
+    /// Make missing folders (mode 0755); default true.
     pub create_dest_dirs: bool,
     /// Keep the replaced file as `<destination>.bak`.
     pub backup: bool,
@@ -137,7 +137,7 @@ pub(crate) fn read<'a>(file: &Fields<'a>, block: &Block<'a>) -> Template {
         perms: read_mode(&fields, "perms"),
         owner: read_id(&fields, "uid").or_else(|| read_identity(&fields, "user")),
         group: read_id(&fields, "gid").or_else(|| read_identity(&fields, "group")),
-        create_dest_dirs: fields.strict_bool("create_dest_dirs").unwrap_or(false),
+        create_dest_dirs: fields.strict_bool("create_dest_dirs").unwrap_or(true),
         backup: fields.strict_bool("backup").unwrap_or(false),
         command: read_command(&fields),
         left_delimiter: fields.filled("left_delimiter").unwrap_or_else(|| "{{".to_owned()),

@@ -20,7 +20,8 @@ pub struct Vault {
     pub address: Address,
     /// Certificates.
     pub tls: TlsSettings,
-    /// Namespace of our own requests (login, renewals, templates); clients of the proxy name their own.
+    /// Namespace of our own requests (login, renewals, templates); clients of the proxy name their own. The
+    /// flag's, else the environment's, else the auth method's, else the stanza's.
     pub namespace: Option<Namespace>,
     /// `retry.num_retries`, or `VAULT_MAX_RETRIES`.
     pub retry: RetryPolicy,

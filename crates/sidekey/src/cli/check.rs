@@ -54,7 +54,7 @@ pub(super) fn check(arguments: &CheckArgs) -> Exit {
             Exit::Success
         }
         Err(failure) => {
-            print_failure(&failure);
+            print_failure(&failure, "the agent would not start");
             Exit::Failure
         }
     }
@@ -80,11 +80,11 @@ pub(super) fn print_warnings(warnings: &[Diagnostic]) {
 /// Every problem in upstream's words, because tools match on them, drawn with its place. On standard output,
 /// where upstream prints them.
 #[expect(clippy::print_stdout, reason = "the command line speaks here")]
-pub(super) fn print_failure(failure: &Failure) {
+pub(super) fn print_failure(failure: &Failure, consequence: &str) {
     print_warnings(&failure.warnings);
     for problem in &failure.problems {
         let diagnostic = Diagnostic { message: problem.upstream_text(), ..problem.diagnostic.clone() };
         println!("{}\n", diagnostic.render(color()));
     }
-    println!("{}; nothing was started", counted(failure.problems.len(), "error"));
+    println!("{}; {consequence}", counted(failure.problems.len(), "error"));
 }

@@ -28,8 +28,7 @@ pub(super) struct RunArgs {
     /// standard or json
     #[arg(long, value_name = "FORMAT", allow_hyphen_values = true)]
     log_format: Option<String>,
-    /// Write log lines to this file as well
-    #[arg(long, value_name = "PATH", allow_hyphen_values = true)]
+    #[arg(long, hide = true, allow_hyphen_values = true)]
     log_file: Option<String>,
     #[arg(long, hide = true, allow_hyphen_values = true)]
     log_rotate_bytes: Option<i64>,
@@ -74,12 +73,26 @@ pub(super) struct RunArgs {
     allow_core_dumps: bool,
     #[arg(long, hide = true, allow_hyphen_values = true)]
     agent_address: Option<String>,
+    #[arg(long, hide = true, allow_hyphen_values = true)]
+    wrap_ttl: Option<String>,
+    #[arg(long, hide = true, allow_hyphen_values = true)]
+    mfa: Vec<String>,
+    #[arg(long, hide = true, allow_hyphen_values = true)]
+    unlock_key: Option<String>,
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = go_bool)]
+    disable_redirects: Option<bool>,
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = go_bool)]
+    policy_override: Option<bool>,
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = go_bool)]
+    output_curl_string: Option<bool>,
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = go_bool)]
+    output_policy: Option<bool>,
     #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = go_bool)]
     non_interactive: Option<bool>,
     #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = go_bool)]
     disable_gated_logs: Option<bool>,
     /// Go's flag reading stops at the first word that is no flag; what follows has no meaning.
-    #[arg(hide = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    #[arg(hide = true, trailing_var_arg = true)]
     rest: Vec<String>,
 }
 
@@ -110,13 +123,14 @@ pub(super) fn run(product: Product, arguments: RunArgs) -> Exit {
     let environment = Environment::capture();
     let flags = arguments.flags();
     let unknown_keys = if arguments.strict { UnknownKeys::Refuse } else { UnknownKeys::Warn };
-    let load = move |flags: &Flags| {
-        Loader { product, flags, environment: &environment, unknown_keys }.load(&arguments.config)
-    };
+    let paths = arguments.config;
+    let for_reload = environment.clone();
+    let load =
+        move |flags: &Flags| Loader { product, flags, environment: &for_reload, unknown_keys }.load(&paths);
     let loaded = match load(&flags) {
         Ok(loaded) => loaded,
         Err(failure) => {
-            print_failure(&failure);
+            print_failure(&failure, "nothing was started");
             return Exit::Failure;
         }
     };
@@ -144,12 +158,12 @@ pub(super) fn run(product: Product, arguments: RunArgs) -> Exit {
             Some(loaded.settings)
         }
         Err(failure) => {
-            print_failure(&failure);
+            print_failure(&failure, "the old configuration stays in force");
             None
         }
     });
     let outcome = runtime.block_on(async {
-        let daemon = Daemon::build(settings).await?;
+        let daemon = Daemon::build(settings, &environment).await?;
         print_banner(product, &daemon);
         Ok::<_, daemon::StartError>(daemon.run(reload).await)
     });

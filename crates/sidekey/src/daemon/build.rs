@@ -1,13 +1,15 @@
 //! Every room in order: made here, connected here, run elsewhere. Nothing is sent before [`Daemon::run`].
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use auto_auth::sink::{self, FileSink, SinkError};
 use auto_auth::{AutoAuth, Reauth};
 use cache::{Cache, Mode};
-use config::Settings;
+use config::{Environment, Settings};
 use futures_util::FutureExt as _;
 use proxy::{Bound, CertificateReloader, Context, Handles, ListenError};
+use template::{Runner, RunnerError, RunnerSettings};
 use thiserror::Error;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -15,7 +17,8 @@ use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 use vault::api::Caller;
 use vault::{
-    Client, ClientSettings, RetryPolicy, Subsystem, TlsError, TokenState, Upstream, Verify, user_agent,
+    Client, ClientSettings, Pem, RetryPolicy, Roots, Subsystem, TlsError, TokenState, Upstream, Verify,
+    user_agent,
 };
 
 use super::pid_file::PidFile;
@@ -33,6 +36,9 @@ pub(crate) enum StartError {
     /// A listener.
     #[error("{0}")]
     Listen(#[from] ListenError),
+    /// A template.
+    #[error("{0}")]
+    Template(#[from] RunnerError),
     /// The pid file.
     #[error("Error storing PID: could not open pid file: {0}")]
     PidFile(#[source] atomic_file::FileError),
@@ -56,7 +62,7 @@ impl Daemon {
     ///
     /// # Errors
     /// [`StartError`]; nothing was started then.
-    pub(crate) async fn build(settings: Settings) -> Result<Self, StartError> {
+    pub(crate) async fn build(settings: Settings, environment: &Environment) -> Result<Self, StartError> {
         let mut tasks = Tasks::new();
         let ready = TaskTracker::new();
         let quit = CancellationToken::new();
@@ -70,10 +76,13 @@ impl Daemon {
         if !settings.vault.address.is_tls() && !settings.vault.address.is_local() {
             warn!(target: "", address = %settings.vault.address, "requests to the server are not encrypted");
         }
+        if !settings.vault.address.is_local() && environment.pairs().any(is_proxy) {
+            warn!(target: "", "HTTP_PROXY or HTTPS_PROXY is set; going through a proxy is not built yet in this version of Sidekey, connecting directly");
+        }
         let client = |keep_alive| Client::new(&client_settings(&settings, keep_alive));
         let caller = |subsystem| Caller {
             user_agent: user_agent(product, subsystem),
-            namespace: namespace(&settings),
+            namespace: settings.vault.namespace.clone(),
             address: settings.vault.address.to_string(),
         };
 
@@ -136,6 +145,19 @@ impl Daemon {
             }
         }
 
+        if settings.auto_auth.is_some() && !settings.templates.is_empty() {
+            let runner = Runner::new(
+                settings.templates.clone(),
+                runner_settings(&settings, environment, &reauth),
+                Arc::new(cache.clone()),
+                caller(Subsystem::Templating),
+                ready.token(),
+            )?;
+            let tokens = latest.clone();
+            tasks
+                .start("templates", runner.run(tokens).map(|ended| ended.map_err(|error| error.to_string())));
+        }
+
         let pid_file = match &settings.pid_file {
             None => None,
             Some(path) => Some(PidFile::write(path).map_err(StartError::PidFile)?),
@@ -161,6 +183,10 @@ impl Daemon {
     }
 }
 
+fn is_proxy((name, value): (&str, &str)) -> bool {
+    matches!(name.to_ascii_uppercase().as_str(), "HTTP_PROXY" | "HTTPS_PROXY") && !value.is_empty()
+}
+
 fn client_settings(settings: &Settings, keep_alive: bool) -> ClientSettings {
     ClientSettings {
         tls: settings.vault.tls.clone(),
@@ -171,10 +197,51 @@ fn client_settings(settings: &Settings, keep_alive: bool) -> ClientSettings {
     }
 }
 
-/// The namespace of our own requests: environment, flag or `vault` stanza, else the method's.
-fn namespace(settings: &Settings) -> Option<vault::Namespace> {
-    let method = || settings.auto_auth.as_ref()?.method.namespace.clone();
-    settings.vault.namespace.clone().or_else(method)
+/// Tries per secret and the pauses between them; upstream's numbers.
+const TEMPLATE_RETRIES: (u32, Duration, Duration) = (12, Duration::from_millis(250), Duration::from_secs(60));
+
+fn runner_settings(settings: &Settings, environment: &Environment, reauth: &Reauth) -> RunnerSettings {
+    let (retries, first, longest) = TEMPLATE_RETRIES;
+    let reauth = reauth.clone();
+    RunnerSettings {
+        shared: settings.template_config.clone(),
+        attempts: match settings.vault.retry {
+            RetryPolicy::Never => 0,
+            RetryPolicy::AtMost(most) => most,
+            RetryPolicy::Patient => retries,
+        },
+        backoff: (first, longest),
+        once: settings.exit_after_auth,
+        environment: environment.pairs().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+        for_commands: for_commands(settings),
+        refused: Arc::new(move |generation| reauth.ask(generation)),
+    }
+}
+
+/// What a template's command learns of the server: where it is and whom to trust, never a token.
+fn for_commands(settings: &Settings) -> Vec<(String, String)> {
+    let tls = &settings.vault.tls;
+    let path = |path: &std::path::Path| path.display().to_string();
+    let mut variables = vec![("ADDR", settings.vault.address.to_string())];
+    if tls.verify == Verify::Skip {
+        variables.push(("SKIP_VERIFY", "true".to_owned()));
+    }
+    match &tls.roots {
+        Roots::File(file) => variables.push(("CACERT", path(file))),
+        Roots::Folder(folder) => variables.push(("CAPATH", path(folder))),
+        Roots::System | Roots::Bytes(_) => {}
+    }
+    if let Some((Pem::File(certificate), Pem::File(key))) = &tls.identity {
+        variables.push(("CLIENT_CERT", path(certificate)));
+        variables.push(("CLIENT_KEY", path(key)));
+    }
+    if let Some(name) = &tls.server_name {
+        variables.push(("TLS_SERVER_NAME", name.clone()));
+    }
+    let both = |(name, value): (&str, String)| {
+        [(format!("VAULT_{name}"), value.clone()), (format!("BAO_{name}"), value)]
+    };
+    variables.into_iter().flat_map(both).collect()
 }
 
 /// Leases and child tokens of our own token are remembered once the cache knows it.

@@ -50,6 +50,8 @@ pub struct RunnerSettings {
     pub once: bool,
     /// The environment as it was at start.
     pub environment: HashMap<String, String>,
+    /// Variables that commands get beside the environment.
+    pub for_commands: Vec<(String, String)>,
     /// The server refused the token of this generation.
     pub refused: Arc<dyn Fn(u64) + Send + Sync>,
 }
@@ -149,8 +151,9 @@ impl Runner {
             }
             if !command_runs && let Some((command, source)) = self.commands.pop_front() {
                 command_runs = true;
+                let variables = self.settings.for_commands.clone();
                 under_way.push(Box::pin(async move {
-                    let outcome = command::run(&command).await;
+                    let outcome = command::run(&command, &variables).await;
                     Done::Command(outcome.map_err(|error| format!("{error} from \"{source}\"")))
                 }));
             }

@@ -111,6 +111,7 @@ impl Stage {
             backoff: (Duration::from_millis(250), Duration::from_secs(60)),
             once: false,
             environment: HashMap::new(),
+            for_commands: Vec::new(),
             refused: Arc::new(|_| {}),
         };
         let templates = std::mem::take(&mut self.templates);
@@ -300,6 +301,7 @@ fn a_template_that_cannot_be_parsed_is_fatal_only_if_asked() {
             backoff: (Duration::ZERO, Duration::ZERO),
             once: false,
             environment: HashMap::new(),
+            for_commands: Vec::new(),
             refused: Arc::new(|_| {}),
         };
         let made =

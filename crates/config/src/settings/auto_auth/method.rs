@@ -24,8 +24,7 @@ pub struct Method {
     pub kind: MethodKind,
     /// Where it is mounted, default `auth/<type>`.
     pub mount: Mount,
-    /// Namespace of login and renewals, and of everything that uses the token, unless the environment, a flag
-    /// or the `vault` stanza names one.
+    /// As the stanza has it; [`super::Vault::namespace`] is what counts in the end.
     pub namespace: Option<Namespace>,
     /// First wait after a failed login.
     pub min_backoff: Duration,
