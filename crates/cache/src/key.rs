@@ -7,6 +7,7 @@
 use aws_lc_rs::hmac;
 use http::{HeaderMap, HeaderName, Method};
 use vault::{Namespace, Request, headers};
+use zeroize::Zeroize as _;
 
 use crate::json::canonical_object;
 
@@ -49,7 +50,7 @@ impl Keys {
 
     /// The key of a request, whose `X-Vault-Token` is the token it travels with.
     pub(crate) fn key(&self, request: &Request) -> Key {
-        let mut hash = Hash(hmac::Context::with_key(&self.0));
+        let mut hash = Parts(Vec::with_capacity(512));
         hash.part(request.headers.get(headers::TOKEN).map_or(b"", |token| token.as_bytes()));
         let (path, query) = request.target.split_once('?').unwrap_or((&request.target, ""));
         let list = request.method == Method::GET && query == "list=true";
@@ -78,7 +79,7 @@ impl Keys {
             }
         }
         semantic_headers(&request.headers, &mut hash);
-        let tag = hash.0.sign();
+        let tag = hmac::sign(&self.0, &hash.0);
         let mut key = [0; 16];
         key.copy_from_slice(&tag.as_ref()[..16]);
         Key(key)
@@ -94,7 +95,7 @@ fn full_path(path: &str, headers: &HeaderMap) -> String {
     }
 }
 
-fn semantic_headers(headers: &HeaderMap, hash: &mut Hash) {
+fn semantic_headers(headers: &HeaderMap, hash: &mut Parts) {
     let mut names: Vec<&HeaderName> = headers.keys().filter(|name| has_meaning(name)).collect();
     names.sort_unstable_by_key(|name| name.as_str());
     hash.count(names.len());
@@ -116,17 +117,25 @@ fn has_meaning(name: &HeaderName) -> bool {
         && !WITHOUT_MEANING.contains(&name)
 }
 
-/// Hashes parts with their lengths, never a plain concatenation.
-struct Hash(hmac::Context);
+/// Parts with their lengths, never a plain concatenation; gathered first, because hashing many small pieces
+/// costs more than the hash.
+struct Parts(Vec<u8>);
 
-impl Hash {
+impl Parts {
     fn count(&mut self, count: usize) {
-        self.0.update(&(count as u64).to_le_bytes());
+        self.0.extend_from_slice(&(count as u64).to_le_bytes());
     }
 
     fn part(&mut self, bytes: &[u8]) {
         self.count(bytes.len());
-        self.0.update(bytes);
+        self.0.extend_from_slice(bytes);
+    }
+}
+
+impl Drop for Parts {
+    /// The token and the body's secrets are in it.
+    fn drop(&mut self) {
+        self.0.zeroize();
     }
 }
 

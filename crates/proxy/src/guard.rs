@@ -3,8 +3,11 @@
 use std::net::IpAddr;
 
 use config::{Endpoint, Listener};
-use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
 use vault::headers;
+
+/// What a browser says of where a request comes from.
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// A refusal: status and words.
 pub(crate) type Refusal = (StatusCode, &'static str);
@@ -61,7 +64,7 @@ impl Guard {
             if headers.get(header::ORIGIN).is_some_and(|origin| !allowed_origin(hosts, origin)) {
                 return Err((StatusCode::FORBIDDEN, "requests of web pages are not served here"));
             }
-            if headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site") {
+            if headers.get(SEC_FETCH_SITE).is_some_and(|site| site == "cross-site") {
                 return Err((StatusCode::FORBIDDEN, "requests of web pages are not served here"));
             }
         }
@@ -137,8 +140,6 @@ fn without_port(host: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderName;
-
     use super::*;
 
     fn listener(address: &str, allowed_hosts: &[&str], require_request_header: bool) -> Guard {

@@ -22,7 +22,7 @@ pub(crate) fn choose(mode: UseAutoAuthToken, path: &str, headers: &HeaderMap) ->
         return Choice::Clients;
     }
     // The server refuses a token beside inline authentication.
-    if headers.contains_key("x-vault-inline-auth-path") {
+    if headers.contains_key(headers::INLINE_AUTH_PATH) {
         return Choice::Clients;
     }
     match mode {

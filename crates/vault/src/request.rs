@@ -26,6 +26,8 @@ pub mod headers {
     pub const NAMESPACE: HeaderName = HeaderName::from_static("x-vault-namespace");
     /// Marks requests of well-meaning clients; see `require_request_header`.
     pub const REQUEST: HeaderName = HeaderName::from_static("x-vault-request");
+    /// Where to log in before the request itself, without a token of its own.
+    pub const INLINE_AUTH_PATH: HeaderName = HeaderName::from_static("x-vault-inline-auth-path");
     /// Asks for a wrapped answer, with its TTL.
     pub const WRAP_TTL: HeaderName = HeaderName::from_static("x-vault-wrap-ttl");
 }
