@@ -17,7 +17,7 @@ use vault::{Body, BoxFuture, LeaseId, Request, Response, Secret, SendError, Toke
 
 use crate::answer::{Answer, Kept, Origin};
 use crate::clear::{Clear, below};
-use crate::flight::{Flight, Flights, Joined, Landing};
+use crate::flight::{Flight, Flights, Joined, Kind, Landing};
 use crate::key::{Key, Keys, may_be_cached};
 use crate::observe::{Observation, observe};
 use crate::policy::{self, Decision};
@@ -146,7 +146,7 @@ impl Cache {
         if inner.is_plain(path) && !safe {
             return inner.ask(request, Some(key), None).await;
         }
-        match inner.flights.join(key, path) {
+        match inner.flights.join(key, path, if safe { Kind::Read } else { Kind::Write }) {
             Joined::First(flight) => Inner::lead(inner, request, key, flight, path).await,
             Joined::Alone => inner.ask(request, Some(key), None).await,
             Joined::Waiting(landing) => {

@@ -28,9 +28,19 @@ pub(crate) struct Flights(Arc<Mutex<HashMap<Key, Slot>>>);
 
 struct Slot {
     path: u64,
+    kind: Kind,
     waiters: Vec<oneshot::Sender<Landing>>,
     /// Something was written at this path since the first one asked: its answer may be older than the write.
     overtaken: bool,
+}
+
+/// What a request does at the server.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Kind {
+    /// It changes nothing.
+    Read,
+    /// It may.
+    Write,
 }
 
 /// What a request becomes.
@@ -49,7 +59,7 @@ impl Flights {
     }
 
     /// Joins the request under way, or becomes it. `path` is a hash of the path it is for.
-    pub(crate) fn join(&self, key: Key, path: u64) -> Joined {
+    pub(crate) fn join(&self, key: Key, path: u64, kind: Kind) -> Joined {
         let mut slots = self.slots();
         match slots.get_mut(&key) {
             Some(slot) if slot.overtaken => Joined::Alone,
@@ -59,7 +69,7 @@ impl Flights {
                 Joined::Waiting(receiver)
             }
             None => {
-                slots.insert(key, Slot { path, waiters: Vec::new(), overtaken: false });
+                slots.insert(key, Slot { path, kind, waiters: Vec::new(), overtaken: false });
                 Joined::First(Flight { key, flights: self.clone(), landed: false })
             }
         }
@@ -67,7 +77,7 @@ impl Flights {
 
     /// Something is being written at `path`: reads that started before are joined no longer.
     pub(crate) fn overtake(&self, path: u64) {
-        for slot in self.slots().values_mut().filter(|slot| slot.path == path) {
+        for slot in self.slots().values_mut().filter(|slot| slot.path == path && slot.kind == Kind::Read) {
             slot.overtaken = true;
         }
     }

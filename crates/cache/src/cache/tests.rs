@@ -146,6 +146,18 @@ async fn equal_requests_under_way_are_one() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_login_joins_one_that_is_already_with_the_server() {
+    let door = door(3600);
+    let late = async {
+        sleep(Duration::from_millis(50)).await;
+        door.ask(login()).await
+    };
+    let (first, late) = tokio::join!(door.ask(login()), late);
+    assert_eq!(first.1, late.1);
+    assert_eq!(door.server.count("auth/approle/login"), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn writes_that_are_not_remembered_are_never_shared() {
     let door = door(3600);
     let write = put("secret/data/app", &json!({"data": {"a": 1}}));

@@ -11,14 +11,18 @@ use crate::{Stage, put, sidekey};
 async fn exit_after_auth_writes_every_sink_and_template_and_ends() {
     let stage = Stage::new().await;
     let template = |name: &str| {
-        format!("template {{ contents = \"{{{{ with secret \\\"secret/app\\\" }}}}{{{{ .Data.data.color }}}}{{{{ end }}}}\" destination = {:?} }}", stage.path(name))
+        format!(
+            "template {{ contents = \"{{{{ with secret \\\"secret/app\\\" }}}}{{{{ .Data.data.color }}}}{{{{ end }}}}\" destination = {:?} }}",
+            stage.path(name)
+        )
     };
     for by_flag in [false, true] {
         let mut program = stage.agent(&["one", "two", "three"]);
         for nth in 0..6 {
             program = program.config(&template(&format!("out{nth}")));
         }
-        program = if by_flag { program.flag("-exit-after-auth") } else { program.config("exit_after_auth = true") };
+        program =
+            if by_flag { program.flag("-exit-after-auth") } else { program.config("exit_after_auth = true") };
         let mut agent = program.start().unwrap();
         let status = agent.ended().await.unwrap();
         assert!(status.success(), "{:?}", agent.output());
@@ -60,10 +64,15 @@ async fn approle_in_every_form() {
 
     // Wrapped: unwrapped when it was made where it should have been, left alone when not.
     let wrap = async || {
-        let wrapped = stage.root.send("POST", "/v1/auth/approle/role/app/secret-id", &[("x-vault-wrap-ttl", "60s")], "").await.unwrap();
+        let wrapped = stage
+            .root
+            .send("POST", "/v1/auth/approle/role/app/secret-id", &[("x-vault-wrap-ttl", "60s")], "")
+            .await
+            .unwrap();
         wrapped.json["wrap_info"]["token"].as_str().unwrap().to_owned()
     };
-    let path = |path: &str| format!("secret_id_file_path = {secret:?}\nsecret_id_response_wrapping_path = {path:?}");
+    let path =
+        |path: &str| format!("secret_id_file_path = {secret:?}\nsecret_id_response_wrapping_path = {path:?}");
     put(&secret, &wrap().await);
     let (code, output) = run(&path("auth/approle/role/app/secret-id")).await;
     assert_eq!((code, secret.exists()), (Some(0), false), "{output}");
@@ -81,7 +90,8 @@ async fn approle_in_every_form() {
 #[tokio::test]
 async fn token_file_keeps_a_found_token_alive() {
     let stage = Stage::new().await;
-    let made = stage.root.write("auth/token/create", &json!({"ttl": "4s", "policies": ["app"]})).await.unwrap();
+    let made =
+        stage.root.write("auth/token/create", &json!({"ttl": "4s", "policies": ["app"]})).await.unwrap();
     let token = made["auth"]["client_token"].as_str().unwrap();
     let file = stage.path("found");
     put(&file, &format!("{token}\n"));
@@ -125,10 +135,16 @@ async fn one_sink_that_fails_delays_nobody() {
     atomic_file::create_folders(&blocked).unwrap();
     let mut agent = stage.agent(&["blocked", "good"]).start().unwrap();
     agent.says("error returned by sink function, retrying").await.unwrap();
-    let first = eventually("the good sink", || async { Some(stage.read("good")).filter(|t| !t.is_empty()) }).await.unwrap();
-    eventually("its next token", || async { Some(()).filter(|()| stage.read("good") != first) }).await.unwrap();
+    let first = eventually("the good sink", || async { Some(stage.read("good")).filter(|t| !t.is_empty()) })
+        .await
+        .unwrap();
+    eventually("its next token", || async { Some(()).filter(|()| stage.read("good") != first) })
+        .await
+        .unwrap();
     std::fs::remove_dir(&blocked).unwrap();
-    eventually("the other sink", || async { Some(()).filter(|()| !stage.read("blocked").is_empty()) }).await.unwrap();
+    eventually("the other sink", || async { Some(()).filter(|()| !stage.read("blocked").is_empty()) })
+        .await
+        .unwrap();
     agent.stop().await.unwrap();
 }
 
@@ -140,12 +156,20 @@ async fn a_failing_template_leaves_the_others_and_their_commands_alone() {
         stage.path("good"),
         stage.path("runs").display()
     );
-    let bad = format!("template {{ contents = \"{{{{ with secret \\\"secret/none\\\" }}}}{{{{ end }}}}\" destination = {:?} }}", stage.path("bad"));
+    let bad = format!(
+        "template {{ contents = \"{{{{ with secret \\\"secret/none\\\" }}}}{{{{ end }}}}\" destination = {:?} }}",
+        stage.path("bad")
+    );
     let mut agent = stage.agent(&["token"]).config(&good).config(&bad).start().unwrap();
-    agent.says("(view) vault.read(secret/none): no secret exists at secret/data/none (retry attempt 3").await.unwrap();
+    agent
+        .says("(view) vault.read(secret/none): no secret exists at secret/data/none (retry attempt 3")
+        .await
+        .unwrap();
     assert_eq!((stage.read("good"), stage.read("runs").as_str()), ("blue".into(), "x\n"));
     stage.root.write("secret/data/none", &json!({"data": {"a": 1}})).await.unwrap();
-    eventually("the other template", || async { Some(()).filter(|()| stage.path("bad").exists()) }).await.unwrap();
+    eventually("the other template", || async { Some(()).filter(|()| stage.path("bad").exists()) })
+        .await
+        .unwrap();
     assert_eq!(stage.read("runs"), "x\n", "an unchanged file's command ran again");
     agent.stop().await.unwrap();
 }
@@ -154,27 +178,45 @@ async fn a_failing_template_leaves_the_others_and_their_commands_alone() {
 async fn no_canary_gets_into_the_log() {
     let stage = Stage::new().await;
     stage.root.write("secret/data/app", &json!({"data": {"color": "CANARY-value"}})).await.unwrap();
-    let template = format!("template {{ contents = \"{{{{ with secret \\\"secret/app\\\" }}}}{{{{ .Data.data.color }}}}{{{{ .Data.data.color.x }}}}{{{{ end }}}}\" destination = {:?} }}", stage.path("out"));
-    let (mut agent, listener) = stage.front().config(&template).flag("-log-level=trace").start_listening().await.unwrap();
+    let template = format!(
+        "template {{ contents = \"{{{{ with secret \\\"secret/app\\\" }}}}{{{{ .Data.data.color }}}}{{{{ .Data.data.color.x }}}}{{{{ end }}}}\" destination = {:?} }}",
+        stage.path("out")
+    );
+    let (mut agent, listener) =
+        stage.front().config(&template).flag("-log-level=trace").start_listening().await.unwrap();
     agent.says("template server error").await.unwrap();
     let token = stage.read("token");
     listener.get("secret/data/app").await.unwrap();
     let login = json!({"role_id": stage.credentials.0, "secret_id": stage.credentials.1});
     let made = listener.post("auth/approle/login", &login).await.unwrap();
-    listener.post("auth/approle/login", &json!({"role_id": "CANARY-role", "secret_id": "CANARY-secret"})).await.unwrap();
+    listener
+        .post("auth/approle/login", &json!({"role_id": "CANARY-role", "secret_id": "CANARY-secret"}))
+        .await
+        .unwrap();
     listener.with_token(Some("CANARY-token")).get("secret/data/app?x=CANARY-query").await.unwrap();
     let clear = json!({"type": "token", "value": "CANARY-clear"}).to_string();
-    listener.send("POST", "/agent/v1/cache-clear", &[("content-type", "application/json")], &clear).await.unwrap();
+    listener
+        .send("POST", "/agent/v1/cache-clear", &[("content-type", "application/json")], &clear)
+        .await
+        .unwrap();
     agent.stop().await.unwrap();
     let output = agent.output().join("\n");
-    for secret in ["CANARY", &token, &stage.credentials.0, &stage.credentials.1, made.json["auth"]["client_token"].as_str().unwrap()] {
+    for secret in [
+        "CANARY",
+        &token,
+        &stage.credentials.0,
+        &stage.credentials.1,
+        made.json["auth"]["client_token"].as_str().unwrap(),
+    ] {
         assert!(!output.contains(secret), "{secret} is in the log:\n{output}");
     }
 }
 
 #[tokio::test]
 async fn namespaces_of_our_own_requests_go_in_the_header() {
-    let scripted = crate::scripted::Scripted::start(|_, _| crate::scripted::Do::Answer(400, "{\"errors\":[\"no\"]}")).await;
+    let scripted =
+        crate::scripted::Scripted::start(|_, _| crate::scripted::Do::Answer(400, "{\"errors\":[\"no\"]}"))
+            .await;
     let folder = tempfile::tempdir().unwrap();
     let program = Program::agent(sidekey(), folder.path())
         .config(&format!("vault {{ address = {:?}\n namespace = \"file\" }}", scripted.address))

@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 /// What it does with the n-th request (from 0) for a path.
-pub enum Do {
+pub(crate) enum Do {
     /// Answers with this status and JSON.
     Answer(u16, &'static str),
     /// Answers with these bytes and closes.
@@ -17,20 +17,20 @@ pub enum Do {
 
 /// A request as it came.
 #[derive(Clone, Debug)]
-pub struct Asked {
+pub(crate) struct Asked {
     /// `GET /v1/…`.
-    pub line: String,
+    pub(crate) line: String,
     /// The whole head, lower case.
-    pub head: String,
+    pub(crate) head: String,
 }
 
-pub struct Scripted {
-    pub address: String,
+pub(crate) struct Scripted {
+    pub(crate) address: String,
     asked: Arc<Mutex<Vec<Asked>>>,
 }
 
 impl Scripted {
-    pub async fn start(script: impl Fn(&str, usize) -> Do + Send + Sync + 'static) -> Self {
+    pub(crate) async fn start(script: impl Fn(&str, usize) -> Do + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let asked = Arc::new(Mutex::new(Vec::new()));
@@ -43,7 +43,7 @@ impl Scripted {
         Self { address, asked }
     }
 
-    pub fn asked(&self, part: &str) -> Vec<Asked> {
+    pub(crate) fn asked(&self, part: &str) -> Vec<Asked> {
         self.asked.lock().unwrap().iter().filter(|asked| asked.line.contains(part)).cloned().collect()
     }
 }
@@ -67,7 +67,8 @@ async fn serve(
         let head = String::from_utf8_lossy(&buffer[..end]).into_owned();
         let line = head.lines().next().unwrap_or_default().trim_end_matches(" HTTP/1.1").to_owned();
         let head = head.to_ascii_lowercase();
-        let length = head.lines().find_map(|l| l.strip_prefix("content-length: ")?.trim().parse().ok()).unwrap_or(0);
+        let length =
+            head.lines().find_map(|l| l.strip_prefix("content-length: ")?.trim().parse().ok()).unwrap_or(0);
         while buffer.len() < end + length {
             if stream.read_buf(&mut buffer).await.is_ok_and(|n| n == 0) {
                 return;
