@@ -97,7 +97,8 @@ pub(crate) fn heredoc(token: &str) -> Vec<u8> {
         None => (false, anchor),
     };
     let body_end = token.len().saturating_sub(mark.len() + 1).max(first_line + 1);
-    let body = &token[first_line + 1..body_end];
+    // One without its closing mark is reported by the lexer; there is nothing to cut then.
+    let body = token.get(first_line + 1..body_end).unwrap_or_default();
     if !unindent {
         return body.as_bytes().to_vec();
     }
@@ -142,5 +143,6 @@ mod tests {
         assert_eq!(heredoc("<<-EOT\n    a\n      b\n    EOT\n"), b"a\n  b\n");
         assert_eq!(heredoc("<<-EOT\n    a\nb\n  EOT\n"), b"    a\nb\n");
         assert_eq!(heredoc("<<-EOT\n  EOT\n"), b"");
+        assert_eq!(heredoc("<<E\na\u{feff}"), b"", "not terminated, and cut inside a character");
     }
 }

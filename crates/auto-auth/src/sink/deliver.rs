@@ -14,7 +14,7 @@ use super::FileSink;
 const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
 /// Writes each token that appears to `sink`; a failed write is tried again until it succeeds or a newer token
-/// is there. `ready` is let go after the first success. Ends when the tokens' sender is gone.
+/// is there. `ready` is let go after the first success, and never without one. Ends when it is dropped.
 pub async fn deliver(sink: FileSink, mut tokens: watch::Receiver<TokenState>, ready: TaskTrackerToken) {
     let mut ready = Some(ready);
     loop {
@@ -33,10 +33,7 @@ pub async fn deliver(sink: FileSink, mut tokens: watch::Receiver<TokenState>, re
                         error!(target: "sink.server", error = %error, backoff, "error returned by sink function, retrying");
                         tokio::select! {
                             () = sleep(wait) => {}
-                            changed = tokens.changed() => {
-                                if changed.is_err() {
-                                    return;
-                                }
+                            () = newer(&mut tokens) => {
                                 tokens.mark_changed();
                                 break;
                             }
@@ -46,9 +43,14 @@ pub async fn deliver(sink: FileSink, mut tokens: watch::Receiver<TokenState>, re
                 }
             }
         }
-        if tokens.changed().await.is_err() {
-            return;
-        }
+        newer(&mut tokens).await;
+    }
+}
+
+/// Waits for a newer token; for ever when nobody makes tokens any more.
+async fn newer(tokens: &mut watch::Receiver<TokenState>) {
+    if tokens.changed().await.is_err() {
+        std::future::pending::<()>().await;
     }
 }
 

@@ -33,6 +33,9 @@ impl Daemon {
         let exit_after_auth = self.settings.exit_after_auth;
         let end = loop {
             tokio::select! {
+                // A failure counts before the end of the work: what has failed may look done.
+                biased;
+                failure = self.tasks.failure() => break End::Failed(failure),
                 asked = signals.next() => match asked {
                     Asked::Stop => {
                         announce(&self, "shutdown triggered");
@@ -51,7 +54,6 @@ impl Daemon {
                     info!(target: "sink.server", "sinks finished, exiting");
                     break End::WorkDone;
                 }
-                failure = self.tasks.failure() => break End::Failed(failure),
             }
         };
         let stopping = self.tasks.shut_down(GRACE);

@@ -273,7 +273,7 @@ async fn ambiguous_requests_reach_nobody() {
     };
     let smuggled = "GET /v1/sys/SMUGGLED HTTP/1.1\r\nHost: localhost\r\n\r\n";
     for head in [
-        "POST /v1/a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nContent-Length: 0\r\n\r\n",
+        "POST /v1/a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nContent-Length: 5\r\n\r\n",
         "GET /v1/a HTTP/1.1\r\n\r\n",
         "GET /v1/a HTTP/1.1\r\nHost: localhost\r\nHost: localhost\r\n\r\n",
         "GET /v1/a HTTP/1.1\r\nHost: localhost\r\nX-Vault-Token: a\r\nX-Vault-Token: b\r\n\r\n",

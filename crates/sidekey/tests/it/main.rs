@@ -1,6 +1,6 @@
 //! The real program against the real server, and against a scripted one where faults are wanted.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests may be blunt")]
+#![expect(clippy::unwrap_used, reason = "tests may be blunt")]
 
 mod agent;
 mod bad_input;

@@ -172,7 +172,8 @@ impl Runner {
                 },
                 changed = tokens.changed() => {
                     if changed.is_err() {
-                        return Ok(());
+                        // Nobody logs in any more: whoever knows why ends the program.
+                        return std::future::pending().await;
                     }
                     let state = tokens.borrow_and_update().clone();
                     self.new_token(state);
