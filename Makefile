@@ -3,22 +3,22 @@
 # The folder is told by Cargo, so that CARGO_TARGET_DIR and Cargo's own settings count.
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
-export SIDEKEY_BAO = $(shell scripts/fetch-openbao)
+# Read by the shell of a recipe, so that only what needs a server fetches one.
+WITH_SERVER := SIDEKEY_BAO="$$(scripts/fetch-openbao)"
 
-.PHONY: help demo test setup fmt lint unit examples-and-demo bench deny
+.PHONY: help demo test setup fmt lint unit story bench deny
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 setup: ## fetch the real OpenBao server, unless one is installed
-	@test -n "$(SIDEKEY_BAO)" || { echo "error: no OpenBao or Vault binary could be found or fetched" >&2; exit 1; }
-	@echo "server for tests and demo: $(SIDEKEY_BAO)"
+	@server=$$(scripts/fetch-openbao) && echo "server for tests and demo: $$server"
 
 demo: setup ## build, and see it work against a real server in under a minute
 	cargo build --release --locked -p sidekey
-	$(TARGET)/release/sidekey demo
+	$(WITH_SERVER) $(TARGET)/release/sidekey demo
 
-test: setup fmt lint unit examples-and-demo ## format, lints, all tests, examples, the demo
+test: setup fmt lint unit story ## format, lints, all tests, examples, the demo
 
 fmt:
 	cargo fmt --all --check
@@ -28,19 +28,20 @@ lint:
 
 unit:
 ifdef NEXTEST
-	cargo nextest run --workspace --locked
+	$(WITH_SERVER) cargo nextest run --workspace --locked
 	cargo test --workspace --locked --doc
 else
-	cargo test --workspace --locked
+	$(WITH_SERVER) cargo test --workspace --locked
 endif
 
-examples-and-demo:
+# The examples run in the tests (crates/sidekey/tests/it/examples.rs).
+story:
 	cargo build --locked -p sidekey
-	$(TARGET)/debug/sidekey demo
+	$(WITH_SERVER) $(TARGET)/debug/sidekey demo
 
 bench: setup ## the table of README, ours beside bao, nginx and HAProxy
 	cargo build --release --locked -p sidekey
-	python3 bench/run.py --sidekey $(TARGET)/release/sidekey --bao $(SIDEKEY_BAO) --markdown $(TARGET)/bench.md
+	python3 bench/run.py --sidekey $(TARGET)/release/sidekey --bao "$$(scripts/fetch-openbao)" --markdown $(TARGET)/bench.md
 
 deny: ## licences and duplicates, where cargo-deny is installed
 	cargo deny check

@@ -14,7 +14,7 @@ use crate::{Api, KitError, Process, eventually, free_pair};
 /// # Errors
 /// [`KitError::NoServerBinary`].
 pub fn server_binary() -> Result<PathBuf, KitError> {
-    if let Some(path) = std::env::var_os("SIDEKEY_BAO") {
+    if let Some(path) = std::env::var_os("SIDEKEY_BAO").filter(|path| !path.is_empty()) {
         return Ok(path.into());
     }
     let here = std::env::current_dir()?;
