@@ -1,4 +1,4 @@
-//! Writing (requirements S40 to S45 of the design).
+//! Writing.
 
 use std::ffi::OsStr;
 use std::io::Write as _;

@@ -30,7 +30,7 @@ pub enum Origin {
 }
 
 /// An answer kept whole: small, because there may be a hundred thousand of them.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Kept {
     pub(crate) status: StatusCode,
     /// Shared between entries: the servers send the same headers with every answer.

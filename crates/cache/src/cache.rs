@@ -56,6 +56,8 @@ struct Inner {
     /// Paths whose answers were not worth remembering: writes there need not wait for one another.
     plain: Mutex<HashSet<u64>>,
     scheduled: mpsc::UnboundedSender<(Id, Instant)>,
+    /// How long an answer's body may take to arrive, when it has to be read whole.
+    body_timeout: Duration,
 }
 
 /// What the renewing task shares with the door.
@@ -88,6 +90,7 @@ impl Cache {
             hasher: RandomState::new(),
             plain: Mutex::default(),
             scheduled,
+            body_timeout: caller.timeout,
         };
         let keep_alive = async move {
             stop.run_until_cancelled(renewals::run(shared, upstream, caller, receiver)).await;
@@ -147,8 +150,8 @@ impl Cache {
             return inner.ask(request, Some(key), None).await;
         }
         match inner.flights.join(key, path, if safe { Kind::Read } else { Kind::Write }) {
-            Joined::First(flight) => Inner::lead(inner, request, key, flight, path).await,
-            Joined::Alone => inner.ask(request, Some(key), None).await,
+            Joined::First(flight) => Inner::ask_apart(inner, request, key, Some(flight), path).await,
+            Joined::Alone => Inner::ask_apart(inner, request, key, None, path).await,
             Joined::Waiting(landing) => {
                 // A write waits for the first one's answer as long as that takes: asking twice is what a
                 // cached login is there to avoid.
@@ -165,7 +168,7 @@ impl Cache {
                     }
                     Ok(Ok(Landing::Alone) | Err(_)) | Err(_) => {}
                 }
-                inner.ask(request, Some(key), None).await
+                Inner::ask_apart(inner, request, key, None, path).await
             }
         }
     }
@@ -219,25 +222,22 @@ impl Inner {
         }
     }
 
-    /// Asks as the first of several. What may be a lease is asked for in a task of its own: a client that
-    /// leaves must not orphan it. The task ends with the answer; the flight tells the others if it does not.
-    async fn lead(
+    /// Asks for what may be a lease in a task of its own: a client that leaves must not orphan it. The task
+    /// ends with the answer; a flight tells the others if it does not.
+    async fn ask_apart(
         inner: &Arc<Self>,
         request: Request,
         key: Key,
-        flight: Flight,
+        flight: Option<Flight>,
         path: u64,
     ) -> Result<Answer, SendError> {
         if inner.is_plain(path) {
-            return inner.ask(request, Some(key), Some(flight)).await;
+            return inner.ask(request, Some(key), flight).await;
         }
-        let own = Arc::clone(inner);
-        let asking = tokio::spawn(async move { own.ask(request, Some(key), Some(flight)).await });
-        match asking.await {
-            Ok(answer) => answer,
-            // Only a panic or the runtime's end stops it.
-            Err(_) => Err(SendError::TimedOut(Duration::ZERO)),
-        }
+        let (own, method) = (Arc::clone(inner), request.method.clone());
+        let asking = tokio::spawn(async move { own.ask(request, Some(key), flight).await });
+        // Only a panic or the runtime's end stops it.
+        asking.await.unwrap_or_else(|_| Err(broken(method, "a bug in Sidekey (panic)".to_owned())))
     }
 
     /// Asks the server, looks at the answer, remembers, forgets, and tells whoever waits.
@@ -270,14 +270,24 @@ impl Inner {
         // Reads that others wait for are read whole as well, whatever they hold.
         let shared = safe && flight.as_ref().is_some_and(Flight::is_awaited);
         let observed = if response.status.is_success() { asked.observation.as_ref() } else { None };
-        if let Some(observation) = observed {
+        if let Some(observation) = observed
+            && !matches!(observation, Observation::LeaseRenewed(_) | Observation::TokenRenewed(_))
+        {
+            self.forget(observation);
+        }
+        // The server does not know any more what was to be renewed.
+        if matches!(response.status.as_u16(), 400 | 404)
+            && let Some(observation @ (Observation::LeaseRenewed(_) | Observation::TokenRenewed(_))) =
+                &asked.observation
+        {
             self.forget(observation);
         }
         if !looked_into && !shared {
             return Ok(from_upstream(response));
         }
         let Response { status, headers, body } = response;
-        let (body, whole) = match read(body).await? {
+        let arrived = timeout(self.body_timeout, read(asked.method.clone(), body)).await;
+        let (body, whole) = match arrived.unwrap_or(Err(SendError::TimedOut(self.body_timeout)))? {
             Read::Whole(bytes) => (Body::full(bytes.clone()), bytes),
             Read::TooLong(body) => return Ok(from_upstream(Response { status, headers, body })),
         };
@@ -289,9 +299,7 @@ impl Inner {
             (Some(key), true) => self.remember(key, &asked, &response, &whole, sent_at),
             _ => false,
         };
-        if !safe || !remembered {
-            self.note_plain(path, !remembered);
-        }
+        self.note_plain(path, !remembered);
         if let Some(flight) = flight {
             flight.land(&match (remembered, safe) {
                 (true, _) => Landing::Remembered,
@@ -353,7 +361,9 @@ impl Inner {
             Observation::Prefix(prefix) => {
                 store.evict_where(|subject, place| below(subject, &place.path, prefix))
             }
-            Observation::LeaseRenewed(_) | Observation::TokenRenewed(_) => 0,
+            // A renewal that was refused.
+            Observation::LeaseRenewed(lease) => store.lease(lease).map_or(0, |id| store.evict(id)),
+            Observation::TokenRenewed(token) => store.managed(token).map_or(0, |id| store.evict(id)),
         };
         if gone > 0 {
             debug!(target: "cache.leasecache", gone, "evicted after a revocation");
@@ -371,14 +381,17 @@ impl Inner {
             }
             _ => return,
         };
-        if let (Some(id), Ok(seconds)) = (id, u64::try_from(seconds)) {
-            store.renewed(id, Duration::from_secs(seconds), sent_at);
+        if let (Some(id), Ok(seconds)) = (id, u64::try_from(seconds))
+            && let Some(Next::At(at)) = store.renewed(id, Duration::from_secs(seconds), sent_at)
+        {
+            let _ = self.scheduled.send((id, at));
         }
     }
 }
 
 /// What is needed of a request once it was sent.
 struct Asked {
+    method: Method,
     token: Option<String>,
     place: Place,
     observation: Option<Observation>,
@@ -389,11 +402,16 @@ impl Asked {
         let text = |name| Some(request.headers.get(name)?.to_str().ok()?.to_owned());
         let path = request.target.split('?').next().unwrap_or_default();
         Self {
+            method: request.method.clone(),
             token: text(headers::TOKEN),
             place: Place { namespace: text(headers::NAMESPACE).map(Into::into), path: path.into() },
             observation: observe(request),
         }
     }
+}
+
+fn broken(method: Method, reason: String) -> SendError {
+    SendError::Broken { method, address: "the server".to_owned(), reason, sent: vault::Sent::Maybe }
 }
 
 enum Read {
@@ -403,13 +421,7 @@ enum Read {
 }
 
 /// Reads a body up to [`MAX_BODY`].
-async fn read(body: Body) -> Result<Read, SendError> {
-    let broken = |reason: String| SendError::Broken {
-        method: Method::GET,
-        address: "the server".to_owned(),
-        reason,
-        sent: vault::Sent::Maybe,
-    };
+async fn read(method: Method, body: Body) -> Result<Read, SendError> {
     let mut incoming = match body {
         Body::Full(bytes) => return Ok(Read::Whole(bytes.unwrap_or_default())),
         Body::Stream(incoming) => incoming,
@@ -418,7 +430,7 @@ async fn read(body: Body) -> Result<Read, SendError> {
     let mut first: Option<Bytes> = None;
     let mut all = BytesMut::new();
     while let Some(frame) = incoming.frame().await {
-        let frame = frame.map_err(|error| broken(error.to_string()))?;
+        let frame = frame.map_err(|error| broken(method.clone(), error.to_string()))?;
         let Ok(data) = frame.into_data() else { continue };
         match (&first, all.is_empty()) {
             // Most answers arrive in one piece, which is handed on without a copy.

@@ -6,7 +6,7 @@ use crate::json::string_field;
 use crate::store::{Store, Subject};
 
 /// What to forget.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Eq, PartialEq)]
 pub enum Clear {
     /// Everything.
     All,
@@ -23,6 +23,19 @@ pub enum Clear {
     TokenAccessor(String),
     /// One lease.
     Lease(String),
+}
+
+/// Its kind alone: what it names may be a token.
+impl std::fmt::Debug for Clear {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::All => "All",
+            Self::RequestPath { .. } => "RequestPath",
+            Self::Token(_) => "Token",
+            Self::TokenAccessor(_) => "TokenAccessor",
+            Self::Lease(_) => "Lease",
+        })
+    }
 }
 
 /// Why a request is refused; the texts are upstream's.

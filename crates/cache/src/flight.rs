@@ -10,7 +10,7 @@ use crate::answer::Kept;
 use crate::key::Key;
 
 /// What the first tells those who waited.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) enum Landing {
     /// The answer is remembered now: look again.
     Remembered,

@@ -58,7 +58,7 @@ pub(crate) async fn run(
 }
 
 async fn renew(shared: &Shared, upstream: &dyn Upstream, caller: &Caller, id: Id) -> (Id, Option<Next>) {
-    let Some(subject) = shared.store().due(id) else { return (id, None) };
+    let Some(subject) = shared.store().due(id, Instant::now()) else { return (id, None) };
     let sent_at = Instant::now();
     let answer = match &subject {
         Renewable::Token(token) => caller

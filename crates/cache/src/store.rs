@@ -21,7 +21,6 @@ pub(crate) struct Id {
 }
 
 /// What an entry is about.
-#[derive(Debug)]
 pub(crate) enum Subject {
     /// Our own token: others hang below it; somebody else renews it.
     Own { token: Arc<Token> },
@@ -48,6 +47,8 @@ pub(crate) struct Life {
     failures: u32,
     /// It is not renewed any more, only served to its end.
     fading: bool,
+    /// When to look at it next; a timer that fires before was set for an earlier life.
+    due_at: Instant,
 }
 
 /// What comes next in an entry's life.
@@ -61,7 +62,8 @@ pub(crate) enum Next {
 
 impl Life {
     pub(crate) fn new(ttl: Duration, granted_at: Instant, jitter: f64) -> Self {
-        Self { granted_at, ttl, rhythm: Rhythm::new(ttl, jitter), failures: 0, fading: false }
+        let rhythm = Rhythm::new(ttl, jitter);
+        Self { granted_at, ttl, rhythm, failures: 0, fading: false, due_at: granted_at + rhythm.pause(ttl) }
     }
 
     /// No hit from here on: a client needs a moment to use what it gets.
@@ -69,14 +71,18 @@ impl Life {
         self.granted_at + self.ttl - (self.ttl / 10).min(Duration::from_secs(1))
     }
 
-    fn first(&self) -> Next {
-        Next::At(self.granted_at + self.rhythm.pause(self.ttl))
+    fn at(&mut self, due_at: Instant) -> Next {
+        self.due_at = due_at;
+        Next::At(due_at)
     }
 
     fn renewed(&mut self, ttl: Duration, sent_at: Instant) -> Next {
         (self.granted_at, self.ttl, self.failures) = (sent_at, ttl, 0);
         // Near its maximum TTL it is let go, so that the next to ask gets a fresh one.
-        if self.rhythm.worth_renewing(ttl) { self.first() } else { Next::Evict }
+        if !self.rhythm.worth_renewing(ttl) {
+            return Next::Evict;
+        }
+        self.at(sent_at + self.rhythm.pause(ttl))
     }
 
     fn failed(&mut self, now: Instant, jitter: f64) -> Next {
@@ -84,7 +90,7 @@ impl Life {
         match Rhythm::pause_after_failure(self.failures, self.ttl, remaining, jitter) {
             Some(pause) => {
                 self.failures += 1;
-                Next::At(now + pause)
+                self.at(now + pause)
             }
             None => self.fade(now),
         }
@@ -93,7 +99,7 @@ impl Life {
     fn fade(&mut self, now: Instant) -> Next {
         self.fading = true;
         let end = self.served_until();
-        if end <= now { Next::Evict } else { Next::At(end) }
+        if end <= now { Next::Evict } else { self.at(end) }
     }
 }
 
@@ -126,6 +132,9 @@ pub(crate) enum Renewable {
     Token(Arc<Token>),
     Lease(Arc<Token>, LeaseId),
 }
+
+/// Timers count milliseconds and may fire that much early.
+const TIMER_GRAIN: Duration = Duration::from_millis(2);
 
 /// All that is remembered.
 #[derive(Default)]
@@ -255,8 +264,14 @@ impl Store {
             Subject::Issued { token, .. } => self.managed(token.expose()).filter(|id| Some(*id) != self.own),
             Subject::Lease { lease } => self.lease(lease.as_str()),
         };
-        for old in [self.by_key.get(&entry.key).copied(), same].into_iter().flatten() {
-            self.evict(old);
+        if let Some(same) = same {
+            self.evict(same);
+        }
+        // Two equal requests that both went to the server: somebody holds what the first one got. It is kept
+        // alive, and no longer handed out.
+        if let Some(other) = self.by_key.remove(&entry.key).and_then(|id| self.node_mut(id)) {
+            other.key = None;
+            other.kept = None;
         }
         let kept = Kept {
             status: entry.status,
@@ -291,7 +306,7 @@ impl Store {
         if let Some(parent) = entry.parent.and_then(|parent| self.node_mut(parent)) {
             parent.children.push(id);
         }
-        (id, entry.life.first())
+        (id, Next::At(entry.life.due_at))
     }
 
     /// Forgets an entry and all that hangs below it. Returns how many answers went.
@@ -334,11 +349,11 @@ impl Store {
 
     /// Forgets every entry that `matches`, with all below it.
     pub(crate) fn evict_where(&mut self, matches: impl Fn(&Subject, &Place) -> bool) -> usize {
-        let found: Vec<Id> = self
-            .by_key
-            .values()
-            .copied()
-            .filter(|id| self.node(*id).is_some_and(|node| matches(&node.subject, &node.place)))
+        let remembered = |node: &Node| node.life.is_some() && matches(&node.subject, &node.place);
+        let found: Vec<Id> = (0u32..)
+            .zip(&self.nodes)
+            .filter(|(_, (_, node))| node.as_ref().is_some_and(remembered))
+            .map(|(place, (round, _))| Id { place, round: *round })
             .collect();
         found.into_iter().map(|id| self.evict(id)).sum()
     }
@@ -388,9 +403,13 @@ impl Store {
         }
     }
 
-    /// What to renew for an entry whose time has come; `None` when it is gone or only fades.
-    pub(crate) fn due(&mut self, id: Id) -> Option<Renewable> {
+    /// What to renew for an entry whose time has come; `None` when it is gone, only fades, or was renewed by
+    /// somebody else meanwhile.
+    pub(crate) fn due(&mut self, id: Id, now: Instant) -> Option<Renewable> {
         let node = self.node(id)?;
+        if node.life.is_some_and(|life| life.due_at > now + TIMER_GRAIN) {
+            return None;
+        }
         if node.life.is_none_or(|life| life.fading) {
             self.evict(id);
             return None;

@@ -1,9 +1,12 @@
 //! The agent's own endpoints: cache-clear and quit.
 
+use std::time::Duration;
+
 use cache::{Cache, Clear, ClearError};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
+use tokio::time::timeout;
 use tracing::info;
 use vault::Body;
 
@@ -12,14 +15,17 @@ use crate::route::{Handles, empty, error as error_answer};
 /// Nobody needs more to name what is to be forgotten.
 const MAX_BODY: usize = 64 * 1024;
 
+/// Nor longer to say it.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// `POST` or `PUT …/cache-clear`; any other method answers 200 and does nothing, as upstream does.
 pub(crate) async fn cache_clear(cache: &Cache, request: Request<Incoming>) -> Response<Body> {
     if !matches!(*request.method(), Method::POST | Method::PUT) {
         return empty(StatusCode::OK);
     }
-    let body = match Limited::new(request.into_body(), MAX_BODY).collect().await {
-        Ok(body) => body.to_bytes(),
-        Err(_) => {
+    let body = match timeout(BODY_TIMEOUT, Limited::new(request.into_body(), MAX_BODY).collect()).await {
+        Ok(Ok(body)) => body.to_bytes(),
+        Ok(Err(_)) | Err(_) => {
             return error_answer(
                 StatusCode::BAD_REQUEST,
                 "failed to parse JSON input: the body cannot be read",

@@ -59,8 +59,11 @@ pub(crate) async fn forward(context: &Context, target: Target, request: Request<
     headers.remove(header::ACCEPT_ENCODING);
     headers.remove(header::EXPECT);
     introduce(&mut headers, &context.user_agent);
+    if let Some(token) = headers.get_mut(headers::TOKEN) {
+        token.set_sensitive(true);
+    }
 
-    let ours = match choose(context.use_auto_auth_token, &path, &headers) {
+    let ours = match choose(context.use_auto_auth_token, &head.method, &path, &headers) {
         Choice::Clients => None,
         Choice::Ours => {
             let Some(state) = own_token(context).await else {
@@ -88,14 +91,21 @@ pub(crate) async fn forward(context: &Context, target: Target, request: Request<
             }
             let hit = matches!(answer.origin, Origin::Cache { .. });
             let status = answer.response.status.as_u16();
-            info!(target: "apiproxy", %method, path, status, hit, "received request");
+            info!(target: "apiproxy", %method, path = loggable(&path), status, hit, "received request");
             finish(answer, &path, ours.as_ref()).await
         }
         Err(why) => {
-            info!(target: "apiproxy", %method, path, error = %why, "no answer from the server");
+            info!(target: "apiproxy", %method, path = loggable(&path), error = %why, "no answer from the server");
             error(StatusCode::INTERNAL_SERVER_ERROR, &format!("failed to get the response: {why}"))
         }
     }
+}
+
+/// A path without what may be a secret in it: old forms name a token behind `auth/token/<verb>/`.
+fn loggable(path: &str) -> &str {
+    let Some(at) = path.find("/auth/token/") else { return path };
+    let verb = at + "/auth/token/".len();
+    path[verb..].find('/').map_or(path, |end| &path[..verb + end])
 }
 
 /// The current token of ours, waiting a while for the first.

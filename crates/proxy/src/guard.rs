@@ -81,7 +81,7 @@ impl Guard {
     }
 }
 
-/// What a second reader of the same bytes could read differently (S5); the HTTP library lets it pass.
+/// What a second reader of the same bytes could read differently; the HTTP library lets it pass.
 fn framing(version: Version, headers: &HeaderMap) -> Result<(), Refusal> {
     let bad = |what| Err((StatusCode::BAD_REQUEST, what));
     let chunked = headers.get_all(header::TRANSFER_ENCODING).iter().count();

@@ -149,7 +149,8 @@ fn start(
         Some(acceptor) => {
             let handshake = timeout(HANDSHAKE, acceptor.accept(stream));
             connections.spawn(async move {
-                match handshake.await {
+                let Some(shaken) = stop.run_until_cancelled(handshake).await else { return };
+                match shaken {
                     Ok(Ok(stream)) => serve(site, stream, stop).await,
                     Ok(Err(error)) => debug!(target: "listener", error = %error, "TLS handshake failed"),
                     Err(_) => debug!(target: "listener", "TLS handshake took too long"),

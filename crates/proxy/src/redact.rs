@@ -1,4 +1,4 @@
-//! Our own token does not leave: whoever asks with it learns what it may do, not what it is (S2).
+//! Our own token does not leave: whoever asks with it learns what it may do, not what it is.
 
 use bytes::Bytes;
 use serde_json::Value;

@@ -15,13 +15,13 @@ use tracing::debug;
 
 use crate::route::Site;
 
-/// Time for the head of a request, the wait for it on a kept connection included (S15, S17).
+/// Time for the head of a request, the wait for it on a kept connection included.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Longest head (S10).
+/// Longest head.
 const MAX_HEAD: usize = 64 * 1024;
 
-/// Most header fields (S10).
+/// Most header fields.
 const MAX_FIELDS: usize = 100;
 
 /// Serves until the client leaves or `stop` is cancelled; then the request under way is finished.

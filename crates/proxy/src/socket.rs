@@ -1,4 +1,4 @@
-//! Unix sockets, made in private and shown when their mode is right (S24).
+//! Unix sockets, made in private and shown when their mode is right.
 
 use std::io;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};

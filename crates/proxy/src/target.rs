@@ -1,4 +1,4 @@
-//! The request target in one canonical form (S1). Cache, token choice, redaction, logs and the server all use
+//! The request target in one canonical form. Cache, token choice, redaction, logs and the server all use
 //! this value; it cannot be made any other way.
 
 use std::fmt::Write as _;

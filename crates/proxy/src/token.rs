@@ -1,7 +1,7 @@
 //! Whose token a request travels with: a pure decision.
 
 use config::UseAutoAuthToken;
-use http::{HeaderMap, header};
+use http::{HeaderMap, Method, header};
 use vault::headers;
 
 /// Whose.
@@ -17,8 +17,8 @@ pub(crate) enum Choice {
 ///
 /// `Authorization: Bearer` is a token like any other. Ours never goes to paths outside the API, nor to logins
 /// and other endpoints that need none: a login with a token beside it is somebody else's login.
-pub(crate) fn choose(mode: UseAutoAuthToken, path: &str, headers: &HeaderMap) -> Choice {
-    if mode == UseAutoAuthToken::No || !path.starts_with("/v1/") || needs_no_token(path) {
+pub(crate) fn choose(mode: UseAutoAuthToken, method: &Method, path: &str, headers: &HeaderMap) -> Choice {
+    if mode == UseAutoAuthToken::No || !path.starts_with("/v1/") || needs_no_token(method, path) {
         return Choice::Clients;
     }
     // The server refuses a token beside inline authentication.
@@ -49,14 +49,16 @@ pub(crate) fn remove_clients(headers: &mut HeaderMap) {
     }
 }
 
-fn needs_no_token(path: &str) -> bool {
-    const OPEN: &[&str] = &["/sys/health", "/sys/init", "/sys/leader", "/sys/seal-status", "/sys/unseal"];
-    if OPEN.iter().any(|open| path.ends_with(open)) {
+/// Directly behind `/v1/` only: what looks like it further down may be somebody's secret, and needs a token.
+fn needs_no_token(method: &Method, path: &str) -> bool {
+    const OPEN: &[&str] =
+        &["/v1/sys/health", "/v1/sys/init", "/v1/sys/leader", "/v1/sys/seal-status", "/v1/sys/unseal"];
+    if OPEN.contains(&path) {
         return true;
     }
-    // `…/auth/<mount>/login` and `…/login/<name>`, the mount of any depth, below any namespace.
-    let mut segments = path.split('/');
-    segments.any(|segment| segment == "auth") && segments.skip(1).any(|segment| segment == "login")
+    // `auth/<mount>/login` and `…/login/<name>`, the mount of any depth.
+    let Some(rest) = path.strip_prefix("/v1/auth/") else { return false };
+    matches!(*method, Method::POST | Method::PUT) && rest.split('/').skip(1).any(|segment| segment == "login")
 }
 
 #[cfg(test)]
@@ -91,14 +93,23 @@ mod tests {
             (Force, READ, &bearer, Ours),
             (Force, "/ui/", &none, Clients),
             (Force, "/v1/auth/approle/login", &none, Clients),
-            (WhenMissing, "/v1/ns1/auth/a/b/login/bob", &none, Clients),
+            (WhenMissing, "/v1/auth/a/b/login/bob", &none, Clients),
+            (WhenMissing, "/v1/secret/data/auth/app/login", &none, Ours),
+            (WhenMissing, "/v1/secret/data/sys/health", &none, Ours),
             (WhenMissing, "/v1/sys/health", &none, Clients),
             (WhenMissing, "/v1/auth/approle/role/login", &none, Clients),
             (WhenMissing, "/v1/auth/approle/role/app/role-id", &none, Ours),
             (WhenMissing, "/v1/secret/data/login", &none, Ours),
         ] {
-            assert_eq!(choose(mode, path, headers), choice, "{mode:?} {path} {headers:?}");
+            assert_eq!(choose(mode, &Method::PUT, path, headers), choice, "{mode:?} {path} {headers:?}");
         }
+    }
+
+    #[test]
+    fn reading_about_a_login_is_none() {
+        let choice =
+            choose(UseAutoAuthToken::WhenMissing, &Method::GET, "/v1/auth/a/role/login", &HeaderMap::new());
+        assert_eq!(choice, Ours);
     }
 
     #[test]

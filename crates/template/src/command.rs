@@ -3,6 +3,7 @@
 use std::process::Stdio;
 
 use config::Command;
+use rustix::process::{Pid, Signal, kill_process_group};
 use thiserror::Error;
 use tokio::process::Command as Process;
 use tokio::time::timeout;
@@ -47,17 +48,27 @@ pub(crate) async fn run(command: &Command, variables: &[(String, String)]) -> Re
         process.env_remove(secret);
     }
     let mut child = process.spawn().map_err(|source| CommandError::Start { command: shown(), source })?;
-    let group = child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(rustix::process::Pid::from_raw);
+    let group = child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
+    let mut group = Group(group);
     match timeout(command.timeout, child.wait()).await {
-        Ok(Ok(status)) if status.success() => Ok(()),
-        Ok(Ok(status)) => Err(CommandError::Status { command: shown(), status }),
+        Ok(Ok(status)) => {
+            // What it left behind on purpose lives on.
+            group.0 = None;
+            if status.success() { Ok(()) } else { Err(CommandError::Status { command: shown(), status }) }
+        }
         Ok(Err(source)) => Err(CommandError::Start { command: shown(), source }),
-        Err(_) => {
-            if let Some(group) = group {
-                // Those that have ended meanwhile need no signal.
-                let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
-            }
-            Err(CommandError::TimedOut { command: shown(), limit: command.timeout })
+        Err(_) => Err(CommandError::TimedOut { command: shown(), limit: command.timeout }),
+    }
+}
+
+/// A process group, killed as a whole on drop: at the time limit, and when the program stops meanwhile.
+struct Group(Option<Pid>);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(group) = self.0 {
+            // Those that have ended meanwhile need no signal.
+            let _ = kill_process_group(group, Signal::KILL);
         }
     }
 }
@@ -87,8 +98,12 @@ mod tests {
 
     #[tokio::test]
     async fn a_command_that_hangs_is_killed_with_its_children() {
-        let error =
-            run(&command(&["sleep 60 & sleep 60"], Duration::from_millis(50)), &[]).await.unwrap_err();
+        let folder = tempfile::tempdir().unwrap();
+        let late = folder.path().join("late");
+        let line = format!("(sleep 0.5; echo x > {}) & sleep 60", late.display());
+        let error = run(&command(&[&line], Duration::from_millis(50)), &[]).await.unwrap_err();
         assert!(error.to_string().contains("did not exit within time limit (50ms)"), "{error}");
+        tokio::time::sleep(Duration::from_millis(800)).await;
+        assert!(!late.exists(), "a child of the command lived on");
     }
 }

@@ -1,7 +1,6 @@
 //! The real server.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::process::Command;
@@ -196,11 +195,6 @@ impl Server {
     /// Everything a test client may want to do.
     pub const EVERYTHING: &str =
         "path \"*\" { capabilities = [\"create\", \"read\", \"update\", \"delete\", \"list\", \"sudo\"] }";
-
-    /// Waits a moment of the server's own clock: its TTLs count whole seconds.
-    pub async fn tick(&self) {
-        tokio::time::sleep(Duration::from_secs(1)).await;
-    }
 }
 
 fn text(value: &Value) -> String {

@@ -63,7 +63,7 @@ fn bullets(errors: &ServerErrors) -> String {
 }
 
 /// Whom our own calls speak as.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Caller {
     /// `User-Agent`.
     pub user_agent: String,
@@ -71,6 +71,15 @@ pub struct Caller {
     pub namespace: Option<Namespace>,
     /// Base of the URLs in error texts.
     pub address: String,
+    /// How long one call may take, the answer's body included.
+    pub timeout: Duration,
+}
+
+impl Default for Caller {
+    fn default() -> Self {
+        let timeout = crate::client::DEFAULT_TIMEOUT;
+        Self { user_agent: String::new(), namespace: None, address: String::new(), timeout }
+    }
 }
 
 impl Caller {
@@ -86,6 +95,11 @@ impl Caller {
     /// # Errors
     /// [`ApiError`].
     pub async fn call(&self, upstream: &dyn Upstream, request: Request) -> Result<Option<Secret>, ApiError> {
+        let answered = tokio::time::timeout(self.timeout, self.answered(upstream, request)).await;
+        answered.unwrap_or_else(|_| Err(SendError::TimedOut(self.timeout).into()))
+    }
+
+    async fn answered(&self, upstream: &dyn Upstream, request: Request) -> Result<Option<Secret>, ApiError> {
         let method = request.method.clone();
         let path = request.target.split('?').next().unwrap_or_default().to_owned();
         let response = upstream.send(request).await?;

@@ -224,6 +224,37 @@ async fn renewals_go_through_every_time() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_renewal_that_passes_by_moves_the_deadline_and_a_refused_one_evicts() {
+    let door = door(100);
+    let (_, body) = door.ask(get("database/creds/app")).await;
+    let renewal = put("sys/leases/renew", &json!({"lease_id": body["lease_id"]}));
+    sleep(Duration::from_secs(60)).await;
+    door.ask(renewal.clone()).await;
+    sleep(Duration::from_secs(60)).await;
+    assert_eq!(door.server.count("sys/leases/renew"), 1, "renewed again although somebody just had");
+    sleep(Duration::from_secs(20)).await;
+    assert_eq!(door.server.count("sys/leases/renew"), 2);
+    door.server.refuse("sys/leases/renew", 400);
+    door.ask(renewal).await;
+    assert_eq!(door.origin(get("database/creds/app")).await, "MISS");
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_that_both_went_to_the_server_are_both_kept_alive() {
+    let door = door(100);
+    // The third does not join the first: a write came between.
+    let after = async |wait: u64, request: Request| {
+        sleep(Duration::from_millis(wait)).await;
+        door.ask(request).await
+    };
+    let request = || get("database/creds/app");
+    tokio::join!(door.ask(request()), after(10, put("database/creds/app", &json!({}))), after(20, request()));
+    assert_eq!(door.server.count("database/creds/app"), 3);
+    sleep(Duration::from_secs(75)).await;
+    assert_eq!(door.server.count("sys/leases/renew"), 3);
+}
+
+#[tokio::test(start_paused = true)]
 async fn everything_is_renewed_by_its_time_and_served_as_long() {
     let door = door(100);
     door.ask(get("database/creds/app")).await;

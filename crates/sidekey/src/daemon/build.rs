@@ -84,6 +84,7 @@ impl Daemon {
             user_agent: user_agent(product, subsystem),
             namespace: settings.vault.namespace.clone(),
             address: settings.vault.address.to_string(),
+            timeout: settings.vault.timeout,
         };
 
         // The door to the server for clients and templates.

@@ -158,7 +158,7 @@ impl Runner {
                 }));
             }
             self.tell_ready(command_runs)?;
-            let wake_at = self.next_deadline();
+            let wake_at = self.next_deadline(under_way.len() < AT_ONCE);
             tokio::select! {
                 Some(done) = under_way.next() => match done {
                     Done::Command(outcome) => {
@@ -194,7 +194,13 @@ impl Runner {
                 continue;
             }
             let Some(parsed) = &output.parsed else { continue };
-            let evaluated = parsed.evaluate(&self.known, &self.environment);
+            let evaluate = || parsed.evaluate(&self.known, &self.environment);
+            // A bug that one template meets must not end the others.
+            let Ok(evaluated) = std::panic::catch_unwind(std::panic::AssertUnwindSafe(evaluate)) else {
+                error!(target: "template.server", template = output::source(&output.settings), "a bug in Sidekey (panic) while evaluating the template; it is left out");
+                output.parsed = None;
+                continue;
+            };
             output.evaluated(evaluated.needed);
             if !evaluated.missing.is_empty() {
                 // An error now may only be the absence of what is on its way.
@@ -336,7 +342,7 @@ impl Runner {
                         )
                     }
                 };
-                dependent.fetched(next, now);
+                dependent.fetched(next, now, generation == self.token.generation);
                 if is_new {
                     Arc::make_mut(&mut self.known).insert(dependency.clone(), known);
                     for output in self.outputs.iter_mut().filter(|output| output.needed.contains(&dependency))
@@ -369,8 +375,8 @@ impl Runner {
 
     fn renewed(&mut self, dependency: &Dependency, renewal: Renewal) {
         let Some(dependent) = self.dependents.get_mut(dependency) else { return };
-        if let Renewal::Ended { reason } = &renewal {
-            warn!(target: "", "(view) {dependency}: renewer done (maybe the lease expired){reason}");
+        if matches!(renewal, Renewal::Ended) {
+            warn!(target: "", "(view) {dependency}: renewer done (maybe the lease expired)");
         }
         dependent.renewed(renewal, Instant::now(), fastrand::f64());
     }
@@ -389,10 +395,12 @@ impl Runner {
         }
     }
 
-    fn next_deadline(&self) -> Instant {
+    /// When something is due. While no more can be started (`may_start`), what is due waits for an answer, not
+    /// for the time.
+    fn next_deadline(&self, may_start: bool) -> Instant {
         let far = Instant::now() + Duration::from_secs(3600);
         let outputs = self.outputs.iter().filter_map(|output| output.retry_at);
-        let dependents = self.dependents.values().filter_map(|dependent| dependent.due_at());
+        let dependents = self.dependents.values().filter(|_| may_start).filter_map(Dependent::due_at);
         outputs.chain(dependents).min().unwrap_or(far).min(far)
     }
 }
@@ -424,7 +432,7 @@ fn start(
                     .status()
                     .is_some_and(|status| status.is_client_error() && status.as_u16() != 429) =>
             {
-                Renewal::Ended { reason: String::new() }
+                Renewal::Ended
             }
             Err(_) => Renewal::Unanswered,
         };

@@ -93,10 +93,7 @@ pub(super) enum Renewal {
     /// It lives this long from now.
     Extended(Duration),
     /// It cannot be extended any more.
-    Ended {
-        /// For the log.
-        reason: String,
-    },
+    Ended,
     /// The server could not be asked.
     Unanswered,
 }
@@ -125,7 +122,7 @@ pub(super) struct Dependent {
     next: Next,
     failures: u32,
     leased: bool,
-    /// A new token came while an answer was under way.
+    /// A new token came while a renewal with the old one was under way.
     again: bool,
 }
 
@@ -154,12 +151,13 @@ impl Dependent {
         Some(id)
     }
 
-    /// It was fetched and is good until `refresh` says.
-    pub(super) fn fetched(&mut self, refresh: Refresh, now: Instant) {
+    /// It was fetched, with the token of now (`current`) or an older one, and is good until `refresh` says.
+    pub(super) fn fetched(&mut self, refresh: Refresh, now: Instant, current: bool) {
         self.failures = 0;
         self.leased = matches!(refresh, Refresh::Renew { .. });
         self.next = match refresh {
-            _ if std::mem::take(&mut self.again) => Next::Fetch(now),
+            // A lease of the old token dies with it.
+            Refresh::Renew { .. } if !current => Next::Fetch(now),
             Refresh::ReadAfter(wait) => Next::Fetch(now + wait),
             Refresh::Renew { lease: id, ttl, rhythm } => {
                 let lease = Lease { id, rhythm, ttl, granted_at: now, failures: 0 };
@@ -172,7 +170,6 @@ impl Dependent {
     pub(super) fn failed(&mut self, now: Instant, backoff: Backoff, jitter: f64) -> (Duration, u32) {
         let pause = backoff.pause(self.failures, jitter);
         self.failures += 1;
-        self.again = false;
         self.next = Next::Fetch(now + pause);
         (pause, self.failures)
     }
@@ -191,7 +188,7 @@ impl Dependent {
                 (lease.ttl, lease.granted_at, lease.failures) = (ttl, now, 0);
                 Next::Renew { at: now + lease.rhythm.pause(ttl), lease }
             }
-            Renewal::Extended(_) | Renewal::Ended { .. } => Next::Fetch(now),
+            Renewal::Extended(_) | Renewal::Ended => Next::Fetch(now),
             Renewal::Unanswered => {
                 let remaining = (lease.granted_at + lease.ttl).saturating_duration_since(now);
                 match Rhythm::pause_after_failure(lease.failures, lease.ttl, remaining, jitter) {
@@ -238,7 +235,7 @@ mod tests {
         let mut dependent = Dependent::new(start);
         assert_eq!(dependent.take_due(start), Some(None));
         assert_eq!(dependent.take_due(start), None, "asked twice");
-        dependent.fetched(lease(100), start);
+        dependent.fetched(lease(100), start, true);
         let at = dependent.due_at().unwrap();
         assert!(at > start + Duration::from_secs(70));
         assert!(dependent.take_due(at).unwrap().is_some());
@@ -246,7 +243,7 @@ mod tests {
         let later = dependent.due_at().unwrap();
         assert!(later > at + Duration::from_secs(70));
         dependent.take_due(later);
-        dependent.renewed(Renewal::Ended { reason: String::new() }, later, 0.5);
+        dependent.renewed(Renewal::Ended, later, 0.5);
         assert_eq!(dependent.take_due(later), Some(None));
     }
 
@@ -255,7 +252,7 @@ mod tests {
         let start = Instant::now();
         let mut dependent = Dependent::new(start);
         dependent.take_due(start);
-        dependent.fetched(lease(100), start);
+        dependent.fetched(lease(100), start, true);
         let mut renewals = 0;
         loop {
             let at = dependent.due_at().unwrap();
@@ -276,14 +273,19 @@ mod tests {
         let start = Instant::now();
         let mut leased = Dependent::new(start);
         leased.take_due(start);
-        leased.fetched(lease(100), start);
+        leased.fetched(lease(100), start, true);
         let mut still = Dependent::new(start);
         still.take_due(start);
-        still.fetched(Refresh::ReadAfter(Duration::from_secs(300)), start);
+        still.fetched(Refresh::ReadAfter(Duration::from_secs(300)), start, true);
         for dependent in [&mut leased, &mut still] {
             dependent.new_token(start);
         }
         assert_eq!(leased.due_at(), Some(start));
+        // Asked for with the old token, answered when the new one is there.
+        let mut late = Dependent::new(start);
+        late.take_due(start);
+        late.fetched(lease(100), start, false);
+        assert_eq!(late.due_at(), Some(start));
         assert_eq!(still.due_at(), Some(start + Duration::from_secs(300)));
     }
 }

@@ -47,6 +47,9 @@ impl Upstream for FakeServer {
         };
         Box::pin(async move {
             sleep(Duration::from_millis(5)).await;
+            if status == 0 {
+                return std::future::pending().await;
+            }
             let status = StatusCode::from_u16(status).unwrap();
             Ok(Response { status, headers: HeaderMap::new(), body: Body::full(body.to_string()) })
         })
@@ -246,6 +249,20 @@ async fn a_new_token_replaces_leases_and_reads_nothing_else() {
     stage.token(2);
     sleep(Duration::from_secs(1)).await;
     assert_eq!((stage.server.count("kv/a"), stage.server.count("kv/lease")), (1, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn more_hung_secrets_than_slots_are_waited_for_without_spinning() {
+    let mut stage = stage();
+    for nth in 0..AT_ONCE + 2 {
+        stage.server.answer(&format!("kv/hung{nth}"), 0, json!({}));
+        stage.template(&format!("out{nth}"), &format!(r#"{{{{with secret "kv/hung{nth}"}}}}x{{{{end}}}}"#));
+    }
+    let _running = stage.start();
+    // The paused clock moves only when everybody waits.
+    sleep(Duration::from_secs(100)).await;
+    let asked = stage.server.asked.lock().unwrap().len();
+    assert!(asked <= 6 * AT_ONCE, "{asked}");
 }
 
 #[tokio::test(start_paused = true)]

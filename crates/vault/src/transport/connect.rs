@@ -21,7 +21,7 @@ use crate::{Address, SendError, TlsError, TlsSettings};
 /// client timeout.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Answers with a larger head than this are broken off (S6).
+/// Answers with a larger head than this are broken off.
 const MAX_HEAD: usize = 128 * 1024;
 
 /// A connection that takes one request at a time.

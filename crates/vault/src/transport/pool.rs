@@ -48,6 +48,10 @@ impl Pool {
             return;
         }
         let mut idle = self.idle.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        // The oldest are at the front.
+        let worn =
+            idle.iter().take_while(|(old, since)| old.is_closed() || since.elapsed() > MAX_IDLE_AGE).count();
+        idle.drain(..worn);
         if idle.len() < MAX_IDLE {
             idle.push((sender, Instant::now()));
         }
