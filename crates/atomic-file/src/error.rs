@@ -52,6 +52,16 @@ impl FileError {
         Self::Io { action, path: path.to_owned(), source: source.into() }
     }
 
+    /// What is wrong, without the path, for messages that name it already.
+    pub fn reason(&self) -> String {
+        match self {
+            Self::Io { action, source, .. } => format!("cannot {action} it: {source}"),
+            Self::NotRegular { kind, .. } => format!("it is a {kind}, not a regular file"),
+            Self::TooLarge { limit, .. } => format!("it is larger than {limit} bytes"),
+            other => other.to_string(),
+        }
+    }
+
     /// Whether the file or its folder is simply not there.
     pub fn is_missing(&self) -> bool {
         matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)

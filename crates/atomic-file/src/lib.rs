@@ -13,7 +13,7 @@ mod write;
 
 pub use error::FileError;
 pub use identity::{group_id, user_id};
-pub use read::{MAX_SMALL_FILE, read_small};
+pub use read::{MAX_SMALL_FILE, read_regular, read_small};
 pub use write::{
     Attributes, Mode, Written, check_writable, create_folders, publish_socket, remove,
     remove_stale_temporaries, write, write_if_changed,

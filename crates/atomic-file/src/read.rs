@@ -18,6 +18,14 @@ pub const MAX_SMALL_FILE: usize = 64 * 1024;
 /// # Errors
 /// Missing, unreadable, not a regular file, or larger than [`MAX_SMALL_FILE`].
 pub fn read_small(path: &Path) -> Result<Vec<u8>, FileError> {
+    read_regular(path, MAX_SMALL_FILE)
+}
+
+/// The same with a limit of the caller's, in bytes.
+///
+/// # Errors
+/// Missing, unreadable, not a regular file, or larger than `limit`.
+pub fn read_regular(path: &Path, limit: usize) -> Result<Vec<u8>, FileError> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
     let opened = rustix::fs::open(path, flags, Mode::empty()).map_err(|e| FileError::io("open", path, e))?;
     let file = std::fs::File::from(opened);
@@ -26,10 +34,9 @@ pub fn read_small(path: &Path) -> Result<Vec<u8>, FileError> {
         return Err(FileError::NotRegular { path: path.to_owned(), kind: kind_name(kind) });
     }
     let mut bytes = Vec::new();
-    let limit = MAX_SMALL_FILE as u64 + 1;
-    file.take(limit).read_to_end(&mut bytes).map_err(|e| FileError::io("read", path, e))?;
-    if bytes.len() > MAX_SMALL_FILE {
-        return Err(FileError::TooLarge { path: path.to_owned(), limit: MAX_SMALL_FILE });
+    file.take(limit as u64 + 1).read_to_end(&mut bytes).map_err(|e| FileError::io("read", path, e))?;
+    if bytes.len() > limit {
+        return Err(FileError::TooLarge { path: path.to_owned(), limit });
     }
     Ok(bytes)
 }

@@ -70,6 +70,7 @@ impl Clear {
         let mut values = serde_json::Deserializer::from_slice(body).into_iter::<serde_json::Value>();
         let fields = match values.next() {
             Some(Ok(serde_json::Value::Object(fields))) => fields,
+            Some(Ok(serde_json::Value::Null)) => return Err(ClearError::NoType),
             Some(Err(error)) if error.is_eof() => return json("unexpected EOF"),
             Some(Err(error)) => {
                 return json(&format!("invalid JSON at line {} column {}", error.line(), error.column()));
@@ -126,7 +127,8 @@ impl Clear {
 
 /// Entries whose lease id or request path lies below a mount or prefix.
 pub(crate) fn below(subject: &Subject, path: &str, prefix: &str) -> bool {
-    let path = path.strip_prefix("/v1/").unwrap_or(path);
+    // With a slash behind: a prefix may name the very path.
+    let path = format!("{}/", path.strip_prefix("/v1/").unwrap_or(path));
     let leased = matches!(subject, Subject::Lease { lease } if lease.as_str().starts_with(prefix));
     // A namespace may stand before the mount.
     leased || path.starts_with(prefix) || path.contains(&format!("/{prefix}"))
@@ -146,6 +148,7 @@ mod tests {
                 "failed to parse JSON input: json: cannot unmarshal array into Go value of type api.cacheClearRequest",
             ),
             ("{}", "failed to parse clear input: no type provided"),
+            ("null", "failed to parse clear input: no type provided"),
             (r#"{"type":"x"}"#, "failed to clear cache: invalid type provided"),
             (r#"{"type":"token"}"#, "failed to clear cache: token not provided"),
             (r#"{"type":"request_path"}"#, "failed to clear cache: request path not provided"),

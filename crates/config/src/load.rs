@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use atomic_file::FileError;
 use hcl1::{Diagnostic, Source};
 use vault::Product;
 
@@ -78,6 +79,9 @@ impl Loader<'_> {
     }
 }
 
+/// A configuration is text that somebody wrote; larger files are something else.
+const MAX_FILE: usize = 16 * 1024 * 1024;
+
 /// One load.
 struct Run<'a> {
     loader: Loader<'a>,
@@ -116,9 +120,10 @@ impl<'a> Run<'a> {
 
     fn file(&mut self, path: &Path, frame: Frame) {
         let shown = path.display().to_string();
-        match fs::read(path) {
+        match atomic_file::read_regular(path, MAX_FILE) {
             Ok(text) => self.text(Source::new(shown, text), frame),
-            Err(error) => self.unreadable(frame, "open", &shown, &error),
+            Err(FileError::Io { source, .. }) => self.unreadable(frame, "open", &shown, &source),
+            Err(error) => self.unreadable(frame, "open", &shown, &io::Error::other(error.reason())),
         }
     }
 

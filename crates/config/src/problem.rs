@@ -155,6 +155,9 @@ pub enum UnknownKeys {
     Refuse,
 }
 
+/// More than this many problems or remarks of one file are one mistake's echo, and nobody reads them.
+const MAX_TOLD: usize = 100;
+
 /// Where the decoders of one file put what they find.
 #[derive(Debug)]
 pub(crate) struct Report {
@@ -173,6 +176,9 @@ impl Report {
     /// Adds a reason to refuse the file. A decoder may come by a place twice; the second time is passed over.
     pub(crate) fn refuse(&self, problem: Problem) {
         let mut problems = self.problems.borrow_mut();
+        if problems.len() >= MAX_TOLD {
+            return;
+        }
         if !problems.iter().any(|known| same(&known.diagnostic, &problem.diagnostic)) {
             problems.push(problem);
         }
@@ -181,6 +187,9 @@ impl Report {
     /// Adds a remark, unless it was made already.
     pub(crate) fn warn(&self, warning: Diagnostic) {
         let mut warnings = self.warnings.borrow_mut();
+        if warnings.len() >= MAX_TOLD {
+            return;
+        }
         if !warnings.iter().any(|known| same(known, &warning)) {
             warnings.push(warning);
         }
@@ -195,6 +204,11 @@ impl Report {
                 self.refuse(Problem::new(self.frame.clone(), "", warning).located());
             }
         }
+    }
+
+    /// Whether there is no room for another remark.
+    pub(crate) fn is_full(&self) -> bool {
+        self.warnings.borrow().len() >= MAX_TOLD || self.problems.borrow().len() >= MAX_TOLD
     }
 
     pub(crate) fn place(&self, span: Span) -> Place {

@@ -12,6 +12,9 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// A refusal: status and words.
 pub(crate) type Refusal = (StatusCode, &'static str);
 
+const MISDIRECTED: Refusal =
+    (StatusCode::MISDIRECTED_REQUEST, "this host name is not served here; see allowed_hosts");
+
 /// What a listener asks of its clients.
 #[derive(Debug)]
 pub(crate) struct Guard {
@@ -39,11 +42,13 @@ impl Guard {
         Self { require_request_header: listener.require_request_header, hosts }
     }
 
-    /// Checks framing, host, origin and the request header, in this order.
+    /// Checks framing, host, origin and the request header, in this order. `authority` is that of a target in
+    /// absolute form; it counts before the `Host` header then.
     pub(crate) fn check(
         &self,
         version: Version,
         method: &Method,
+        authority: Option<&str>,
         headers: &HeaderMap,
     ) -> Result<(), Refusal> {
         framing(version, headers)?;
@@ -51,15 +56,12 @@ impl Guard {
             return Err((StatusCode::METHOD_NOT_ALLOWED, "CONNECT is not served here"));
         }
         if let Some(hosts) = &self.hosts {
+            let named = authority.is_none_or(|authority| is_allowed(hosts, without_port(authority)));
             match headers.get(header::HOST) {
+                _ if !named => return Err(MISDIRECTED),
                 Some(host) if allowed(hosts, host) => {}
                 None if version < Version::HTTP_11 => {}
-                _ => {
-                    return Err((
-                        StatusCode::MISDIRECTED_REQUEST,
-                        "this host name is not served here; see allowed_hosts",
-                    ));
-                }
+                _ => return Err(MISDIRECTED),
             }
             if headers.get(header::ORIGIN).is_some_and(|origin| !allowed_origin(hosts, origin)) {
                 return Err((StatusCode::FORBIDDEN, "requests of web pages are not served here"));
@@ -158,7 +160,7 @@ mod tests {
         for (name, value) in pairs {
             headers.append(HeaderName::from_static(name), HeaderValue::from_static(value));
         }
-        match guard.check(Version::HTTP_11, &Method::GET, &headers) {
+        match guard.check(Version::HTTP_11, &Method::GET, None, &headers) {
             Ok(()) => 200,
             Err((status, _)) => status.as_u16(),
         }
@@ -184,6 +186,15 @@ mod tests {
         assert_eq!(check(&listener("127.0.0.1:1", &["*"], false), &[("host", "evil.example")]), 200);
         assert_eq!(check(&listener("0.0.0.0:1", &[], false), &[("host", "any.example")]), 200);
         assert_eq!(check(&listener("0.0.0.0:1", &["a.example"], false), &[("host", "b.example")]), 421);
+    }
+
+    #[test]
+    fn the_authority_of_the_target_counts_too() {
+        let guard = listener("127.0.0.1:8200", &[], false);
+        let headers = HeaderMap::from_iter([(header::HOST, HeaderValue::from_static("localhost"))]);
+        let check = |authority| guard.check(Version::HTTP_11, &Method::GET, Some(authority), &headers);
+        assert!(check("localhost:8200").is_ok());
+        assert_eq!(check("evil.example").unwrap_err().0, StatusCode::MISDIRECTED_REQUEST);
     }
 
     #[test]

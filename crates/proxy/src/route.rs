@@ -10,7 +10,7 @@ use serde_json::json;
 use tokio::sync::watch;
 use vault::{Body, Product, TokenState};
 
-use crate::guard::Guard;
+use crate::guard::{Guard, Refusal};
 use crate::target::{Target, TargetError};
 use crate::{control, forward};
 
@@ -56,12 +56,17 @@ impl Site {
         Self { context, guard, role: listener.role, enable_quit: listener.enable_quit }
     }
 
+    fn check(&self, request: &Request<Incoming>) -> Result<(), Refusal> {
+        let authority = request.uri().authority().map(|authority| authority.as_str());
+        self.guard.check(request.version(), request.method(), authority, request.headers())
+    }
+
     /// Answers a request. Never fails: what goes wrong is an answer too.
     pub(crate) async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
         if self.role == Role::MetricsOnly {
             return not_built("metrics");
         }
-        if let Err((status, why)) = self.guard.check(request.version(), request.method(), request.headers()) {
+        if let Err((status, why)) = self.check(&request) {
             let mut response = error(status, why);
             if status == StatusCode::BAD_REQUEST {
                 // Where the next request begins is in doubt.

@@ -32,6 +32,9 @@ impl FetchError {
     }
 }
 
+/// Longest file that a template may read, or be.
+pub(crate) const MAX_FILE: usize = 16 * 1024 * 1024;
+
 /// Fetches. Knows which mounts hold versioned secrets; asks for each mount once.
 pub(crate) struct Fetcher {
     server: Arc<dyn Upstream>,
@@ -59,10 +62,11 @@ impl Fetcher {
 
     pub(crate) async fn fetch(&self, dependency: &Dependency, token: &Token) -> Result<Known, FetchError> {
         match dependency {
-            Dependency::File { path } => match std::fs::read(path) {
+            // A FIFO must not block us, nor a device fill our memory.
+            Dependency::File { path } => match atomic_file::read_regular(path, MAX_FILE) {
                 Ok(bytes) => Ok(Known::File(Arc::new(bytes))),
                 Err(error) => {
-                    Err(FetchError::File { dependency: dependency.clone(), reason: error.to_string() })
+                    Err(FetchError::File { dependency: dependency.clone(), reason: error.reason() })
                 }
             },
             Dependency::Read { path, query } => {

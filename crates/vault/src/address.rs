@@ -118,8 +118,8 @@ fn split_port(authority: &str) -> Result<(&str, Option<u16>), AddressError> {
             let (host, port) = authority.split_once(':').unwrap_or((authority, ""));
             Ok((host, if port.is_empty() { None } else { parse(port)? }))
         }
-        // A bare IPv6 address.
-        _ => Ok((authority, None)),
+        _ if authority.parse::<std::net::Ipv6Addr>().is_ok() => Ok((authority, None)),
+        _ => Err(AddressError::Port(authority.rsplit(':').next().unwrap_or_default().to_owned())),
     }
 }
 
@@ -159,6 +159,7 @@ mod tests {
             ("ftp://x", AddressError::Scheme("ftp".into())),
             ("https://:8200", AddressError::NoHost),
             ("http://a:b", AddressError::Port("b".into())),
+            ("foo:bar:baz", AddressError::Port("baz".into())),
             ("http://a b", AddressError::Character),
         ] {
             assert_eq!(text.parse::<Address>(), Err(error), "{text}");

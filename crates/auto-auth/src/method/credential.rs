@@ -30,7 +30,7 @@ impl Credential {
                 Ok(credential) => return Ok(Some(credential)),
                 Err(problem) => problem.to_owned(),
             },
-            Err(error) => error.to_string(),
+            Err(error) => error.reason(),
         };
         if self.last.is_some() {
             return Ok(None);

@@ -321,6 +321,21 @@ async fn revocations_that_pass_by_are_obeyed_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn logins_go_with_the_prefix_they_were_made_at() {
+    let door = door(3600);
+    for path in ["auth/approle/login", "auth/approle/login/", "auth/approle", "auth/"] {
+        for verb in ["revoke-prefix", "revoke-force"] {
+            door.ask(login()).await;
+            assert_eq!(door.origin(login()).await, "HIT");
+            door.ask(put(&format!("sys/leases/{verb}/{path}?sync=true"), &json!({}))).await;
+            assert_eq!(door.origin(login()).await, "MISS", "{verb} {path}");
+        }
+    }
+    door.ask(put("sys/leases/revoke-prefix/auth/appro", &json!({}))).await;
+    assert_eq!(door.origin(login()).await, "HIT");
+}
+
+#[tokio::test(start_paused = true)]
 async fn revoking_an_orphan_leaves_its_children_but_not_their_creation() {
     let door = door(3600);
     let (_, parent) = door.ask(login()).await;

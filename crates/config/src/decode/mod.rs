@@ -243,6 +243,9 @@ impl<'a> Fields<'a> {
     pub(crate) fn finish(self) {
         let known = self.known.borrow();
         for item in &self.items {
+            if self.report.is_full() {
+                break;
+            }
             let key = item.key();
             if known.iter().any(|known| key.text.eq_ignore_ascii_case(known)) {
                 continue;

@@ -28,6 +28,7 @@ const REFUSED_BY_US: &[(&str, &[&str])] = &[
             "not supported, please specify one of [tls10,tls11,tls12,tls13]",
             "'tls_max_version' must be greater than or equal to 'tls_min_version'",
             "are mutually exclusive",
+            "in the address",
         ],
     ),
     ("TLS without a certificate: upstream asks a public ACME server for one", &["TLS needs `tls_cert_file`"]),

@@ -22,7 +22,6 @@ pub(crate) use exit::Exit;
 #[command(
     name = "sidekey",
     version,
-    disable_help_subcommand = true,
     disable_version_flag = true,
     after_help = "Flags may be written with one dash or two: -config=FILE is --config=FILE.\n\
                   Start here: `sidekey demo`, then `sidekey check FILE` with a file you have."

@@ -14,9 +14,15 @@ async fn run(arguments: &[&str]) -> (Option<i32>, String) {
 
 #[tokio::test]
 async fn help_is_there_in_every_spelling() {
-    for arguments in
-        [&["-h"][..], &["--help"], &["-help"], &["agent", "-h"], &["agent", "-help"], &["check", "--help"]]
-    {
+    for arguments in [
+        &["-h"][..],
+        &["--help"],
+        &["-help"],
+        &["agent", "-h"],
+        &["agent", "-help"],
+        &["check", "--help"],
+        &["help"],
+    ] {
         let (code, output) = run(arguments).await;
         assert_eq!(code, Some(0), "{arguments:?}");
         assert!(output.contains("Usage: sidekey"), "{output}");

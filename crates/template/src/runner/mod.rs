@@ -27,7 +27,7 @@ use vault::{Token, TokenState, Upstream};
 use crate::command;
 use crate::dependency::Dependency;
 use crate::evaluate::{Environment, Known, Parsed};
-use crate::fetch::{FetchError, Fetcher};
+use crate::fetch::{FetchError, Fetcher, MAX_FILE};
 use crate::output;
 use crate::refresh::{self, Refresh};
 use state::{Backoff, Dependent, Output, Renewal};
@@ -443,8 +443,8 @@ fn start(
 fn parse(template: &Template) -> Result<Parsed, String> {
     let text = match &template.contents {
         Contents::Inline(text) => text.clone(),
-        Contents::File(path) => std::fs::read(path)
-            .map_err(|error| format!("failed to read template: {}: {error}", path.display()))?,
+        Contents::File(path) => atomic_file::read_regular(path, MAX_FILE)
+            .map_err(|error| format!("failed to read template: {error}"))?,
     };
     Parsed::new(&text, template).map_err(|error| {
         let hint = match &error.undefined_function {
