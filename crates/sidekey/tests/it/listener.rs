@@ -255,6 +255,60 @@ async fn unix_and_tls_listeners() {
 }
 
 #[tokio::test]
+async fn client_certificates_and_server_names() {
+    let stage = Stage::new().await;
+    let made = |name: &str| {
+        let made = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
+        let (cert, key) = (stage.path(&format!("{name}.pem")), stage.path(&format!("{name}.key")));
+        put(&cert, &made.cert.pem());
+        put(&key, &made.signing_key.serialize_pem());
+        (cert, key)
+    };
+    let (server_cert, server_key) = made("vault.internal");
+    let (client_cert, client_key) = made("client.internal");
+    let program = stage.agent(&["token"]).config("api_proxy { use_auto_auth_token = true }").config(&format!(
+        "listener \"tcp\" {{ address = \"127.0.0.1:0\"\n tls_cert_file = {server_cert:?}\n tls_key_file = {server_key:?}\n \
+         tls_client_ca_file = {client_cert:?}\n tls_require_and_verify_client_cert = true }}"
+    ));
+    let (mut agent, _) = program.start_listening().await.unwrap();
+    agent.says("token written").await.unwrap();
+    let line = agent.says("Api Address 1: ").await.unwrap();
+    let address: vault::Address = line.split(": ").nth(1).unwrap().trim().parse().unwrap();
+    let folder = stage.path("cas");
+    atomic_file::create_folders(&folder).unwrap();
+    put(&folder.join("ca.pem"), &std::fs::read_to_string(&server_cert).unwrap());
+    let identity = Some((vault::Pem::File(client_cert), vault::Pem::File(client_key)));
+    let right = vault::TlsSettings {
+        roots: vault::Roots::Folder(folder),
+        identity,
+        server_name: Some("vault.internal".into()),
+        verify: vault::Verify::Yes,
+    };
+    let ask = async |tls: vault::TlsSettings| {
+        let settings = vault::ClientSettings { tls, ..vault::ClientSettings::new(address.clone()) };
+        let client = vault::Client::new(&settings).unwrap().with_retry(vault::RetryPolicy::Never);
+        let answer =
+            vault::Upstream::send(&client, vault::Request::new(http::Method::GET, "secret/data/app")).await;
+        answer.ok().map(|answer| answer.status.as_u16())
+    };
+    assert_eq!(ask(right.clone()).await, Some(200));
+    assert_eq!(
+        ask(vault::TlsSettings { identity: None, ..right.clone() }).await,
+        None,
+        "no client certificate"
+    );
+    assert_eq!(ask(vault::TlsSettings { server_name: None, ..right.clone() }).await, None, "the wrong name");
+    assert_eq!(
+        ask(vault::TlsSettings { roots: vault::Roots::System, ..right.clone() }).await,
+        None,
+        "an unknown CA"
+    );
+    let skip = vault::TlsSettings { roots: vault::Roots::System, verify: vault::Verify::Skip, ..right };
+    assert_eq!(ask(skip).await, Some(200));
+    agent.stop().await.unwrap();
+}
+
+#[tokio::test]
 async fn ambiguous_requests_reach_nobody() {
     let stage = Stage::new().await;
     let (mut agent, _) = stage.front().start_listening().await.unwrap();

@@ -6,6 +6,7 @@ mod agent;
 mod bad_input;
 mod clients;
 mod command_line;
+mod differential;
 mod examples;
 mod life;
 mod listener;

@@ -152,3 +152,34 @@ async fn hop_by_hop_headers_stay_where_they_are() {
     assert!(asked.head.contains("x-vault-token: s.c") && asked.head.contains("x-keep: 1"));
     proxy.stop().await.unwrap();
 }
+
+#[tokio::test]
+async fn what_is_not_cached_streams() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let upstream = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let address = format!("http://{}", upstream.local_addr().unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    let program = Program::proxy(sidekey(), folder.path()).server(&address).config("cache {}").listener("");
+    let (mut proxy, _) = program.start_listening().await.unwrap();
+    let line = proxy.says("Api Address 1: ").await.unwrap();
+    let listener = line.split("http://").nth(1).unwrap().trim().to_owned();
+    let mut client = tokio::net::TcpStream::connect(&listener).await.unwrap();
+    client.write_all(b"GET /v1/sys/monitor HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+    let (mut server, _) = upstream.accept().await.unwrap();
+    let mut request = [0; 4096];
+    assert!(server.read(&mut request).await.unwrap() > 0);
+    let head = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n";
+    server.write_all(head).await.unwrap();
+    // Each piece arrives before the next is written.
+    let mut seen = String::new();
+    for piece in ["first", "second", "third"] {
+        server.write_all(format!("{:x}\r\n{piece}\r\n", piece.len()).as_bytes()).await.unwrap();
+        while !seen.contains(piece) {
+            let mut some = [0; 4096];
+            let read = client.read(&mut some).await.unwrap();
+            assert!(read > 0, "closed after {seen}");
+            seen.push_str(&String::from_utf8_lossy(&some[..read]));
+        }
+    }
+    proxy.stop().await.unwrap();
+}
