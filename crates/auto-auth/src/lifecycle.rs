@@ -90,7 +90,7 @@ pub(crate) enum Event {
     RenewFailed(RenewFailure),
     /// The time the phase waited for has come.
     Timer,
-    /// A check has shown that the server no longer knows the token, or new credentials are there.
+    /// A check has shown that the server no longer knows the token.
     TokenDead,
 }
 

@@ -145,7 +145,7 @@ impl Cache {
             return Ok(answer);
         }
         let path = inner.path_hash(&request);
-        let safe = is_safe(&request.method);
+        let safe = request.is_safe();
         if inner.is_plain(path) && !safe {
             return inner.ask(request, Some(key), None).await;
         }
@@ -185,10 +185,6 @@ fn from_upstream(response: Response) -> Answer {
     Answer { response, origin: Origin::Upstream }
 }
 
-fn is_safe(method: &Method) -> bool {
-    matches!(method.as_str(), "GET" | "HEAD" | "LIST" | "SCAN" | "OPTIONS")
-}
-
 impl Inner {
     fn hit(&self, key: &Key) -> Option<Answer> {
         let now = Instant::now();
@@ -198,8 +194,8 @@ impl Inner {
     }
 
     fn path_hash(&self, request: &Request) -> u64 {
-        let path = request.target.split('?').next().unwrap_or_default();
-        self.hasher.hash_one((path, request.headers.get(headers::NAMESPACE).map(|value| value.as_bytes())))
+        self.hasher
+            .hash_one((request.path(), request.headers.get(headers::NAMESPACE).map(|value| value.as_bytes())))
     }
 
     fn plain(&self) -> MutexGuard<'_, HashSet<u64>> {
@@ -248,7 +244,7 @@ impl Inner {
         flight: Option<Flight>,
     ) -> Result<Answer, SendError> {
         let path = self.path_hash(&request);
-        let safe = is_safe(&request.method);
+        let safe = request.is_safe();
         if !safe {
             self.flights.overtake(path);
         }
@@ -400,11 +396,10 @@ struct Asked {
 impl Asked {
     fn of(request: &Request) -> Self {
         let text = |name| Some(request.headers.get(name)?.to_str().ok()?.to_owned());
-        let path = request.target.split('?').next().unwrap_or_default();
         Self {
             method: request.method.clone(),
             token: text(headers::TOKEN),
-            place: Place { namespace: text(headers::NAMESPACE).map(Into::into), path: path.into() },
+            place: Place { namespace: text(headers::NAMESPACE).map(Into::into), path: request.path().into() },
             observation: observe(request),
         }
     }

@@ -28,7 +28,7 @@ pub(crate) enum Observation {
 /// Reads a request that the server answered with a success (2xx). Revocations that the server only queued
 /// (202) count: what is doomed is not handed out.
 pub(crate) fn observe(request: &Request) -> Option<Observation> {
-    let path = request.target.split('?').next().unwrap_or_default();
+    let path = request.path();
     let after = |part: &str| {
         let at = path.find(part)?;
         Some(path[at + part.len()..].trim_start_matches('/').to_owned())

@@ -20,16 +20,11 @@ pub(crate) struct Socket {
 /// socket, is an error and stays.
 pub(crate) fn bind(path: &Path, access: &SocketAccess) -> Result<Socket, io::Error> {
     clear_the_way(path)?;
-    let id = |identity: &Option<Identity>, look_up: fn(&str) -> Result<u32, FileError>| match identity {
-        None => Ok(None),
-        Some(Identity::Id(id)) => Ok(Some(*id)),
-        Some(Identity::Name(name)) => look_up(name).map(Some).map_err(|error| {
-            let text = "failed to set file system permissions on the socket file";
-            io::Error::other(format!("{text}: {error}"))
-        }),
+    let unknown = |error: FileError| {
+        io::Error::other(format!("failed to set file system permissions on the socket file: {error}"))
     };
-    let owner = id(&access.owner, atomic_file::user_id)?;
-    let group = id(&access.group, atomic_file::group_id)?;
+    let owner = access.owner.as_ref().map(Identity::user_id).transpose().map_err(unknown)?;
+    let group = access.group.as_ref().map(Identity::group_id).transpose().map_err(unknown)?;
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(format!(".{:08x}", fastrand::u32(..)));
     let temporary = PathBuf::from(temporary);

@@ -4,7 +4,7 @@
 //! A template is evaluated with what is known; what it asks for and is not known yet is fetched through the
 //! cache (`fetch.rs`), and it is evaluated again, until nothing is missing and its file can be written
 //! (`output.rs`). When a secret is read again is a pure rule (`refresh.rs`). Each template fails alone: its
-//! neighbours, their files and their commands are untouched (`runner.rs`).
+//! neighbours, their files and their commands are untouched (`runner/`).
 //! Nothing here knows auto-auth or the proxy: the token comes as a `watch<TokenState>`.
 
 mod command;

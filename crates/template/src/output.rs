@@ -12,15 +12,10 @@ use tracing::{info, warn};
 /// The file system's; what was there before stays.
 pub(crate) fn write(settings: &Template, default_perms: u32, text: &[u8]) -> Result<Written, FileError> {
     let path = &settings.destination;
-    let id = |identity: &Option<Identity>, look_up: fn(&str) -> Result<u32, FileError>| match identity {
-        None => Ok(None),
-        Some(Identity::Id(id)) => Ok(Some(*id)),
-        Some(Identity::Name(name)) => look_up(name).map(Some),
-    };
     let attributes = Attributes {
         mode: settings.perms.map_or(Mode::KeepOr(default_perms), Mode::Exact),
-        owner: id(&settings.owner, atomic_file::user_id)?,
-        group: id(&settings.group, atomic_file::group_id)?,
+        owner: settings.owner.as_ref().map(Identity::user_id).transpose()?,
+        group: settings.group.as_ref().map(Identity::group_id).transpose()?,
         backup: settings.backup,
     };
     if let Some(folder) = path.parent()

@@ -101,7 +101,7 @@ impl Caller {
 
     async fn answered(&self, upstream: &dyn Upstream, request: Request) -> Result<Option<Secret>, ApiError> {
         let method = request.method.clone();
-        let path = request.target.split('?').next().unwrap_or_default().to_owned();
+        let path = request.path().to_owned();
         let response = upstream.send(request).await?;
         let retry_after =
             response.headers.get(header::RETRY_AFTER).and_then(|v| v.to_str().ok()?.parse().ok());

@@ -241,8 +241,7 @@ fn answer(response: http::Response<Incoming>) -> Response {
 }
 
 fn place(address: &Address, request: &Request) -> String {
-    let path = request.target.split('?').next().unwrap_or_default();
-    format!("\"{address}{path}\"")
+    format!("\"{address}{}\"", request.path())
 }
 
 fn broken(request: &Request, address: &Address, error: &hyper::Error, sent: Sent) -> SendError {

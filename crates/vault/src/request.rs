@@ -45,6 +45,11 @@ pub struct Request {
     pub body: Bytes,
 }
 
+/// The methods that change nothing at the server.
+pub(crate) fn is_safe(method: &Method) -> bool {
+    matches!(method.as_str(), "GET" | "HEAD" | "LIST" | "SCAN" | "OPTIONS")
+}
+
 /// Neither body nor header values: both hold secrets.
 impl std::fmt::Debug for Request {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -54,6 +59,16 @@ impl std::fmt::Debug for Request {
 }
 
 impl Request {
+    /// The target without its query.
+    pub fn path(&self) -> &str {
+        self.target.split('?').next().unwrap_or_default()
+    }
+
+    /// Whether it only reads: it may be repeated, and shared by those who ask the same.
+    pub fn is_safe(&self) -> bool {
+        is_safe(&self.method)
+    }
+
     /// A request of our own, marked with `X-Vault-Request: true` as the official clients mark theirs.
     pub fn new(method: Method, path: &str) -> Self {
         let mut headers = HeaderMap::with_capacity(6);

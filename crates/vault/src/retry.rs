@@ -76,7 +76,7 @@ pub(crate) fn decide(
     answered_for: Duration,
     random: f64,
 ) -> Retry {
-    let safe = matches!(method.as_str(), "GET" | "HEAD" | "LIST" | "SCAN" | "OPTIONS");
+    let safe = crate::request::is_safe(method);
     let (again, reached) = match outcome {
         Outcome::Answer { status, .. } => {
             let again = match status.as_u16() {

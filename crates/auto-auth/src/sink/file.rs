@@ -33,15 +33,15 @@ impl FileSink {
     /// An unknown owner, or a folder that is missing or cannot be written to. Something in the way at the
     /// path itself (a folder, a FIFO) is told and tried again with each token: it may go away.
     pub fn new(settings: &config::FileSink) -> Result<Self, SinkError> {
-        let id = |identity: &Option<Identity>, look_up: fn(&str) -> Result<u32, FileError>| match identity {
-            None => Ok(None),
-            Some(Identity::Id(id)) => Ok(Some(*id)),
-            Some(Identity::Name(name)) => look_up(name).map(Some).map_err(SinkError::Identity),
-        };
         let attributes = Attributes {
             mode: Mode::Exact(settings.mode),
-            owner: id(&settings.owner, atomic_file::user_id)?,
-            group: id(&settings.group, atomic_file::group_id)?,
+            owner: settings.owner.as_ref().map(Identity::user_id).transpose().map_err(SinkError::Identity)?,
+            group: settings
+                .group
+                .as_ref()
+                .map(Identity::group_id)
+                .transpose()
+                .map_err(SinkError::Identity)?,
             backup: false,
         };
         atomic_file::remove_stale_temporaries(&settings.path);

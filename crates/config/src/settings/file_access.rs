@@ -14,6 +14,30 @@ pub enum Identity {
     Name(String),
 }
 
+impl Identity {
+    /// The number of the user it names.
+    ///
+    /// # Errors
+    /// No such user on this machine.
+    pub fn user_id(&self) -> Result<u32, atomic_file::FileError> {
+        match self {
+            Self::Id(id) => Ok(*id),
+            Self::Name(name) => atomic_file::user_id(name),
+        }
+    }
+
+    /// The number of the group it names.
+    ///
+    /// # Errors
+    /// No such group on this machine.
+    pub fn group_id(&self) -> Result<u32, atomic_file::FileError> {
+        match self {
+            Self::Id(id) => Ok(*id),
+            Self::Name(name) => atomic_file::group_id(name),
+        }
+    }
+}
+
 /// The permission bits of a file, with those for setuid, setgid and sticky.
 const ALL_BITS: i64 = 0o7777;
 

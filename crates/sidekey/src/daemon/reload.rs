@@ -25,5 +25,5 @@ pub(super) fn apply(settings: &Settings, certificates: &[CertificateReloader], c
             return;
         }
     }
-    info!(target: "", "configuration reloaded: log level, listener certificates, TLS towards the server");
+    info!(target: "", "configuration reloaded: what can change while we run is in force, but for the errors above");
 }
