@@ -13,7 +13,10 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 use vault::api::Caller;
-use vault::{Body, BoxFuture, LeaseId, Request, Response, Secret, SendError, Token, Upstream, headers};
+use vault::{
+    Accessor, Body, BoxFuture, LeaseId, Request, Response, Secret, SecretString, SendError, Token, Upstream,
+    headers,
+};
 
 use crate::answer::{Answer, Kept, Origin};
 use crate::clear::{Clear, below};
@@ -313,7 +316,7 @@ impl Inner {
 
     fn remember(&self, key: Key, asked: &Asked, response: &Response, body: &[u8], sent_at: Instant) -> bool {
         let mut store = self.shared.store();
-        let above = asked.token.as_deref().and_then(|token| store.managed(token));
+        let above = asked.token.as_ref().and_then(|token| store.managed(token.expose()));
         let (subject, parent, ttl) = match policy::decide(&asked.place.path, body, above.is_some()) {
             Decision::Pass => return false,
             Decision::Lease { lease_id, ttl } => match LeaseId::new(lease_id) {
@@ -322,7 +325,7 @@ impl Inner {
             },
             Decision::Token { token, accessor, ttl, child } => match Token::new(token) {
                 Ok(token) => {
-                    let accessor = accessor.map(Into::into);
+                    let accessor = accessor.and_then(Accessor::new);
                     (Subject::Issued { token: Arc::new(token), accessor }, above.filter(|_| child), ttl)
                 }
                 Err(_) => return false,
@@ -350,16 +353,20 @@ impl Inner {
     fn forget(&self, observation: &Observation) {
         let mut store = self.shared.store();
         let gone = match observation {
-            Observation::Token(token) => store.managed(token).map_or(0, |id| store.evict(id)),
-            Observation::Accessor(accessor) => store.accessor(accessor).map_or(0, |id| store.evict(id)),
-            Observation::TokenOnly(token) => store.managed(token).map_or(0, |id| store.evict_token_only(id)),
+            Observation::Token(token) => store.managed(token.expose()).map_or(0, |id| store.evict(id)),
+            Observation::Accessor(accessor) => {
+                store.accessor(accessor.expose()).map_or(0, |id| store.evict(id))
+            }
+            Observation::TokenOnly(token) => {
+                store.managed(token.expose()).map_or(0, |id| store.evict_token_only(id))
+            }
             Observation::Lease(lease) => store.lease(lease).map_or(0, |id| store.evict(id)),
             Observation::Prefix(prefix) => {
                 store.evict_where(|subject, place| below(subject, &place.path, prefix))
             }
             // A renewal that was refused.
             Observation::LeaseRenewed(lease) => store.lease(lease).map_or(0, |id| store.evict(id)),
-            Observation::TokenRenewed(token) => store.managed(token).map_or(0, |id| store.evict(id)),
+            Observation::TokenRenewed(token) => store.managed(token.expose()).map_or(0, |id| store.evict(id)),
         };
         if gone > 0 {
             debug!(target: "cache.leasecache", gone, "evicted after a revocation");
@@ -372,9 +379,10 @@ impl Inner {
         let mut store = self.shared.store();
         let (id, seconds) = match observation {
             Observation::LeaseRenewed(lease) => (store.lease(lease), secret.lease_duration),
-            Observation::TokenRenewed(token) => {
-                (store.managed(token), secret.auth.map(|auth| auth.lease_duration).unwrap_or_default())
-            }
+            Observation::TokenRenewed(token) => (
+                store.managed(token.expose()),
+                secret.auth.map(|auth| auth.lease_duration).unwrap_or_default(),
+            ),
             _ => return,
         };
         if let (Some(id), Ok(seconds)) = (id, u64::try_from(seconds))
@@ -388,7 +396,7 @@ impl Inner {
 /// What is needed of a request once it was sent.
 struct Asked {
     method: Method,
-    token: Option<String>,
+    token: Option<SecretString>,
     place: Place,
     observation: Option<Observation>,
 }
@@ -398,7 +406,7 @@ impl Asked {
         let text = |name| Some(request.headers.get(name)?.to_str().ok()?.to_owned());
         Self {
             method: request.method.clone(),
-            token: text(headers::TOKEN),
+            token: text(headers::TOKEN).map(SecretString::from),
             place: Place { namespace: text(headers::NAMESPACE).map(Into::into), path: request.path().into() },
             observation: observe(request),
         }

@@ -2,7 +2,7 @@
 //! Pure: from a request to what is to be forgotten or noted.
 
 use http::Method;
-use vault::{Request, headers};
+use vault::{Request, SecretString, headers};
 
 use crate::json::string_field;
 
@@ -10,11 +10,11 @@ use crate::json::string_field;
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Observation {
     /// A token is gone, with its leases and children.
-    Token(String),
+    Token(SecretString),
     /// The same, known by its accessor only.
-    Accessor(String),
+    Accessor(SecretString),
     /// A token and its leases are gone, its children live on.
-    TokenOnly(String),
+    TokenOnly(SecretString),
     /// A lease is gone.
     Lease(String),
     /// All leases and tokens whose path or id begins so are gone; no slash at the front, one at the end.
@@ -22,7 +22,7 @@ pub(crate) enum Observation {
     /// A lease was renewed; the answer says for how long.
     LeaseRenewed(String),
     /// A token was renewed; the answer says for how long.
-    TokenRenewed(String),
+    TokenRenewed(SecretString),
 }
 
 /// Reads a request that the server answered with a success (2xx). Revocations that the server only queued
@@ -35,8 +35,9 @@ pub(crate) fn observe(request: &Request) -> Option<Observation> {
             .filter(|_| matches!(path.as_bytes().get(at + part.len()), None | Some(b'/')))
     };
     let field = |name: &str| string_field(&request.body, name).filter(|value| !value.is_empty());
-    let own_token = || Some(request.headers.get(headers::TOKEN)?.to_str().ok()?.to_owned());
+    let own_token = || Some(SecretString::from(request.headers.get(headers::TOKEN)?.to_str().ok()?));
     let rest_or_field = |rest: String, name| if rest.is_empty() { field(name) } else { Some(rest) };
+    let secret = |text: Option<String>| text.map(SecretString::from);
     if request.method == Method::DELETE {
         return after("/sys/mounts").map(|mount| Observation::Prefix(with_slash(&mount))).or_else(|| {
             after("/sys/auth").map(|mount| Observation::Prefix(format!("auth/{}", with_slash(&mount))))
@@ -53,16 +54,16 @@ pub(crate) fn observe(request: &Request) -> Option<Observation> {
             return own_token().map(Observation::TokenRenewed);
         }
         if let Some(rest) = after("/auth/token/revoke-orphan") {
-            return rest_or_field(rest, "token").map(Observation::TokenOnly);
+            return secret(rest_or_field(rest, "token")).map(Observation::TokenOnly);
         }
         if after("/auth/token/revoke-accessor").is_some() {
-            return field("accessor").map(Observation::Accessor);
+            return secret(field("accessor")).map(Observation::Accessor);
         }
         if let Some(rest) = after("/auth/token/revoke") {
-            return rest_or_field(rest, "token").map(Observation::Token);
+            return secret(rest_or_field(rest, "token")).map(Observation::Token);
         }
         if let Some(rest) = after("/auth/token/renew") {
-            return rest_or_field(rest, "token").map(Observation::TokenRenewed);
+            return secret(rest_or_field(rest, "token")).map(Observation::TokenRenewed);
         }
         return None;
     }

@@ -6,9 +6,10 @@ use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use std::borrow::Cow;
+use vault::SecretString;
 
 /// The parts of an answer that decide.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct Envelope<'a> {
     #[serde(borrow)]
@@ -20,7 +21,7 @@ pub(crate) struct Envelope<'a> {
     wrap_info: Option<IgnoredAny>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(default)]
 struct EnvelopeAuth<'a> {
     #[serde(borrow)]
@@ -48,9 +49,9 @@ pub(crate) enum Decision {
     /// Remember it: a token.
     Token {
         /// The token.
-        token: String,
+        token: SecretString,
         /// Its accessor.
-        accessor: Option<String>,
+        accessor: Option<SecretString>,
         /// How long it lives, seconds.
         ttl: u64,
         /// It dies with the requesting token.
@@ -95,8 +96,8 @@ pub(crate) fn decide(path: &str, body: &[u8], managed: bool) -> Decision {
     if auth.renewable != Some(true) || ttl == 0 || limited || (child && !managed) {
         return Decision::Pass;
     }
-    let accessor = auth.accessor.filter(|a| !a.is_empty()).map(Cow::into_owned);
-    Decision::Token { token: token.into_owned(), accessor, ttl, child }
+    let accessor = auth.accessor.filter(|a| !a.is_empty()).map(|a| SecretString::from(a.into_owned()));
+    Decision::Token { token: SecretString::from(token.into_owned()), accessor, ttl, child }
 }
 
 /// `…/auth/token/renew*`, `…/sys/leases/renew*`, `…/sys/renew*`, in any namespace.

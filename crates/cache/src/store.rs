@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, StatusCode};
 use tokio::time::Instant;
-use vault::{LeaseId, Rhythm, Token};
+use vault::{Accessor, LeaseId, Rhythm, Token};
 
 use crate::answer::{HeaderSets, Kept};
 use crate::key::Key;
@@ -25,7 +25,7 @@ pub(crate) enum Subject {
     /// Our own token: others hang below it; somebody else renews it.
     Own { token: Arc<Token> },
     /// A token that was handed out.
-    Issued { token: Arc<Token>, accessor: Option<Box<str>> },
+    Issued { token: Arc<Token>, accessor: Option<Accessor> },
     /// A lease of the token above.
     Lease { lease: LeaseId },
 }
@@ -202,7 +202,7 @@ impl Store {
     pub(crate) fn accessor(&self, accessor: &str) -> Option<Id> {
         let id = *self.by_accessor.get(&self.hash(accessor))?;
         let Subject::Issued { accessor: Some(known), .. } = &self.node(id)?.subject else { return None };
-        (known.as_ref() == accessor).then_some(id)
+        (known.expose() == accessor).then_some(id)
     }
 
     /// Makes `token` our own. The one before it goes as soon as nothing hangs below it.
@@ -285,7 +285,7 @@ impl Store {
             Subject::Lease { lease } => self.hash(lease.as_str()),
         };
         let accessor = match &entry.subject {
-            Subject::Issued { accessor: Some(accessor), .. } => Some(self.hash(accessor)),
+            Subject::Issued { accessor: Some(accessor), .. } => Some(self.hash(accessor.expose())),
             _ => None,
         };
         let is_lease = matches!(entry.subject, Subject::Lease { .. });
@@ -378,7 +378,7 @@ impl Store {
             Subject::Issued { token, accessor } => {
                 forget(&mut self.by_token, hash(token.expose()), id);
                 if let Some(accessor) = accessor {
-                    forget(&mut self.by_accessor, hash(accessor), id);
+                    forget(&mut self.by_accessor, hash(accessor.expose()), id);
                 }
             }
             Subject::Lease { lease } => forget(&mut self.by_lease, hash(lease.as_str()), id),
