@@ -13,12 +13,8 @@ pub(crate) fn canonical_object(body: &[u8]) -> Option<Vec<u8>> {
         return None;
     }
     let value: Canonical<'_> = serde_json::from_slice(body).ok()?;
-    if value.has_double_keys() {
-        return None;
-    }
-    let mut out = Vec::with_capacity(body.len());
-    value.write(&mut out);
-    Some(out)
+    let mut out = Vec::with_capacity(body.len() * 2);
+    value.write(&mut out).then_some(out)
 }
 
 /// A field of a JSON object, found as Go finds it: without regard to case, the last of several wins.
@@ -43,46 +39,42 @@ enum Canonical<'a> {
 }
 
 impl Canonical<'_> {
-    fn write(mut self, out: &mut Vec<u8>) {
-        match &mut self {
+    /// Writes it; false, and the rest is not written, when an object holds a key twice.
+    fn write(self, out: &mut Vec<u8>) -> bool {
+        match self {
             Self::Null => out.extend_from_slice(b"null"),
             Self::Bool(true) => out.extend_from_slice(b"true"),
             Self::Bool(false) => out.extend_from_slice(b"false"),
             Self::Number(digits) => out.extend_from_slice(digits.as_bytes()),
-            Self::Text(text) => write_text(text, out),
+            Self::Text(text) => write_text(&text, out),
             Self::List(values) => {
                 out.push(b'[');
-                for value in values.drain(..) {
-                    value.write(out);
+                for value in values {
+                    if !value.write(out) {
+                        return false;
+                    }
                     out.push(b',');
                 }
                 out.push(b']');
             }
-            Self::Fields(fields) => {
+            Self::Fields(mut fields) => {
                 fields.sort_by(|(a, _), (b, _)| a.cmp(b));
+                if fields.windows(2).any(|pair| pair[0].0 == pair[1].0) {
+                    return false;
+                }
                 out.push(b'{');
-                for (key, value) in fields.drain(..) {
+                for (key, value) in fields {
                     write_text(&key, out);
                     out.push(b':');
-                    value.write(out);
+                    if !value.write(out) {
+                        return false;
+                    }
                     out.push(b',');
                 }
                 out.push(b'}');
             }
         }
-    }
-
-    fn has_double_keys(&self) -> bool {
-        match self {
-            Self::List(values) => values.iter().any(Self::has_double_keys),
-            Self::Fields(fields) => {
-                let mut keys: Vec<&str> = fields.iter().map(|(key, _)| key.as_ref()).collect();
-                keys.sort_unstable();
-                keys.windows(2).any(|pair| pair[0] == pair[1])
-                    || fields.iter().any(|(_, v)| v.has_double_keys())
-            }
-            _ => false,
-        }
+        true
     }
 }
 

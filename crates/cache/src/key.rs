@@ -4,7 +4,7 @@
 //! class, path, query, body and semantic headers. Headers that only describe the client or the connection
 //! (User-Agent, tracing, Accept-Encoding, …) do not count; an unknown `X-Vault-*` or `X-Bao-*` header does.
 
-use aws_lc_rs::hmac;
+use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use http::{HeaderMap, HeaderName, Method};
 use vault::{Namespace, Request, headers};
 use zeroize::Zeroize as _;
@@ -15,8 +15,10 @@ use crate::json::canonical_object;
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(crate) struct Key([u8; 16]);
 
-/// Makes keys.
-pub(crate) struct Keys(hmac::Key);
+/// Makes keys: the tag of AES-256-GCM-SIV over no text, with the parts as associated data. It is a keyed
+/// function of the parts that may be used with one nonce for ever, and several times as fast as an HMAC where
+/// the processor has no instructions for SHA-256.
+pub(crate) struct Keys(LessSafeKey);
 
 /// Of the API's own headers, those that do not change an answer.
 const WITHOUT_MEANING: &[&str] = &[
@@ -42,10 +44,15 @@ pub(crate) fn may_be_cached(request: &Request) -> bool {
 impl Keys {
     /// With a fresh secret.
     pub(crate) fn new() -> Self {
-        let rng = aws_lc_rs::rand::SystemRandom::new();
-        // The system's randomness does not fail once it has started; without it nothing here could run.
-        let key = hmac::Key::generate(hmac::HMAC_SHA256, &rng);
-        Self(key.unwrap_or_else(|_| hmac::Key::new(hmac::HMAC_SHA256, &fastrand::u128(..).to_le_bytes())))
+        let mut secret = [0; 32];
+        if aws_lc_rs::rand::fill(&mut secret).is_err() {
+            // The system's randomness does not fail once it has started; without it nothing here could run.
+            fastrand::fill(&mut secret);
+        }
+        match UnboundKey::new(&AES_256_GCM_SIV, &secret) {
+            Ok(key) => Self(LessSafeKey::new(key)),
+            Err(_) => unreachable!("32 bytes are the length of this algorithm's keys"),
+        }
     }
 
     /// The key of a request, whose `X-Vault-Token` is the token it travels with.
@@ -79,9 +86,14 @@ impl Keys {
             }
         }
         semantic_headers(&request.headers, &mut hash);
-        let tag = hmac::sign(&self.0, &hash.0);
+        let nonce = Nonce::assume_unique_for_key([0; NONCE_LEN]);
+        let tag = self.0.seal_in_place_separate_tag(nonce, Aad::from(&hash.0), &mut []);
         let mut key = [0; 16];
-        key.copy_from_slice(&tag.as_ref()[..16]);
+        match tag {
+            Ok(tag) => key.copy_from_slice(tag.as_ref()),
+            // Only a text of 64 GiB could fail here, and there is none: no key is shared then.
+            Err(_) => fastrand::fill(&mut key),
+        }
         Key(key)
     }
 }
