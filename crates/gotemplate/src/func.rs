@@ -210,6 +210,21 @@ impl<C> Func<C> {
     }
 }
 
+impl Func<()> {
+    /// The same function for callers with any context, unless it reads its own.
+    pub fn lift<C>(self) -> Option<Func<C>> {
+        let Self { name, params, variadic, returns_any, call } = self;
+        let call = match call {
+            Call::Pure(call) => Call::Pure(call),
+            Call::And => Call::And,
+            Call::Or => Call::Or,
+            Call::Invoke => Call::Invoke,
+            Call::With(_) | Call::Render(_) => return None,
+        };
+        Some(Func { name, params, variadic, returns_any, call })
+    }
+}
+
 /// Functions by name.
 #[derive(Clone, Debug)]
 pub struct Funcs<C> {

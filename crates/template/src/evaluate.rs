@@ -91,7 +91,7 @@ impl Parsed {
     /// # Errors
     /// Go's words, with the place.
     pub(crate) fn new(text: &[u8], settings: &config::Template) -> Result<Self, ParseError> {
-        let mut funcs = functions::table();
+        let mut funcs = functions::table(::functions::Profile::OpenBao);
         for name in &settings.function_denylist {
             deny(&mut funcs, name);
         }

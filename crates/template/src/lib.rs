@@ -12,8 +12,6 @@ mod dependency;
 mod evaluate;
 mod fetch;
 mod functions;
-mod go_layout;
-mod json;
 mod output;
 mod refresh;
 mod runner;

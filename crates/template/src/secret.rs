@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use gotemplate::{NilType, Object, Type, Value};
 
-use crate::json::to_value;
+use functions::formats::json::to_value;
 
 /// A secret's answer, turned into template values once.
 pub(crate) struct SecretObject {

@@ -1,20 +1,18 @@
-//! The functions of the agents' templates, on top of Go's own. Those that need a secret or a file record it in
-//! the [`Evaluation`] and give what is known of it.
+//! The functions that need more than their arguments: a secret, a file, the environment. They record what they
+//! need in the [`Evaluation`] and give what is known of it. The others are in the crate `functions`.
 
-mod encodings;
 mod sources;
-mod texts;
 
+use ::functions::Profile;
 use gotemplate::Funcs;
 
 use crate::evaluate::Evaluation;
 
-/// All of them.
-pub(crate) fn table() -> Funcs<Evaluation> {
+/// All that a template of this profile may call.
+pub(crate) fn table(profile: Profile) -> Funcs<Evaluation> {
     let mut funcs = Funcs::builtins();
+    funcs.extend(::functions::entries(profile).filter_map(|entry| entry.func.lift()));
     funcs.extend(sources::functions());
-    funcs.extend(encodings::functions());
-    funcs.extend(texts::functions());
     funcs
 }
 

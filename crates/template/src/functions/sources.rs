@@ -6,10 +6,11 @@ use gotemplate::{Func, FuncError, Param, Value};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
+use ::functions::go::layout;
+
 use super::text;
 use crate::dependency::Dependency;
 use crate::evaluate::{Evaluation, Known};
-use crate::go_layout;
 use crate::secret::SecretObject;
 
 pub(super) fn functions() -> Vec<Func<Evaluation>> {
@@ -54,7 +55,7 @@ pub(super) fn functions() -> Vec<Func<Evaluation>> {
             };
             Ok(Value::from(match layout.as_str() {
                 "unix" => now.as_second().to_string(),
-                layout => go_layout::format(&now.to_zoned(TimeZone::UTC), layout),
+                text => layout::format(&now.to_zoned(TimeZone::UTC), text),
             }))
         })
         .variadic(Param::Str),

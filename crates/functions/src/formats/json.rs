@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use gotemplate::{Key, Value};
 
 /// A server's JSON as a template value: numbers keep their text (`json.Number`), null is a nil interface.
-pub(crate) fn to_value(json: &serde_json::Value) -> Value {
+pub fn to_value(json: &serde_json::Value) -> Value {
     match json {
         serde_json::Value::Null => Value::NilInterface,
         serde_json::Value::Bool(value) => Value::from(*value),
@@ -22,7 +22,7 @@ pub(crate) fn to_value(json: &serde_json::Value) -> Value {
 ///
 /// # Errors
 /// Go's words for what has no JSON form.
-pub(crate) fn marshal(value: &Value) -> Result<String, String> {
+pub fn marshal(value: &Value) -> Result<String, String> {
     let mut out = String::new();
     write(value, &mut out, 0)?;
     Ok(out)

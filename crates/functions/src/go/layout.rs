@@ -59,7 +59,7 @@ const MONTHS: [&str; 12] = [
 ];
 
 /// `time` as `layout` describes it.
-pub(crate) fn format(time: &Zoned, layout: &str) -> String {
+pub fn format(time: &Zoned, layout: &str) -> String {
     let mut out = String::with_capacity(layout.len() + 8);
     let mut rest = layout;
     while !rest.is_empty() {

@@ -1,0 +1,23 @@
+//! The agents' own functions.
+
+mod encodings;
+mod hashes;
+mod lists;
+mod maths;
+mod parsers;
+mod sockaddr;
+mod spew;
+mod texts;
+
+use crate::Entry;
+
+pub(crate) const TABLES: &[&[Entry<()>]] = &[
+    encodings::ENTRIES,
+    hashes::ENTRIES,
+    lists::ENTRIES,
+    maths::ENTRIES,
+    parsers::ENTRIES,
+    sockaddr::ENTRIES,
+    spew::ENTRIES,
+    texts::ENTRIES,
+];

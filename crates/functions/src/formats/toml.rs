@@ -1,0 +1,1 @@
+//! TOML as BurntSushi/toml 1.5 writes it.

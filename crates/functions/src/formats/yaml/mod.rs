@@ -1,0 +1,1 @@
+//! YAML as yaml.v2 reads and writes it.

@@ -1,0 +1,1 @@
+//! `time.Duration`: reading and writing `1h30m`.

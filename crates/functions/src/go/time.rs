@@ -1,0 +1,1 @@
+//! `time.Time` as templates see it: fields none, methods many.

@@ -1,0 +1,31 @@
+//! What the agents' templates may call: their own functions and all of sprig, as tables for [`gotemplate`].
+//!
+//! Here is everything that needs its arguments only, a clock or chance. What needs a secret, a file, the
+//! environment or a program is not here: this crate knows no server and opens no file.
+//!
+//! Each function stands in a table of [`Entry`]s with its signature, one sentence and an example. The list of
+//! `sidekey template functions`, `docs/templates.md` and a test that runs every example come from there.
+
+pub mod formats;
+pub mod go;
+
+mod agent;
+mod arguments;
+mod help;
+mod sprig;
+
+pub use help::{Entry, Help, Profile, entry};
+
+/// All functions of this crate that `profile` has.
+pub fn entries(profile: Profile) -> impl Iterator<Item = &'static Entry<()>> {
+    agent::TABLES
+        .iter()
+        .chain(sprig::TABLES)
+        .copied()
+        .flatten()
+        .filter(move |entry| entry.help.only.is_none_or(|only| only == profile))
+}
+
+/// The longest text or list that a function makes, in bytes or elements; more is an error of that call. Go has
+/// no such bound: there a template takes what memory there is.
+pub const MAX_RESULT: usize = 16 << 20;

@@ -1,0 +1,5 @@
+//! Dates and durations.
+
+use crate::Entry;
+
+pub(crate) const ENTRIES: &[Entry<()>] = &[];

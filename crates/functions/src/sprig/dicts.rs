@@ -1,0 +1,5 @@
+//! Maps.
+
+use crate::Entry;
+
+pub(crate) const ENTRIES: &[Entry<()>] = &[];

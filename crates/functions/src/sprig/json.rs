@@ -1,0 +1,5 @@
+//! JSON.
+
+use crate::Entry;
+
+pub(crate) const ENTRIES: &[Entry<()>] = &[];

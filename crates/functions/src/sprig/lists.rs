@@ -1,0 +1,5 @@
+//! Lists.
+
+use crate::Entry;
+
+pub(crate) const ENTRIES: &[Entry<()>] = &[];

@@ -1,0 +1,5 @@
+//! Defaults and choices.
+
+use crate::Entry;
+
+pub(crate) const ENTRIES: &[Entry<()>] = &[];

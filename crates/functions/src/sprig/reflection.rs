@@ -1,0 +1,5 @@
+//! Types and kinds.
+
+use crate::Entry;
+
+pub(crate) const ENTRIES: &[Entry<()>] = &[];

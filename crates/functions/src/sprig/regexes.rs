@@ -1,0 +1,5 @@
+//! Regular expressions.
+
+use crate::Entry;
+
+pub(crate) const ENTRIES: &[Entry<()>] = &[];

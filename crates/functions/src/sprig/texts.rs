@@ -1,0 +1,5 @@
+//! Strings.
+
+use crate::Entry;
+
+pub(crate) const ENTRIES: &[Entry<()>] = &[];

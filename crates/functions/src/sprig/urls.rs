@@ -1,0 +1,5 @@
+//! URLs.
+
+use crate::Entry;
+
+pub(crate) const ENTRIES: &[Entry<()>] = &[];

@@ -1,0 +1,4 @@
+//! All functions together: their examples, and what the real agent made of the corpora.
+
+mod corpus;
+mod examples;
