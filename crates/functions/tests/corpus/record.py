@@ -100,7 +100,7 @@ class Oracle:
             with open(folder + "/log", "wb") as log:
                 agent = subprocess.Popen(
                     [self.bao, "agent", "-log-format=json", "-log-level=warn", f"-config={folder}/agent.hcl"],
-                    stdout=log, stderr=subprocess.DEVNULL, env=self.environment)
+                    stdout=log, stderr=subprocess.STDOUT, env=self.environment)
             try:
                 return self.collect(folder, snippets)
             finally:
