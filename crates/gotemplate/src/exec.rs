@@ -130,6 +130,8 @@ enum Frame<'t> {
     },
     /// Variables above the mark end here.
     Scope(usize),
+    /// The same behind the `else` of a range, where `break` still means that range.
+    RangeElse(usize),
     Range(Box<Iteration<'t>>),
     /// The caller of a template.
     Return {
@@ -231,7 +233,7 @@ impl<'t, C> Machine<'t, '_, C> {
                     }
                     None => drop(frames.pop()),
                 },
-                Frame::Scope(mark) => {
+                Frame::Scope(mark) | Frame::RangeElse(mark) => {
                     self.vars.truncate(*mark);
                     frames.pop();
                 }
@@ -241,7 +243,7 @@ impl<'t, C> Machine<'t, '_, C> {
                         let mark = iteration.marks.0;
                         let otherwise = iteration.otherwise.take();
                         frames.pop();
-                        frames.push(Frame::Scope(mark));
+                        frames.push(Frame::RangeElse(mark));
                         frames.extend(otherwise.map(|(list, dot)| self.list(list, dot)));
                     }
                 },
@@ -319,10 +321,13 @@ impl<'t, C> Machine<'t, '_, C> {
             }
             Node::Break(_) => {
                 while let Some(frame) = frames.pop() {
-                    if let Frame::Range(iteration) = frame {
-                        self.vars.truncate(iteration.marks.0);
-                        break;
-                    }
+                    let mark = match frame {
+                        Frame::Range(iteration) => iteration.marks.0,
+                        Frame::RangeElse(mark) => mark,
+                        _ => continue,
+                    };
+                    self.vars.truncate(mark);
+                    break;
                 }
             }
             Node::Continue(_) => {

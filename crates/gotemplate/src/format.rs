@@ -232,11 +232,15 @@ impl Printer {
 
     fn arg(&mut self, value: &Value, verb: char) {
         match verb {
+            'T' | 'v' if value.is_nil() => self.pad(b"<nil>"),
             'T' => {
                 let name = value.type_name();
                 self.text(name.as_bytes());
             }
-            'v' if value.is_nil() => self.pad(b"<nil>"),
+            // Known for errors only; Go refuses it before it looks inside.
+            'w' if matches!(value, Value::List(_) | Value::Map(_) | Value::Object(_)) => {
+                self.bad_verb(value, verb);
+            }
             _ => self.value(value, verb, 0),
         }
     }
@@ -432,6 +436,7 @@ impl Printer {
         let zeros = "0".repeat(least.saturating_sub(body.len()));
         let body = format!("{zeros}{body}");
         let prefix = match base {
+            _ if verb == 'O' && self.flags.sharp && !body.starts_with('0') => "0o0",
             _ if verb == 'O' => "0o",
             _ if !self.flags.sharp => "",
             2 => "0b",
@@ -611,7 +616,8 @@ fn can_backquote(text: &[u8]) -> bool {
 
 /// The `#` flag: a decimal point always, trailing zeros kept for `%g`.
 fn with_point(text: &str, form: u8, precision: Option<usize>) -> String {
-    let keeps_zeros = matches!(form, b'g' | b'G' | b'x' | b'X');
+    // Not `X`, which is Go's slip.
+    let keeps_zeros = matches!(form, b'g' | b'G' | b'x');
     let mut digits = if keeps_zeros { precision.map_or(6, |precision| precision as i64) } else { 0 };
     let hex = matches!(form, b'x' | b'X');
     let exponent = if hex { text.find(['p', 'P']) } else { text.find(['e', 'E']) };

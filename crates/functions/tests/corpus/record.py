@@ -4,8 +4,9 @@
     record.py PATH_TO_BAO SNIPPETS [OUT]
 
 SNIPPETS has one snippet a line, or is a corpus already (lines that begin with `= ` or `! ` behind a snippet are
-dropped). `# ` begins a remark, which is kept. A newline is written as U+23CE, a tab as U+21E5. OUT is the corpus
-that tests/it/corpus.rs reads; without it the result goes to standard output.
+dropped). `# ` begins a remark, which is kept. A newline is written as U+23CE, a tab as U+21E5. `ERR:` before a
+snippet turns missing keys into errors, `DELIMS << >>:` sets its delimiters. OUT is the corpus that
+tests/it/corpus.rs reads; without it the result goes to standard output.
 
 All snippets are templates of one agent with `error_fatal = false`, so one run tells files and errors alike. The
 agent formats an error a second time, which mangles its percent signs; that is undone here, as far as it can be.
@@ -90,11 +91,17 @@ class Oracle:
             config = [f'vault {{ address = "{self.address}" retry {{ num_retries = -1 }} }}',
                       'auto_auth { method "token_file" { config = { token_file_path = "%s/token" } } }' % self.folder]
             for number, snippet in enumerate(snippets):
-                text = snippet.replace("\u23ce", "\n").replace("\u21e5", "\t")
+                text, options = snippet, ""
+                if text.startswith("ERR:"):
+                    text, options = text[4:], "error_on_missing_key = true "
+                elif match := re.match(r"DELIMS (\S+) (\S+?):", text):
+                    text = text[match.end():]
+                    options = f'left_delimiter = "{match[1]}" right_delimiter = "{match[2]}" '
+                text = text.replace("\u23ce", "\n").replace("\u21e5", "\t")
                 with open(f"{folder}/{number}.in", "w") as file:
                     file.write(text)
                 config.append(f'template {{ source = "{folder}/{number}.in" destination = "{folder}/{number}.out" '
-                              'error_fatal = false }')
+                              + options + 'error_fatal = false }')
             with open(folder + "/agent.hcl", "w") as file:
                 file.write("\n".join(config))
             with open(folder + "/log", "wb") as log:
