@@ -1,7 +1,7 @@
 //! Go's own functions, each with the texts of its errors.
 
 use crate::compare::{eq, le, lt};
-use crate::format::{sprint, sprintf, sprintln};
+use crate::format::{MAX_LENGTH, TOO_LONG, sprint, sprintf, sprintln};
 use crate::func::{Call, Func, FuncError, Param};
 use crate::text::{decode, is_print};
 use crate::value::{Key, List, Type, UintKind, Value};
@@ -33,9 +33,9 @@ pub(crate) fn table<C>() -> Vec<Func<C>> {
             Ok(sprintf(arg(&args, 0).as_str().unwrap_or_default(), args.get(1..).unwrap_or_default())?.into())
         })
         .variadic(Param::Any),
-        Func::pure("html", &[], |args| Ok(html(&joined(args)?).into())).variadic(Param::Any),
-        Func::pure("js", &[], |args| Ok(js(&joined(args)?).into())).variadic(Param::Any),
-        Func::pure("urlquery", &[], |args| Ok(urlquery(&joined(args)?).into())).variadic(Param::Any),
+        Func::pure("html", &[], |args| Ok(html(&joined(args)?)?.into())).variadic(Param::Any),
+        Func::pure("js", &[], |args| Ok(js(&joined(args)?)?.into())).variadic(Param::Any),
+        Func::pure("urlquery", &[], |args| Ok(urlquery(&joined(args)?)?.into())).variadic(Param::Any),
     ]
 }
 
@@ -189,27 +189,38 @@ fn slice(args: &[Value]) -> Answer {
 
 // === Escapers ===
 
-fn html(text: &[u8]) -> Vec<u8> {
+/// Writes each piece, and refuses before the text gets too long: it can become six times as long as it was.
+fn bounded(text: &[u8], mut piece: impl FnMut(&[u8], &mut Vec<u8>) -> usize) -> Result<Vec<u8>, FuncError> {
     let mut out = Vec::with_capacity(text.len());
-    for &byte in text {
-        match byte {
-            b'"' => out.extend_from_slice(b"&#34;"),
-            b'\'' => out.extend_from_slice(b"&#39;"),
-            b'&' => out.extend_from_slice(b"&amp;"),
-            b'<' => out.extend_from_slice(b"&lt;"),
-            b'>' => out.extend_from_slice(b"&gt;"),
-            0 => out.extend_from_slice("\u{fffd}".as_bytes()),
-            _ => out.push(byte),
+    let mut rest = text;
+    while !rest.is_empty() {
+        let width = piece(rest, &mut out).max(1);
+        rest = rest.get(width..).unwrap_or_default();
+        if out.len() > MAX_LENGTH {
+            return Err(TOO_LONG.into());
         }
     }
-    out
+    Ok(out)
 }
 
-fn js(text: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(text.len());
-    let mut at = 0;
-    while at < text.len() {
-        let (rune, width) = decode(&text[at..]);
+fn html(text: &[u8]) -> Result<Vec<u8>, FuncError> {
+    bounded(text, |rest, out| {
+        match rest.first() {
+            Some(b'"') => out.extend_from_slice(b"&#34;"),
+            Some(b'\'') => out.extend_from_slice(b"&#39;"),
+            Some(b'&') => out.extend_from_slice(b"&amp;"),
+            Some(b'<') => out.extend_from_slice(b"&lt;"),
+            Some(b'>') => out.extend_from_slice(b"&gt;"),
+            Some(0) => out.extend_from_slice("\u{fffd}".as_bytes()),
+            byte => out.extend(byte),
+        }
+        1
+    })
+}
+
+fn js(text: &[u8]) -> Result<Vec<u8>, FuncError> {
+    bounded(text, |rest, out| {
+        let (rune, width) = decode(rest);
         match rune {
             Some(rune @ ('\\' | '\'' | '"')) => out.extend_from_slice(&[b'\\', rune as u8]),
             Some(rune @ ('<' | '>' | '&' | '=' | '\0'..='\u{1f}')) => {
@@ -218,21 +229,26 @@ fn js(text: &[u8]) -> Vec<u8> {
             Some(rune) if !rune.is_ascii() && !is_print(rune) => {
                 out.extend_from_slice(format!("\\u{:04X}", u32::from(rune)).as_bytes());
             }
-            _ => out.extend_from_slice(&text[at..at + width]),
+            _ => out.extend_from_slice(rest.get(..width).unwrap_or_default()),
         }
-        at += width;
-    }
-    out
+        width
+    })
 }
 
-fn urlquery(text: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(text.len());
-    for &byte in text {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => out.push(byte),
-            b' ' => out.push(b'+'),
-            _ => out.extend_from_slice(format!("%{byte:02X}").as_bytes()),
+fn urlquery(text: &[u8]) -> Result<Vec<u8>, FuncError> {
+    bounded(text, |rest, out| {
+        match rest.first() {
+            Some(byte @ (b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~')) => {
+                out.push(*byte);
+            }
+            Some(b' ') => out.push(b'+'),
+            Some(&byte) => out.extend_from_slice(&[b'%', hex(byte >> 4), hex(byte & 15)]),
+            None => {}
         }
-    }
-    out
+        1
+    })
+}
+
+fn hex(digit: u8) -> u8 {
+    b"0123456789ABCDEF".get(usize::from(digit)).copied().unwrap_or(b'0')
 }

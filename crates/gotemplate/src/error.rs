@@ -3,6 +3,8 @@
 use std::fmt;
 use std::ops::Range;
 
+use crate::exec::Limit;
+
 /// A template that could not be parsed. Displayed as `template: NAME:LINE: MESSAGE`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -50,6 +52,8 @@ pub struct ExecError {
     pub context: String,
     /// The bare message.
     pub message: String,
+    /// The bound that was exceeded, if that is what went wrong.
+    pub limit: Option<Limit>,
 }
 
 impl fmt::Display for ExecError {

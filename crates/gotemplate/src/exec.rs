@@ -5,7 +5,9 @@
 
 mod call;
 mod field;
+mod limits;
 
+use std::fmt;
 use std::sync::Arc;
 
 use crate::error::{ExecError, position};
@@ -14,8 +16,11 @@ use crate::func::Funcs;
 use crate::node::{At, Command, Control, Expr, ExprKind, ListId, Node, Pipe};
 use crate::number::{Ideal, Number};
 use crate::text::quoted;
-use crate::value::{Chan, IntKind, Key, List, Type, UintKind, Value};
+use crate::value::{Chan, IntKind, Key, List, Snapshot, Type, UintKind, Value};
 use crate::{Template, text};
+
+use limits::Meter;
+pub use limits::{Limit, Limits};
 
 /// What a field of a map yields when the key is missing. `index` always yields the zero value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,35 +34,35 @@ pub enum MissingKey {
     Error,
 }
 
-/// Bounds on what one rendering may take.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Statements, commands and iterations.
-    pub steps: u64,
-    /// Bytes of output, and of any one string made on the way.
-    pub output: usize,
-    /// Templates inside templates; Go's own limit is the default.
-    pub depth: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { steps: 10_000_000, output: 16 << 20, depth: 100_000 }
-    }
-}
-
 /// How a template is run.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct ExecOptions {
+#[derive(Clone, Copy, Default)]
+pub struct ExecOptions<'a> {
     /// The rule for missing map keys.
     pub missing_key: MissingKey,
     /// The bounds.
     pub limits: Limits,
+    /// Asked every few thousand steps; true ends the execution. This crate has no clock: a caller that allows so
+    /// many seconds, or wants to cancel, says so here.
+    pub stop: Option<&'a dyn Fn() -> bool>,
+}
+
+impl fmt::Debug for ExecOptions<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ExecOptions")
+            .field("missing_key", &self.missing_key)
+            .field("limits", &self.limits)
+            .field("stop", &self.stop.is_some())
+            .finish()
+    }
 }
 
 /// How deep expressions and templates rendered by functions may recurse together, so that two MiB of stack are
 /// enough. Parentheses alone cannot reach it.
 const MAX_NATIVE_DEPTH: usize = 150;
+/// What a variable takes.
+const VARIABLE: usize = size_of::<(Arc<str>, Operand)>();
+/// Variables that are compared in the time of a step.
+const VARIABLES_PER_STEP: u64 = 16;
 
 type Executed<T> = Result<T, Box<ExecError>>;
 
@@ -66,21 +71,24 @@ pub(crate) fn execute<C>(
     funcs: &Funcs<C>,
     context: &mut C,
     data: Value,
-    options: &ExecOptions,
+    options: &ExecOptions<'_>,
     out: &mut Vec<u8>,
 ) -> Executed<()> {
+    let dollar: Arc<str> = "$".into();
     let mut machine = Machine {
         template,
         funcs,
         context,
-        options,
+        missing_key: options.missing_key,
+        meter: Meter::new(options.limits, options.stop),
+        exceeded: None,
         at: None,
         running: template.name.as_bytes(),
-        vars: vec![("$".into(), Operand::from(data.clone()))],
+        vars: vec![(dollar.clone(), Operand::from(data.clone()))],
+        dollar,
         base: 0,
         depth: 0,
         native: 0,
-        steps: 0,
     };
     machine.run(template.root, data.into(), out)
 }
@@ -155,7 +163,8 @@ struct Iteration<'t> {
 enum Items {
     None,
     List(List, usize),
-    Map(std::vec::IntoIter<(Key, Value)>, bool, bool),
+    /// The entries at the start, the last key, and whether keys and values are interfaces.
+    Map(Snapshot, Option<Key>, bool, bool),
     Int(IntKind, i64, i64),
     Uint(UintKind, u64, u64),
     Chan(Chan, i64),
@@ -171,9 +180,12 @@ impl Items {
                 let any = *list.element() == Type::Any;
                 (Value::int(*at as i64 - 1).into(), Operand::of_type(item, any))
             }
-            Self::Map(entries, any_key, any_value) => {
-                let (key, value) = entries.next()?;
-                (Operand::of_type(key.value(), *any_key), Operand::of_type(value, *any_value))
+            Self::Map(entries, last, any_key, any_value) => {
+                let (key, value) = entries.after(last.as_ref())?;
+                let item =
+                    (Operand::of_type(key.value(), *any_key), Operand::of_type(value.clone(), *any_value));
+                *last = Some(key.clone());
+                item
             }
             Self::Int(kind, at, end) => {
                 if *at >= *end {
@@ -204,17 +216,21 @@ struct Machine<'t, 'c, C> {
     template: &'t Template,
     funcs: &'c Funcs<C>,
     context: &'c mut C,
-    options: &'c ExecOptions,
+    missing_key: MissingKey,
+    meter: Meter<'c>,
+    /// The bound that ended the execution, also when a template rendered by a function ran into it.
+    exceeded: Option<Limit>,
     /// The node reached last.
     at: Option<At<'t>>,
     /// The name of the defined template that runs.
     running: &'t [u8],
     vars: Vec<(Arc<str>, Operand)>,
+    /// The name of the first variable.
+    dollar: Arc<str>,
     /// Variables below belong to callers.
     base: usize,
     depth: usize,
     native: usize,
-    steps: u64,
 }
 
 impl<'t, C> Machine<'t, '_, C> {
@@ -234,8 +250,9 @@ impl<'t, C> Machine<'t, '_, C> {
                     None => drop(frames.pop()),
                 },
                 Frame::Scope(mark) | Frame::RangeElse(mark) => {
-                    self.vars.truncate(*mark);
+                    let mark = *mark;
                     frames.pop();
+                    self.forget(mark);
                 }
                 Frame::Range(iteration) => match self.iterate(iteration)? {
                     Some(body) => frames.push(body),
@@ -249,9 +266,10 @@ impl<'t, C> Machine<'t, '_, C> {
                 },
                 Frame::Return { at, running, base, vars } => {
                     (self.at, self.running, self.base) = (*at, running, *base);
-                    self.vars.truncate(*vars);
+                    let mark = *vars;
                     self.depth -= 1;
                     frames.pop();
+                    self.forget(mark);
                 }
             }
         }
@@ -280,6 +298,7 @@ impl<'t, C> Machine<'t, '_, C> {
                 let value = self.pipeline(&dot, pipe)?;
                 if pipe.decl.is_empty() {
                     self.print(node, &value.value, out)?;
+                    self.drop_value(&value.value);
                 }
             }
             Node::Control { control: Control::Range, pipe, list, else_list } => {
@@ -308,15 +327,14 @@ impl<'t, C> Machine<'t, '_, C> {
                 let Some((name, &list)) = self.template.tree.definitions.get_key_value(name) else {
                     return self.fail(format!("template {} not defined", quoted(name)));
                 };
-                if self.depth >= self.options.limits.depth {
-                    let depth = self.options.limits.depth;
-                    return self.fail(format!("exceeded maximum template depth ({depth})"));
+                if self.depth >= self.meter.limits().depth {
+                    return self.refuse(Limit::Depth);
                 }
                 let dot = match pipe {
                     Some(pipe) => self.pipeline(&dot, pipe)?,
                     None => Value::Nil.into(),
                 };
-                frames.push(self.enter(name, dot.clone()));
+                frames.push(self.enter(name, dot.clone())?);
                 frames.push(self.list(list, dot));
             }
             Node::Break(_) => {
@@ -326,7 +344,7 @@ impl<'t, C> Machine<'t, '_, C> {
                         Frame::RangeElse(mark) => mark,
                         _ => continue,
                     };
-                    self.vars.truncate(mark);
+                    self.forget(mark);
                     break;
                 }
             }
@@ -340,14 +358,14 @@ impl<'t, C> Machine<'t, '_, C> {
     }
 
     /// Starts a template with variables of its own; the frame leads back.
-    fn enter(&mut self, name: &'t [u8], dot: Operand) -> Frame<'t> {
+    fn enter(&mut self, name: &'t [u8], dot: Operand) -> Executed<Frame<'t>> {
         let back =
             Frame::Return { at: self.at, running: self.running, base: self.base, vars: self.vars.len() };
         self.running = name;
         self.base = self.vars.len();
         self.depth += 1;
-        self.vars.push(("$".into(), dot));
-        back
+        self.declare(self.dollar.clone(), dot)?;
+        Ok(back)
     }
 
     fn items(&mut self, value: Value, pipe: &Pipe) -> Executed<Items> {
@@ -356,7 +374,7 @@ impl<'t, C> Machine<'t, '_, C> {
             Value::List(list) => Items::List(list, 0),
             Value::Map(map) => {
                 let any = (*map.key() == Type::Any, *map.value() == Type::Any);
-                Items::Map(map.entries().into_iter(), any.0, any.1)
+                Items::Map(map.snapshot(), None, any.0, any.1)
             }
             Value::Int(..) | Value::Uint(..) if pipe.decl.len() > 1 => {
                 let shown = self.shown(&value);
@@ -378,7 +396,7 @@ impl<'t, C> Machine<'t, '_, C> {
 
     /// One step of a range: its variables are set, the frame of its body returned.
     fn iterate(&mut self, iteration: &mut Iteration<'t>) -> Executed<Option<Frame<'t>>> {
-        self.vars.truncate(iteration.marks.1);
+        self.forget(iteration.marks.1);
         let Some((index, item)) = iteration.items.next() else { return Ok(None) };
         self.step()?;
         iteration.otherwise = None;
@@ -423,10 +441,11 @@ impl<'t, C> Machine<'t, '_, C> {
     }
 
     fn write(&mut self, out: &mut Vec<u8>, text: &[u8]) -> Executed<()> {
-        let limit = self.options.limits.output;
-        if out.len().saturating_add(text.len()) > limit {
-            return self.fail(format!("output exceeds {limit} bytes"));
+        if out.len().saturating_add(text.len()) > self.meter.limits().output {
+            return self.refuse(Limit::Output);
         }
+        let held = self.meter.hold(text.len());
+        self.within(held)?;
         out.extend_from_slice(text);
         Ok(())
     }
@@ -436,6 +455,7 @@ impl<'t, C> Machine<'t, '_, C> {
     fn pipeline(&mut self, dot: &Operand, pipe: &'t Pipe) -> Executed<Operand> {
         self.at = Some(At::Pipe(pipe));
         if self.native >= MAX_NATIVE_DEPTH {
+            self.exceeded = Some(Limit::Depth);
             return self
                 .fail(format!("expressions and rendered templates nest deeper than {MAX_NATIVE_DEPTH}"));
         }
@@ -450,7 +470,7 @@ impl<'t, C> Machine<'t, '_, C> {
             if pipe.assign {
                 self.set(name, value.clone())?;
             } else {
-                self.vars.push((name.clone(), value.clone()));
+                self.declare(name.clone(), value.clone())?;
             }
         }
         Ok(value)
@@ -510,42 +530,90 @@ impl<'t, C> Machine<'t, '_, C> {
 
     // === Variables ===
 
+    /// Where a variable is; looking far counts as work.
+    fn find(&mut self, name: &str) -> Executed<usize> {
+        let known = self.vars.get(self.base..).unwrap_or_default();
+        let Some(below) = known.iter().rev().position(|(known, _)| **known == *name) else {
+            return self.fail(format!("undefined variable: {name}"));
+        };
+        let worked = self.meter.work(below as u64 / VARIABLES_PER_STEP);
+        self.within(worked)?;
+        Ok(self.vars.len() - 1 - below)
+    }
+
     fn variable(&mut self, name: &str) -> Executed<Operand> {
-        let found = self.vars[self.base..].iter().rev().find(|(known, _)| **known == *name);
-        match found {
-            Some((_, value)) => Ok(value.clone()),
-            None => self.fail(format!("undefined variable: {name}")),
-        }
+        let at = self.find(name)?;
+        Ok(self.vars.get(at).map_or_else(|| Value::Nil.into(), |(_, value)| value.clone()))
     }
 
     fn set(&mut self, name: &str, value: Operand) -> Executed<()> {
-        let base = self.base;
-        match self.vars[base..].iter_mut().rev().find(|(known, _)| **known == *name) {
-            Some((_, slot)) => {
-                *slot = value;
-                Ok(())
-            }
-            None => self.fail(format!("undefined variable: {name}")),
+        let at = self.find(name)?;
+        if let Some((_, slot)) = self.vars.get_mut(at) {
+            let old = std::mem::replace(slot, value);
+            self.drop_value(&old.value);
+        }
+        Ok(())
+    }
+
+    fn declare(&mut self, name: Arc<str>, value: Operand) -> Executed<()> {
+        let held = self.meter.hold(VARIABLE);
+        self.within(held)?;
+        self.vars.push((name, value));
+        Ok(())
+    }
+
+    /// Drops the variables above the mark.
+    fn forget(&mut self, mark: usize) {
+        while self.vars.len() > mark
+            && let Some((_, old)) = self.vars.pop()
+        {
+            self.meter.release(VARIABLE);
+            self.drop_value(&old.value);
         }
     }
 
     fn set_top(&mut self, below: usize, value: Operand) {
         let at = self.vars.len().saturating_sub(below);
         if let Some((_, slot)) = self.vars.get_mut(at) {
-            *slot = value;
+            let old = std::mem::replace(slot, value);
+            self.drop_value(&old.value);
         }
     }
 
     // === Errors and limits ===
 
     fn step(&mut self) -> Executed<()> {
-        self.steps += 1;
-        let limit = self.options.limits.steps;
-        if self.steps > limit {
-            self.fail(format!("exceeded maximum number of steps ({limit})"))
-        } else {
-            Ok(())
+        let stepped = self.meter.step();
+        self.within(stepped)
+    }
+
+    /// Counts what a call made.
+    fn made(&mut self, value: &Value) -> Executed<()> {
+        let weight = value.weight(true, self.meter.room());
+        if weight == 0 {
+            return Ok(());
         }
+        let held = self.meter.hold(weight).and_then(|()| self.meter.handle(weight));
+        self.within(held)
+    }
+
+    /// What nobody holds but the machine, which lets go of it. Maps go on counting: functions change them in
+    /// place, so what they hold now says nothing on what was counted.
+    fn drop_value(&mut self, value: &Value) {
+        let weight = value.weight(false, self.meter.limits().memory);
+        self.meter.release(weight);
+    }
+
+    fn within(&mut self, outcome: Result<(), Limit>) -> Executed<()> {
+        match outcome {
+            Ok(()) => Ok(()),
+            Err(limit) => self.refuse(limit),
+        }
+    }
+
+    fn refuse<T>(&mut self, limit: Limit) -> Executed<T> {
+        self.exceeded = Some(limit);
+        self.fail(self.meter.message(limit))
     }
 
     fn shown(&self, value: &Value) -> String {
@@ -569,6 +637,7 @@ impl<'t, C> Machine<'t, '_, C> {
             span: offset..offset + length,
             context: String::from_utf8_lossy(&context).into_owned(),
             message: message.into(),
+            limit: self.exceeded,
         }))
     }
 }

@@ -29,10 +29,13 @@ pub(crate) fn format(value: f64, verb: u8, precision: Option<usize>) -> String {
     format!("{sign}{body}")
 }
 
-/// How many digits to compute and how many zeros follow them: no float has more than 1074 digits behind the
-/// point, and the standard library panics at a precision beyond 65535.
+/// No float has more than 1074 digits behind the point, and the standard library panics at a precision beyond
+/// 65535.
+const MAX_DIGITS: usize = 1100;
+
+/// How many digits to compute and how many zeros follow them.
 fn exact_digits(precision: usize) -> (usize, usize) {
-    let exact = precision.min(1100);
+    let exact = precision.min(MAX_DIGITS);
     (exact, precision - exact)
 }
 
@@ -61,7 +64,8 @@ fn with_exponent(mantissa: &str, exponent: i32, letter: char) -> String {
 
 /// The exponent form when the exponent is below -4 or not below the precision (6 when shortest).
 fn general(value: f64, precision: Option<usize>, letter: char) -> String {
-    let precision = precision.map(|precision| precision.max(1));
+    // Digits beyond the last one a float has are cut off again below.
+    let precision = precision.map(|precision| precision.clamp(1, MAX_DIGITS));
     let (mantissa, exponent) = split(value, precision.map(|precision| precision - 1));
     let digits: String = mantissa.chars().filter(char::is_ascii_digit).collect();
     let trimmed = digits.trim_end_matches('0');

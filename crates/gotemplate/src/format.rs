@@ -10,7 +10,9 @@ use crate::value::{Type, UintKind, Value};
 /// How deep lists and maps may nest in what is printed; beyond it printing fails instead of exhausting the stack.
 const MAX_DEPTH: usize = 200;
 /// The longest text one call makes. A template that doubles a string in a loop would take all memory.
-const MAX_LENGTH: usize = 64 << 20;
+pub(crate) const MAX_LENGTH: usize = 16 << 20;
+/// What is said when it gets longer.
+pub(crate) const TOO_LONG: &str = "text exceeds 16777216 bytes";
 /// Go refuses a width or precision above this.
 const MAX_WIDTH: i64 = 1_000_000;
 
@@ -24,7 +26,7 @@ pub fn sprint(args: &[Value]) -> Result<Vec<u8>, &'static str> {
     for (at, arg) in args.iter().enumerate() {
         let string = arg.is_string_kind();
         if at > 0 && !string && !previous_string {
-            printer.out.push(b' ');
+            printer.put(b" ");
         }
         printer.arg(arg, 'v');
         previous_string = string;
@@ -40,11 +42,11 @@ pub fn sprintln(args: &[Value]) -> Result<Vec<u8>, &'static str> {
     let mut printer = Printer::default();
     for (at, arg) in args.iter().enumerate() {
         if at > 0 {
-            printer.out.push(b' ');
+            printer.put(b" ");
         }
         printer.arg(arg, 'v');
     }
-    printer.out.push(b'\n');
+    printer.put(b"\n");
     printer.finish()
 }
 
@@ -80,6 +82,8 @@ struct Printer {
     erroring: bool,
     reordered: bool,
     good_index: bool,
+    /// No `]` comes any more; looking for it at every `[` would take quadratic time.
+    no_bracket: bool,
     failure: Option<&'static str>,
 }
 
@@ -99,7 +103,7 @@ impl Printer {
         while at < format.len() && self.failure.is_none() {
             self.good_index = true;
             let percent = format[at..].iter().position(|&byte| byte == b'%').map_or(format.len(), |p| at + p);
-            self.out.extend_from_slice(&format[at..percent]);
+            self.put(&format[at..percent]);
             at = percent + 1;
             if percent == format.len() {
                 break;
@@ -110,6 +114,9 @@ impl Printer {
             self.flags = Flags::default();
             self.push("%!(EXTRA ");
             for (at, arg) in args[index..].iter().enumerate() {
+                if self.failure.is_some() {
+                    return;
+                }
                 if at > 0 {
                     self.push(", ");
                 }
@@ -186,7 +193,7 @@ impl Printer {
         let verb = verb.unwrap_or(char::REPLACEMENT_CHARACTER);
         *at += width;
         if verb == '%' {
-            self.out.push(b'%');
+            self.put(b"%");
         } else if !self.good_index {
             self.push(&format!("%!{verb}(BADINDEX)"));
         } else if let Some(arg) = args.get(*index) {
@@ -208,7 +215,13 @@ impl Printer {
         }
         self.reordered = true;
         let rest = &format[*at..];
-        let close = if rest.len() < 3 { None } else { rest.iter().position(|&byte| byte == b']') };
+        let close = if rest.len() < 3 || self.no_bracket {
+            None
+        } else {
+            let close = rest.iter().position(|&byte| byte == b']');
+            self.no_bracket = close.is_none();
+            close
+        };
         let Some(close) = close else {
             self.good_index = false;
             *at += 1;
@@ -248,9 +261,6 @@ impl Printer {
     fn value(&mut self, value: &Value, verb: char, depth: usize) {
         if depth > MAX_DEPTH {
             self.failure = Some("value is nested too deeply to print");
-        }
-        if self.out.len() > MAX_LENGTH {
-            self.failure = Some("text is too long to print");
         }
         if self.failure.is_some() {
             return;
@@ -308,6 +318,9 @@ impl Printer {
                         self.separator();
                     }
                     self.value(item, verb, depth + 1);
+                    if self.failure.is_some() {
+                        return;
+                    }
                 }
                 self.push(if self.flags.sharp_v { "}" } else { "]" });
             }
@@ -319,13 +332,16 @@ impl Printer {
                     }
                 }
                 self.push(if self.flags.sharp_v { "{" } else { "map[" });
-                for (at, (key, item)) in map.entries().iter().enumerate() {
+                for (at, (key, item)) in map.snapshot().iter().enumerate() {
                     if at > 0 {
                         self.separator();
                     }
                     self.value(&key.value(), verb, depth + 1);
                     self.push(":");
                     self.value(item, verb, depth + 1);
+                    if self.failure.is_some() {
+                        return;
+                    }
                 }
                 self.push(if self.flags.sharp_v { "}" } else { "]" });
             }
@@ -563,12 +579,28 @@ impl Printer {
 
     // === Padding ===
 
+    /// Everything printed comes through here or through `padding`, so the text never gets longer than allowed.
+    fn put(&mut self, text: &[u8]) {
+        if self.has_room(text.len()) {
+            self.out.extend_from_slice(text);
+        }
+    }
+
     fn push(&mut self, text: &str) {
-        self.out.extend_from_slice(text.as_bytes());
+        self.put(text.as_bytes());
     }
 
     fn padding(&mut self, count: usize, byte: u8) {
-        self.out.resize(self.out.len() + count, byte);
+        if self.has_room(count) {
+            self.out.resize(self.out.len() + count, byte);
+        }
+    }
+
+    fn has_room(&mut self, count: usize) -> bool {
+        if self.out.len().saturating_add(count) > MAX_LENGTH {
+            self.failure = Some(TOO_LONG);
+        }
+        self.failure.is_none()
     }
 
     fn pad(&mut self, text: &[u8]) {
@@ -586,7 +618,7 @@ impl Printer {
         if !self.flags.minus {
             self.padding(count, byte);
         }
-        self.out.extend_from_slice(text);
+        self.put(text);
         if self.flags.minus {
             self.padding(count, byte);
         }

@@ -47,12 +47,12 @@ mod value;
 use std::fmt;
 
 pub use error::{ExecError, ParseError};
-pub use exec::{ExecOptions, Limits, MissingKey};
+pub use exec::{ExecOptions, Limit, Limits, MissingKey};
 pub use format::{sprint, sprintf, sprintln};
 pub use func::{Call, Func, FuncError, Funcs, Param, Render};
 pub use object::{Method, NilType, Object, Shape};
 pub use parse::MAX_PAREN_DEPTH;
-pub use value::{Chan, IntKind, Key, List, Map, Type, UintKind, Value};
+pub use value::{Chan, IntKind, Key, List, Map, Snapshot, Type, UintKind, Value};
 
 /// How a template is read.
 #[derive(Clone, Debug, Default)]
@@ -105,7 +105,7 @@ impl Template {
         funcs: &Funcs<C>,
         context: &mut C,
         data: Value,
-        options: &ExecOptions,
+        options: &ExecOptions<'_>,
         out: &mut Vec<u8>,
     ) -> Result<(), Box<ExecError>> {
         exec::execute(self, funcs, context, data, options, out)

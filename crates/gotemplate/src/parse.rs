@@ -3,6 +3,7 @@
 //! Statements are kept on a stack of open constructs instead of recursing; expressions recurse through
 //! parentheses, at most [`MAX_PAREN_DEPTH`] deep.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::error::{ParseError, position};
@@ -36,6 +37,7 @@ pub(crate) fn parse(
         unit: Unit::new(),
         paren_depth: 0,
         open: Vec::new(),
+        blank: HashSet::new(),
     };
     parser.run()
 }
@@ -46,13 +48,46 @@ struct Unit {
     peeked: usize,
     /// The line of the action being parsed, 0 for none.
     action_line: usize,
-    vars: Vec<Arc<str>>,
+    vars: Names,
     range_depth: usize,
 }
 
 impl Unit {
     fn new() -> Self {
-        Self { buffer: [Token::NONE; 3], peeked: 0, action_line: 0, vars: vec!["$".into()], range_depth: 0 }
+        let mut vars = Names::default();
+        vars.push("$".into());
+        Self { buffer: [Token::NONE; 3], peeked: 0, action_line: 0, vars, range_depth: 0 }
+    }
+}
+
+/// The variables in scope, found in no time however many there are.
+#[derive(Default)]
+struct Names {
+    stack: Vec<Arc<str>>,
+    known: HashMap<Arc<str>, usize>,
+}
+
+impl Names {
+    fn push(&mut self, name: Arc<str>) {
+        *self.known.entry(name.clone()).or_default() += 1;
+        self.stack.push(name);
+    }
+
+    fn truncate(&mut self, len: usize) {
+        while self.stack.len() > len
+            && let Some(name) = self.stack.pop()
+            && let Some(count) = self.known.get_mut(&name)
+        {
+            *count -= 1;
+        }
+    }
+
+    fn contains(&self, name: &str) -> bool {
+        self.known.get(name).is_some_and(|&count| count > 0)
+    }
+
+    fn len(&self) -> usize {
+        self.stack.len()
     }
 }
 
@@ -96,6 +131,8 @@ struct Parser<'t> {
     unit: Unit,
     paren_depth: usize,
     open: Vec<Open>,
+    /// The lists of defined templates that hold white space at most.
+    blank: HashSet<usize>,
 }
 
 impl Parser<'_> {
@@ -320,8 +357,11 @@ impl Parser<'_> {
     fn add(&mut self, name: Vec<u8>, nodes: Vec<Node>) -> Parsed<ListId> {
         let blank = self.is_blank(&nodes);
         let id = self.store(nodes);
+        if blank {
+            self.blank.insert(id.0);
+        }
         match self.tree.definitions.get(&name) {
-            Some(&old) if !self.is_blank(self.tree.list(old)) => {
+            Some(old) if !self.blank.contains(&old.0) => {
                 if !blank {
                     let message = format!("template: multiple definition of template {}", quoted(&name));
                     return self.fail(message);

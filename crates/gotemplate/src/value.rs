@@ -3,11 +3,13 @@
 //! Cloning is cheap (reference counts); a map is shared and can be changed in place, as Go's maps are, because
 //! functions like `set` are seen by every holder.
 
+mod weight;
+
 use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::ops::Range;
+use std::ops::{Bound, Range};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::object::{NilType, Object, Shape};
@@ -360,9 +362,11 @@ fn drop_all(mut pending: Vec<Value>) {
                 }
             }
             Value::Map(Map { entries: Some(entries), .. }) => {
-                if let Some(mut entries) = Arc::into_inner(entries) {
-                    let entries = entries.0.get_mut().unwrap_or_else(PoisonError::into_inner);
-                    pending.extend(std::mem::take(entries).into_values());
+                if let Some(entries) = Arc::into_inner(entries)
+                    && let Some(mut table) =
+                        Arc::into_inner(entries.0.into_inner().unwrap_or_else(PoisonError::into_inner))
+                {
+                    pending.extend(std::mem::take(&mut table.0).into_values());
                 }
             }
             _ => {}
@@ -469,12 +473,36 @@ pub struct Map {
     entries: Option<Arc<Entries>>,
 }
 
-struct Entries(RwLock<BTreeMap<Key, Value>>);
+/// What all clones of a map share. The table inside is replaced by a copy when it is changed while someone
+/// walks it.
+struct Entries(RwLock<Arc<Table>>);
+
+/// The entries at one time; dropping them never recurses.
+#[derive(Clone, Default)]
+struct Table(BTreeMap<Key, Value>);
+
+/// The entries of a map as they were at one moment. Taking it copies nothing.
+#[derive(Clone)]
+pub struct Snapshot(Arc<Table>);
+
+impl Snapshot {
+    /// The entries, sorted by key.
+    pub fn iter(&self) -> impl Iterator<Item = (&Key, &Value)> {
+        self.0.0.iter()
+    }
+
+    /// The first entry, or the one behind `key`.
+    pub(crate) fn after(&self, key: Option<&Key>) -> Option<(&Key, &Value)> {
+        let from = key.map_or(Bound::Unbounded, Bound::Excluded);
+        self.0.0.range((from, Bound::Unbounded)).next()
+    }
+}
 
 impl Map {
     /// A map of these entries; a later key wins.
     pub fn new(key: Type, value: Type, entries: impl IntoIterator<Item = (Key, Value)>) -> Self {
-        let entries = Entries(RwLock::new(entries.into_iter().collect()));
+        let table = Table(entries.into_iter().collect());
+        let entries = Entries(RwLock::new(Arc::new(table)));
         Self { types: Arc::new((key, value)), entries: Some(Arc::new(entries)) }
     }
 
@@ -495,7 +523,7 @@ impl Map {
 
     /// How many entries.
     pub fn len(&self) -> usize {
-        self.read().map_or(0, |entries| entries.len())
+        self.read().map_or(0, |table| table.0.len())
     }
 
     /// Whether there is none.
@@ -510,7 +538,7 @@ impl Map {
 
     /// The value of a key.
     pub fn get(&self, key: &Key) -> Option<Value> {
-        self.read()?.get(key).cloned()
+        self.read()?.0.get(key).cloned()
     }
 
     /// The value of a string key.
@@ -520,17 +548,22 @@ impl Map {
 
     /// All entries as they are now, sorted by key.
     pub fn entries(&self) -> Vec<(Key, Value)> {
-        self.read().map_or_else(Vec::new, |map| map.iter().map(|(k, v)| (k.clone(), v.clone())).collect())
+        self.snapshot().iter().map(|(key, value)| (key.clone(), value.clone())).collect()
+    }
+
+    /// The entries as they are now, without copying them: what happens to the map later does not show.
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot(self.read().map(|table| Arc::clone(&table)).unwrap_or_default())
     }
 
     /// Sets a key, seen by every holder of this map. False for a nil map, where Go would panic.
     pub fn insert(&self, key: Key, value: Value) -> bool {
-        self.write().map(|mut map| map.insert(key, value)).is_some()
+        self.write().map(|mut table| Arc::make_mut(&mut table).0.insert(key, value)).is_some()
     }
 
     /// Removes a key, seen by every holder of this map.
     pub fn remove(&self, key: &Key) -> Option<Value> {
-        self.write()?.remove(key)
+        Arc::make_mut(&mut *self.write()?).0.remove(key)
     }
 
     /// What a missing key yields: the zero of the value type.
@@ -550,19 +583,18 @@ impl Map {
     }
 
     // A panic while the lock was held cannot leave a map half changed; the poison says nothing.
-    fn read(&self) -> Option<RwLockReadGuard<'_, BTreeMap<Key, Value>>> {
+    fn read(&self) -> Option<RwLockReadGuard<'_, Arc<Table>>> {
         Some(self.entries.as_ref()?.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn write(&self) -> Option<RwLockWriteGuard<'_, BTreeMap<Key, Value>>> {
+    fn write(&self) -> Option<RwLockWriteGuard<'_, Arc<Table>>> {
         Some(self.entries.as_ref()?.0.write().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-impl Drop for Entries {
+impl Drop for Table {
     fn drop(&mut self) {
-        let entries = self.0.get_mut().unwrap_or_else(PoisonError::into_inner);
-        drop_all(std::mem::take(entries).into_values().collect());
+        drop_all(std::mem::take(&mut self.0).into_values().collect());
     }
 }
 

@@ -1,6 +1,6 @@
 //! Calls: counting arguments, converting each to its parameter's type, and what is done with the result.
 
-use super::{Executed, Machine, Operand};
+use super::{Executed, Limit, Machine, Operand};
 use crate::func::{Call, FuncError, Param, Render};
 use crate::node::{At, Expr, ExprKind};
 use crate::number::Number;
@@ -22,6 +22,7 @@ impl<'t, C> Machine<'t, '_, C> {
         let Some(&func) = self.funcs.get(name) else {
             return self.fail(format!("{} is not a defined function", quoted(name.as_bytes())));
         };
+        let mut given = 0;
         let result = match func.call {
             Call::And => return self.short_circuit(dot, name, false, args, last),
             Call::Or => return self.short_circuit(dot, name, true, args, last),
@@ -41,6 +42,7 @@ impl<'t, C> Machine<'t, '_, C> {
             }
             Call::Pure(call) => {
                 let arguments = self.arguments(dot, name, func.params, func.variadic, args, last)?;
+                given = self.given_away(&arguments);
                 call(arguments)
             }
             Call::With(call) => {
@@ -56,13 +58,28 @@ impl<'t, C> Machine<'t, '_, C> {
             }
         };
         match result {
-            Ok(Value::Str(text)) if text.len() > self.options.limits.output => {
-                let limit = self.options.limits.output;
+            Ok(Value::Str(text)) if text.len() > self.meter.limits().output => {
+                let limit = self.meter.limits().output;
+                self.exceeded = Some(Limit::Output);
                 self.call_failed(node, name, &format!("text exceeds {limit} bytes").into())
             }
-            Ok(value) => Ok(Operand::of_type(value, func.returns_any)),
+            Ok(value) => {
+                self.made(&value)?;
+                self.meter.release(given);
+                Ok(Operand::of_type(value, func.returns_any))
+            }
             Err(error) => self.call_failed(node, name, &error),
         }
+    }
+
+    /// What only these arguments hold. A function without a context can keep it in its result alone, where it is
+    /// counted again; or in a map that it was given.
+    fn given_away(&self, arguments: &[Value]) -> usize {
+        if arguments.iter().any(|argument| matches!(argument, Value::Map(_))) {
+            return 0;
+        }
+        let enough = self.meter.limits().memory;
+        arguments.iter().map(|argument| argument.weight(false, enough)).sum()
     }
 
     pub(super) fn call_failed<T>(&mut self, node: At<'t>, name: &str, error: &FuncError) -> Executed<T> {
@@ -84,12 +101,14 @@ impl<'t, C> Machine<'t, '_, C> {
         // Its own run loop, statement and call frames on the native stack.
         self.native += 4;
         let dot = Operand::from(render.data).unwrapped();
-        self.vars.push(("$".into(), dot.clone()));
         let mut out = Vec::new();
-        let result = self.run(list, dot, &mut out);
+        let result =
+            self.declare(self.dollar.clone(), dot.clone()).and_then(|()| self.run(list, dot, &mut out));
         let vars;
         (self.at, self.running, self.base, vars, self.depth, self.native) = saved;
-        self.vars.truncate(vars);
+        self.forget(vars);
+        // It counts again as the call's result.
+        self.meter.release(out.len());
         match result {
             Ok(()) => Ok(Value::from(out)),
             Err(error) => Err(error.to_string().into()),
@@ -151,11 +170,18 @@ impl<'t, C> Machine<'t, '_, C> {
         if let Some(last) = last {
             values.push(self.converted(last, param(args.len()))?);
         }
+        for value in &values {
+            if let Value::Str(text) = value {
+                let handled = self.meter.handle(text.len());
+                self.within(handled)?;
+            }
+        }
         Ok(values)
     }
 
     fn argument(&mut self, dot: &Operand, param: Param, arg: &'t Expr) -> Executed<Value> {
         self.at = Some(At::Expr(arg));
+        self.step()?;
         match &arg.kind {
             ExprKind::Dot => self.converted(dot.clone(), param),
             ExprKind::Nil => match param.zero() {

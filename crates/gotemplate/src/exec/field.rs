@@ -85,7 +85,7 @@ impl<'t, C> Machine<'t, '_, C> {
         let has_args = args.len() > 1 || last.is_some();
         match &receiver.value {
             Value::Nil => {
-                if self.options.missing_key == MissingKey::Error {
+                if self.missing_key == MissingKey::Error {
                     return self.fail(format!("nil data; no entry for key {}", quoted(name.as_bytes())));
                 }
                 return Ok(Value::Nil.into());
@@ -108,7 +108,10 @@ impl<'t, C> Machine<'t, '_, C> {
                 if let Some(method) = object.method(name) {
                     let arguments = self.arguments(dot, name, method.params, method.variadic, args, last)?;
                     return match object.call(name, arguments) {
-                        Ok(value) => Ok(Operand::of_type(value, method.returns_any)),
+                        Ok(value) => {
+                            self.made(&value)?;
+                            Ok(Operand::of_type(value, method.returns_any))
+                        }
                         Err(error) => self.call_failed(At::Expr(expr), name, &error),
                     };
                 }
@@ -116,6 +119,7 @@ impl<'t, C> Machine<'t, '_, C> {
                     if has_args {
                         return self.fail(format!("{name} has arguments but cannot be invoked as function"));
                     }
+                    self.made(&value)?;
                     return Ok(value.into());
                 }
             }
@@ -127,7 +131,7 @@ impl<'t, C> Machine<'t, '_, C> {
                 if let Some(value) = map.get(&Key::str(name)) {
                     return Ok(Operand::of_type(value, any));
                 }
-                return match self.options.missing_key {
+                return match self.missing_key {
                     MissingKey::Default => Ok(Value::Nil.into()),
                     MissingKey::Zero => Ok(Operand::of_type(map.zero(), any)),
                     MissingKey::Error => {

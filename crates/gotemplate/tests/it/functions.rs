@@ -76,6 +76,9 @@ fn execute_template(_: &mut Context, args: Vec<Value>) -> Result<Render, FuncErr
 fn split(args: Vec<Value>) -> Answer {
     let (separator, text) = (string(&args[0]), string(&args[1]));
     let text = text.trim();
+    if separator.is_empty() {
+        return Ok(Value::strings(text.chars().map(String::from)));
+    }
     Ok(if text.is_empty() { Value::strings([""; 0]) } else { Value::strings(text.split(&separator)) })
 }
 

@@ -2,5 +2,6 @@
 
 mod corpus;
 mod functions;
+mod limits;
 mod objects;
 mod robustness;

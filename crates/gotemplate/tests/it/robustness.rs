@@ -18,7 +18,7 @@ fn run(text: &[u8], limits: Limits) -> Result<Vec<u8>, String> {
     }
 }
 
-const SMALL: Limits = Limits { steps: 2_000, output: 10_000, depth: 100 };
+const SMALL: Limits = Limits { steps: 2_000, output: 10_000, memory: 1 << 20, depth: 100 };
 
 /// Marsaglia's xorshift: the same sequence on every run.
 struct Random(u64);
