@@ -109,9 +109,20 @@ def cases():
         yield Case(name, source, options.read_text() if options.exists() else "")
 
 
+class Example(Case):
+    """A template of examples/templates with its stanza from the README there, but for its command."""
+
+    def stanza(self, folder, fatal):
+        return self.options.replace("/run/sidekey", f"{folder}/out/examples")
+
+
 def examples():
-    for source in sorted(EXAMPLES.glob("*.ctmpl")):
-        yield Case(f"examples/{source.name}", source)
+    text = (EXAMPLES / "README.md").read_text().split("```hcl\n")[1].split("```")[0]
+    text = re.sub(r"^  command .*\n", "", text, flags=re.M).replace("/etc/sidekey/templates", str(EXAMPLES))
+    for stanza in text.split("template {\n")[1:]:
+        destination = re.search(r'destination = "/run/sidekey/(.*)"', stanza)[1]
+        source = re.search(r'source      = "(.*)"', stanza)[1]
+        yield Example(f"examples/{destination}", source, "template {\n" + stanza)
 
 
 class Agent:
@@ -206,7 +217,7 @@ def verdicts(bao, words, with_examples):
         requests = SETUP["requests"]
         if with_examples:
             chosen = list(examples())
-            requests = requests + json.loads((EXAMPLES / "server.json").read_text())
+            requests = requests + json.loads((HERE / "examples.json").read_text())
         server = Server(bao, str(folder), requests)
         try:
             apart = [case for case in chosen if case.name.startswith(ALONE + "/")]
