@@ -37,6 +37,15 @@ pub enum FileError {
         /// The limit.
         limit: usize,
     },
+    /// Not below the folder that it must not leave. Upstream's words.
+    #[error("'{0}' is outside of sandbox")]
+    Outside(PathBuf),
+    /// Writing would go through a symbolic link.
+    #[error("{0} is a symbolic link, which is not followed for writing")]
+    Link(PathBuf),
+    /// The system call that confines is not there (Linux before 5.6, or a filter that forbids it).
+    #[error("{0} cannot be opened in its sandbox: the system has no openat2")]
+    NoSandbox(PathBuf),
     /// No such user or group.
     #[error("failed to look up {what} {name:?}")]
     UnknownIdentity {

@@ -4,17 +4,21 @@
 //! a token looks to them like a revoked one: so nothing is ever written in place. The order is fixed
 //! (temporary file in the same folder, content, owner, mode, fsync, rename, fsync of the folder), and the
 //! destination is never opened for writing, so that a planted link, FIFO or device does no harm.
-//! Nothing here knows what is written.
+//! A [`Sandbox`] opens only what lies in its folder. Nothing here knows what is written.
 
 mod error;
+mod folder;
 mod identity;
 mod read;
+mod sandbox;
 mod write;
 
 pub use error::FileError;
+pub use folder::Folder;
 pub use identity::{group_id, user_id};
 pub use read::{MAX_SMALL_FILE, read_regular, read_small};
+pub use sandbox::Sandbox;
 pub use write::{
-    Attributes, Mode, Written, check_writable, create_folders, publish_socket, remove,
+    Attributes, Mode, Written, check_writable, create_folders, create_folders_as, publish_socket, remove,
     remove_stale_temporaries, write, write_if_changed,
 };

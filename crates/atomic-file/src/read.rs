@@ -1,10 +1,10 @@
 //! Credential files: small, regular, and perhaps replaced at this very moment.
 
 use std::io::Read as _;
-use std::os::unix::fs::FileTypeExt as _;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{FileType, Mode, OFlags};
 
 use crate::FileError;
 
@@ -26,13 +26,23 @@ pub fn read_small(path: &Path) -> Result<Vec<u8>, FileError> {
 /// # Errors
 /// Missing, unreadable, not a regular file, or larger than `limit`.
 pub fn read_regular(path: &Path, limit: usize) -> Result<Vec<u8>, FileError> {
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let opened = rustix::fs::open(path, flags, Mode::empty()).map_err(|e| FileError::io("open", path, e))?;
-    let file = std::fs::File::from(opened);
-    let kind = file.metadata().map_err(|e| FileError::io("stat", path, e))?.file_type();
+    let opened =
+        rustix::fs::open(path, READING, Mode::empty()).map_err(|e| FileError::io("open", path, e))?;
+    read_opened(opened, path, limit)
+}
+
+/// Opened without waiting for a FIFO's writer.
+pub(crate) const READING: OFlags =
+    OFlags::RDONLY.union(OFlags::CLOEXEC).union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
+
+/// Reads what was opened, if it is a regular file; `path` is for messages.
+pub(crate) fn read_opened(opened: OwnedFd, path: &Path, limit: usize) -> Result<Vec<u8>, FileError> {
+    let found = rustix::fs::fstat(&opened).map_err(|e| FileError::io("stat", path, e))?;
+    let kind = FileType::from_raw_mode(found.st_mode);
     if !kind.is_file() {
         return Err(FileError::NotRegular { path: path.to_owned(), kind: kind_name(kind) });
     }
+    let file = std::fs::File::from(opened);
     let mut bytes = Vec::new();
     file.take(limit as u64 + 1).read_to_end(&mut bytes).map_err(|e| FileError::io("read", path, e))?;
     if bytes.len() > limit {
@@ -41,7 +51,7 @@ pub fn read_regular(path: &Path, limit: usize) -> Result<Vec<u8>, FileError> {
     Ok(bytes)
 }
 
-pub(crate) fn kind_name(kind: std::fs::FileType) -> &'static str {
+pub(crate) fn kind_name(kind: FileType) -> &'static str {
     match kind {
         kind if kind.is_dir() => "directory",
         kind if kind.is_symlink() => "symbolic link",

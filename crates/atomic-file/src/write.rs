@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 use rustix::fs::{AtFlags, Gid, Mode as RawMode, OFlags, Uid};
 
 use crate::FileError;
-use crate::read::kind_name;
+use crate::folder::{Folder, Found, split};
 
 /// Which mode the file gets.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -59,16 +59,8 @@ pub enum Written {
 /// # Errors
 /// Every step's, with the path. The temporary file is gone in each case.
 pub fn write(path: &Path, bytes: &[u8], attributes: &Attributes) -> Result<(), FileError> {
-    let (folder_path, name) = split(path)?;
-    let folder = open_folder(folder_path)?;
-    let existing = existing(path)?;
-    let temporary = Temporary::create(&folder, folder_path, name)?;
-    temporary.fill(bytes, attributes, existing.as_ref())?;
-    if attributes.backup && existing.is_some() {
-        back_up(&folder, folder_path, name)?;
-    }
-    temporary.rename_to(name, path)?;
-    rustix::fs::fsync(&folder).map_err(|e| FileError::io("sync the folder of", path, e))
+    let (folder, name) = split(path)?;
+    Folder::open(folder)?.write(name, bytes, attributes)
 }
 
 /// [`write`], unless the file holds just these bytes already. Mode and owner of an unchanged file are put
@@ -77,30 +69,8 @@ pub fn write(path: &Path, bytes: &[u8], attributes: &Attributes) -> Result<(), F
 /// # Errors
 /// As [`write`].
 pub fn write_if_changed(path: &Path, bytes: &[u8], attributes: &Attributes) -> Result<Written, FileError> {
-    let same = match existing(path)? {
-        Some(found) if found.is_file() && found.len() == bytes.len() as u64 => {
-            let mode_fits = match attributes.mode {
-                Mode::Exact(mode) => found.mode() & 0o7777 == mode,
-                Mode::KeepOr(_) => true,
-            };
-            let owner_fits = attributes.owner.is_none_or(|owner| found.uid() == owner)
-                && attributes.group.is_none_or(|group| found.gid() == group);
-            if !std::fs::read(path).is_ok_and(|old| old == bytes) {
-                false
-            } else if mode_fits && owner_fits {
-                true
-            } else {
-                write(path, bytes, attributes)?;
-                true
-            }
-        }
-        _ => false,
-    };
-    if same {
-        return Ok(Written::Unchanged);
-    }
-    write(path, bytes, attributes)?;
-    Ok(Written::Changed)
+    let (folder, name) = split(path)?;
+    Folder::open(folder)?.write_if_changed(name, bytes, attributes)
 }
 
 /// Whether a file could be written at `path` now: makes a temporary file beside it and removes it again.
@@ -108,10 +78,10 @@ pub fn write_if_changed(path: &Path, bytes: &[u8], attributes: &Attributes) -> R
 /// # Errors
 /// Why not.
 pub fn check_writable(path: &Path) -> Result<(), FileError> {
-    let (folder_path, name) = split(path)?;
-    let folder = open_folder(folder_path)?;
-    existing(path)?;
-    Temporary::create(&folder, folder_path, name).map(drop)
+    let (folder, name) = split(path)?;
+    let folder = Folder::open(folder)?;
+    folder.found(name)?;
+    Temporary::create(&folder.fd, &folder.path, name).map(drop)
 }
 
 /// Gives a socket that was bound at `temporary` its mode and owner, and only then its real name, so that
@@ -149,9 +119,17 @@ pub fn publish_socket(
 /// # Errors
 /// The system's, with the path.
 pub fn create_folders(path: &Path) -> Result<(), FileError> {
+    create_folders_as(path, 0o755)
+}
+
+/// The same with a mode of the caller's, less the umask.
+///
+/// # Errors
+/// The system's, with the path.
+pub fn create_folders_as(path: &Path, mode: u32) -> Result<(), FileError> {
     std::fs::DirBuilder::new()
         .recursive(true)
-        .mode(0o755)
+        .mode(mode)
         .create(path)
         .map_err(|e| FileError::io("create the folder", path, e))
 }
@@ -182,30 +160,6 @@ pub fn remove_stale_temporaries(path: &Path) -> usize {
     entries.flatten().filter(|e| stale(e) == Some(true)).filter(|e| remove(&e.path()).is_ok()).count()
 }
 
-fn split(path: &Path) -> Result<(&Path, &OsStr), FileError> {
-    let name = path.file_name().ok_or_else(|| FileError::NoName(path.to_owned()))?;
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    Ok((folder, name))
-}
-
-fn open_folder(path: &Path) -> Result<OwnedFd, FileError> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    rustix::fs::open(path, flags, RawMode::empty()).map_err(|e| FileError::io("open the folder", path, e))
-}
-
-/// What lies at the path now: a regular file, a link (to be replaced), nothing, or an error.
-fn existing(path: &Path) -> Result<Option<std::fs::Metadata>, FileError> {
-    match std::fs::symlink_metadata(path) {
-        Ok(found) if found.is_file() || found.is_symlink() => Ok(Some(found)),
-        Ok(found) => Err(FileError::NotRegular { path: path.to_owned(), kind: kind_name(found.file_type()) }),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(FileError::io("stat", path, error)),
-    }
-}
-
 /// `.NAME.<16 hex digits>.tmp`.
 fn is_temporary_of(candidate: &OsStr, name: &OsStr) -> bool {
     let middle = candidate
@@ -218,7 +172,7 @@ fn is_temporary_of(candidate: &OsStr, name: &OsStr) -> bool {
 }
 
 /// A temporary file; removed on drop unless it was renamed.
-struct Temporary<'a> {
+pub(crate) struct Temporary<'a> {
     folder: &'a OwnedFd,
     file: std::fs::File,
     name: Vec<u8>,
@@ -227,7 +181,7 @@ struct Temporary<'a> {
 }
 
 impl<'a> Temporary<'a> {
-    fn create(folder: &'a OwnedFd, folder_path: &Path, name: &OsStr) -> Result<Self, FileError> {
+    pub(crate) fn create(folder: &'a OwnedFd, folder_path: &Path, name: &OsStr) -> Result<Self, FileError> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         loop {
             let mut temporary = b".".to_vec();
@@ -246,14 +200,14 @@ impl<'a> Temporary<'a> {
         }
     }
 
-    fn fill(
+    pub(crate) fn fill(
         &self,
         bytes: &[u8],
         attributes: &Attributes,
-        existing: Option<&std::fs::Metadata>,
+        existing: Option<&Found>,
     ) -> Result<(), FileError> {
         (&self.file).write_all(bytes).map_err(|e| FileError::io("write", &self.path, e))?;
-        let regular = existing.filter(|found| found.is_file());
+        let regular = existing.filter(|found| found.kind.is_file());
         let fd = self.file.as_fd();
         if attributes.owner.is_some() || attributes.group.is_some() {
             let (owner, group) = (attributes.owner.map(Uid::from_raw), attributes.group.map(Gid::from_raw));
@@ -261,18 +215,18 @@ impl<'a> Temporary<'a> {
                 .map_err(|e| FileError::io("set the owner of", &self.path, e))?;
         } else if let (Some(old), Mode::KeepOr(_)) = (regular, attributes.mode) {
             // Keeping the owner is a courtesy that only root can pay in full.
-            let _ = rustix::fs::fchown(fd, Some(Uid::from_raw(old.uid())), Some(Gid::from_raw(old.gid())));
+            let _ = rustix::fs::fchown(fd, Some(Uid::from_raw(old.owner)), Some(Gid::from_raw(old.group)));
         }
         let mode = match (attributes.mode, regular) {
             (Mode::Exact(mode), _) | (Mode::KeepOr(mode), None) => mode,
-            (Mode::KeepOr(_), Some(old)) => old.mode(),
+            (Mode::KeepOr(_), Some(old)) => old.mode,
         };
         rustix::fs::fchmod(fd, RawMode::from_raw_mode(mode & 0o7777))
             .map_err(|e| FileError::io("set the mode of", &self.path, e))?;
         rustix::fs::fsync(fd).map_err(|e| FileError::io("sync", &self.path, e))
     }
 
-    fn rename_to(&self, name: &OsStr, path: &Path) -> Result<(), FileError> {
+    pub(crate) fn rename_to(&self, name: &OsStr, path: &Path) -> Result<(), FileError> {
         rustix::fs::renameat(self.folder, self.name.as_slice(), self.folder, name)
             .map_err(|e| FileError::io("rename to", path, e))?;
         self.renamed.set(true);
@@ -289,7 +243,7 @@ impl Drop for Temporary<'_> {
 }
 
 /// Keeps the current file as `NAME.bak` by a second link to it, so that there is no moment without either.
-fn back_up(folder: &OwnedFd, folder_path: &Path, name: &OsStr) -> Result<(), FileError> {
+pub(crate) fn back_up(folder: &OwnedFd, folder_path: &Path, name: &OsStr) -> Result<(), FileError> {
     let mut backup = name.as_bytes().to_vec();
     backup.extend_from_slice(b".bak");
     let path = folder_path.join(OsStr::from_bytes(&backup));

@@ -14,7 +14,8 @@ use crate::problem::{NOT_BUILT_HINT, Place, Placed, Problem, not_built};
 use crate::raw::Raw;
 use crate::settings::vault::RawVault;
 use crate::settings::{
-    ApiProxy, AutoAuth, Cache, DEFAULT_ADDRESS, DEFAULT_TIMEOUT, Format, Level, Log, Parts, Settings, Vault,
+    ApiProxy, AutoAuth, Cache, DEFAULT_ADDRESS, DEFAULT_TIMEOUT, Format, Level, Log, Parts, Settings,
+    TemplateConfig, Vault,
 };
 
 /// Settings, or `None` when something is wrong; then `problems` has grown.
@@ -61,7 +62,10 @@ pub(crate) fn compile(
         api_proxy,
         listeners: raw.listeners,
         templates: raw.templates,
-        template_config: raw.template_config.unwrap_or_default(),
+        template_config: raw.template_config.unwrap_or_else(|| TemplateConfig {
+            profile: environment.profile(),
+            ..TemplateConfig::default()
+        }),
         exit_after_auth: flags.exit_after_auth.unwrap_or(raw.exit_after_auth),
         pid_file: raw.pid_file.map(PathBuf::from),
         log,

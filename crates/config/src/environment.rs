@@ -3,6 +3,9 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
+use std::path::Path;
+
+use crate::settings::Profile;
 
 /// Environment variables at one moment.
 ///
@@ -12,6 +15,10 @@ use std::fmt;
 #[derive(Clone, Default, Eq, PartialEq)]
 pub struct Environment {
     variables: BTreeMap<String, String>,
+    /// What the program was called as, without its folder; empty when nobody said.
+    program: String,
+    /// Whether any variable of OpenBao and of Vault is set, tokens too.
+    kin: (bool, bool),
 }
 
 /// A variable that is set, under the name it was found by.
@@ -31,17 +38,31 @@ impl Environment {
         V: Into<OsString>,
     {
         let text = |text: OsString| text.to_string_lossy().into_owned();
-        let variables = pairs
-            .into_iter()
-            .map(|(name, value)| (text(name.into()), text(value.into())))
-            .filter(|(name, _)| !DROPPED.contains(&name.as_str()))
-            .collect();
-        Self { variables }
+        let mut variables: BTreeMap<String, String> =
+            pairs.into_iter().map(|(name, value)| (text(name.into()), text(value.into()))).collect();
+        let any = |prefix: &str| variables.keys().any(|name| name.starts_with(prefix));
+        let kin = (any("BAO_"), any("VAULT_"));
+        variables.retain(|name, _| !DROPPED.contains(&name.as_str()));
+        Self { variables, program: String::new(), kin }
     }
 
     /// From the process.
     pub fn capture() -> Self {
-        Self::new(std::env::vars_os())
+        let program = std::env::args_os().next().unwrap_or_default();
+        Self::new(std::env::vars_os()).called(Path::new(&program))
+    }
+
+    /// The same for a program that was called by this path.
+    #[must_use]
+    pub fn called(mut self, program: &Path) -> Self {
+        self.program = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        self
+    }
+
+    /// Whose agent this is taken for when nobody says: OpenBao's when the program is called `bao` or only
+    /// variables of OpenBao are set, else Vault's.
+    pub(crate) fn profile(&self) -> Profile {
+        if self.program == "bao" || self.kin == (true, false) { Profile::OpenBao } else { Profile::Vault }
     }
 
     /// Everything but tokens, for what templates may ask for.
@@ -87,6 +108,24 @@ mod tests {
         assert_eq!(environment.filled("ADDR"), None);
         assert_eq!(environment.variable("CACERT").unwrap().name, "VAULT_CACERT");
         assert_eq!(environment.variable("CAPATH"), None);
+    }
+
+    #[test]
+    fn the_profile_is_openbaos_by_name_or_by_variables_alone() {
+        let of = |names: &[&str], program: &str| {
+            Environment::new(names.iter().map(|name| (*name, "x"))).called(Path::new(program)).profile()
+        };
+        for (names, program, want) in [
+            (&[][..], "/usr/bin/sidekey", Profile::Vault),
+            (&[], "bao", Profile::OpenBao),
+            (&["VAULT_ADDR"], "/usr/bin/bao", Profile::OpenBao),
+            (&["BAO_ADDR", "HOME"], "sidekey", Profile::OpenBao),
+            (&["BAO_TOKEN"], "vault", Profile::OpenBao),
+            (&["BAO_ADDR", "VAULT_TOKEN"], "sidekey", Profile::Vault),
+            (&["VAULT_ADDR"], "vault", Profile::Vault),
+        ] {
+            assert_eq!(of(names, program), want, "{names:?} {program}");
+        }
     }
 
     #[test]

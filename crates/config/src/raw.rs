@@ -80,7 +80,7 @@ pub(crate) fn read(report: &Report, object: &Object, product: Product, environme
         .collect();
     file.ignore(&["listener"]);
     match product {
-        Product::Agent => read_templating(&file, &mut raw),
+        Product::Agent => read_templating(&file, &mut raw, environment),
         Product::Proxy => TEMPLATING.iter().for_each(|key| template::warn_unused_by_proxy(&file, key)),
     }
     file.not_built("telemetry");
@@ -98,7 +98,7 @@ const LISTENER_BLOCKS: &[&str] = &[
     "telemetry",
 ];
 
-fn read_templating(file: &Fields<'_>, raw: &mut Raw) {
+fn read_templating(file: &Fields<'_>, raw: &mut Raw, environment: &Environment) {
     raw.templates = file
         .with_prefix(template::PREFIX)
         .blocks("template", Labels::Ignored)
@@ -108,7 +108,7 @@ fn read_templating(file: &Fields<'_>, raw: &mut Raw) {
     let at_most_one = "at most one \"template_config\" block is allowed";
     raw.template_config = file
         .single("template_config", Labels::Ignored, template::CONFIG_PREFIX, at_most_one)
-        .map(|block| template::read_config(file, &block));
+        .map(|block| template::read_config(file, &block, environment.profile()));
     raw.has_env_templates = file.has("env_template");
     file.not_built("env_template");
     file.not_built("exec");

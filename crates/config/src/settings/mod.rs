@@ -23,7 +23,7 @@ pub use self::listener::{DEFAULT_LISTEN, Endpoint, Listener, ListenerTls, Role, 
 pub use self::log::{Format, Level, Log};
 pub use self::template::{
     Command, Contents, DEFAULT_COMMAND_TIMEOUT, DEFAULT_LEASE_RENEWAL_THRESHOLD, DEFAULT_PERMS,
-    DEFAULT_STATIC_INTERVAL, Template, TemplateConfig,
+    DEFAULT_STATIC_INTERVAL, Profile, Template, TemplateConfig,
 };
 pub use self::vault::{DEFAULT_ADDRESS, DEFAULT_TIMEOUT, Vault};
 

@@ -44,7 +44,7 @@ pub struct Template {
     pub error_fatal: bool,
     /// Folder that `file` may not leave.
     pub sandbox_path: Option<PathBuf>,
-    /// Functions that fail when called, by exact name.
+    /// Functions that fail when called, by name; `*` stands for any text.
     pub function_denylist: Vec<String>,
 }
 
@@ -66,9 +66,20 @@ pub struct Command {
     pub timeout: Duration,
 }
 
+/// Whose agent the templates are written for: the two differ in functions and in a few rules.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Profile {
+    /// OpenBao's.
+    OpenBao,
+    /// Vault's.
+    Vault,
+}
+
 /// `template_config { … }`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TemplateConfig {
+    /// Whose functions and rules count.
+    pub profile: Profile,
     /// End the program when a template cannot be rendered after all retries.
     pub exit_on_retry_failure: bool,
     /// How often secrets without a lease are read again.
@@ -87,6 +98,7 @@ pub const DEFAULT_PERMS: u32 = 0o644;
 impl Default for TemplateConfig {
     fn default() -> Self {
         Self {
+            profile: Profile::Vault,
             exit_on_retry_failure: false,
             static_secret_render_interval: DEFAULT_STATIC_INTERVAL,
             lease_renewal_threshold: DEFAULT_LEASE_RENEWAL_THRESHOLD,
@@ -100,7 +112,8 @@ pub const DEFAULT_LEASE_RENEWAL_THRESHOLD: f64 = 0.9;
 
 pub(crate) const CONFIG_PREFIX: &str = "error parsing 'template_config': ";
 
-pub(crate) fn read_config<'a>(file: &Fields<'a>, block: &Block<'a>) -> TemplateConfig {
+/// `profile` is the one that counts when the stanza names none.
+pub(crate) fn read_config<'a>(file: &Fields<'a>, block: &Block<'a>, profile: Profile) -> TemplateConfig {
     let fields = file.inside("template_config", block, CONFIG_PREFIX);
     let default = TemplateConfig::default();
     let threshold = fields.float("lease_renewal_threshold");
@@ -111,6 +124,7 @@ pub(crate) fn read_config<'a>(file: &Fields<'a>, block: &Block<'a>) -> TemplateC
         );
     }
     let config = TemplateConfig {
+        profile: read_profile(&fields).unwrap_or(profile),
         exit_on_retry_failure: fields.strict_bool("exit_on_retry_failure").unwrap_or(false),
         // Zero and less mean the default upstream as well.
         static_secret_render_interval: fields
@@ -124,6 +138,18 @@ pub(crate) fn read_config<'a>(file: &Fields<'a>, block: &Block<'a>) -> TemplateC
     fields.ignore(&["max_connections_per_host"]);
     fields.finish();
     config
+}
+
+fn read_profile(fields: &Fields<'_>) -> Option<Profile> {
+    match fields.filled("profile")?.as_str() {
+        "openbao" => Some(Profile::OpenBao),
+        "vault" => Some(Profile::Vault),
+        other => {
+            let message = format!("unknown `profile` {other:?}");
+            fields.refuse_with(fields.span_of("profile"), message, "the profiles are openbao and vault");
+            None
+        }
+    }
 }
 
 pub(crate) const PREFIX: &str = "error parsing 'template': ";

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use config::{
-    AppRole, Command, Contents, Endpoint, Identity, MethodKind, Role, SocketAccess, TokenFile,
+    AppRole, Command, Contents, Endpoint, Identity, MethodKind, Profile, Role, SocketAccess, TokenFile,
     UseAutoAuthToken,
 };
 
@@ -237,6 +237,23 @@ template {
     assert_eq!(
         b.command,
         Some(Command { arguments: vec!["true".into(), "a b".into()], timeout: seconds(60) })
+    );
+}
+
+#[test]
+fn the_profile_of_templates_is_named_or_guessed() {
+    let profile = |text: &str| {
+        agent().fine(&format!("{AUTH}template_config {{ {text} }}\n")).settings.template_config.profile
+    };
+    assert_eq!(profile("profile = \"openbao\""), Profile::OpenBao);
+    assert_eq!(profile("profile = \"vault\""), Profile::Vault);
+    assert_eq!(profile(""), Profile::Vault);
+    assert_eq!(agent().fine(AUTH).settings.template_config.profile, Profile::Vault);
+    let bao = agent().environment(&[("BAO_ADDR", "http://127.0.0.1:8200")]);
+    assert_eq!(bao.fine(AUTH).settings.template_config.profile, Profile::OpenBao);
+    agent().refused(
+        &format!("{AUTH}template_config {{ profile = \"consul\" }}\n"),
+        "error loading configuration from a.hcl: error parsing 'template_config': unknown `profile` \"consul\"",
     );
 }
 

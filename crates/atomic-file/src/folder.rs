@@ -1,0 +1,201 @@
+//! A folder held open: what is done in it is done there, whatever its path leads to meanwhile.
+
+use std::ffi::OsStr;
+use std::io::Write as _;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, FileType, Gid, Mode as RawMode, OFlags, Uid};
+use rustix::io::Errno;
+
+use crate::read::{READING, kind_name, read_opened};
+use crate::write::{Temporary, back_up};
+use crate::{Attributes, FileError, Mode, Written};
+
+/// An open folder.
+#[derive(Debug)]
+pub struct Folder {
+    pub(crate) fd: OwnedFd,
+    /// For messages.
+    pub(crate) path: PathBuf,
+}
+
+/// What lies under a name.
+pub(crate) struct Found {
+    pub(crate) kind: FileType,
+    pub(crate) mode: u32,
+    pub(crate) owner: u32,
+    pub(crate) group: u32,
+    size: u64,
+}
+
+impl Folder {
+    /// Opens a folder; links on the way are followed.
+    ///
+    /// # Errors
+    /// The system's, with the path.
+    pub fn open(path: &Path) -> Result<Self, FileError> {
+        let fd = rustix::fs::open(path, FOLDER, RawMode::empty())
+            .map_err(|e| FileError::io("open the folder", path, e))?;
+        Ok(Self { fd, path: path.to_owned() })
+    }
+
+    /// Whether a symbolic link has this name.
+    pub fn has_link(&self, name: &OsStr) -> bool {
+        let found = rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW);
+        found.is_ok_and(|found| FileType::from_raw_mode(found.st_mode).is_symlink())
+    }
+
+    /// [`crate::write`] of a file in this folder.
+    ///
+    /// # Errors
+    /// Every step's, with the path. The temporary file is gone in each case.
+    pub fn write(&self, name: &OsStr, bytes: &[u8], attributes: &Attributes) -> Result<(), FileError> {
+        let path = self.path.join(name);
+        let found = self.found(name)?;
+        let temporary = Temporary::create(&self.fd, &self.path, name)?;
+        temporary.fill(bytes, attributes, found.as_ref())?;
+        if attributes.backup && found.is_some() {
+            back_up(&self.fd, &self.path, name)?;
+        }
+        temporary.rename_to(name, &path)?;
+        rustix::fs::fsync(&self.fd).map_err(|e| FileError::io("sync the folder of", &path, e))
+    }
+
+    /// [`crate::write_if_changed`] of a file in this folder.
+    ///
+    /// # Errors
+    /// As [`Folder::write`].
+    pub fn write_if_changed(
+        &self,
+        name: &OsStr,
+        bytes: &[u8],
+        attributes: &Attributes,
+    ) -> Result<Written, FileError> {
+        let found = self.found(name)?.filter(|found| found.kind.is_file());
+        let Some(found) = found.filter(|found| self.holds(name, found, bytes)) else {
+            self.write(name, bytes, attributes)?;
+            return Ok(Written::Changed);
+        };
+        let mode_fits = match attributes.mode {
+            Mode::Exact(mode) => found.mode == mode,
+            Mode::KeepOr(_) => true,
+        };
+        let owner_fits = attributes.owner.is_none_or(|owner| found.owner == owner)
+            && attributes.group.is_none_or(|group| found.group == group);
+        if !mode_fits || !owner_fits {
+            self.write(name, bytes, attributes)?;
+        }
+        Ok(Written::Unchanged)
+    }
+
+    /// Adds bytes at the end of a file, which is made if it is not there. This alone is not done whole or not
+    /// at all. A link is an error, and so is anything that is no regular file.
+    ///
+    /// # Errors
+    /// Every step's, with the path.
+    pub fn append(&self, name: &OsStr, bytes: &[u8], attributes: &Attributes) -> Result<(), FileError> {
+        let path = self.path.join(name);
+        if self.has_link(name) {
+            return Err(FileError::Link(path));
+        }
+        let io = |action| {
+            let path = path.clone();
+            move |error: Errno| FileError::io(action, &path, error)
+        };
+        let flags = OFlags::WRONLY
+            | OFlags::APPEND
+            | OFlags::CREATE
+            | OFlags::NOFOLLOW
+            | OFlags::NONBLOCK
+            | OFlags::NOCTTY
+            | OFlags::CLOEXEC;
+        let opened = rustix::fs::openat(&self.fd, name, flags, RawMode::RUSR | RawMode::WUSR);
+        let opened = opened.map_err(io("open"))?;
+        let found = rustix::fs::fstat(&opened).map_err(io("stat"))?;
+        let kind = FileType::from_raw_mode(found.st_mode);
+        if !kind.is_file() {
+            return Err(FileError::NotRegular { path, kind: kind_name(kind) });
+        }
+        let file = std::fs::File::from(opened);
+        (&file).write_all(bytes).map_err(|e| FileError::io("write", &path, e))?;
+        if attributes.owner.is_some() || attributes.group.is_some() {
+            let (owner, group) = (attributes.owner.map(Uid::from_raw), attributes.group.map(Gid::from_raw));
+            rustix::fs::fchown(&file, owner, group).map_err(io("set the owner of"))?;
+        }
+        if let Mode::Exact(mode) = attributes.mode {
+            rustix::fs::fchmod(&file, RawMode::from_raw_mode(mode & 0o7777))
+                .map_err(io("set the mode of"))?;
+        }
+        rustix::fs::fsync(&file).map_err(io("sync"))
+    }
+
+    /// What lies under the name: a regular file, a link (to be replaced), nothing, or an error.
+    pub(crate) fn found(&self, name: &OsStr) -> Result<Option<Found>, FileError> {
+        let path = || self.path.join(name);
+        let found = match rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(found) => found,
+            Err(Errno::NOENT) => return Ok(None),
+            Err(error) => return Err(FileError::io("stat", &path(), error)),
+        };
+        let kind = FileType::from_raw_mode(found.st_mode);
+        if !kind.is_file() && !kind.is_symlink() {
+            return Err(FileError::NotRegular { path: path(), kind: kind_name(kind) });
+        }
+        Ok(Some(Found {
+            kind,
+            mode: found.st_mode & 0o7777,
+            owner: found.st_uid,
+            group: found.st_gid,
+            size: u64::try_from(found.st_size).unwrap_or_default(),
+        }))
+    }
+
+    /// Whether the file has just these bytes. One that cannot be read has not.
+    fn holds(&self, name: &OsStr, found: &Found, bytes: &[u8]) -> bool {
+        if found.size != bytes.len() as u64 {
+            return false;
+        }
+        let opened = rustix::fs::openat(&self.fd, name, READING | OFlags::NOFOLLOW, RawMode::empty());
+        opened.is_ok_and(|opened| read_opened(opened, &self.path, bytes.len()).is_ok_and(|old| old == bytes))
+    }
+}
+
+/// How folders are opened.
+pub(crate) const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+
+/// A path's folder and its last component.
+pub(crate) fn split(path: &Path) -> Result<(&Path, &OsStr), FileError> {
+    let name = path.file_name().ok_or_else(|| FileError::NoName(path.to_owned()))?;
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    Ok((folder, name))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{MetadataExt as _, symlink};
+
+    use super::*;
+
+    #[test]
+    fn what_is_appended_comes_last_and_links_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let opened = Folder::open(folder.path()).unwrap();
+        let attributes = Attributes::new(0o640);
+        for bytes in [b"one\n", b"two\n"] {
+            opened.append(OsStr::new("log"), bytes, &attributes).unwrap();
+        }
+        let path = folder.path().join("log");
+        assert_eq!(std::fs::read(&path).unwrap(), b"one\ntwo\n");
+        assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o7777, 0o640);
+        symlink(&path, folder.path().join("link")).unwrap();
+        let error = opened.append(OsStr::new("link"), b"x", &attributes).unwrap_err();
+        assert!(error.to_string().ends_with("link is a symbolic link, which is not followed for writing"));
+        rustix::fs::mknodat(&opened.fd, "fifo", FileType::Fifo, RawMode::RWXU, 0).unwrap();
+        assert!(opened.append(OsStr::new("fifo"), b"x", &attributes).is_err());
+        assert_eq!(std::fs::read(&path).unwrap(), b"one\ntwo\n");
+    }
+}
