@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::io::Write as _;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, FileType, Gid, Mode as RawMode, OFlags, Uid};
@@ -27,6 +27,12 @@ pub(crate) struct Found {
     pub(crate) owner: u32,
     pub(crate) group: u32,
     size: u64,
+}
+
+impl AsFd for Folder {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
 }
 
 impl Folder {
@@ -55,6 +61,7 @@ impl Folder {
         let found = self.found(name)?;
         let temporary = Temporary::create(&self.fd, &self.path, name)?;
         temporary.fill(bytes, attributes, found.as_ref())?;
+        temporary.sync()?;
         if attributes.backup && found.is_some() {
             back_up(&self.fd, &self.path, name)?;
         }
@@ -72,10 +79,23 @@ impl Folder {
         bytes: &[u8],
         attributes: &Attributes,
     ) -> Result<Written, FileError> {
+        let (written, fits) = self.compare(name, bytes, attributes)?;
+        if !fits {
+            self.write(name, bytes, attributes)?;
+        }
+        Ok(written)
+    }
+
+    /// Whether the file has just these bytes, and whether everything about it is as wanted.
+    pub(crate) fn compare(
+        &self,
+        name: &OsStr,
+        bytes: &[u8],
+        attributes: &Attributes,
+    ) -> Result<(Written, bool), FileError> {
         let found = self.found(name)?.filter(|found| found.kind.is_file());
         let Some(found) = found.filter(|found| self.holds(name, found, bytes)) else {
-            self.write(name, bytes, attributes)?;
-            return Ok(Written::Changed);
+            return Ok((Written::Changed, false));
         };
         let mode_fits = match attributes.mode {
             Mode::Exact(mode) => found.mode == mode,
@@ -83,10 +103,7 @@ impl Folder {
         };
         let owner_fits = attributes.owner.is_none_or(|owner| found.owner == owner)
             && attributes.group.is_none_or(|group| found.group == group);
-        if !mode_fits || !owner_fits {
-            self.write(name, bytes, attributes)?;
-        }
-        Ok(Written::Unchanged)
+        Ok((Written::Unchanged, mode_fits && owner_fits))
     }
 
     /// Adds bytes at the end of a file, which is made if it is not there. This alone is not done whole or not

@@ -11,6 +11,7 @@ mod folder;
 mod identity;
 mod read;
 mod sandbox;
+mod staged;
 mod write;
 
 pub use error::FileError;
@@ -18,6 +19,7 @@ pub use folder::Folder;
 pub use identity::{group_id, user_id};
 pub use read::{MAX_SMALL_FILE, read_regular, read_small};
 pub use sandbox::Sandbox;
+pub use staged::{Staged, publish};
 pub use write::{
     Attributes, Mode, Written, check_writable, create_folders, create_folders_as, publish_socket, remove,
     remove_stale_temporaries, write, write_if_changed,

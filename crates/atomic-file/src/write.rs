@@ -172,16 +172,16 @@ fn is_temporary_of(candidate: &OsStr, name: &OsStr) -> bool {
 }
 
 /// A temporary file; removed on drop unless it was renamed.
-pub(crate) struct Temporary<'a> {
-    folder: &'a OwnedFd,
+pub(crate) struct Temporary<F: AsFd> {
+    folder: F,
     file: std::fs::File,
     name: Vec<u8>,
     path: PathBuf,
     renamed: std::cell::Cell<bool>,
 }
 
-impl<'a> Temporary<'a> {
-    pub(crate) fn create(folder: &'a OwnedFd, folder_path: &Path, name: &OsStr) -> Result<Self, FileError> {
+impl<F: AsFd> Temporary<F> {
+    pub(crate) fn create(folder: F, folder_path: &Path, name: &OsStr) -> Result<Self, FileError> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         loop {
             let mut temporary = b".".to_vec();
@@ -189,7 +189,7 @@ impl<'a> Temporary<'a> {
             temporary.extend_from_slice(format!(".{:016x}.tmp", fastrand::u64(..)).as_bytes());
             let path = folder_path.join(OsStr::from_bytes(&temporary));
             // Nobody else may read it before it has its final mode and owner.
-            match rustix::fs::openat(folder, temporary.as_slice(), flags, RawMode::RUSR | RawMode::WUSR) {
+            match rustix::fs::openat(&folder, temporary.as_slice(), flags, RawMode::RUSR | RawMode::WUSR) {
                 Ok(file) => {
                     let renamed = std::cell::Cell::new(false);
                     return Ok(Self { folder, file: file.into(), name: temporary, path, renamed });
@@ -200,6 +200,7 @@ impl<'a> Temporary<'a> {
         }
     }
 
+    /// Content, owner and mode; not yet on the disk.
     pub(crate) fn fill(
         &self,
         bytes: &[u8],
@@ -222,22 +223,31 @@ impl<'a> Temporary<'a> {
             (Mode::KeepOr(_), Some(old)) => old.mode,
         };
         rustix::fs::fchmod(fd, RawMode::from_raw_mode(mode & 0o7777))
-            .map_err(|e| FileError::io("set the mode of", &self.path, e))?;
-        rustix::fs::fsync(fd).map_err(|e| FileError::io("sync", &self.path, e))
+            .map_err(|e| FileError::io("set the mode of", &self.path, e))
+    }
+
+    /// Starts to write the content to the disk, without waiting for it. Only a hint, so it cannot fail.
+    pub(crate) fn hurry(&self) {
+        let _ = rustix::fs::fadvise(&self.file, 0, None, rustix::fs::Advice::DontNeed);
+    }
+
+    /// Waits until everything is on the disk.
+    pub(crate) fn sync(&self) -> Result<(), FileError> {
+        rustix::fs::fsync(&self.file).map_err(|e| FileError::io("sync", &self.path, e))
     }
 
     pub(crate) fn rename_to(&self, name: &OsStr, path: &Path) -> Result<(), FileError> {
-        rustix::fs::renameat(self.folder, self.name.as_slice(), self.folder, name)
+        rustix::fs::renameat(&self.folder, self.name.as_slice(), &self.folder, name)
             .map_err(|e| FileError::io("rename to", path, e))?;
         self.renamed.set(true);
         Ok(())
     }
 }
 
-impl Drop for Temporary<'_> {
+impl<F: AsFd> Drop for Temporary<F> {
     fn drop(&mut self) {
         if !self.renamed.get() {
-            let _ = rustix::fs::unlinkat(self.folder, self.name.as_slice(), AtFlags::empty());
+            let _ = rustix::fs::unlinkat(&self.folder, self.name.as_slice(), AtFlags::empty());
         }
     }
 }
