@@ -93,6 +93,25 @@ template {{
     return config
 
 
+def many_templates_config(server: BaoServer, folder: Path, count: int) -> Path:
+    """Log in, render `count` templates to `folder`/rendered-N, each with a secret of its own, exit."""
+    config = folder / "agent.hcl"
+    templates = "".join(
+        f"""
+template {{
+  contents = "{{{{ with secret \\"secret/data/many/{number}\\" }}}}{{{{ .Data.data.password }}}}{{{{ end }}}}"
+  destination = "{folder}/rendered-{number}"
+}}
+"""
+        for number in range(count)
+    )
+    config.write_text(
+        f"""exit_after_auth = true
+{upstream_block(server.address)}{auto_auth_block(server, folder, sink=False)}{templates}"""
+    )
+    return config
+
+
 def start_caching_agent(product: Product, server: BaoServer, parent: Path) -> RunningAgent:
     """Login, sink, cache and listener; returns when the listener answers and the token is in the sink."""
     folder = product_folder(product, parent)

@@ -17,6 +17,7 @@ from typing import TypeVar
 from agents import (
     Product,
     RunningAgent,
+    many_templates_config,
     one_template_config,
     product_folder,
     start_caching_agent,
@@ -70,6 +71,7 @@ def scenarios() -> dict[str, Scenario]:
     """All benchmarks by the name that `--only` takes, in the order of the table."""
     return {
         "start": start_to_exit,
+        "templates": many_templates,
         "idle": idle_memory,
         "logins": cached_logins,
         "passthrough": pass_through,
@@ -115,6 +117,47 @@ def start_to_exit(bench: Bench) -> None:
         f"Start: {bench.plan.start_runs} runs each in turn after one warm-up; /bin/true measured the same way takes "
         f"{floor_time:.1f} ms and {floor_peak:.1f} MB, so no figure can be lower (nothing is subtracted)"
     )
+
+
+TEMPLATES = 200
+
+
+def many_templates(bench: Bench) -> None:
+    """Wall time and peak memory of 200 templates with a secret each, rendered once."""
+    folder = bench.folder / "templates"
+    for number in range(TEMPLATES):
+        bench.server.write_secret(f"many/{number}", {"password": f"value-{number}"})
+    commands: dict[Product, tuple[list[str], Path]] = {}
+    for product in bench.products():
+        own = product_folder(product, folder)
+        config = many_templates_config(bench.server, own, TEMPLATES)
+        commands[product] = ([str(product.binary), "agent", f"-config={config}"], own)
+    launches: dict[Product, list[Launch]] = {product: [] for product in bench.products()}
+    for run in range(bench.plan.start_runs + 1):
+        for product, (command, own) in commands.items():
+            launch = render_all(product, command, own)
+            if run > 0:
+                launches[product].append(launch)
+                bench.say(f"{product.name}: {launch.milliseconds:.1f} ms, peak {launch.peak:.1f} MB")
+    times = {p: statistics.median(launch.milliseconds for launch in runs) for p, runs in launches.items()}
+    peaks = {p: statistics.median(launch.peak for launch in runs) for p, runs in launches.items()}
+    ours, bao = bench.products()
+    title = f"{TEMPLATES} templates with a secret each, once"
+    bench.report.rows += [
+        Row(title, Unit.MILLISECONDS, times[ours], times[bao], bar=ratio_below(0.1)),
+        Row("its peak memory", Unit.MEGABYTES, peaks[ours], peaks[bao], bar=below(15, Unit.MEGABYTES)),
+    ]
+
+
+def render_all(product: Product, command: list[str], folder: Path) -> Launch:
+    files = [folder / f"rendered-{number}" for number in range(TEMPLATES)]
+    for file in files:
+        file.unlink(missing_ok=True)
+    launch = launch_measured(f"{product.name} agent", command, folder)
+    for number, file in enumerate(files):
+        if not file.exists() or file.read_text() != f"value-{number}":
+            raise BenchError(f"{product.name} agent ended well without rendering template {number}")
+    return launch
 
 
 def render_once(product: Product, command: list[str], folder: Path, expected: str) -> Launch:

@@ -30,6 +30,12 @@ class BaoServer:
     address: str
     approle: AppRole
     password: str
+    root: str
+
+    def write_secret(self, path: str, fields: dict[str, str]) -> None:
+        answer = call("POST", f"{self.address}/v1/secret/data/{path}", self.root, {"data": fields})
+        if answer.status != 200:
+            raise BenchError(f"bao server refused a secret: {answer.status} {answer.body.decode(errors='replace')}")
 
 
 def start_bao_server(bao: Path, folder: Path) -> BaoServer:
@@ -69,7 +75,7 @@ def prepare_bao_server(child: Child, address: str, token: str) -> BaoServer:
             raise BenchError(f"bao server refused {path}: {answer.status} {answer.body.decode(errors='replace')}")
     role_id = admin("GET", "auth/approle/role/bench/role-id").json()["data"]["role_id"]
     secret_id = admin("POST", "auth/approle/role/bench/secret-id", {}).json()["data"]["secret_id"]
-    return BaoServer(child, address, AppRole(role_id, secret_id), password)
+    return BaoServer(child, address, AppRole(role_id, secret_id), password, token)
 
 
 def find_tool(name: str) -> str | None:
