@@ -177,7 +177,7 @@ async fn render_examples(stage: &Stage, binary: &Path, name: &str, with: Option<
             atomic_file::write(&folder.join(file), &bytes, &atomic_file::Attributes::new(0o600)).unwrap();
         }
     }
-    let worker = worker.config(&stanzas(&folder)).config("exit_after_auth = true");
+    let worker = worker.template_config("").config(&stanzas(&folder)).config("exit_after_auth = true");
     let mut process = worker.start();
     let status = process.ended().await.unwrap();
     assert!(status.success(), "{name}: {}", process.output().join("\n"));

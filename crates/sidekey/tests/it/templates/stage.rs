@@ -9,7 +9,7 @@ use serde_json::Value;
 use testkit::{Process, Program, Server, server_binary};
 use tokio::time::{Instant, sleep};
 
-use crate::put;
+use crate::{put, sidekey};
 
 /// The token of `setup.json`.
 const TOKEN: &str = "corpus";
@@ -155,7 +155,9 @@ impl Stage {
         for (name, value) in entries("environment") {
             program = program.env(name, &text(value));
         }
-        Worker { program, folder }
+        // The files are what OpenBao's agent makes; ours would take its variables for Vault's.
+        let profile = if binary == sidekey() { "profile = \"openbao\"" } else { "" };
+        Worker { program, folder, profile }
     }
 }
 
@@ -163,9 +165,16 @@ impl Stage {
 pub(super) struct Worker {
     program: Program,
     pub(super) folder: PathBuf,
+    profile: &'static str,
 }
 
 impl Worker {
+    /// The one `template_config` stanza.
+    pub(super) fn template_config(self, keys: &str) -> Self {
+        let stanza = format!("template_config {{\n  {}\n  {keys}\n}}", self.profile);
+        self.config(&stanza)
+    }
+
     pub(super) fn config(mut self, text: &str) -> Self {
         self.program = self.program.config(text);
         self
@@ -193,7 +202,7 @@ impl Worker {
 
     /// All cases by one process, until it has said something about each and nothing changes any more.
     pub(super) async fn together(self, cases: &[Case]) -> Verdicts {
-        let worker = self.with(cases, false);
+        let worker = self.template_config("").with(cases, false);
         let process = worker.start();
         let (mut found, mut since) = (Verdicts::new(), Instant::now());
         loop {
@@ -227,9 +236,8 @@ impl Worker {
 
     /// One case by a process that ends when a secret cannot be had.
     pub(super) async fn alone(self, case: &Case) -> Verdict {
-        let worker = self
-            .config("template_config { exit_on_retry_failure = true }")
-            .with(std::slice::from_ref(case), true);
+        let worker =
+            self.template_config("exit_on_retry_failure = true").with(std::slice::from_ref(case), true);
         let process = worker.start();
         let deadline = Instant::now() + Duration::from_secs(10);
         loop {
