@@ -47,7 +47,7 @@ async fn the_corpus_renders_the_same() {
         }
         all.push(verdicts);
     }
-    let [theirs, ours] = all.try_into().unwrap();
+    let [theirs, ours]: [Verdicts; 2] = all.try_into().unwrap();
     assert!(theirs.len() > 750, "only {} cases were found", theirs.len());
     assert_alike(&theirs, &ours);
 }
