@@ -11,6 +11,7 @@ mod examples;
 mod life;
 mod listener;
 mod scripted;
+mod templates;
 mod upstream;
 
 use std::path::{Path, PathBuf};
