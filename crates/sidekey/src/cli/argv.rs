@@ -6,8 +6,9 @@ use std::process::ExitCode;
 use clap::Command;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-/// `-config=x` becomes `--config=x` where `config` is a flag of the subcommand, up to the first operand or
-/// `--`, where Go stops reading flags. `vault` and `bao` read their first word as the subcommand, and so do we.
+/// `-config=x` becomes `--config=x` where `config` is a flag of the subcommand, up to `--`, and for the agents'
+/// own subcommands up to the first operand, where Go stops reading flags. `vault` and `bao` read their first word
+/// as the subcommand, and so do we.
 pub(super) fn normalize(arguments: Vec<OsString>, command: &Command) -> Vec<OsString> {
     let mut out = Vec::with_capacity(arguments.len());
     let mut arguments = arguments.into_iter();
@@ -33,8 +34,11 @@ pub(super) fn normalize(arguments: Vec<OsString>, command: &Command) -> Vec<OsSt
             continue;
         };
         if text == "--" || !text.starts_with('-') || text == "-" {
-            // `check FILE -strict` reads better than it parses in Go: we go on reading there.
-            reading = text != "--" && flags.get_name() == "check";
+            match flags.find_subcommand(&text) {
+                Some(inner) => names = Some(inner),
+                // `check FILE -strict` reads better than it parses in Go: we go on reading there.
+                None => reading = text != "--" && !matches!(flags.get_name(), "agent" | "proxy"),
+            }
             out.push(argument);
             continue;
         }
@@ -126,6 +130,8 @@ mod tests {
             ("sidekey proxy -ns=a -tls-skip-verify", "sidekey proxy --ns=a --tls-skip-verify"),
             ("sidekey check a.hcl -strict", "sidekey check a.hcl --strict"),
             ("sidekey agent -h", "sidekey agent -h"),
+            ("sidekey template render -config a.hcl -diff", "sidekey template render --config a.hcl --diff"),
+            ("sidekey template test a.ctmpl -data=b.json", "sidekey template test a.ctmpl --data=b.json"),
             ("sidekey -help", "sidekey --help"),
             ("sidekey -version", "sidekey version"),
         ] {

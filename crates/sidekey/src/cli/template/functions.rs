@@ -1,0 +1,136 @@
+//! `sidekey template functions`: everything a template can call.
+
+use clap::{Args, ValueEnum};
+use config::Profile;
+use serde_json::json;
+use template::Listed;
+
+use super::super::Exit;
+use super::profile;
+
+/// Flags of `template functions`.
+#[derive(Args, Debug)]
+pub(super) struct FunctionsArgs {
+    /// Only functions whose name holds one of these words
+    #[arg(value_name = "WORD")]
+    words: Vec<String>,
+    /// Only what this profile has: openbao or vault
+    #[arg(long, value_name = "PROFILE", value_parser = profile)]
+    profile: Option<Profile>,
+    /// How to print the list
+    #[arg(long, value_enum, default_value = "text")]
+    format: Format,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Format {
+    /// For reading on a terminal
+    Text,
+    /// For programs
+    Json,
+    /// The second half of docs/templates.md
+    Markdown,
+}
+
+#[expect(clippy::print_stdout, clippy::print_stderr, reason = "the command line speaks here")]
+pub(super) fn functions(arguments: &FunctionsArgs) -> Exit {
+    let words: Vec<String> = arguments.words.iter().map(|word| word.to_lowercase()).collect();
+    let wanted = |listed: &Listed| {
+        let name = listed.name.to_lowercase();
+        (words.is_empty() || words.iter().any(|word| name.contains(word)))
+            && arguments.profile.is_none_or(|profile| listed.is_in(profile))
+    };
+    let found: Vec<Listed> = template::catalogue().into_iter().filter(wanted).collect();
+    if found.is_empty() {
+        eprintln!("no function's name holds {}; `sidekey template functions` lists all", words.join(" or "));
+        return Exit::Failure;
+    }
+    match arguments.format {
+        Format::Text => print!("{}", as_text(&found)),
+        Format::Json => println!("{}", as_json(&found)),
+        Format::Markdown => print!("{}", as_markdown(&found)),
+    }
+    Exit::Success
+}
+
+fn profiles(listed: &Listed) -> &'static str {
+    match (listed.is_in(Profile::OpenBao), listed.is_in(Profile::Vault)) {
+        (true, false) => "openbao",
+        (false, true) => "vault",
+        _ => "both",
+    }
+}
+
+fn as_text(found: &[Listed]) -> String {
+    let mut out = String::new();
+    let mut group = "";
+    for listed in found {
+        if listed.group != group {
+            group = listed.group;
+            out.push_str(&format!("\n# {group}\n"));
+        }
+        let only = match profiles(listed) {
+            "both" => String::new(),
+            one => format!("  [{one} only]"),
+        };
+        let help = &listed.help;
+        out.push_str(&format!("{}{only}\n    {}\n", help.signature, help.summary));
+        if !help.example.is_empty() {
+            out.push_str(&format!("    {}  ->  {}\n", help.example, help.output.replace('\n', "\n        ")));
+        }
+    }
+    out
+}
+
+fn as_json(found: &[Listed]) -> String {
+    let all: Vec<_> = found
+        .iter()
+        .map(|listed| {
+            json!({
+                "name": listed.name,
+                "group": listed.group,
+                "signature": listed.help.signature,
+                "summary": listed.help.summary,
+                "profile": profiles(listed),
+                "example": listed.help.example,
+                "output": listed.help.output,
+            })
+        })
+        .collect();
+    format!("{:#}", json!(all))
+}
+
+fn as_markdown(found: &[Listed]) -> String {
+    let mut out = String::new();
+    let mut group = "";
+    for listed in found {
+        if listed.group != group {
+            group = listed.group;
+            out.push_str(&format!("\n### {group}\n\n"));
+        }
+        let help = &listed.help;
+        let only = match profiles(listed) {
+            "openbao" => " *(openbao only)*",
+            "vault" => " *(vault only)*",
+            _ => "",
+        };
+        out.push_str(&format!("- **`{}`**{only} {}", help.signature, help.summary));
+        if !help.example.is_empty() {
+            out.push_str(&format!("  \n  {} gives {}", code(help.example), code(help.output)));
+        }
+        out.push('\n');
+    }
+    out
+}
+
+/// Inline code of any text: the fence is longer than any run of backquotes within, and line ends are shown.
+fn code(text: &str) -> String {
+    if text.is_empty() {
+        return "nothing".to_owned();
+    }
+    let text = text.replace('\n', "⏎");
+    let longest = text.split(|c| c != '`').map(str::len).max().unwrap_or_default();
+    let fence = "`".repeat(longest + 1);
+    let pad = if text.starts_with('`') || text.ends_with('`') { " " } else { "" };
+    format!("{fence}{pad}{text}{pad}{fence}")
+}
