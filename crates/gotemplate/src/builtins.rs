@@ -115,7 +115,7 @@ fn element(text: &[u8], index: &Value) -> Answer {
 
 /// An index from 0 to `cap`, inclusive: Go checks the upper end elsewhere.
 fn position(index: &Value, cap: usize) -> Result<usize, FuncError> {
-    let at = match index {
+    let at = match &*index.plain() {
         Value::Int(_, at) => *at,
         Value::Uint(_, at) => *at as i64,
         Value::Nil | Value::NilInterface => return Err("cannot index slice/array with nil".into()),

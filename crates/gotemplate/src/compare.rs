@@ -49,7 +49,8 @@ pub(crate) fn eq(args: &[Value]) -> Answer {
     Ok(false)
 }
 
-fn equal(a: &Value, b: &Value) -> Answer {
+fn equal(named_a: &Value, named_b: &Value) -> Answer {
+    let (a, b) = (&*named_a.plain(), &*named_b.plain());
     Ok(match (a, b) {
         (Value::Bool(a), Value::Bool(b)) => a == b,
         (Value::Complex(a, b), Value::Complex(c, d)) => a == c && b == d,
@@ -59,7 +60,7 @@ fn equal(a: &Value, b: &Value) -> Answer {
                 return Ok(order == Ordering::Equal);
             }
             if basic(a) != basic(b) {
-                return if a.is_nil() || b.is_nil() { Ok(false) } else { Err(incompatible(a, b)) };
+                return if a.is_nil() || b.is_nil() { Ok(false) } else { Err(incompatible(named_a, named_b)) };
             }
             return equal_other(a, b);
         }
@@ -143,7 +144,8 @@ fn incompatible(a: &Value, b: &Value) -> FuncError {
 }
 
 /// `a < b`.
-pub(crate) fn lt(a: &Value, b: &Value) -> Answer {
+pub(crate) fn lt(named_a: &Value, named_b: &Value) -> Answer {
+    let (a, b) = (&*named_a.plain(), &*named_b.plain());
     let (left, right) = (basic(a), basic(b));
     if left == Basic::Other || right == Basic::Other {
         return Err("invalid type for comparison".into());
@@ -154,7 +156,7 @@ pub(crate) fn lt(a: &Value, b: &Value) -> Answer {
     match order(a, b) {
         Some(order) => Ok(order == Ordering::Less),
         None if left == right => Err("invalid type for comparison".into()),
-        None => Err(incompatible(a, b)),
+        None => Err(incompatible(named_a, named_b)),
     }
 }
 

@@ -353,6 +353,9 @@ impl Printer {
                 {
                     return self.string(value, &text, verb);
                 }
+                if let Some(Value::Int(_, int)) = object.underlying() {
+                    return self.integer(value, int.unsigned_abs(), int as u64, int < 0, true, verb);
+                }
                 if object.shape() == Shape::Pointer {
                     if depth > 0 {
                         // Go prints the address here, which is never the same twice.

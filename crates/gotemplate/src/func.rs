@@ -21,6 +21,8 @@ pub enum Param {
     Int,
     /// `int64`
     Int64,
+    /// `uint32`
+    Uint32,
     /// `uint64`
     Uint64,
     /// `float64`
@@ -33,6 +35,8 @@ pub enum Param {
     StringMap,
     /// A type known by its name only; nil is accepted if it is a pointer.
     Named(&'static str),
+    /// A named integer such as `time.Duration`: a literal is an `int64`, anything else is an object of the name.
+    NamedInt(&'static str),
 }
 
 impl Param {
@@ -45,12 +49,13 @@ impl Param {
             Self::Bool => Type::Bool,
             Self::Int => Type::Int(IntKind::Int),
             Self::Int64 => Type::Int(IntKind::Int64),
+            Self::Uint32 => Type::Uint(UintKind::Uint32),
             Self::Uint64 => Type::Uint(UintKind::Uint64),
             Self::Float => Type::Float,
             Self::Strings => Type::List(Type::Str.into()),
             Self::Anys => Type::List(Type::Any.into()),
             Self::StringMap => Type::Map((Type::Str, Type::Any).into()),
-            Self::Named(name) => Type::Named(Cow::Borrowed(name)),
+            Self::Named(name) | Self::NamedInt(name) => Type::Named(Cow::Borrowed(name)),
         })
     }
 
@@ -66,9 +71,11 @@ impl Param {
             | Self::Bool
             | Self::Int
             | Self::Int64
+            | Self::Uint32
             | Self::Uint64
             | Self::Float
-            | Self::Named(_) => None,
+            | Self::Named(_)
+            | Self::NamedInt(_) => None,
         }
     }
 }

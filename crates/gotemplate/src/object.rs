@@ -23,18 +23,25 @@ pub struct Method {
     pub variadic: Option<Param>,
     /// Whether Go declares the result as `interface {}`: a further field on a nil result is then an error.
     pub returns_any: bool,
+    /// Why Go refuses to call it from a template, once its arguments are evaluated: two results, say.
+    pub unfit: Option<&'static str>,
 }
 
 impl Method {
     /// A method of these parameters with a concrete result.
     pub const fn new(params: &'static [Param]) -> Self {
-        Self { params, variadic: None, returns_any: false }
+        Self { params, variadic: None, returns_any: false, unfit: None }
     }
 
     /// The same with an `interface {}` result.
     pub const fn any(mut self) -> Self {
         self.returns_any = true;
         self
+    }
+
+    /// A method that exists but cannot be called from a template.
+    pub const fn unfit(params: &'static [Param], reason: &'static str) -> Self {
+        Self { unfit: Some(reason), ..Self::new(params) }
     }
 }
 
@@ -75,6 +82,11 @@ pub trait Object: Send + Sync {
 
     /// The text of a `String` or `Error` method, used for printing.
     fn text(&self) -> Option<Vec<u8>> {
+        None
+    }
+
+    /// The plain integer of a named one such as `time.Duration`: what comparison, truth and verbs like `%d` see.
+    fn underlying(&self) -> Option<Value> {
         None
     }
 

@@ -216,7 +216,16 @@ impl Value {
             Self::Number(text) => !text.is_empty(),
             Self::List(list) => !list.is_empty(),
             Self::Map(map) => !map.is_empty(),
-            Self::Chan(_) | Self::Object(_) => true,
+            Self::Chan(_) => true,
+            Self::Object(object) => object.underlying().is_none_or(|number| number.truth()),
+        }
+    }
+
+    /// The integer of a named one such as `time.Duration`, or the value itself.
+    pub fn plain(&self) -> Cow<'_, Self> {
+        match self {
+            Self::Object(object) => object.underlying().map_or(Cow::Borrowed(self), Cow::Owned),
+            _ => Cow::Borrowed(self),
         }
     }
 

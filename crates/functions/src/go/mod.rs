@@ -4,4 +4,4 @@ pub mod duration;
 pub mod layout;
 pub mod regex;
 pub(crate) mod strconv;
-pub(crate) mod time;
+pub mod time;

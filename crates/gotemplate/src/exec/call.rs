@@ -228,7 +228,14 @@ impl<'t, C> Machine<'t, '_, C> {
                 _ => (None, "bool"),
             },
             Param::Int => (number(|number| Some(Value::Int(IntKind::Int, number.int?))), "integer"),
-            Param::Int64 => (number(|number| Some(Value::Int(IntKind::Int64, number.int?))), "integer"),
+            Param::Int64 | Param::NamedInt(_) => {
+                (number(|number| Some(Value::Int(IntKind::Int64, number.int?))), "integer")
+            }
+            // Go cuts a literal down to the parameter's width.
+            Param::Uint32 => (
+                number(|number| Some(Value::Uint(UintKind::Uint32, number.uint? & u64::from(u32::MAX)))),
+                "unsigned integer",
+            ),
             Param::Uint64 => {
                 (number(|number| Some(Value::Uint(UintKind::Uint64, number.uint?))), "unsigned integer")
             }

@@ -107,6 +107,9 @@ impl<'t, C> Machine<'t, '_, C> {
             Value::Object(object) => {
                 if let Some(method) = object.method(name) {
                     let arguments = self.arguments(dot, name, method.params, method.variadic, args, last)?;
+                    if let Some(reason) = method.unfit {
+                        return self.fail(reason);
+                    }
                     return match object.call(name, arguments) {
                         Ok(value) => {
                             self.made(&value)?;

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use gotemplate::{Func, FuncError, Param, Value};
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
 
 use ::functions::go::layout;
 
@@ -54,8 +53,8 @@ pub(super) fn functions() -> Vec<Func<Evaluation>> {
                 }
             };
             Ok(Value::from(match layout.as_str() {
-                "unix" => now.as_second().to_string(),
-                text => layout::format(&now.to_zoned(TimeZone::UTC), text),
+                "unix" => now.as_second().to_string().into_bytes(),
+                text => layout::format(&now.into(), text.as_bytes()),
             }))
         })
         .variadic(Param::Str),

@@ -1,1 +1,0 @@
-//! `time.Time` as templates see it: fields none, methods many.
