@@ -1,5 +1,224 @@
-//! Lists and maps: membership, splitting, merging, loops.
+//! Lists and maps: membership, splitting, loops. Merging is in `merge`.
 
-use crate::Entry;
+use gotemplate::{Chan, Func, FuncError, Key, Map, Param, Type, Value, sprintf};
 
-pub(crate) const ENTRIES: &[Entry<()>] = &[];
+use super::merge::{Conflict, merged};
+use super::texts::{find, parts, trimmed};
+use crate::arguments::{any, bytes, items};
+use crate::{Entry, entry};
+
+const A: Param = Param::Any;
+
+pub(crate) const ENTRIES: &[Entry<()>] = &[
+    entry(
+        Func::pure("contains", &[A, A], |a| Ok(Value::Bool(is_in(any(&a, 1), any(&a, 0))))),
+        "contains value list",
+        "Whether the value is in the list, or the string in the string. An int never equals a float.",
+        r#"{{ "a,b" | split "," | contains "b" }}"#,
+        "true",
+    ),
+    entry(
+        Func::pure("containsAll", &[Param::Anys, A], |a| Ok(contains_some(&a, true, true))),
+        "containsAll values list",
+        "Whether all of the values are in the list; true without values.",
+        r#"{{ split "," "a,b" | containsAll (sprig_list "a" "b") }}"#,
+        "true",
+    ),
+    entry(
+        Func::pure("containsAny", &[Param::Anys, A], |a| Ok(contains_some(&a, false, false))),
+        "containsAny values list",
+        "Whether one of the values is in the list; false without values.",
+        r#"{{ split "," "a,b" | containsAny (sprig_list "b" "c") }}"#,
+        "true",
+    ),
+    entry(
+        Func::pure("containsNone", &[Param::Anys, A], |a| Ok(contains_some(&a, true, false))),
+        "containsNone values list",
+        "Whether none of the values is in the list; true without values.",
+        r#"{{ split "," "a,b" | containsNone (sprig_list "b" "c") }}"#,
+        "false",
+    ),
+    entry(
+        Func::pure("containsNotAll", &[Param::Anys, A], |a| Ok(contains_some(&a, false, true))),
+        "containsNotAll values list",
+        "Whether one of the values is not in the list; false without values.",
+        r#"{{ split "," "a,b" | containsNotAll (sprig_list "b" "c") }}"#,
+        "true",
+    ),
+    entry(
+        Func::pure("explodeMap", &[Param::StringMap], explode_map),
+        "explodeMap map",
+        "Nested maps from keys with slashes in them.",
+        r#"{{ (explodeMap (sprig_dict "a/b" 1)).a.b }}"#,
+        "1",
+    ),
+    entry(
+        Func::pure("in", &[A, A], |a| Ok(Value::Bool(is_in(any(&a, 0), any(&a, 1))))),
+        "in list value",
+        "Whether the value is in the list, or the string in the string. An int never equals a float.",
+        r#"{{ in (split "," "a,b") "b" }}"#,
+        "true",
+    ),
+    entry(
+        Func::pure("loop", &[], make_loop).variadic(A),
+        "loop [from] to",
+        "Something to range over once: the numbers from 0 or `from` up to but without `to`, as `int64`.",
+        "{{ range loop 2 5 }}{{ . }}{{ end }}",
+        "234",
+    ),
+    entry(
+        Func::pure("mergeMap", &[Param::StringMap, Param::StringMap], |a| merge(&a, Conflict::Keep))
+            .variadic(Param::Named("func(*mergo.Config)")),
+        "mergeMap target source",
+        "The target with what it lacks, or has empty, filled from the source, deeply. The target itself is changed.",
+        r#"{{ mergeMap (sprig_dict "a" 1 "b" 0) (sprig_dict "a" 2 "b" 3) }}"#,
+        "map[a:1 b:3]",
+    ),
+    entry(
+        Func::pure("mergeMapWithOverride", &[Param::StringMap, Param::StringMap], |a| {
+            merge(&a, Conflict::Override)
+        }),
+        "mergeMapWithOverride target source",
+        "The target with everything from the source put over it, deeply. The target itself is changed.",
+        r#"{{ mergeMapWithOverride (sprig_dict "a" 1 "b" 0) (sprig_dict "a" 2) }}"#,
+        "map[a:2 b:0]",
+    ),
+    entry(
+        Func::pure("splitToMap", &[Param::Str, Param::Str, Param::Str], split_to_map),
+        "splitToMap separator assignment text",
+        "A map of strings; parts without the second separator are left out.",
+        r#"{{ splitToMap "," "=" "a=1,b=2,c" }}"#,
+        "map[a:1 b:2]",
+    ),
+];
+
+/// Ints are compared with ints of any width, floats with floats, strings with strings. Nothing else is equal.
+fn is_in(list: &Value, value: &Value) -> bool {
+    match list {
+        Value::List(list) => list.items().iter().any(|item| match (item, value) {
+            (Value::Int(_, a), Value::Int(_, b)) => a == b,
+            (Value::Float(a), Value::Float(b)) => a == b,
+            (Value::Str(a), Value::Str(b)) => a == b,
+            (Value::Number(a), Value::Number(b)) => a == b,
+            _ => false,
+        }),
+        Value::Str(text) => value.as_str().is_some_and(|part| find(text, part).is_some()),
+        Value::Number(text) => matches!(value, Value::Number(part) if text.contains(&**part)),
+        _ => false,
+    }
+}
+
+/// Whether comparing goes on to the end, which gives `at_end`. It stops at the first value whose presence is not
+/// `expected`.
+fn contains_some(arguments: &[Value], at_end: bool, expected: bool) -> Value {
+    let list = any(arguments, 1);
+    let stopped = items(arguments, 0).iter().any(|value| is_in(list, value) != expected);
+    Value::Bool(at_end != stopped)
+}
+
+fn explode_map(arguments: Vec<Value>) -> Result<Value, FuncError> {
+    let exploded = Map::new(Type::Str, Type::Any, []);
+    if let Value::Map(map) = any(&arguments, 0) {
+        for (key, value) in map.entries() {
+            if let Key::Str(key) = key {
+                explode(&exploded, &key, value)?;
+            }
+        }
+    }
+    Ok(Value::Map(exploded))
+}
+
+fn explode(target: &Map, path: &[u8], value: Value) -> Result<(), FuncError> {
+    let mut map = target.clone();
+    let (mut whole, mut rest) = (path, path);
+    while let Some(slash) = rest.iter().position(|&byte| byte == b'/') {
+        let top = rest.get(..slash).unwrap_or_default();
+        let key = Key::str(top);
+        let inner = match map.get(&key) {
+            Some(Value::Map(inner)) if *inner.key() == Type::Str && *inner.value() == Type::Any => inner,
+            Some(other) => {
+                let values = [Value::from(whole), Value::from(top), other];
+                let text = sprintf(b"not a map: %q: %q already has value %q", &values).unwrap_or_default();
+                return Err(FuncError::new(format!("explodeMap: {}", String::from_utf8_lossy(&text))));
+            }
+            None => {
+                let inner = Map::new(Type::Str, Type::Any, []);
+                map.insert(key, Value::Map(inner.clone()));
+                inner
+            }
+        };
+        map = inner;
+        // Messages name what was left one level above.
+        whole = rest;
+        rest = rest.get(slash + 1..).unwrap_or_default();
+    }
+    if !rest.is_empty() {
+        map.insert(Key::str(rest), value);
+    }
+    Ok(())
+}
+
+fn merge(arguments: &[Value], conflict: Conflict) -> Result<Value, FuncError> {
+    if arguments.len() > 2 {
+        // Only a nil can stand for a function here.
+        return Err("runtime error: invalid memory address or nil pointer dereference".into());
+    }
+    match (any(arguments, 0), any(arguments, 1)) {
+        (Value::Map(target), Value::Map(source)) => merged(target, source, conflict).map(Value::Map),
+        (target, _) => Ok(target.clone()),
+    }
+}
+
+fn split_to_map(arguments: Vec<Value>) -> Result<Value, FuncError> {
+    let (separator, assignment) = (bytes(&arguments, 0), bytes(&arguments, 1));
+    let text = trimmed(bytes(&arguments, 2));
+    let pairs = parts(text, separator).into_iter().filter_map(|part| {
+        let at = find(part, assignment)?;
+        Some((Key::str(part.get(..at)?), Value::from(part.get(at + assignment.len()..)?)))
+    });
+    Ok(Value::Map(Map::new(Type::Str, Type::Str, pairs)))
+}
+
+fn make_loop(arguments: Vec<Value>) -> Result<Value, FuncError> {
+    let range = match arguments.as_slice() {
+        [to] => 0..bound(to)?,
+        [from, to] => bound(from)?..bound(to)?,
+        others => {
+            let count = others.len();
+            return Err(FuncError::new(format!(
+                "loop: wrong number of arguments, expected 1 or 2, but got {count}"
+            )));
+        }
+    };
+    Ok(Value::Chan(Chan::new(range)))
+}
+
+fn bound(value: &Value) -> Result<i64, FuncError> {
+    match value {
+        Value::Int(_, value) => Ok(*value),
+        Value::Uint(_, value) => Ok(*value as i64),
+        Value::Str(text) => decimal(text),
+        Value::Number(text) => decimal(text.as_bytes()),
+        _ => Err(FuncError::new(format!("loop: bad argument type: {}", value.type_name()))),
+    }
+}
+
+/// `parseInt`, empty being 0.
+fn decimal(text: &[u8]) -> Result<i64, FuncError> {
+    if text.is_empty() {
+        return Ok(0);
+    }
+    let refuse = |why: &str| {
+        let quoted = sprintf(b"%q", &[Value::from(text)]).unwrap_or_default();
+        let quoted = String::from_utf8_lossy(&quoted).into_owned();
+        FuncError::new(format!("parseInt: strconv.ParseInt: parsing {quoted}: {why}"))
+    };
+    let digits = text.strip_prefix(b"-").or(text.strip_prefix(b"+")).unwrap_or(text);
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return Err(refuse("invalid syntax"));
+    }
+    std::str::from_utf8(text)
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .ok_or_else(|| refuse("value out of range"))
+}

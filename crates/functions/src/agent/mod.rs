@@ -4,10 +4,12 @@ mod encodings;
 mod hashes;
 mod lists;
 mod maths;
+mod merge;
 mod parsers;
 mod sockaddr;
 mod spew;
 mod texts;
+mod title;
 
 use crate::Entry;
 

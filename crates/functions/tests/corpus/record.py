@@ -127,7 +127,7 @@ class Oracle:
                 for line in log:
                     try:
                         message = json.loads(line)["@message"]
-                    except (ValueError, KeyError):
+                    except (ValueError, KeyError, TypeError):
                         continue
                     match = re.match(r"\(runner\) .*/(\d+)\.in: (.*)", message, re.S)
                     if match:

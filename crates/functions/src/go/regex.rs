@@ -1,1 +1,0 @@
-//! Regular expressions in Go's dialect (RE2), on the `regex` crate.
