@@ -1,5 +1,6 @@
 //! Pieces of Go's standard library whose behaviour templates can see.
 
+pub(crate) mod base64;
 pub mod duration;
 pub mod layout;
 pub mod regex;

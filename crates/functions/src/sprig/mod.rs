@@ -19,7 +19,9 @@ mod urls;
 use crate::Entry;
 
 pub(crate) const TABLES: &[&[Entry<()>]] = &[
-    crypto::ENTRIES,
+    crypto::certificates::ENTRIES,
+    crypto::ciphers::ENTRIES,
+    crypto::passwords::ENTRIES,
     dates::ENTRIES,
     dicts::ENTRIES,
     encodings::ENTRIES,

@@ -1,5 +1,24 @@
 //! Passwords, keys, certificates, ciphers, chance.
+//!
+//! Chance comes from aws-lc's generator alone. Private keys are in values that templates print, in no message.
 
-use crate::Entry;
+pub(super) mod certificates;
+pub(super) mod ciphers;
+mod der;
+mod issue;
+mod key;
+pub(super) mod passwords;
+mod pem;
 
-pub(crate) const ENTRIES: &[Entry<()>] = &[];
+use gotemplate::FuncError;
+
+/// Bytes that nobody can foresee.
+fn random<const N: usize>() -> Result<[u8; N], FuncError> {
+    let mut bytes = [0; N];
+    fill(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn fill(bytes: &mut [u8]) -> Result<(), FuncError> {
+    aws_lc_rs::rand::fill(bytes).map_err(|_| FuncError::new("no randomness to be had"))
+}
