@@ -11,35 +11,35 @@ const A: Param = Param::Any;
 
 pub(crate) const ENTRIES: &[Entry<()>] = &[
     entry(
-        Func::pure("contains", &[A, A], |a| Ok(Value::Bool(is_in(any(&a, 1), any(&a, 0))))),
+        Func::pure("contains", &[A, A], |a| is_in(any(&a, 1), any(&a, 0)).map(Value::Bool)),
         "contains value list",
         "Whether the value is in the list, or the string in the string. An int never equals a float.",
         r#"{{ "a,b" | split "," | contains "b" }}"#,
         "true",
     ),
     entry(
-        Func::pure("containsAll", &[Param::Anys, A], |a| Ok(contains_some(&a, true, true))),
+        Func::pure("containsAll", &[Param::Anys, A], |a| contains_some(&a, true, true)),
         "containsAll values list",
         "Whether all of the values are in the list; true without values.",
         r#"{{ split "," "a,b" | containsAll (sprig_list "a" "b") }}"#,
         "true",
     ),
     entry(
-        Func::pure("containsAny", &[Param::Anys, A], |a| Ok(contains_some(&a, false, false))),
+        Func::pure("containsAny", &[Param::Anys, A], |a| contains_some(&a, false, false)),
         "containsAny values list",
         "Whether one of the values is in the list; false without values.",
         r#"{{ split "," "a,b" | containsAny (sprig_list "b" "c") }}"#,
         "true",
     ),
     entry(
-        Func::pure("containsNone", &[Param::Anys, A], |a| Ok(contains_some(&a, true, false))),
+        Func::pure("containsNone", &[Param::Anys, A], |a| contains_some(&a, true, false)),
         "containsNone values list",
         "Whether none of the values is in the list; true without values.",
         r#"{{ split "," "a,b" | containsNone (sprig_list "b" "c") }}"#,
         "false",
     ),
     entry(
-        Func::pure("containsNotAll", &[Param::Anys, A], |a| Ok(contains_some(&a, false, true))),
+        Func::pure("containsNotAll", &[Param::Anys, A], |a| contains_some(&a, false, true)),
         "containsNotAll values list",
         "Whether one of the values is not in the list; false without values.",
         r#"{{ split "," "a,b" | containsNotAll (sprig_list "b" "c") }}"#,
@@ -53,7 +53,7 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
         "1",
     ),
     entry(
-        Func::pure("in", &[A, A], |a| Ok(Value::Bool(is_in(any(&a, 0), any(&a, 1))))),
+        Func::pure("in", &[A, A], |a| is_in(any(&a, 0), any(&a, 1)).map(Value::Bool)),
         "in list value",
         "Whether the value is in the list, or the string in the string. An int never equals a float.",
         r#"{{ in (split "," "a,b") "b" }}"#,
@@ -93,27 +93,46 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
 ];
 
 /// Ints are compared with ints of any width, floats with floats, strings with strings. Nothing else is equal.
-fn is_in(list: &Value, value: &Value) -> bool {
+/// A nil can be compared with anything but a string: Go asks for its type then, and panics.
+fn is_in(list: &Value, value: &Value) -> Result<bool, FuncError> {
+    let no_nil = |found: bool| {
+        if value.is_nil() {
+            return Err(FuncError::new("reflect: call of reflect.Value.Type on zero Value"));
+        }
+        Ok(found)
+    };
     match list {
-        Value::List(list) => list.items().iter().any(|item| match (item, value) {
-            (Value::Int(_, a), Value::Int(_, b)) => a == b,
-            (Value::Float(a), Value::Float(b)) => a == b,
-            (Value::Str(a), Value::Str(b)) => a == b,
-            (Value::Number(a), Value::Number(b)) => a == b,
-            _ => false,
-        }),
-        Value::Str(text) => value.as_str().is_some_and(|part| find(text, part).is_some()),
-        Value::Number(text) => matches!(value, Value::Number(part) if text.contains(&**part)),
-        _ => false,
+        Value::List(list) => {
+            for item in list.items() {
+                let equal = match (item, value) {
+                    (Value::Int(_, a), Value::Int(_, b)) => a == b,
+                    (Value::Float(a), Value::Float(b)) => a == b,
+                    (Value::Str(a), _) => no_nil(value.as_str() == Some(a))?,
+                    (Value::Number(a), _) => no_nil(matches!(value, Value::Number(b) if a == b))?,
+                    _ => false,
+                };
+                if equal {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        }
+        Value::Str(text) => no_nil(value.as_str().is_some_and(|part| find(text, part).is_some())),
+        Value::Number(text) => no_nil(matches!(value, Value::Number(part) if text.contains(&**part))),
+        _ => Ok(false),
     }
 }
 
 /// Whether comparing goes on to the end, which gives `at_end`. It stops at the first value whose presence is not
 /// `expected`.
-fn contains_some(arguments: &[Value], at_end: bool, expected: bool) -> Value {
+fn contains_some(arguments: &[Value], at_end: bool, expected: bool) -> Result<Value, FuncError> {
     let list = any(arguments, 1);
-    let stopped = items(arguments, 0).iter().any(|value| is_in(list, value) != expected);
-    Value::Bool(at_end != stopped)
+    for value in items(arguments, 0) {
+        if is_in(list, value)? != expected {
+            return Ok(Value::Bool(!at_end));
+        }
+    }
+    Ok(Value::Bool(at_end))
 }
 
 fn explode_map(arguments: Vec<Value>) -> Result<Value, FuncError> {

@@ -1,6 +1,6 @@
 //! go-spew's `Sprintf`: Go's own, with each value behind a formatter that knows `%v` only.
 
-use gotemplate::{FuncError, Object, Shape, Value};
+use gotemplate::{FuncError, Object, Shape, Type, Value};
 
 use super::{ADDRESS, MAX_DEPTH, shown};
 use crate::arguments::bounded;
@@ -28,8 +28,24 @@ pub(super) fn sprintf(format: &[u8], values: &[Value]) -> Result<Vec<u8>, FuncEr
 
 #[derive(Clone, Copy, Default)]
 struct Flags {
+    /// `+`: names of fields, and addresses.
     plus: bool,
+    /// `#`: types.
     sharp: bool,
+}
+
+impl Flags {
+    /// Those for an element of a declared type: only what an interface holds is shown with its own.
+    fn within(self, declared: &Type) -> Inner {
+        Inner { flags: self, typed: self.sharp && *declared == Type::Any }
+    }
+}
+
+/// The flags, and whether the type of this very value is shown.
+#[derive(Clone, Copy)]
+struct Inner {
+    flags: Flags,
+    typed: bool,
 }
 
 struct State<'v> {
@@ -173,60 +189,57 @@ impl State<'_> {
     }
 
     fn formatted(&mut self, value: &Value, flags: Flags) -> Result<(), FuncError> {
-        format_value(&mut self.out, value, flags, 0)
+        format_value(&mut self.out, value, flags.within(&Type::Any), 0)
     }
 }
 
-fn format_value(out: &mut Vec<u8>, value: &Value, flags: Flags, depth: usize) -> Result<(), FuncError> {
+fn format_value(out: &mut Vec<u8>, value: &Value, inner: Inner, depth: usize) -> Result<(), FuncError> {
     if depth > MAX_DEPTH {
         return Err("value is nested too deeply to print".into());
     }
     bounded(out.len())?;
-    let mut push = |text: &str| out.extend_from_slice(text.as_bytes());
-    match value {
-        Value::Nil | Value::NilInterface => {
-            push(if flags.sharp { "(interface {})<nil>" } else { "<nil>" });
-            return Ok(());
-        }
-        Value::NilPointer(nil) => {
-            push(&if flags.sharp { format!("({})<nil>", nil.name) } else { "<nil>".into() });
-            return Ok(());
-        }
-        Value::Object(object) if object.shape() == Shape::Pointer => {
-            push(&if flags.sharp { format!("({})", object.type_name()) } else { "<*>".into() });
-            push(&if flags.plus { format!("({ADDRESS})") } else { String::new() });
-            return format_object(out, &**object, flags, depth);
-        }
-        _ if flags.sharp => push(&format!("({})", value.type_name())),
-        _ => {}
+    let Inner { flags, typed } = inner;
+    if typed {
+        let name = if value.is_nil() { "interface {}".into() } else { value.type_name() };
+        out.extend_from_slice(format!("({name})").as_bytes());
     }
     match value {
-        Value::List(list) if list.is_nil() => push("<nil>"),
-        Value::Map(map) if map.is_nil() => push("<nil>"),
+        Value::Nil | Value::NilInterface | Value::NilPointer(_) => out.extend_from_slice(b"<nil>"),
+        Value::List(list) if list.is_nil() => out.extend_from_slice(b"<nil>"),
+        Value::Map(map) if map.is_nil() => out.extend_from_slice(b"<nil>"),
         Value::List(list) => {
-            push("[");
+            out.push(b'[');
             for (at, item) in list.items().iter().enumerate() {
                 if at > 0 {
                     out.push(b' ');
                 }
-                format_value(out, item, flags, depth + 1)?;
+                format_value(out, item, flags.within(list.element()), depth + 1)?;
             }
             out.push(b']');
         }
         Value::Map(map) => {
-            push("map[");
+            out.extend_from_slice(b"map[");
             for (at, (key, item)) in map.entries().iter().enumerate() {
                 if at > 0 {
                     out.push(b' ');
                 }
-                format_value(out, &key.value(), flags, depth + 1)?;
+                format_value(out, &key.value(), flags.within(map.key()), depth + 1)?;
                 out.push(b':');
-                format_value(out, item, flags, depth + 1)?;
+                format_value(out, item, flags.within(map.value()), depth + 1)?;
             }
             out.push(b']');
         }
-        Value::Object(object) => format_object(out, &**object, flags, depth)?,
-        Value::Chan(_) => push(ADDRESS),
+        Value::Object(object) => {
+            if object.shape() == Shape::Pointer {
+                let stars: &[u8] = if typed { b"" } else { b"<*>" };
+                out.extend_from_slice(stars);
+                if flags.plus {
+                    out.extend_from_slice(format!("({ADDRESS})").as_bytes());
+                }
+            }
+            format_object(out, &**object, flags, depth)?;
+        }
+        Value::Chan(_) => out.extend_from_slice(ADDRESS.as_bytes()),
         _ => out.extend_from_slice(&shown(b"%v", value)?),
     }
     Ok(())
@@ -251,7 +264,9 @@ fn format_object(
             out.extend_from_slice(name.as_bytes());
             out.push(b':');
         }
-        format_value(out, value, flags, depth + 1)?;
+        // A field has a type of its own, unless nil shows that it is an interface.
+        let declared = if value.is_nil() { Type::Any } else { value.type_of().unwrap_or(Type::Any) };
+        format_value(out, value, flags.within(&declared), depth + 1)?;
     }
     out.push(b'}');
     Ok(())

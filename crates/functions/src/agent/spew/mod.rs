@@ -38,7 +38,7 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
         "spew_sprintf format [values...]",
         "Like `printf`, but `%v` looks behind pointers and `%#v` shows types.",
         r#"{{ spew_sprintf "%#v" (split "," "a,b") }}"#,
-        "([]string)[(string)a (string)b]",
+        "([]string)[a b]",
     ),
 ];
 
