@@ -523,6 +523,11 @@ impl Map {
         self.read().map_or_else(Vec::new, |map| map.iter().map(|(k, v)| (k.clone(), v.clone())).collect())
     }
 
+    /// Whether both are one map, so that a change of one is seen in the other.
+    pub fn is_same(&self, other: &Self) -> bool {
+        matches!((&self.entries, &other.entries), (Some(a), Some(b)) if Arc::ptr_eq(a, b))
+    }
+
     /// Sets a key, seen by every holder of this map. False for a nil map, where Go would panic.
     pub fn insert(&self, key: Key, value: Value) -> bool {
         self.write().map(|mut map| map.insert(key, value)).is_some()
