@@ -1,5 +1,156 @@
-//! Base64 and base32.
+//! Base64 and base32. What cannot be decoded gives the text of the error, not an error.
 
-use crate::Entry;
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+use gotemplate::{Func, FuncError, Param, Value};
 
-pub(crate) const ENTRIES: &[Entry<()>] = &[];
+use crate::arguments::{bounded, bytes};
+use crate::{Entry, entry};
+
+const TEXT: &[Param] = &[Param::Str];
+
+pub(crate) const ENTRIES: &[Entry<()>] = &[
+    entry(
+        Func::pure("sprig_b64enc", TEXT, |arguments| {
+            bounded(bytes(&arguments, 0).len().div_ceil(3) * 4)?;
+            Ok(Value::from(BASE64_STANDARD.encode(bytes(&arguments, 0))))
+        }),
+        "sprig_b64enc text",
+        "The text in base64, with padding.",
+        r#"{{ sprig_b64enc "hello" }}"#,
+        "aGVsbG8=",
+    ),
+    entry(
+        Func::pure("sprig_b64dec", TEXT, |arguments| decoded(&arguments, "base64", decode_base64)),
+        "sprig_b64dec text",
+        "The bytes that base64 stands for; the message of the error, if it is none.",
+        r#"{{ sprig_b64dec "aGVsbG8=" }}"#,
+        "hello",
+    ),
+    entry(
+        Func::pure("sprig_b32enc", TEXT, |arguments| {
+            bounded(bytes(&arguments, 0).len().div_ceil(5) * 8)?;
+            Ok(Value::from(encode_base32(bytes(&arguments, 0))))
+        }),
+        "sprig_b32enc text",
+        "The text in base32, with padding.",
+        r#"{{ sprig_b32enc "hello" }}"#,
+        "NBSWY3DP",
+    ),
+    entry(
+        Func::pure("sprig_b32dec", TEXT, |arguments| decoded(&arguments, "base32", decode_base32)),
+        "sprig_b32dec text",
+        "The bytes that base32 stands for; the message of the error, if it is none.",
+        r#"{{ sprig_b32dec "NBSWY3DP" }}"#,
+        "hello",
+    ),
+];
+
+/// Decoded bytes, or the place of the first fault.
+type Decoded = Result<Vec<u8>, usize>;
+
+fn decoded(arguments: &[Value], name: &str, decode: fn(&[u8]) -> Decoded) -> Result<Value, FuncError> {
+    Ok(match decode(bytes(arguments, 0)) {
+        Ok(plain) => Value::from(plain),
+        Err(at) => Value::from(format!("illegal {name} data at input byte {at}")),
+    })
+}
+
+/// Line ends may stand anywhere and count for the place of a fault.
+fn decode_base64(text: &[u8]) -> Decoded {
+    let mut out = Vec::with_capacity(text.len() / 4 * 3);
+    let mut rest = text.iter().copied().enumerate().filter(|(_, byte)| !matches!(byte, b'\n' | b'\r'));
+    loop {
+        let (mut bits, mut count) = (0u32, 0);
+        while count < 4 {
+            let Some((at, byte)) = rest.next() else {
+                // Go counts back from the end, line ends within the last group or not.
+                return if count == 0 { Ok(out) } else { Err(text.len() - count) };
+            };
+            if byte == b'=' {
+                match count {
+                    0 | 1 => return Err(at),
+                    2 => match rest.next() {
+                        None => return Err(text.len()),
+                        Some((_, b'=')) => {}
+                        Some((next, _)) => return Err(next - 1),
+                    },
+                    _ => {}
+                }
+                if let Some((at, _)) = rest.next() {
+                    return Err(at);
+                }
+                out.extend((bits << (6 * (4 - count))).to_be_bytes().into_iter().skip(1).take(count - 1));
+                return Ok(out);
+            }
+            bits = bits << 6 | sextet(byte).ok_or(at)?;
+            count += 1;
+        }
+        out.extend(bits.to_be_bytes().into_iter().skip(1));
+    }
+}
+
+fn sextet(byte: u8) -> Option<u32> {
+    Some(u32::from(match byte {
+        b'A'..=b'Z' => byte - b'A',
+        b'a'..=b'z' => byte - b'a' + 26,
+        b'0'..=b'9' => byte - b'0' + 52,
+        b'+' => 62,
+        b'/' => 63,
+        _ => return None,
+    }))
+}
+
+const BASE32: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+
+fn encode_base32(plain: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(plain.len().div_ceil(5) * 8);
+    for chunk in plain.chunks(5) {
+        let bits = chunk.iter().chain([0; 4].iter()).take(5).fold(0u64, |bits, byte| bits << 8 | u64::from(*byte));
+        let digits = (chunk.len() * 8).div_ceil(5);
+        for nth in 0..8 {
+            let digit = BASE32.get((bits >> (35 - 5 * nth) & 31) as usize).filter(|_| nth < digits);
+            out.push(digit.copied().unwrap_or(b'='));
+        }
+    }
+    out
+}
+
+/// Line ends may stand anywhere and do not count for the place of a fault.
+fn decode_base32(text: &[u8]) -> Decoded {
+    let text: Vec<u8> = text.iter().copied().filter(|byte| !matches!(byte, b'\n' | b'\r')).collect();
+    let mut out = Vec::with_capacity(text.len() / 8 * 5);
+    for (nth, group) in text.chunks(8).enumerate() {
+        let start = nth * 8;
+        let (mut bits, mut count) = (0u64, 0);
+        for (at, &byte) in group.iter().enumerate() {
+            // Padding may begin in the last group only; what stands behind eight characters then is ignored.
+            let behind = text.len() - start - at - 1;
+            if byte == b'=' && at >= 2 && behind < 8 {
+                if behind + at < 7 {
+                    return Err(text.len());
+                }
+                let padding = group.get(at + 1..).unwrap_or_default();
+                if let Some(wrong) = padding.iter().position(|byte| *byte != b'=') {
+                    return Err(start + at + wrong);
+                }
+                if matches!(at, 3 | 6) {
+                    return Err(start + at);
+                }
+                break;
+            }
+            let digit = BASE32.iter().position(|digit| *digit == byte).ok_or(start + at)?;
+            bits = bits << 5 | digit as u64;
+            count += 1;
+        }
+        let padded = count < group.len();
+        if !padded && count < 8 {
+            return Err(start);
+        }
+        let plain = (bits << (5 * (8 - count))).to_be_bytes();
+        out.extend(plain.into_iter().skip(3).take(count * 5 / 8));
+        if padded {
+            break;
+        }
+    }
+    Ok(out)
+}

@@ -1,7 +1,10 @@
 //! Sprig, each name with the prefix `sprig_`.
 
+mod chance;
+mod convert;
 mod crypto;
 mod dates;
+mod deep;
 mod dicts;
 mod encodings;
 mod hashes;
@@ -28,12 +31,20 @@ pub(crate) const TABLES: &[&[Entry<()>]] = &[
     hashes::ENTRIES,
     json::ENTRIES,
     lists::ENTRIES,
+    lists::PARTS,
     logic::ENTRIES,
+    numbers::DECIMALS,
     numbers::ENTRIES,
+    numbers::FLOATS,
+    numbers::RANGES,
     paths::ENTRIES,
     reflection::ENTRIES,
     regexes::ENTRIES,
     semver::ENTRIES,
-    texts::ENTRIES,
+    texts::CASES,
+    texts::CHANCES,
+    texts::JOINING,
+    texts::LAYOUT,
+    texts::PARTS,
     urls::ENTRIES,
 ];

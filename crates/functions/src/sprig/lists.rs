@@ -1,5 +1,0 @@
-//! Lists.
-
-use crate::Entry;
-
-pub(crate) const ENTRIES: &[Entry<()>] = &[];

@@ -1,5 +1,0 @@
-//! Numbers.
-
-use crate::Entry;
-
-pub(crate) const ENTRIES: &[Entry<()>] = &[];

@@ -1,5 +1,0 @@
-//! Semantic versions.
-
-use crate::Entry;
-
-pub(crate) const ENTRIES: &[Entry<()>] = &[];

@@ -1,5 +1,0 @@
-//! Strings.
-
-use crate::Entry;
-
-pub(crate) const ENTRIES: &[Entry<()>] = &[];

@@ -1,5 +1,0 @@
-//! URLs.
-
-use crate::Entry;
-
-pub(crate) const ENTRIES: &[Entry<()>] = &[];
