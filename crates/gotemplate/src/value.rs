@@ -570,11 +570,6 @@ impl Map {
         matches!((&self.entries, &other.entries), (Some(a), Some(b)) if Arc::ptr_eq(a, b))
     }
 
-    /// Whether both are one map, so that a change of one is seen in the other.
-    pub fn is_same(&self, other: &Self) -> bool {
-        matches!((&self.entries, &other.entries), (Some(a), Some(b)) if Arc::ptr_eq(a, b))
-    }
-
     /// Sets a key, seen by every holder of this map. False for a nil map, where Go would panic.
     pub fn insert(&self, key: Key, value: Value) -> bool {
         self.write().map(|mut table| Arc::make_mut(&mut table).0.insert(key, value)).is_some()
