@@ -9,10 +9,10 @@ use gotemplate::{FuncError, List, Map, Type, Value};
 
 use super::convert::kind;
 use super::semver;
-use crate::MAX_RESULT;
-
 /// Lists and maps may nest this deep.
 const MAX_DEPTH: usize = 200;
+/// A walk sees so many elements at most.
+const MAX_STEPS: usize = 4 << 20;
 
 /// What is left of a walk.
 pub(super) struct Walk {
@@ -23,7 +23,7 @@ pub(super) struct Walk {
 impl Walk {
     /// A fresh one.
     pub(super) fn new() -> Self {
-        Self { steps: MAX_RESULT, depth: MAX_DEPTH }
+        Self { steps: MAX_STEPS, depth: MAX_DEPTH }
     }
 
     /// Goes one level down for `inside`, which sees `count` elements.
@@ -174,12 +174,7 @@ impl From<FuncError> for Unmerged {
 ///
 /// # Errors
 /// Where mergo fails or panics, and when the values are too deep or too large.
-pub(super) fn merge(
-    target: &Map,
-    source: &Map,
-    conflict: Conflict,
-    walk: &mut Walk,
-) -> Result<(), Unmerged> {
+pub(super) fn merge(target: &Map, source: &Map, conflict: Conflict, walk: &mut Walk) -> Result<(), Unmerged> {
     let mut outcome = Ok(());
     walk.down(source.len(), |walk| {
         outcome = merge_entries(target, source, conflict, walk);
@@ -236,4 +231,41 @@ fn is_empty(value: &Value) -> bool {
 fn unassignable(method: &str, have: &Type, want: &Type) -> Unmerged {
     let text = format!("reflect.Value.{method}: value of type {have} is not assignable to type {want}");
     Unmerged::Panic(text.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use gotemplate::Key;
+
+    use super::*;
+
+    /// A map that is its own element twice over: walking it all takes for ever.
+    fn endless() -> (Value, Map) {
+        let map = Map::new(Type::Str, Type::Any, []);
+        map.insert(Key::str("a"), Value::Map(map.clone()));
+        map.insert(Key::str("b"), Value::Map(map.clone()));
+        (Value::Map(map.clone()), map)
+    }
+
+    /// A walk that tires soon.
+    fn short() -> Walk {
+        Walk { steps: 10_000, depth: MAX_DEPTH }
+    }
+
+    #[test]
+    fn maps_in_themselves_are_refused() {
+        let ((a, a_map), (b, b_map)) = (endless(), endless());
+        assert!(equal(&a, &b, &mut short()).is_err());
+        assert!(copy(&a, &mut short()).is_err());
+        assert!(merge(&a_map, &b_map, Conflict::Keep, &mut short()).is_err());
+    }
+
+    #[test]
+    fn a_value_that_doubles_at_each_level_is_refused() {
+        let doubled = || (0..100).fold(Value::int(1), |inner, _| Value::list(vec![inner.clone(), inner]));
+        assert!(equal(&doubled(), &doubled(), &mut short()).is_err());
+        assert!(copy(&doubled(), &mut short()).is_err());
+        let one = doubled();
+        assert_eq!(equal(&one, &one, &mut short()), Ok(true));
+    }
 }

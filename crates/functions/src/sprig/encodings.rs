@@ -105,7 +105,8 @@ const BASE32: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 fn encode_base32(plain: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(plain.len().div_ceil(5) * 8);
     for chunk in plain.chunks(5) {
-        let bits = chunk.iter().chain([0; 4].iter()).take(5).fold(0u64, |bits, byte| bits << 8 | u64::from(*byte));
+        let bits =
+            chunk.iter().chain([0; 4].iter()).take(5).fold(0u64, |bits, byte| bits << 8 | u64::from(*byte));
         let digits = (chunk.len() * 8).div_ceil(5);
         for nth in 0..8 {
             let digit = BASE32.get((bits >> (35 - 5 * nth) & 31) as usize).filter(|_| nth < digits);

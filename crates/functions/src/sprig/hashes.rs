@@ -32,7 +32,9 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
     )
     .only(Profile::Vault),
     entry(
-        Func::pure("sprig_adler32sum", TEXT, |arguments| Ok(adler32(bytes(&arguments, 0)).to_string().into())),
+        Func::pure("sprig_adler32sum", TEXT, |arguments| {
+            Ok(adler32(bytes(&arguments, 0)).to_string().into())
+        }),
         "sprig_adler32sum text",
         "The Adler-32 checksum as a decimal number.",
         r#"{{ sprig_adler32sum "hello" }}"#,

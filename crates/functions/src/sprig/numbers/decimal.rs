@@ -113,8 +113,8 @@ impl Decimal {
 
     fn add(self, other: Self) -> Result<Self, FuncError> {
         let exponent = self.exponent.min(other.exponent);
-        let digits = scaled(self.digits, self.exponent - exponent)?
-            + scaled(other.digits, other.exponent - exponent)?;
+        let digits =
+            scaled(self.digits, self.exponent - exponent)? + scaled(other.digits, other.exponent - exponent)?;
         Ok(Self { digits, exponent })
     }
 

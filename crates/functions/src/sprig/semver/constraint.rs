@@ -29,10 +29,7 @@ static PATTERNS: LazyLock<Option<Patterns>> = LazyLock::new(|| {
     let (v, o, s) = (VERSION, OPERATORS, SPACE);
     Some(Patterns {
         range: Regex::new(&format!("{s}*({v}){s}+-{s}+({v}){s}*")).ok()?,
-        group: Regex::new(&format!(
-            "^({s}*({o}){s}*({v}){s}*)((?:{s}+|,{s}*)({o}){s}*({v}){s}*)*$"
-        ))
-        .ok()?,
+        group: Regex::new(&format!("^({s}*({o}){s}*({v}){s}*)((?:{s}+|,{s}*)({o}){s}*({v}){s}*)*$")).ok()?,
         any: Regex::new(&format!("({o}){s}*({v})")).ok()?,
         one: Regex::new(&format!("^{s}*({o}){s}*({v}){s}*$")).ok()?,
     })
@@ -66,11 +63,8 @@ enum Open {
 /// Upstream's words.
 pub(super) fn parse(text: &str) -> Result<Vec<Group>, FuncError> {
     let patterns = PATTERNS.as_ref().ok_or("constraint parser error")?;
-    let mut rewritten = text.to_owned();
-    for range in patterns.range.captures_iter(text) {
-        let bounds = format!(">= {}, <= {}", part(&range, 1), part(&range, 11));
-        rewritten = rewritten.replacen(part(&range, 0), &bounds, 1);
-    }
+    let bounds = |range: &Captures<'_>| format!(">= {}, <= {} ", part(range, 1), part(range, 11));
+    let rewritten = patterns.range.replace_all(text, bounds);
     rewritten.split("||").map(|group| parse_group(patterns, group)).collect()
 }
 
@@ -139,9 +133,7 @@ impl Condition {
             Open::None | Open::Major => order != Ordering::Equal,
             Open::Minor => version.major != limit.major,
             Open::Patch => {
-                version.major != limit.major
-                    || version.minor != limit.minor
-                    || !version.pre.is_empty() && version.pre != limit.pre
+                version.major != limit.major || version.minor != limit.minor || version.pre != limit.pre
             }
         }
     }

@@ -22,7 +22,9 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
     )
     .only(Profile::OpenBao),
     entry(
-        Func::pure("sprig_randAlpha", COUNT, |arguments| random(&arguments, |byte| byte.is_ascii_alphabetic())),
+        Func::pure("sprig_randAlpha", COUNT, |arguments| {
+            random(&arguments, |byte| byte.is_ascii_alphabetic())
+        }),
         "sprig_randAlpha count",
         "So many random letters.",
         "{{ sprig_randAlpha 16 | len }}",

@@ -24,8 +24,10 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
         "'a' '1'",
     ),
     entry(
-        Func::pure("sprig_cat", &[], |arguments| quoted(&arguments, |value| Ok(sprint(&[value.clone()])?)))
-            .variadic(Param::Any),
+        Func::pure("sprig_cat", &[], |arguments| {
+            quoted(&arguments, |value| Ok(sprint(std::slice::from_ref(value))?))
+        })
+        .variadic(Param::Any),
         "sprig_cat [value ...]",
         "The values with spaces between; nils are left out.",
         r#"{{ sprig_cat "a" 1 nil "b" }}"#,
@@ -79,10 +81,7 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
     ),
 ];
 
-fn quoted(
-    values: &[Value],
-    write: fn(&Value) -> Result<Vec<u8>, FuncError>,
-) -> Result<Value, FuncError> {
+fn quoted(values: &[Value], write: fn(&Value) -> Result<Vec<u8>, FuncError>) -> Result<Value, FuncError> {
     let (mut out, mut first) = (Vec::new(), true);
     for value in values.iter().filter(|value| !value.is_nil()) {
         if !std::mem::take(&mut first) {

@@ -55,7 +55,8 @@ pub(super) fn unescaped(text: &[u8], part: Part) -> Result<Vec<u8>, String> {
     while let Some((&byte, tail)) = rest.split_first() {
         if byte == b'%' {
             let refused = || format!("invalid URL escape {}", quote(rest.get(..3).unwrap_or(rest)));
-            let plain = tail.first_chunk::<2>().and_then(|digits| hexadecimal(*digits)).ok_or_else(refused)?;
+            let plain =
+                tail.first_chunk::<2>().and_then(|digits| hexadecimal(*digits)).ok_or_else(refused)?;
             // In a host only bytes beyond ASCII may be escaped, and the percent sign before a zone.
             let allowed = match part {
                 Part::Host => plain >= 0x80 || plain == b'%',

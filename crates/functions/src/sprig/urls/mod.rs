@@ -84,7 +84,9 @@ fn url_join(arguments: Vec<Value>) -> Result<Value, FuncError> {
             out.push(b'/');
         }
         // Else the first segment would read as a scheme.
-        if out.is_empty() && path.split(|byte| *byte == b'/').next().is_some_and(|first| first.contains(&b':')) {
+        if out.is_empty()
+            && path.split(|byte| *byte == b'/').next().is_some_and(|first| first.contains(&b':'))
+        {
             out.extend_from_slice(b"./");
         }
         out.extend(path);

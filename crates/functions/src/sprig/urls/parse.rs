@@ -42,8 +42,7 @@ pub(super) fn parse(text: &[u8]) -> Result<Url, String> {
     let (rest, fragment) = cut(text, b'#');
     let told = |shown: &[u8], why: String| format!("parse {}: {why}", quote(shown));
     let mut url = without_fragment(rest).map_err(|why| told(rest, why))?;
-    url.fragment =
-        unescaped(fragment.unwrap_or_default(), Part::Fragment).map_err(|why| told(text, why))?;
+    url.fragment = unescaped(fragment.unwrap_or_default(), Part::Fragment).map_err(|why| told(text, why))?;
     Ok(url)
 }
 
