@@ -70,7 +70,7 @@ pub(super) fn text(value: &Value) -> Result<Cow<'_, [u8]>, FuncError> {
 
 /// Go's `reflect.Kind`.
 pub(super) fn kind(value: &Value) -> &'static str {
-    match value {
+    match value.plain().as_ref() {
         Value::Nil | Value::NilInterface => "invalid",
         Value::NilPointer(_) => "ptr",
         Value::Bool(_) => "bool",
