@@ -6,7 +6,7 @@ use gotemplate::{List, Map, Type, Value};
 
 use super::text::trimmed;
 use super::walk::{Special, Trail, key_text, special};
-use crate::MAX_RESULT;
+use crate::arguments::bounded;
 use crate::go::strconv::{float, int, quote};
 
 /// A value as a TOML document, trimmed: maps as tables, anything else as a bare value.
@@ -18,9 +18,7 @@ pub(crate) fn write(value: &Value) -> Result<Vec<u8>, String> {
     writer.tasks.push(Task::Encode(Path::default(), value.clone()));
     while let Some(task) = writer.tasks.pop() {
         writer.step(task)?;
-        if writer.out.len() > MAX_RESULT {
-            return Err(format!("the result is larger than {} MiB", MAX_RESULT >> 20));
-        }
+        bounded(writer.out.len()).map_err(|why| why.to_string())?;
     }
     Ok(trimmed(&writer.out).to_vec())
 }

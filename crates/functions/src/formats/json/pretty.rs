@@ -1,19 +1,17 @@
 //! Indented JSON out of compact JSON, which is how Go does it too.
 
-use crate::MAX_RESULT;
+use crate::arguments::bounded;
 
 /// Two spaces a level; what is empty stays `[]` and `{}`.
 ///
 /// # Errors
-/// The text would be larger than [`MAX_RESULT`].
+/// The text would be too large.
 pub(crate) fn indented(compact: &str) -> Result<String, String> {
     let mut out = String::with_capacity(compact.len() * 2);
     let (mut depth, mut quoted, mut escaped) = (0usize, false, false);
     let mut chars = compact.chars().peekable();
     while let Some(c) = chars.next() {
-        if out.len() > MAX_RESULT {
-            return Err(format!("the result is larger than {} MiB", MAX_RESULT >> 20));
-        }
+        bounded(out.len()).map_err(|why| why.to_string())?;
         if quoted {
             out.push(c);
             quoted = c != '"' || escaped;

@@ -7,10 +7,11 @@ use base64::prelude::{BASE64_STANDARD, Engine as _};
 use gotemplate::{Key, Map, Type, UintKind, Value};
 
 use super::read::pointer_token;
+use crate::Profile;
+use crate::arguments::bounded;
 use crate::formats::text::lossy;
 use crate::formats::walk::{Special, Trail, key_text, special};
 use crate::go::strconv::quote;
-use crate::{MAX_RESULT, Profile};
 
 /// In which points writers differ.
 #[derive(Clone, Copy, Debug)]
@@ -54,9 +55,7 @@ impl Writer {
     fn run(&mut self, value: &Value) -> Result<(), String> {
         self.value(value)?;
         loop {
-            if self.out.len() > MAX_RESULT {
-                return Err(format!("the result is larger than {} MiB", MAX_RESULT >> 20));
-            }
+            bounded(self.out.len()).map_err(|why| why.to_string())?;
             let escape_html = self.dialect.escape_html;
             let next = match self.frames.last_mut() {
                 None => return Ok(()),

@@ -61,8 +61,13 @@ impl Emitter {
         self.out
     }
 
-    /// Whether there is more than may be.
-    pub(super) fn is_full(&self) -> bool {
+    /// How long the text is.
+    pub(super) fn len(&self) -> usize {
+        self.out.len()
+    }
+
+    /// Whether there is more than may be; nothing worth the time is added then.
+    fn is_full(&self) -> bool {
         self.out.len() > MAX_RESULT
     }
 
@@ -324,8 +329,8 @@ impl Emitter {
         };
         let escape = match code {
             _ if !short.is_empty() => format!("\\{short}"),
-            ..=0xff => format!("\\x{code:02X}"),
-            ..=0xffff => format!("\\u{code:04X}"),
+            0..=0xff => format!("\\x{code:02X}"),
+            0x100..=0xffff => format!("\\u{code:04X}"),
             _ => format!("\\U{code:08X}"),
         };
         self.put_all(escape.as_bytes());
@@ -365,10 +370,9 @@ impl Emitter {
 
 /// `-` if the text ends in no line break, `+` if it ends in more than one or is one.
 fn chomping(text: &[u8]) -> &'static str {
-    let Some((last, before)) = split_last(text).filter(|(last, _)| is_break(last)) else { return "-" };
-    let _ = last;
+    let Some((_, before)) = split_last(text).filter(|(last, _)| is_break(last)) else { return "-" };
     match split_last(before) {
-        Some((before, _)) if !is_break(before) => "",
+        Some((second, _)) if !is_break(second) => "",
         _ => "+",
     }
 }

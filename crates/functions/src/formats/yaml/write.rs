@@ -8,7 +8,7 @@ use gotemplate::{Key, Object, Value};
 use super::emit::{Emitter, Style};
 use super::order::sorted;
 use super::resolve::{Tag, is_base_60, tag_of};
-use crate::MAX_RESULT;
+use crate::arguments::bounded;
 use crate::formats::text::trimmed;
 use crate::formats::walk::{Special, Trail, special};
 use crate::go::strconv::{float, format_float, int};
@@ -39,9 +39,7 @@ struct Writer {
 impl Writer {
     fn run(&mut self) -> Result<(), String> {
         loop {
-            if self.emitter.is_full() {
-                return Err(format!("the result is larger than {} MiB", MAX_RESULT >> 20));
-            }
+            bounded(self.emitter.len()).map_err(|why| why.to_string())?;
             let next = match self.frames.last_mut() {
                 None => return Ok(()),
                 Some(Frame::Sequence(items)) => items.next().inspect(|_| self.emitter.dash()),

@@ -60,7 +60,7 @@ impl Cursor {
     pub(super) fn new(raw: &[u8]) -> Self {
         let raw = if raw.is_empty() { b"\n" } else { raw };
         let whole = raw.len();
-        let (decode, raw): (fn(&[u8]) -> Decoded, &[u8]) = match raw {
+        let (decode, raw): (Decode, &[u8]) = match raw {
             [0xff, 0xfe, rest @ ..] => (|raw| utf16(raw, u16::from_le_bytes), rest),
             [0xfe, 0xff, rest @ ..] => (|raw| utf16(raw, u16::from_be_bytes), rest),
             [0xef, 0xbb, 0xbf, rest @ ..] => (utf8, rest),
@@ -167,7 +167,9 @@ impl Cursor {
     }
 }
 
+/// The first character and how many bytes it takes.
 type Decoded = Result<(char, usize), &'static str>;
+type Decode = fn(&[u8]) -> Decoded;
 
 fn utf8(raw: &[u8]) -> Decoded {
     let first = raw.first().copied().unwrap_or_default();
