@@ -1,7 +1,8 @@
 //! What the agents' templates may call: their own functions and all of sprig, as tables for [`gotemplate`].
 //!
 //! Here is everything that needs its arguments only, a clock or chance. What needs a secret, a file, the
-//! environment or a program is not here: this crate knows no server and opens no file.
+//! environment or a program is not here: this crate knows no server and opens no file. The one exception is
+//! `sockaddr`, which asks the kernel for the addresses of this machine.
 //!
 //! Each function stands in a table of [`Entry`]s with its signature, one sentence and an example. The list of
 //! `sidekey template functions`, `docs/templates.md` and a test that runs every example come from there.
