@@ -69,9 +69,13 @@ mod tests {
         ] {
             assert_eq!(decode(text.as_bytes()), Err(fault), "{text}");
         }
-        for (text, bytes) in
-            [("", ""), ("YWJj", "abc"), ("YWJjYR==", "abca"), ("YW\nJj\r\nYWI=\n", "abcab"), ("YWJjYQ==", "abca")]
-        {
+        for (text, bytes) in [
+            ("", ""),
+            ("YWJj", "abc"),
+            ("YWJjYR==", "abca"),
+            ("YW\nJj\r\nYWI=\n", "abcab"),
+            ("YWJjYQ==", "abca"),
+        ] {
             assert_eq!(decode(text.as_bytes()).as_deref(), Ok(bytes.as_bytes()), "{text}");
         }
     }

@@ -4,7 +4,7 @@
 
 use gotemplate::{Func, FuncError, IntKind, Param, Value};
 
-use crate::arguments::{any, bytes, text};
+use crate::arguments::{any, bounded, bytes, text};
 use crate::go::duration::Duration;
 use crate::go::layout;
 use crate::go::time::{self, Time, Zone};
@@ -151,6 +151,8 @@ fn time_argument(arguments: &[Value], nth: usize) -> Time {
 }
 
 fn in_zone(date: &Value, zone: &str, layout: &[u8]) -> Result<Value, FuncError> {
+    // A year may have thrice the digits of its example.
+    bounded(layout.len().saturating_mul(4))?;
     let zone = Zone::load(zone).unwrap_or(Zone::Utc);
     Ok(Value::from(moment(date).in_zone(zone).format(layout)))
 }

@@ -170,8 +170,7 @@ fn piece_at(rest: &[u8]) -> Option<(Piece, usize)> {
             return None;
         }
         // Go keeps the count in twelve bits.
-        let fraction =
-            Fraction { digits: count & 0xfff, separator: *separator, trim: *digit == b'9' };
+        let fraction = Fraction { digits: count & 0xfff, separator: *separator, trim: *digit == b'9' };
         return Some((Piece::Fraction(fraction), 1 + count));
     }
     let (word, piece) = WORDS.iter().find(|(word, piece)| {

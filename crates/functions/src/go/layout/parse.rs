@@ -125,7 +125,7 @@ impl<'a> Reader<'a> {
             // Only its form matters.
             Piece::Weekday => {
                 self.name(WEEKDAYS.map(short))?;
-            },
+            }
             Piece::LongWeekday => {
                 self.name(WEEKDAYS)?;
             }

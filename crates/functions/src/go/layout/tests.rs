@@ -39,7 +39,9 @@ fn years_far_away_follow_the_zone_rules_of_today() {
 #[test]
 fn what_was_written_is_read() {
     let time = at(1_770_091_506, 78_000_000, "UTC");
-    for layout in ["Mon, 02 Jan 2006 15:04:05.000 MST", "2006-01-02T15:04:05.999Z07:00", "2006.002 3:04:05,000pm"] {
+    for layout in
+        ["Mon, 02 Jan 2006 15:04:05.000 MST", "2006-01-02T15:04:05.999Z07:00", "2006.002 3:04:05,000pm"]
+    {
         let text = format(&time, layout.as_bytes());
         let again = parse(layout.as_bytes(), &text).unwrap();
         assert_eq!((again.unix(), again.nanosecond()), (time.unix(), time.nanosecond()), "{layout}");
@@ -49,7 +51,8 @@ fn what_was_written_is_read() {
 #[test]
 fn any_bytes_are_read_or_refused() {
     let pieces: [&[u8]; 12] = [
-        b"2006", b"-07:00", b"Z070000", b".000", b",99", b"\xff", b" ", b"MST", b"pm", b"002", b"__2", b"GMT+",
+        b"2006", b"-07:00", b"Z070000", b".000", b",99", b"\xff", b" ", b"MST", b"pm", b"002", b"__2",
+        b"GMT+",
     ];
     for first in pieces {
         for second in pieces {

@@ -99,7 +99,12 @@ impl Object for Time {
             "Equal" => Value::Bool(order() == Ordering::Equal),
             "Compare" => Value::int(order() as i64),
             "Sub" => Value::object(self.since(&other())),
-            "Format" => Value::from(self.format(crate::arguments::bytes(&args, 0))),
+            "Format" => {
+                let layout = crate::arguments::bytes(&args, 0);
+                // A year may have thrice the digits of its example.
+                crate::arguments::bounded(layout.len().saturating_mul(4))?;
+                Value::from(self.format(layout))
+            }
             "In" => match args.first() {
                 Some(Value::Object(object)) => {
                     let zone = object.as_any().and_then(|any| any.downcast_ref::<Location>());

@@ -121,7 +121,9 @@ impl Object for Certificate {
 /// The argument that is a certificate.
 fn certificate(arguments: &[Value], nth: usize) -> Certificate {
     match any(arguments, nth) {
-        Value::Object(object) => object.as_any().and_then(|any| any.downcast_ref()).cloned().unwrap_or_default(),
+        Value::Object(object) => {
+            object.as_any().and_then(|any| any.downcast_ref()).cloned().unwrap_or_default()
+        }
         _ => Certificate::default(),
     }
 }
@@ -157,7 +159,8 @@ fn made(request: &Request, key: &Key, parent: Option<(&Parent, &Key)>) -> Result
         Some((parent, signer)) => (Some(parent), signer),
         None => (None, key),
     };
-    let der = issue(request, key, parent, signer).map_err(|why| format!("error creating certificate: {why}"))?;
+    let der =
+        issue(request, key, parent, signer).map_err(|why| format!("error creating certificate: {why}"))?;
     Ok(Value::object(Certificate { cert: pem::encode("CERTIFICATE", &der), key: key.to_pem()? }))
 }
 
@@ -204,7 +207,8 @@ fn authority(arguments: &[Value]) -> Result<(Parent, Key), String> {
 
 fn build_custom_cert(arguments: Vec<Value>) -> Result<Value, FuncError> {
     let decoded = |nth, what: &str| {
-        crate::go::base64::decode(bytes(&arguments, nth)).map_err(|_| format!("unable to decode base64 {what}"))
+        crate::go::base64::decode(bytes(&arguments, nth))
+            .map_err(|_| format!("unable to decode base64 {what}"))
     };
     let (cert, key) = (decoded(0, "certificate")?, decoded(1, "private key")?);
     let block = pem::decode(&cert).ok_or("unable to decode certificate")?;

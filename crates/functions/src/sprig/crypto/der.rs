@@ -109,7 +109,14 @@ mod tests {
 
     #[test]
     fn broken_lengths_are_refused() {
-        for bytes in [&[][..], &[0x30], &[0x30, 1], &[0x30, 0x80], &[0x30, 0x85, 0, 0, 0, 0, 0], &[0x30, 0x84, 255, 255, 255, 255]] {
+        for bytes in [
+            &[][..],
+            &[0x30],
+            &[0x30, 1],
+            &[0x30, 0x80],
+            &[0x30, 0x85, 0, 0, 0, 0, 0],
+            &[0x30, 0x84, 255, 255, 255, 255],
+        ] {
             assert!(Reader(bytes).next().is_none());
         }
     }

@@ -27,13 +27,20 @@ impl Request {
     ///
     /// # Errors
     /// Upstream's text for elements that are no addresses or no strings.
-    pub(super) fn leaf(common_name: &[u8], ips: &[Value], names: &[Value], days: i64) -> Result<Self, String> {
+    pub(super) fn leaf(
+        common_name: &[u8],
+        ips: &[Value],
+        names: &[Value],
+        days: i64,
+    ) -> Result<Self, String> {
         let addresses = ips.iter().map(address).collect::<Result<_, _>>()?;
         let names = names
             .iter()
             .map(|name| {
                 let text = name.as_str().map(<[u8]>::to_vec);
-                text.ok_or_else(|| format!("error processing alternate dns name: {} is not a string", shown(name)))
+                text.ok_or_else(|| {
+                    format!("error processing alternate dns name: {} is not a string", shown(name))
+                })
             })
             .collect::<Result<_, _>>()?;
         Ok(Self { common_name: common_name.to_vec(), addresses, names, days, authority: false })
@@ -120,14 +127,20 @@ const CONSTRAINTS: &[u8] = b"\x55\x1d\x13";
 const SUBJECT_KEY: &[u8] = b"\x55\x1d\x0e";
 const AUTHORITY_KEY: &[u8] = b"\x55\x1d\x23";
 const ALTERNATIVE_NAMES: &[u8] = b"\x55\x1d\x11";
-const SERVER_AND_CLIENT: [&[u8]; 2] = [b"\x2b\x06\x01\x05\x05\x07\x03\x01", b"\x2b\x06\x01\x05\x05\x07\x03\x02"];
+const SERVER_AND_CLIENT: [&[u8]; 2] =
+    [b"\x2b\x06\x01\x05\x05\x07\x03\x01", b"\x2b\x06\x01\x05\x05\x07\x03\x02"];
 const TRUE: &[u8] = &[0x01, 0x01, 0xff];
 
 /// A certificate for `key`, signed by `signer`; without a parent it is its own.
 ///
 /// # Errors
 /// Go's text.
-pub(super) fn issue(request: &Request, key: &Key, parent: Option<&Parent>, signer: &Key) -> Result<Vec<u8>, String> {
+pub(super) fn issue(
+    request: &Request,
+    key: &Key,
+    parent: Option<&Parent>,
+    signer: &Key,
+) -> Result<Vec<u8>, String> {
     let algorithm = signer.algorithm()?;
     let public_info = key.public_info()?;
     let subject = name(&request.common_name)?;
@@ -135,7 +148,8 @@ pub(super) fn issue(request: &Request, key: &Key, parent: Option<&Parent>, signe
     if parent.is_some_and(|parent| signer.public_info().is_ok_and(|own| own != parent.public_info)) {
         return Err("x509: provided PrivateKey doesn't match parent's PublicKey".into());
     }
-    let authority_key = parent.filter(|parent| parent.subject != subject).and_then(|parent| parent.identifier.as_ref());
+    let authority_key =
+        parent.filter(|parent| parent.subject != subject).and_then(|parent| parent.identifier.as_ref());
     let extensions = extensions(request, key, authority_key, request.common_name.is_empty())?;
 
     let serial: [u8; 16] = super::random().map_err(|why| why.to_string())?;

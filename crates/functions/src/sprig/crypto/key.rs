@@ -4,8 +4,8 @@ use aws_lc_rs::encoding::AsDer;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, ECDSA_P521_SHA512_ASN1_SIGNING, EcdsaKeyPair,
-    Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256, RsaKeyPair,
+    ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, ECDSA_P521_SHA512_ASN1_SIGNING,
+    EcdsaKeyPair, Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256, RsaKeyPair,
 };
 
 use super::der::{INTEGER, OCTETS, OID, Reader, SEQUENCE};
@@ -95,7 +95,8 @@ impl Key {
     }
 
     fn from_dsa(der: Vec<u8>) -> Result<Self, String> {
-        let integers = Reader(&der).enter(SEQUENCE).map(|mut key| (0..6).all(|_| key.expect(INTEGER).is_some()));
+        let integers =
+            Reader(&der).enter(SEQUENCE).map(|mut key| (0..6).all(|_| key.expect(INTEGER).is_some()));
         if integers == Some(true) { Ok(Self::Dsa(der)) } else { Err(fault(&der, "DSAKeyFormat")) }
     }
 

@@ -120,10 +120,12 @@ fn derive_password(arguments: Vec<Value>) -> Result<Value, FuncError> {
         return Ok(Value::from([b"cannot find password template ", kind].concat()));
     };
     // The length is cut to 32 bits, as upstream does.
-    let scope = |text: &[u8]| [b"com.lyndir.masterpassword", &(text.len() as u32).to_be_bytes()[..], text].concat();
+    let scope =
+        |text: &[u8]| [b"com.lyndir.masterpassword", &(text.len() as u32).to_be_bytes()[..], text].concat();
     let failed = |_| FuncError::new("the password cannot be derived");
     // 2 to the 15th blocks of 1 KiB: 32 MiB while it runs.
-    let params = scrypt::Params::new(15, 8, 2).map_err(|_| FuncError::new("the password cannot be derived"))?;
+    let params =
+        scrypt::Params::new(15, 8, 2).map_err(|_| FuncError::new("the password cannot be derived"))?;
     let mut key = [0; 64];
     scrypt::scrypt(password, &scope(user), &params, &mut key).map_err(failed)?;
     let message = [&scope(site)[..], &counter.to_be_bytes()].concat();

@@ -98,11 +98,14 @@ mod tests {
 
     #[test]
     fn any_bytes_are_read_or_refused() {
-        let pieces = ["-----BEGIN X-----", "-----END X-----", "\n", "-----END ", "a:b", "AAAA", "\r\n", " ", "-----"];
+        let pieces =
+            ["-----BEGIN X-----", "-----END X-----", "\n", "-----END ", "a:b", "AAAA", "\r\n", " ", "-----"];
         for first in pieces {
             for second in pieces {
                 for third in pieces {
-                    let _ = decode(format!("-----BEGIN X-----\n{first}{second}{third}\n-----END X-----").as_bytes());
+                    let _ = decode(
+                        format!("-----BEGIN X-----\n{first}{second}{third}\n-----END X-----").as_bytes(),
+                    );
                     let _ = decode(format!("{first}{second}{third}{second}").as_bytes());
                 }
             }
