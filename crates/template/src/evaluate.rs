@@ -4,18 +4,28 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use ::functions::{MAX_RESULT, Profile};
+use atomic_file::{FileError, Sandbox};
 use gotemplate::{
     ExecError, ExecOptions, FuncError, Funcs, MissingKey, Options, ParseError, Template, Value,
 };
 
 use crate::dependency::Dependency;
 use crate::functions;
+use crate::pki::Certificate;
+use crate::words::errno;
+use crate::world::World;
+use crate::writes::FileWrite;
 
 /// What was fetched for a dependency.
 #[derive(Clone)]
 pub(crate) enum Known {
     /// A secret; none for a write that the server answered with nothing.
     Secret(Option<Arc<vault::Secret>>),
+    /// The names in a list; none when nothing is there.
+    List(Option<Arc<Vec<String>>>),
+    /// A certificate.
+    Certificate(Arc<Certificate>),
     /// A file's content.
     File(Arc<Vec<u8>>),
 }
@@ -23,23 +33,24 @@ pub(crate) enum Known {
 /// All that was fetched.
 pub(crate) type Knowledge = HashMap<Dependency, Known>;
 
-/// The environment as it was at start.
-pub(crate) type Environment = Arc<HashMap<String, String>>;
-
 /// A parsed template.
 pub(crate) struct Parsed {
     template: Template,
-    funcs: Funcs<Evaluation>,
+    funcs: Arc<Funcs<Evaluation>>,
     missing_key: MissingKey,
     sandbox: Option<PathBuf>,
+    destination: Option<PathBuf>,
+    slow: bool,
 }
 
 /// What came of an evaluation.
 pub(crate) struct Evaluated {
     /// Everything that was asked for.
     pub(crate) needed: BTreeSet<Dependency>,
-    /// What of it is not known yet; while there is any, `text` must not be written.
+    /// What of it is not known yet; while there is any, neither `text` nor `writes` must be written.
     pub(crate) missing: BTreeSet<Dependency>,
+    /// What `writeToFile` is to write, in order.
+    pub(crate) writes: Vec<FileWrite>,
     /// The text, or the template's error.
     pub(crate) text: Result<Vec<u8>, Box<ExecError>>,
 }
@@ -47,10 +58,15 @@ pub(crate) struct Evaluated {
 /// The state that functions see.
 pub(crate) struct Evaluation {
     known: Arc<Knowledge>,
-    environment: Environment,
-    sandbox: Option<PathBuf>,
+    pub(crate) world: Arc<World>,
+    pub(crate) sandbox: Option<PathBuf>,
+    /// The template's own file.
+    pub(crate) destination: Option<PathBuf>,
+    /// What `scratch` gives.
+    pub(crate) scratch: Value,
     needed: BTreeSet<Dependency>,
     missing: BTreeSet<Dependency>,
+    writes: Vec<FileWrite>,
 }
 
 impl Evaluation {
@@ -64,70 +80,99 @@ impl Evaluation {
         known
     }
 
-    /// A variable; a `BAO_` name that is not set falls back to its `VAULT_` name.
-    pub(crate) fn environment(&self, name: &str) -> String {
-        let other = name.strip_prefix("BAO_").map(|rest| format!("VAULT_{rest}"));
-        let found = self.environment.get(name).or_else(|| self.environment.get(&other?));
-        found.cloned().unwrap_or_default()
-    }
-
-    /// Refuses a file outside the template's sandbox, links resolved.
+    /// Refuses a file outside the template's sandbox, links resolved. Reading it is confined once more.
     pub(crate) fn check_sandbox(&self, path: &Path) -> Result<(), FuncError> {
         let Some(sandbox) = &self.sandbox else { return Ok(()) };
-        let real = path
-            .canonicalize()
-            .map_err(|error| FuncError::new(format!("lstat {}: {error}", path.display())))?;
-        let sandbox = sandbox.canonicalize().unwrap_or_else(|_| sandbox.clone());
-        if real.starts_with(&sandbox) {
-            return Ok(());
+        let checked = if self.world.has_files {
+            Sandbox::new(sandbox).check(path)
+        } else if path.starts_with(sandbox) && !path.components().any(|part| part.as_os_str() == "..") {
+            Ok(())
+        } else {
+            Err(FileError::Outside(path.to_owned()))
+        };
+        checked.map_err(|error| match error {
+            FileError::Io { path, source, .. } => {
+                FuncError::new(format!("lstat {}: {}", path.display(), errno(&source)))
+            }
+            error => FuncError::new(error.to_string()),
+        })
+    }
+
+    /// Notes what is to be written when the evaluation turns out to be complete.
+    pub(crate) fn write(&mut self, write: FileWrite) -> Result<(), FuncError> {
+        let size: usize = self.writes.iter().map(|write| write.content.len()).sum();
+        if size.saturating_add(write.content.len()) > MAX_RESULT {
+            return Err(FuncError::new(format!("more than {} MiB to write", MAX_RESULT >> 20)));
         }
-        Err(FuncError::new(format!("'{}' is outside of sandbox", path.display())))
+        self.writes.push(write);
+        Ok(())
     }
 }
 
 impl Parsed {
-    /// Parses a template's text as its stanza wants it.
+    /// Parses a template's text as its stanza wants it. `table` has the functions of its profile.
     ///
     /// # Errors
-    /// Go's words, with the place.
-    pub(crate) fn new(text: &[u8], settings: &config::Template) -> Result<Self, ParseError> {
-        let mut funcs = functions::table(::functions::Profile::OpenBao);
-        for name in &settings.function_denylist {
-            deny(&mut funcs, name);
-        }
+    /// Go's words, with the place, and a hint where a function is another agent's.
+    pub(crate) fn new(
+        text: &[u8],
+        settings: &config::Template,
+        profile: Profile,
+        table: &Arc<Funcs<Evaluation>>,
+    ) -> Result<Self, ParseError> {
+        let funcs = match settings.function_denylist.as_slice() {
+            [] => Arc::clone(table),
+            patterns => Arc::new(functions::deny(table, patterns)),
+        };
         let options = Options {
             left: settings.left_delimiter.clone().into_bytes(),
             right: settings.right_delimiter.clone().into_bytes(),
             ..Options::default()
         };
-        let template = Template::parse(text, &options, |name| funcs.contains(name))?;
+        let slow = std::cell::Cell::new(false);
+        let knows = |name: &str| {
+            slow.set(slow.get() || functions::is_slow(name));
+            funcs.contains(name)
+        };
+        let template = Template::parse(text, &options, knows).map_err(|mut error| {
+            if let Some(name) = &error.undefined_function {
+                error.message.push_str(&functions::hint(name, profile));
+            }
+            error
+        })?;
         let missing_key = if settings.error_on_missing_key { MissingKey::Error } else { MissingKey::Zero };
-        Ok(Self { template, funcs, missing_key, sandbox: settings.sandbox_path.clone() })
+        Ok(Self {
+            template,
+            funcs,
+            missing_key,
+            sandbox: settings.sandbox_path.clone(),
+            destination: Some(settings.destination.clone()).filter(|path| !path.as_os_str().is_empty()),
+            slow: slow.get(),
+        })
     }
 
-    /// Evaluates it with what is known.
-    pub(crate) fn evaluate(&self, known: &Arc<Knowledge>, environment: &Environment) -> Evaluated {
+    /// Whether it calls something that takes seconds, so that others must not wait for it.
+    pub(crate) fn is_slow(&self) -> bool {
+        self.slow
+    }
+
+    /// Evaluates it with what is known. May take long and block: not for a thread that serves others.
+    pub(crate) fn evaluate(&self, known: &Arc<Knowledge>, world: &Arc<World>) -> Evaluated {
         let mut evaluation = Evaluation {
             known: Arc::clone(known),
-            environment: Arc::clone(environment),
+            world: Arc::clone(world),
             sandbox: self.sandbox.clone(),
+            destination: self.destination.clone(),
+            scratch: functions::scratch(),
             needed: BTreeSet::new(),
             missing: BTreeSet::new(),
+            writes: Vec::new(),
         };
         let options = ExecOptions { missing_key: self.missing_key, ..ExecOptions::default() };
         let mut text = Vec::new();
         let outcome = self.template.execute(&self.funcs, &mut evaluation, Value::Nil, &options, &mut text);
-        let Evaluation { needed, missing, .. } = evaluation;
-        Evaluated { needed, missing, text: outcome.map(|()| text) }
-    }
-}
-
-/// Puts a function in its place that parses and fails when it is called.
-fn deny(funcs: &mut Funcs<Evaluation>, name: &str) {
-    let known = funcs.names().find(|known| *known == name);
-    if let Some(name) = known {
-        let denied = gotemplate::Func::pure(name, &[], |_| Err(FuncError::new("function is disabled")));
-        funcs.insert(denied.variadic(gotemplate::Param::Any));
+        let Evaluation { needed, missing, writes, .. } = evaluation;
+        Evaluated { needed, missing, writes, text: outcome.map(|()| text) }
     }
 }
 

@@ -1,28 +1,36 @@
 //! Fetching what a template asks for, through the cache.
 
-use std::sync::{Arc, Mutex};
+use std::path::Path;
+use std::sync::Arc;
 
+use atomic_file::{FileError, Sandbox};
 use http::Method;
 use serde_json::json;
 use thiserror::Error;
+use tracing::{debug, warn};
 use vault::api::{ApiError, Caller};
-use vault::{Token, Upstream};
+use vault::{Secret, Token, Upstream};
 
 use crate::dependency::Dependency;
+use crate::dependency::url::escape_path;
 use crate::evaluate::Known;
+use crate::kv::{Mount, Mounts, data_path, list_path};
+use crate::pki::Certificate;
+use crate::refresh::{Renewable, Rules};
+use crate::words::errno;
 
 /// Why a dependency could not be fetched. Worded as upstream's.
 #[derive(Debug, Error)]
 pub(crate) enum FetchError {
     /// The server refused, or could not be asked.
-    #[error("{dependency}: {source}")]
+    #[error("{}: {source}", dependency.prefix())]
     Api { dependency: Dependency, source: ApiError },
     /// Nothing is there.
     #[error("{dependency}: no secret exists at {path}")]
     Absent { dependency: Dependency, path: String },
-    /// A local file.
+    /// The answer is not what it should be; or a local file.
     #[error("{dependency}: {reason}")]
-    File { dependency: Dependency, reason: String },
+    Unusable { dependency: Dependency, reason: String },
 }
 
 impl FetchError {
@@ -39,161 +47,208 @@ pub(crate) const MAX_FILE: usize = 16 * 1024 * 1024;
 pub(crate) struct Fetcher {
     server: Arc<dyn Upstream>,
     caller: Caller,
-    mounts: Mutex<Vec<Mount>>,
-}
-
-/// A mount, and whether it is KV version 2.
-#[derive(Clone, Debug, Eq, PartialEq)]
-struct Mount {
-    /// With its trailing slash.
-    path: String,
-    versioned: bool,
+    rules: Rules,
+    mounts: Mounts,
 }
 
 impl Fetcher {
-    pub(crate) fn new(server: Arc<dyn Upstream>, caller: Caller) -> Self {
-        Self { server, caller, mounts: Mutex::default() }
+    pub(crate) fn new(server: Arc<dyn Upstream>, caller: Caller, rules: Rules) -> Self {
+        Self { server, caller, rules, mounts: Mounts::default() }
     }
 
-    /// Whom it speaks as, and to whom: for renewals of what it fetched.
-    pub(crate) fn door(&self) -> (&dyn Upstream, &Caller) {
-        (self.server.as_ref(), &self.caller)
+    /// What the configuration says of refreshing.
+    pub(crate) fn rules(&self) -> &Rules {
+        &self.rules
     }
 
-    pub(crate) async fn fetch(&self, dependency: &Dependency, token: &Token) -> Result<Known, FetchError> {
+    /// Fetches. `again` is whether it was fetched before: a certificate whose time is up is then not looked
+    /// for in the template's file, where it still is.
+    pub(crate) async fn fetch(
+        &self,
+        dependency: &Dependency,
+        token: &Token,
+        again: bool,
+    ) -> Result<Known, FetchError> {
+        let api = |source| FetchError::Api { dependency: dependency.clone(), source };
+        let absent =
+            |path: &str| FetchError::Absent { dependency: dependency.clone(), path: path.to_owned() };
+        let unusable = |reason: String| FetchError::Unusable { dependency: dependency.clone(), reason };
         match dependency {
-            // A FIFO must not block us, nor a device fill our memory.
-            Dependency::File { path } => match atomic_file::read_regular(path, MAX_FILE) {
-                Ok(bytes) => Ok(Known::File(Arc::new(bytes))),
-                Err(error) => {
-                    Err(FetchError::File { dependency: dependency.clone(), reason: error.reason() })
-                }
-            },
+            Dependency::File { path, sandbox } => {
+                let read = match sandbox {
+                    // A FIFO must not block us, nor a device fill our memory.
+                    None => atomic_file::read_regular(path, MAX_FILE),
+                    Some(sandbox) => Sandbox::new(sandbox).read_regular(path, MAX_FILE),
+                };
+                read.map(|bytes| Known::File(Arc::new(bytes))).map_err(|e| unusable(file_words(path, &e)))
+            }
             Dependency::Read { path, query } => {
-                let mount = self.mount(path, token).await.map_err(|source| api(dependency, source))?;
+                let mount = self.mount(dependency, path, token).await.map_err(api)?;
                 let path = data_path(path, mount.as_ref());
-                let target = if query.is_empty() { path.clone() } else { format!("{path}?{query}") };
-                let request = self.caller.request(Method::GET, &target).token(token);
-                let absent = || FetchError::Absent { dependency: dependency.clone(), path: path.clone() };
-                match self.caller.call(self.server.as_ref(), request).await {
-                    Ok(Some(secret)) if exists(&secret) => Ok(Known::Secret(Some(Arc::new(secret)))),
-                    Ok(_) => Err(absent()),
-                    Err(ApiError::Refused { status, .. }) if status == http::StatusCode::NOT_FOUND => {
-                        Err(absent())
+                match self.read(&path, query, token).await.map_err(api)?.filter(|found| !is_deleted(found)) {
+                    Some(secret) => {
+                        tell_warnings(dependency, &secret);
+                        Ok(Known::Secret(Some(Arc::new(secret))))
                     }
-                    Err(source) => Err(api(dependency, source)),
+                    None => {
+                        if let Some(mount) = &mount {
+                            self.mounts.forget(mount);
+                        }
+                        Err(absent(&path))
+                    }
                 }
+            }
+            Dependency::List { path } => {
+                let mount = self.mount(dependency, path, token).await.map_err(api)?;
+                let path = list_path(path, mount.as_ref());
+                let answer = self.read(&path, "list=true", token).await.map_err(api)?;
+                names(answer.as_ref()).map(|names| Known::List(names.map(Arc::new))).map_err(unusable)
             }
             Dependency::Write { path, data } => {
-                let mount = self.mount(path, token).await.map_err(|source| api(dependency, source))?;
+                let mount = self.mount(dependency, path, token).await.map_err(api)?;
                 let versioned = mount.as_ref().is_some_and(|mount| mount.versioned);
-                let fields: serde_json::Map<String, serde_json::Value> =
-                    data.iter().map(|(key, value)| (key.clone(), json!(value))).collect();
-                let body = if versioned { json!({"data": fields}) } else { json!(fields) };
+                let body = if versioned { json!({"data": data}) } else { json!(data) };
                 let path = data_path(path, mount.as_ref());
-                let request = self.caller.request(Method::PUT, &path).token(token).json(&body);
-                let answer = self.caller.call(self.server.as_ref(), request).await;
-                answer
-                    .map(|secret| Known::Secret(secret.map(Arc::new)))
-                    .map_err(|source| api(dependency, source))
+                match self.write(&path, &body, token).await.map_err(api)? {
+                    None if versioned => Err(absent(&path)),
+                    secret => {
+                        secret.iter().for_each(|secret| tell_warnings(dependency, secret));
+                        Ok(Known::Secret(secret.map(Arc::new)))
+                    }
+                }
+            }
+            Dependency::Certificate { path, data, destination } => {
+                let file = destination.as_deref().filter(|_| !again);
+                if let Some(kept) = file.and_then(|path| self.kept(path)) {
+                    debug!(target: "", "{dependency}: the certificate in the file is still good");
+                    return Ok(Known::Certificate(Arc::new(kept)));
+                }
+                let answer = self.write(path, &json!(data), token).await.map_err(api)?;
+                let answer = answer.ok_or_else(|| absent(path))?;
+                tell_warnings(dependency, &answer);
+                let found = Certificate::of_answer(&answer.data.unwrap_or_default(), self.rules.profile)
+                    .map_err(unusable)?;
+                match self.rules.certificate(found.valid, unix_now(), 0.5) {
+                    Some(_) => Ok(Known::Certificate(Arc::new(found))),
+                    None => Err(unusable("needs renewal".to_owned())),
+                }
             }
         }
+    }
+
+    /// Extends a lease or a token; gives how long it lives from now.
+    ///
+    /// # Errors
+    /// [`ApiError`].
+    pub(crate) async fn renew(&self, what: &Renewable, token: &Token) -> Result<i64, ApiError> {
+        let server = self.server.as_ref();
+        match what {
+            Renewable::Lease(lease) => {
+                Ok(self.caller.renew_lease(server, token, lease).await?.lease_duration)
+            }
+            Renewable::Token(own) => {
+                let answer = self.caller.renew_self(server, own).await?;
+                Ok(answer.auth.map_or(0, |auth| auth.lease_duration))
+            }
+        }
+    }
+
+    async fn read(&self, path: &str, query: &str, token: &Token) -> Result<Option<Secret>, ApiError> {
+        let path = escape_path(path);
+        let target = if query.is_empty() { path } else { format!("{path}?{query}") };
+        let request = self.caller.request(Method::GET, &target).token(token);
+        self.caller.read(self.server.as_ref(), request).await
+    }
+
+    async fn write(
+        &self,
+        path: &str,
+        body: &serde_json::Value,
+        token: &Token,
+    ) -> Result<Option<Secret>, ApiError> {
+        let request = self.caller.request(Method::PUT, &escape_path(path)).token(token).json(body);
+        self.caller.call(self.server.as_ref(), request).await
+    }
+
+    /// The certificate in a template's own file, if it is still good for some time.
+    fn kept(&self, path: &Path) -> Option<Certificate> {
+        let text = atomic_file::read_regular(path, MAX_FILE).ok()?;
+        let found = Certificate::parse(&text, self.rules.profile).ok()?;
+        self.rules.certificate(found.valid, unix_now(), 0.5)?;
+        Some(found)
     }
 
     /// The mount of a path; `None` when the server does not say, which means: take the path as it is.
-    async fn mount(&self, path: &str, token: &Token) -> Result<Option<Mount>, ApiError> {
-        let with_slash = format!("{path}/");
-        let known =
-            |mounts: &[Mount]| mounts.iter().find(|mount| with_slash.starts_with(&mount.path)).cloned();
-        if let Some(mount) = known(&self.mounts()) {
+    async fn mount(
+        &self,
+        dependency: &Dependency,
+        path: &str,
+        token: &Token,
+    ) -> Result<Option<Mount>, ApiError> {
+        if let Some(mount) = self.mounts.find(path) {
             return Ok(Some(mount));
         }
-        let target = format!("sys/internal/ui/mounts/{path}");
-        let answer = match self
-            .caller
-            .call(self.server.as_ref(), self.caller.request(Method::GET, &target).token(token))
-            .await
-        {
+        let answer = match self.read(&format!("sys/internal/ui/mounts/{path}"), "", token).await {
             Ok(answer) => answer,
-            // Not told: an old server, or no right to ask. Upstream goes on as with version 1.
-            Err(error) if error.status().is_some() => return Ok(None),
+            // No right to ask. Upstream goes on as with version 1, and so do we; the next time we ask again.
+            Err(error) if error.status().is_some() => {
+                if matches!(dependency, Dependency::Read { .. }) {
+                    warn!(target: "", "{dependency}: failed to check if {path} is KVv2, assume not: {error}");
+                }
+                return Ok(None);
+            }
             Err(error) => return Err(error),
         };
-        let data = answer.and_then(|secret| secret.data).unwrap_or_default();
-        let text = |key: &str| data.get(key).and_then(|value| value.as_str()).unwrap_or_default();
-        let mount = Mount {
-            path: format!("{}/", text("path").trim_matches('/')),
-            versioned: text("type") == "kv"
-                && data.get("options").and_then(|options| options.get("version")) == Some(&json!("2")),
-        };
-        if mount.path == "/" {
-            return Ok(None);
+        let mount = answer.and_then(|answer| Mount::told(&answer, self.caller.namespace.as_ref()));
+        if let Some(mount) = &mount {
+            self.mounts.remember(mount);
         }
-        let mut mounts = self.mounts();
-        if !mounts.contains(&mount) {
-            mounts.push(mount.clone());
-        }
-        Ok(Some(mount))
-    }
-
-    fn mounts(&self) -> std::sync::MutexGuard<'_, Vec<Mount>> {
-        self.mounts.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        Ok(mount)
     }
 }
 
-fn api(dependency: &Dependency, source: ApiError) -> FetchError {
-    FetchError::Api { dependency: dependency.clone(), source }
+pub(crate) fn unix_now() -> i64 {
+    jiff::Timestamp::now().as_second()
 }
 
-/// Where a path's data is: on a versioned mount below `data/`, unless the path says so itself.
-fn data_path(path: &str, mount: Option<&Mount>) -> String {
-    let Some(mount) = mount.filter(|mount| mount.versioned) else { return path.to_owned() };
-    let with_slash = format!("{path}/");
-    let rest = with_slash.strip_prefix(&mount.path).unwrap_or_default().trim_end_matches('/');
-    if rest.starts_with("data/") || rest.starts_with("metadata/") || rest.starts_with("subkeys/") {
-        return path.to_owned();
+fn tell_warnings(dependency: &Dependency, secret: &Secret) {
+    for warning in &secret.warnings {
+        warn!(target: "", "{dependency}: {warning}");
     }
-    if rest.is_empty() { format!("{}data", mount.path) } else { format!("{}data/{rest}", mount.path) }
 }
 
-/// A version that was deleted answers with its metadata alone.
-fn exists(secret: &vault::Secret) -> bool {
-    let Some(data) = &secret.data else { return secret.auth.is_some() || secret.wrap_info.is_some() };
-    let deleted = data.get("metadata").and_then(|m| m.get("deletion_time")).and_then(|time| time.as_str());
+/// The sorted names of a list's answer; none when nothing is there.
+fn names(answer: Option<&Secret>) -> Result<Option<Vec<String>>, String> {
+    let Some(keys) = answer.and_then(|answer| answer.data.as_ref()?.get("keys")) else { return Ok(None) };
+    let keys = keys.as_array().ok_or("unexpected response")?;
+    let mut names = Vec::with_capacity(keys.len());
+    for key in keys {
+        names.push(key.as_str().ok_or("non-string in list")?.to_owned());
+    }
+    names.sort();
+    // Go's empty and absent lists differ in JSON; upstream's is absent.
+    Ok((!names.is_empty()).then_some(names))
+}
+
+/// A version that was deleted answers with its metadata alone. One that will be is still there.
+fn is_deleted(secret: &Secret) -> bool {
+    let metadata = secret.data.as_ref().and_then(|data| data.get("metadata"));
+    let deleted = metadata.and_then(|metadata| metadata.get("deletion_time")?.as_str()).unwrap_or_default();
     let past =
         |time: &str| time.parse::<jiff::Timestamp>().map_or(true, |time| time <= jiff::Timestamp::now());
-    !deleted.is_some_and(|time| !time.is_empty() && past(time))
+    !deleted.is_empty() && past(deleted)
+}
+
+/// Upstream's words for a local file.
+fn file_words(path: &Path, error: &FileError) -> String {
+    let path = path.display();
+    match error {
+        FileError::Io { source, .. } if error.is_missing() => format!("stat {path}: {}", errno(source)),
+        FileError::Io { action, source, .. } => format!("{action} {path}: {}", errno(source)),
+        FileError::NotRegular { kind: "directory", .. } => format!("read {path}: is a directory"),
+        other => other.to_string(),
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn versioned_paths_are_rewritten_once() {
-        let mount = Mount { path: "secret/".into(), versioned: true };
-        for (path, want) in [
-            ("secret/app", "secret/data/app"),
-            ("secret/data/app", "secret/data/app"),
-            ("secret/metadata/app", "secret/metadata/app"),
-            ("secret", "secret/data"),
-            ("secret/database", "secret/data/database"),
-            ("secret/data/data/x", "secret/data/data/x"),
-        ] {
-            assert_eq!(data_path(path, Some(&mount)), want, "{path}");
-        }
-        assert_eq!(data_path("kv/app", Some(&Mount { path: "kv/".into(), versioned: false })), "kv/app");
-        assert_eq!(data_path("kv/app", None), "kv/app");
-    }
-
-    #[test]
-    fn deleted_versions_do_not_exist() {
-        let with = |time: &str| {
-            let answer = json!({"data": {"data": null, "metadata": {"deletion_time": time}}});
-            exists(&vault::Secret::parse(answer.to_string().as_bytes()).unwrap().unwrap())
-        };
-        assert!(with(""));
-        assert!(with("2999-01-01T00:00:00Z"));
-        assert!(!with("2020-01-01T00:00:00Z"));
-    }
-}
+mod tests;

@@ -3,18 +3,32 @@
 //!
 //! A template is evaluated with what is known; what it asks for and is not known yet is fetched through the
 //! cache (`fetch.rs`), and it is evaluated again, until nothing is missing and its file can be written
-//! (`output.rs`). When a secret is read again is a pure rule (`refresh.rs`). Each template fails alone: its
-//! neighbours, their files and their commands are untouched (`runner/`).
+//! (`output.rs`, `writes.rs`). When a secret is read again is a pure rule (`refresh.rs`). Each template fails
+//! alone: its neighbours, their files and their commands are untouched (`runner/`). The command line renders
+//! once, against the server or with fixtures, and writes nothing (`once.rs`).
 //! Nothing here knows auto-auth or the proxy: the token comes as a `watch<TokenState>`.
 
 mod command;
 mod dependency;
 mod evaluate;
 mod fetch;
+mod fixtures;
 mod functions;
+mod kv;
+mod once;
 mod output;
+mod pki;
+mod redact;
 mod refresh;
 mod runner;
 mod secret;
+mod words;
+mod world;
+mod writes;
 
+pub use ::functions::Help;
+pub use fixtures::{Fixtures, FixturesError};
+pub use functions::catalogue;
+pub use gotemplate::{ExecError, ParseError};
+pub use once::{OnceSettings, RenderError, Rendered, Written, render_once, render_with};
 pub use runner::{Runner, RunnerError, RunnerSettings};

@@ -1,10 +1,14 @@
-//! A fetched secret as templates see it: `*dependency.Secret`.
+//! What was fetched, as templates see it: `*dependency.Secret`, `dependency.PemEncoded`.
 
 use std::borrow::Cow;
 
-use gotemplate::{NilType, Object, Type, Value};
+use std::sync::Arc;
 
+use functions::Profile;
 use functions::formats::json::to_value;
+use gotemplate::{FuncError, Key, List, Map, Method, NilType, Object, Shape, Type, Value};
+
+use crate::pki::Certificate;
 
 /// A secret's answer, turned into template values once.
 pub(crate) struct SecretObject {
@@ -40,8 +44,8 @@ impl SecretObject {
                 fields: vec![
                     ("ClientToken", Value::from(auth.client_token.expose())),
                     ("Accessor", Value::from(auth.accessor.expose())),
-                    ("Policies", Value::strings(auth.policies.iter().map(String::as_str))),
-                    ("Metadata", Value::map(auth.metadata.iter().map(|(key, value)| (key, to_value(value))))),
+                    ("Policies", strings(&auth.policies)),
+                    ("Metadata", metadata(&auth.metadata)),
                     ("LeaseDuration", Value::int(auth.lease_duration)),
                     ("Renewable", Value::from(auth.renewable)),
                 ],
@@ -60,8 +64,10 @@ impl SecretObject {
             }),
         };
         let data = match &secret.data {
-            Some(data) => Value::map(data.iter().map(|(key, value)| (key, to_value(value)))),
-            None => Value::Map(gotemplate::Map::nil(Type::Str, Type::Any)),
+            Some(data) if !data.is_empty() => {
+                Value::map(data.iter().map(|(key, value)| (key, to_value(value))))
+            }
+            _ => Value::Map(Map::nil(Type::Str, Type::Any)),
         };
         Value::object(Self {
             request_id: Value::from(secret.request_id.as_str()),
@@ -69,7 +75,7 @@ impl SecretObject {
             lease_duration: Value::int(secret.lease_duration),
             renewable: Value::from(secret.renewable),
             data,
-            warnings: Value::strings(secret.warnings.iter().map(String::as_str)),
+            warnings: strings(&secret.warnings),
             auth,
             wrap_info,
         })
@@ -106,6 +112,72 @@ impl Object for SecretObject {
             "WrapInfo" => self.wrap_info.clone(),
             _ => return None,
         })
+    }
+}
+
+/// A `[]string`, nil when it is empty.
+fn strings(texts: &[String]) -> Value {
+    if texts.is_empty() {
+        return Value::List(List::nil(Type::Str));
+    }
+    Value::strings(texts.iter().map(String::as_str))
+}
+
+/// A `map[string]string`, nil when it is empty.
+fn metadata(fields: &serde_json::Map<String, serde_json::Value>) -> Value {
+    if fields.is_empty() {
+        return Value::Map(Map::nil(Type::Str, Type::Str));
+    }
+    let text = |value: &serde_json::Value| Value::from(value.as_str().unwrap_or_default());
+    let entries = fields.iter().map(|(key, value)| (Key::str(key), text(value)));
+    Value::Map(Map::new(Type::Str, Type::Str, entries))
+}
+
+/// A certificate as templates see it. `.Data` is the certificate itself, so that templates for `secret` fit.
+pub(crate) struct PemObject(pub(crate) Arc<Certificate>, pub(crate) Profile);
+
+impl Object for PemObject {
+    fn type_name(&self) -> Cow<'static, str> {
+        "dependency.PemEncoded".into()
+    }
+
+    fn shape(&self) -> Shape {
+        Shape::Struct
+    }
+
+    fn fields(&self) -> Vec<(&'static str, Value)> {
+        let names: &[_] = match self.1 {
+            Profile::OpenBao => &["Cert", "Key", "CA"],
+            Profile::Vault => &["Cert", "Key", "CA", "CAChain"],
+        };
+        names.iter().filter_map(|name| Some((*name, self.field(name)?))).collect()
+    }
+
+    /// `CAChain` is there in both profiles; only Vault's prints it.
+    fn field(&self, name: &str) -> Option<Value> {
+        Some(match name {
+            "Cert" => Value::from(self.0.cert.as_str()),
+            "Key" => Value::from(self.0.key.as_str()),
+            "CA" => Value::from(self.0.ca.as_str()),
+            "CAChain" => strings(&self.0.chain),
+            _ => return None,
+        })
+    }
+
+    fn method(&self, name: &str) -> Option<Method> {
+        (name == "Data").then_some(Method::new(&[]))
+    }
+
+    fn call(&self, _: &str, _: Vec<Value>) -> Result<Value, FuncError> {
+        Ok(Value::object(Self(Arc::clone(&self.0), self.1)))
+    }
+
+    fn equals(&self, other: &dyn Object) -> bool {
+        other.as_any().and_then(|other| other.downcast_ref::<Self>()).is_some_and(|other| self.0 == other.0)
+    }
+
+    fn as_any(&self) -> Option<&dyn std::any::Any> {
+        Some(self)
     }
 }
 

@@ -75,6 +75,39 @@ pub struct Caller {
     pub timeout: Duration,
 }
 
+/// An answer, read to its end.
+struct Answer {
+    method: Method,
+    path: String,
+    status: StatusCode,
+    retry_after: Option<Duration>,
+    body: bytes::Bytes,
+}
+
+impl Answer {
+    fn secret(self, caller: &Caller) -> Result<Option<Secret>, ApiError> {
+        let Self { method, path, status, retry_after, body } = self;
+        if !status.is_success() {
+            return Err(ApiError::Refused {
+                method,
+                url: format!("{}{path}", caller.address),
+                status,
+                errors: ServerErrors::parse(&body),
+                retry_after,
+            });
+        }
+        if body.is_empty() {
+            return Ok(None);
+        }
+        let malformed = |reason: String| ApiError::Malformed { method, path, reason };
+        match Secret::parse(&body) {
+            Ok(secret) => Ok(secret),
+            // Line and column only: the message of a type error may quote the value.
+            Err(error) => Err(malformed(format!("line {} column {}", error.line(), error.column()))),
+        }
+    }
+}
+
 impl Default for Caller {
     fn default() -> Self {
         let timeout = crate::client::DEFAULT_TIMEOUT;
@@ -99,7 +132,32 @@ impl Caller {
         answered.unwrap_or_else(|_| Err(SendError::TimedOut(self.timeout).into()))
     }
 
+    /// [`Self::call`] of a read or a list. Nothing there (404) is `None`, unless the answer says more: the
+    /// metadata of a deleted version, a warning.
+    ///
+    /// # Errors
+    /// [`ApiError`].
+    pub async fn read(&self, upstream: &dyn Upstream, request: Request) -> Result<Option<Secret>, ApiError> {
+        let found = async {
+            let answer = self.exchange(upstream, request).await?;
+            if answer.status != StatusCode::NOT_FOUND {
+                return answer.secret(self);
+            }
+            let secret = Secret::parse(&answer.body).ok().flatten();
+            let says_more = |secret: &Secret| {
+                !secret.warnings.is_empty() || secret.data.as_ref().is_some_and(|data| !data.is_empty())
+            };
+            Ok(secret.filter(says_more))
+        };
+        let found = tokio::time::timeout(self.timeout, found).await;
+        found.unwrap_or_else(|_| Err(SendError::TimedOut(self.timeout).into()))
+    }
+
     async fn answered(&self, upstream: &dyn Upstream, request: Request) -> Result<Option<Secret>, ApiError> {
+        self.exchange(upstream, request).await?.secret(self)
+    }
+
+    async fn exchange(&self, upstream: &dyn Upstream, request: Request) -> Result<Answer, ApiError> {
         let method = request.method.clone();
         let path = request.path().to_owned();
         let response = upstream.send(request).await?;
@@ -107,24 +165,7 @@ impl Caller {
             response.headers.get(header::RETRY_AFTER).and_then(|v| v.to_str().ok()?.parse().ok());
         let status = response.status;
         let body = response.body.collect(MAX_ANSWER).await?;
-        if !status.is_success() {
-            return Err(ApiError::Refused {
-                method,
-                url: format!("{}{path}", self.address),
-                status,
-                errors: ServerErrors::parse(&body),
-                retry_after: retry_after.map(Duration::from_secs),
-            });
-        }
-        if body.is_empty() {
-            return Ok(None);
-        }
-        let malformed = |reason: String| ApiError::Malformed { method, path, reason };
-        match Secret::parse(&body) {
-            Ok(secret) => Ok(secret),
-            // Line and column only: the message of a type error may quote the value.
-            Err(error) => Err(malformed(format!("line {} column {}", error.line(), error.column()))),
-        }
+        Ok(Answer { method, path, status, retry_after: retry_after.map(Duration::from_secs), body })
     }
 
     /// A call whose answer must hold something.

@@ -1,35 +1,40 @@
 //! Templates with given secrets, no server.
 
+use std::collections::BTreeMap;
+
 use serde_json::json;
-use std::time::Duration;
 
 use super::*;
+use crate::world::Programs;
 
 fn settings() -> config::Template {
-    config::Template {
-        contents: config::Contents::Inline(Vec::new()),
-        destination: "/nonexistent".into(),
-        perms: None,
-        owner: None,
-        group: None,
-        create_dest_dirs: true,
-        backup: false,
-        command: Some(config::Command { arguments: vec!["true".into()], timeout: Duration::from_secs(30) }),
-        left_delimiter: "{{".into(),
-        right_delimiter: "}}".into(),
-        error_on_missing_key: false,
-        error_fatal: true,
-        sandbox_path: None,
-        function_denylist: Vec::new(),
+    crate::runner::tests::template("/nonexistent".into(), "")
+}
+
+fn world(profile: Profile) -> World {
+    let pairs = |pairs: &[(&str, &str)]| {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    };
+    World {
+        profile,
+        environment: pairs(&[("HOME", "/home/app"), ("VAULT_FOO", "vf"), ("EMPTY", ""), ("TZ", "UTC")]),
+        overrides: pairs(&[("BAO_ADDR", "http://v")]),
+        now: None,
+        programs: Programs::Canned(BTreeMap::new()),
+        has_files: true,
     }
 }
 
-fn evaluate(text: &str, settings: &config::Template) -> Evaluated {
+fn parsed(text: &str, settings: &config::Template, profile: Profile) -> Result<Parsed, ParseError> {
+    Parsed::new(text.as_bytes(), settings, profile, &Arc::new(functions::table(profile)))
+}
+
+fn known() -> Knowledge {
     let secret = |answer: serde_json::Value| {
         Known::Secret(vault::Secret::parse(answer.to_string().as_bytes()).unwrap().map(Arc::new))
     };
     let read = |path: &str| Dependency::Read { path: path.into(), query: String::new() };
-    let known = HashMap::from([
+    HashMap::from([
         (
             read("secret/app"),
             secret(
@@ -42,12 +47,46 @@ fn evaluate(text: &str, settings: &config::Template) -> Evaluated {
                 json!({"lease_id": "db/creds/x/1", "lease_duration": 60, "renewable": true, "data": {"password": "p<w&"}}),
             ),
         ),
-    ]);
-    let environment = HashMap::from([
-        ("HOME".to_owned(), "/home/app".to_owned()),
-        ("VAULT_ADDR".to_owned(), "http://v".to_owned()),
-    ]);
-    Parsed::new(text.as_bytes(), settings).unwrap().evaluate(&Arc::new(known), &Arc::new(environment))
+        (
+            read("kv/app"),
+            secret(
+                json!({"request_id": "r1", "lease_duration": 2_764_800, "data": {"n": 5, "nul": null, "password": "p1"}}),
+            ),
+        ),
+        (
+            read("auth"),
+            secret(
+                json!({"data": {}, "auth": {"client_token": "s.x", "policies": ["root"], "lease_duration": 3600, "renewable": true}}),
+            ),
+        ),
+        (
+            Dependency::List { path: "secret".into() },
+            Known::List(Some(Arc::new(vec!["a".into(), "b/".into()]))),
+        ),
+        (Dependency::List { path: "none".into() }, Known::List(None)),
+        (
+            Dependency::Certificate {
+                path: "pki/issue/web".into(),
+                data: [("common_name".to_owned(), "a".to_owned())].into(),
+                destination: Some("/nonexistent".into()),
+            },
+            Known::Certificate(Arc::new(Certificate {
+                cert: "CERT\n".into(),
+                key: "KEY\n".into(),
+                ca: "CA\n".into(),
+                chain: vec!["CA\n".into()],
+                valid: None,
+            })),
+        ),
+    ])
+}
+
+fn evaluate_as(text: &str, settings: &config::Template, profile: Profile) -> Evaluated {
+    parsed(text, settings, profile).unwrap().evaluate(&Arc::new(known()), &Arc::new(world(profile)))
+}
+
+fn evaluate(text: &str, settings: &config::Template) -> Evaluated {
+    evaluate_as(text, settings, Profile::OpenBao)
 }
 
 fn text(template: &str) -> String {
@@ -74,7 +113,6 @@ fn every_function_of_the_first_set() {
             "db/creds/x/1 60 true \"p\\u003cw\\u0026\"",
         ),
         (r#"{{with secret "db/creds/x"}}{{.Auth}}{{.WrapInfo}}{{end}}"#, "<nil><nil>"),
-        (r#"{{env "HOME"}}|{{env "NONE"}}|{{env "BAO_ADDR"}}"#, "/home/app||http://v"),
         (r#"{{"a b" | base64Encode}} {{base64Decode "YSBi"}}"#, "YSBi a b"),
         (
             r#"{{range split "," " a,b,,c "}}[{{.}}]{{end}}{{split "" "xy"}}{{split "," ""}}"#,
@@ -102,8 +140,6 @@ fn errors_are_gos() {
     ] {
         assert!(text(template).contains(want), "{template}: {}", text(template));
     }
-    let unknown = Parsed::new(b"{{ key \"x\" }}", &settings()).err().unwrap();
-    assert_eq!(unknown.to_string(), "template: :1: function \"key\" not defined");
 }
 
 #[test]
@@ -124,17 +160,212 @@ fn missing_keys_fail_where_it_is_asked_for() {
     assert!(error.to_string().contains("map has no entry for key \"none\""), "{error}");
 }
 
+fn refused(template: &str, settings: &config::Template) -> String {
+    evaluate(template, settings).text.unwrap_err().to_string()
+}
+
 #[test]
 fn denied_functions_parse_and_fail() {
-    let strict = config::Template { function_denylist: vec!["env".into()], ..settings() };
-    let error = evaluate(r#"{{env "HOME"}}"#, &strict).text.unwrap_err();
-    assert!(error.to_string().contains("error calling env: function is disabled"), "{error}");
+    let deny = |names: &[&str]| config::Template {
+        function_denylist: names.iter().map(|name| (*name).to_owned()).collect(),
+        ..settings()
+    };
+    let env = deny(&["env"]);
+    assert!(refused(r#"{{env "HOME"}}"#, &env).ends_with("error calling env: function is disabled"));
+    assert_eq!(evaluate(r#"{{mustEnv "HOME"}}"#, &env).text.unwrap(), b"/home/app");
+    let all = deny(&["sprig_*", "*Env", "nothing"]);
+    for call in [r#"sprig_env "HOME""#, r#"mustEnv "HOME""#] {
+        assert!(refused(&format!("{{{{ {call} }}}}"), &all).ends_with("function is disabled"), "{call}");
+    }
+    // As upstream, whose stand-in takes texts.
+    assert!(refused("{{ timestamp 1 }}", &deny(&["timestamp"])).ends_with("expected string; found 1"));
+    assert_eq!(evaluate("{{ print 1 }}", &deny(&["*"])).text.unwrap(), b"1", "Go's own stay");
 }
 
 #[test]
 fn files_stay_in_the_sandbox() {
     let folder = tempfile::tempdir().unwrap();
     let strict = config::Template { sandbox_path: Some(folder.path().into()), ..settings() };
-    let error = evaluate(r#"{{file "/etc/passwd"}}"#, &strict).text.unwrap_err();
-    assert!(error.to_string().contains("'/etc/passwd' is outside of sandbox"), "{error}");
+    let error = refused(r#"{{file "/etc/passwd"}}"#, &strict);
+    assert!(error.contains("error calling file: '/etc/passwd' is outside of sandbox"), "{error}");
+    let error = refused(r#"{{file "/nonexistent/x"}}"#, &strict);
+    assert!(error.ends_with("lstat /nonexistent/x: no such file or directory"), "{error}");
+    let inside = folder.path().join("x");
+    atomic_file::write(&inside, b"", &atomic_file::Attributes::new(0o600)).unwrap();
+    let found = evaluate(&format!("{{{{ file {inside:?} }}}}"), &strict);
+    let sandbox = Some(folder.path().to_owned());
+    assert_eq!(found.missing.into_iter().collect::<Vec<_>>(), [Dependency::File { path: inside, sandbox }]);
+}
+
+#[test]
+fn secrets_have_gos_types() {
+    for (template, want) in [
+        (
+            r#"{{with secret "kv/app"}}{{.}}|{{toJSON .}}{{end}}"#,
+            concat!(
+                "{r1  2764800 false map[n:5 nul:<nil> password:p1] [] <nil> <nil>}|",
+                r#"{"RequestID":"r1","LeaseID":"","LeaseDuration":2764800,"Renewable":false,"Data":{"n":5,"nul":null,"password":"p1"},"Warnings":null,"Auth":null,"WrapInfo":null}"#
+            ),
+        ),
+        (
+            r#"{{with secret "auth"}}{{.Auth.Policies}} {{.Auth.Metadata}} {{.Auth.LeaseDuration}} {{.Auth.Renewable}} {{printf "%T %T" .Auth.Metadata .Auth.Policies}} {{.Data}}{{toJSON .Data}}{{end}}"#,
+            "[root] map[] 3600 true map[string]string []string map[]null",
+        ),
+        (
+            r#"{{secrets ""}}{{secrets "" | toJSON}}{{secrets "none" | toJSON}}{{secrets "/secret/"}}"#,
+            "[]nullnull[a b/]",
+        ),
+        (r#"{{range secrets "secret"}}<{{.}}>{{end}}{{printf "%T" (secrets "secret")}}"#, "<a><b/>[]string"),
+        (r#"{{pkiCert}}"#, "<no value>"),
+    ] {
+        assert_eq!(text(template), want, "{template}");
+    }
+}
+
+#[test]
+fn certificates_look_like_a_secret_too() {
+    let call = r#"{{ with pkiCert "pki/issue/web" "common_name=a" }}"#;
+    let print = |body: &str, profile| {
+        let text = evaluate_as(&format!("{call}{body}{{{{ end }}}}"), &settings(), profile).text;
+        text.map_or_else(|error| error.message, |text| String::from_utf8(text).unwrap())
+    };
+    for (body, want) in [
+        ("{{ .Cert }}{{ .Data.Key }}{{ .Data.Data.CA }}", "CERT\nKEY\nCA\n"),
+        (r#"{{ printf "%T" . }}{{ .CAChain }}"#, "dependency.PemEncoded[CA\n]"),
+        ("{{ . }}", "{CERT\n KEY\n CA\n}"),
+        ("{{ .Nope }}", "can't evaluate field Nope in type dependency.PemEncoded"),
+    ] {
+        assert_eq!(print(body, Profile::OpenBao), want, "{body}");
+    }
+    assert_eq!(print("{{ . }}", Profile::Vault), "{CERT\n KEY\n CA\n [CA\n]}");
+}
+
+/// Recorded from the agent of OpenBao 2.7.
+#[test]
+fn what_the_agent_makes_of_its_own_functions() {
+    for (template, want) in [
+        (r#"{{ secret "/" }}"#, r#"error calling secret: vault.read: invalid format: """#),
+        (r#"{{ secret "a%zz" }}"#, r#"error calling secret: parse "a%zz": invalid URL escape "%zz""#),
+        (r#"{{ secrets " " }}"#, r#"error calling secrets: vault.list: invalid format: """#),
+        (r#"{{ pkiCert "a" "b" }}"#, r#"error calling pkiCert: not k=v pair "b""#),
+        (r#"{{ pkiCert "/" }}"#, r#"error calling pkiCert: vault.read: invalid format: """#),
+        (r#"{{ mustEnv "X" }}"#, "error calling mustEnv: required environment variable X is empty"),
+        (
+            r#"{{ mustEnv "BAO_FOO" }}"#,
+            "error calling mustEnv: required environment variable BAO_FOO is empty",
+        ),
+        (r#"{{ mustEnv "HOME" }}{{ mustEnv "BAO_ADDR" }}"#, "/home/apphttp://v"),
+        (
+            r#"{{ envOrDefault "X" "d" }}{{ envOrDefault "EMPTY" "d" }}|{{ envOrDefault "BAO_FOO" "d" }}"#,
+            "d|vf",
+        ),
+        (r#"{{ envOrDefault "X" }}"#, "wrong number of args for envOrDefault: want 2 got 1"),
+        (
+            r#"{{ env "HOME" }}|{{ env "NONE" }}|{{ env "BAO_ADDR" }}|{{ env "BAO_FOO" }}"#,
+            "/home/app||http://v|vf",
+        ),
+        (r#"{{ sprig_env "HOME" }}|{{ sprig_env "BAO_ADDR" }}|{{ sprig_env "BAO_FOO" }}"#, "/home/app||"),
+        (r#"{{ sprig_expandenv "$NOPE-${TZ}-$TZ-$$-${}-${TZ-$TZx ${TZ} $1 $* $" }}"#, "-UTC-UTC---   $"),
+        (
+            r#"{{ sprig_expandenv "a$TZ.b" }}{{ sprig_expandenv "${" }}{{ sprig_expandenv "${TZ" }}"#,
+            "aUTC.bTZ",
+        ),
+        (r#"{{ sprig_expandenv "x$-y$_z" }}"#, "xy"),
+        (r#"{{ sprig_getHostByName "127.0.0.1" }}"#, "127.0.0.1"),
+        (r#"{{ sprig_getHostByName "" }}"#, "error calling sprig_getHostByName: invalid argument to Intn"),
+        (r#"{{ plugin "" }}{{ plugin "" "a" }}"#, ""),
+        (r#"{{ file "" }}"#, ""),
+        (r#"{{ writeToFile "/p/x" "" "" "8" "c" }}"#, r#"strconv.ParseUint: parsing "8": invalid syntax"#),
+        (r#"{{ writeToFile "/p/x" "" "" "" "c" }}"#, r#"strconv.ParseUint: parsing "": invalid syntax"#),
+        (r#"{{ writeToFile "/p/x" "" "" "-1" "c" }}"#, r#"strconv.ParseUint: parsing "-1": invalid syntax"#),
+        (
+            r#"{{ writeToFile "/p/x" "" "" "77777777777777" "c" }}"#,
+            r#"strconv.ParseUint: parsing "77777777777777": value out of range"#,
+        ),
+        (r#"{{ writeToFile "/p/x" "nouser" "" "600" "c" }}"#, "user: unknown user nouser"),
+        (r#"{{ writeToFile "/p/x" "" "nogroupx" "600" "c" }}"#, "group: unknown group nogroupx"),
+        (r#"{{ writeToFile "/p/x" "" "" "600" }}"#, "runtime error: index out of range [-1]"),
+        (r#"{{ executeTemplate "x" }}"#, r#"template: no template "x" associated with template """#),
+        (
+            r#"{{ executeTemplate "x" 1 2 }}"#,
+            "executeTemplate: wrong number of arguments, expected 1 or 2, but got 3",
+        ),
+        (
+            r#"{{ define "a" }}[{{ . }}]{{ end }}{{ executeTemplate "a" 1 }}{{ executeTemplate "a" }}"#,
+            "[1][<no value>]",
+        ),
+        (
+            r#"{{ define "a" }}{{ .x.y }}{{ end }}{{ executeTemplate "a" 1 }}"#,
+            r#"error calling executeTemplate: template: :1:21: executing "a" at <.x.y>: can't evaluate field x in type int"#,
+        ),
+        (
+            r#"{{ scratch.Key "a" }}{{ scratch.Set "a" 1 }}{{ scratch.Key "a" }}{{ scratch.Get "a" }}"#,
+            "falsetrue1",
+        ),
+        (r#"{{ scratch.SetX "a" 1 }}{{ scratch.SetX "a" 2 }}{{ scratch.Get "a" }}"#, "1"),
+        (r#"{{ scratch.Get "none" }}{{ scratch.Get "none" | printf "%v" }}"#, "<no value><nil>"),
+        (r#"{{ (scratch.Get "none").x }}"#, "<no value>"),
+        (
+            r#"{{ scratch.Set "a" 1 }}{{ scratch.MapSet "a" "k" 1 }}"#,
+            r#"error calling MapSet: "a" is not a map"#,
+        ),
+        (
+            r#"{{ scratch.MapSet "m" "b" 1 }}{{ scratch.MapSet "m" "a" 2 }}{{ scratch.MapSetX "m" "a" 3 }}{{ scratch.MapValues "m" }}{{ scratch.Get "m" }}"#,
+            "[2 1]map[a:2 b:1]",
+        ),
+        (
+            r#"{{ scratch.MapValues "none" }}{{ scratch.MapValues "none" | toJSON }}{{ scratch.MapValues "none" | len }}"#,
+            "[]null0",
+        ),
+        (r#"{{ scratch.Set "a" }}"#, "wrong number of args for Set: want 2 got 1"),
+        (r#"{{ scratch.Set 1 2 }}"#, "expected string; found 1"),
+        (r#"{{ scratch.Nope }}"#, "can't evaluate field Nope in type *template.Scratch"),
+        (r#"{{ scratch.Set "a" nil }}{{ scratch.Key "a" }}{{ scratch.Get "a" }}"#, "true<no value>"),
+        (
+            r#"{{ printf "%T" scratch }}{{ if scratch }}y{{ end }}{{ eq scratch scratch }}"#,
+            "*template.Scratchytrue",
+        ),
+        (
+            r#"{{ define "t" }}{{ scratch.Get "a" }}{{ end }}{{ scratch.Set "a" 5 }}{{ template "t" }}{{ executeTemplate "t" }}"#,
+            "55",
+        ),
+        (r#"{{ 3 | scratch.Set "p" }}{{ scratch.Get "p" }}"#, "3"),
+    ] {
+        let found = text(template);
+        assert!(found == want || found.ends_with(want), "{template}: {found}");
+    }
+}
+
+#[test]
+fn consuls_functions_are_vaults_and_fail() {
+    let unknown = parsed("{{ key \"x\" }}", &settings(), Profile::OpenBao).err().unwrap();
+    let want = "template: :1: function \"key\" not defined (Consul functions are not available in the agent)";
+    assert_eq!(unknown.to_string(), want);
+    let failed = evaluate_as("{{ range nomadServices }}{{ end }}", &settings(), Profile::Vault);
+    assert!(failed.missing.is_empty());
+    let error = failed.text.unwrap_err().to_string();
+    assert!(error.ends_with("error calling nomadServices: Nomad functions are not available in the agent"));
+    // What the other agent's templates may call is hinted at.
+    let other = parsed("{{ sprig_env \"x\" }}", &settings(), Profile::Vault).err().unwrap().to_string();
+    assert!(other.contains("profile = \"openbao\""), "{other}");
+    assert_eq!(
+        evaluate_as(r#"{{ env "BAO_FOO" }}|{{ env "VAULT_FOO" }}"#, &settings(), Profile::Vault)
+            .text
+            .unwrap(),
+        b"|vf"
+    );
+}
+
+#[test]
+fn writes_are_noted_and_nothing_is_written() {
+    let found = evaluate(
+        r#"{{ "a" | writeToFile "/p/x" "" "" "0644" "append,newline" }}{{ "" | writeToFile "/p/y" "" "" "600" }}{{ "" | writeToFile "/p/z" "0" "" "600" "allow_empty" }}{{ writeToFile "/p/w" "" "" "600" "append" "b" "c" }}"#,
+        &settings(),
+    );
+    assert_eq!(found.text.unwrap(), b"");
+    let [x, z, w] = found.writes.as_slice() else { panic!() };
+    assert_eq!((x.content.as_slice(), x.append, x.create), (&b"a\n"[..], true, false));
+    assert_eq!((z.path.to_str(), z.content.is_empty(), z.attributes.owner), (Some("/p/z"), true, Some(0)));
+    assert!(z.attributes.group.is_some() && z.create);
+    assert_eq!((w.content.as_slice(), w.append), (&b"c"[..], false), "three texts: no flags");
 }

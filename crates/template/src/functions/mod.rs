@@ -1,25 +1,90 @@
-//! The functions that need more than their arguments: a secret, a file, the environment. They record what they
-//! need in the [`Evaluation`] and give what is known of it. The others are in the crate `functions`.
+//! The functions that need more than their arguments: a secret, a file, the environment, a program. They record
+//! what they need in the [`Evaluation`] and give what is known of it. The others are in the crate `functions`.
 
-mod sources;
+mod builtins;
+mod denial;
+mod elsewhere;
+mod environment;
+mod files;
+mod nested;
+mod programs;
+mod scratch;
+mod secrets;
 
-use ::functions::Profile;
-use gotemplate::Funcs;
+use ::functions::{Entry, Help, Profile};
+use gotemplate::{Funcs, Value};
 
 use crate::evaluate::Evaluation;
+
+pub(crate) use denial::deny;
+pub(crate) use elsewhere::hint;
+pub(crate) use scratch::scratch;
+
+const TABLES: &[&[Entry<Evaluation>]] = &[
+    environment::ENTRIES,
+    files::ENTRIES,
+    nested::ENTRIES,
+    programs::ENTRIES,
+    scratch::ENTRIES,
+    secrets::ENTRIES,
+];
 
 /// All that a template of this profile may call.
 pub(crate) fn table(profile: Profile) -> Funcs<Evaluation> {
     let mut funcs = Funcs::builtins();
     funcs.extend(::functions::entries(profile).filter_map(|entry| entry.func.lift()));
-    funcs.extend(sources::functions());
+    funcs.extend(own(profile).map(|entry| entry.func));
+    if profile == Profile::Vault {
+        funcs.extend(elsewhere::functions());
+    }
     funcs
 }
 
-/// A string argument's text; Go's functions take bytes, and so does everything that need not look inside.
-fn text(value: Option<&gotemplate::Value>) -> String {
-    value
-        .and_then(gotemplate::Value::as_str)
-        .map(|b| String::from_utf8_lossy(b).into_owned())
-        .unwrap_or_default()
+/// Every function of a profile with its help, sorted by name: Go's own, the agents', sprig's.
+pub fn catalogue(profile: config::Profile) -> Vec<(&'static str, Help)> {
+    let profile = profile_of(profile);
+    let pure = ::functions::entries(profile).map(|entry| (entry.func.name, entry.help));
+    let own = own(profile).map(|entry| (entry.func.name, entry.help));
+    let mut all: Vec<_> = builtins::HELP.iter().copied().chain(pure).chain(own).collect();
+    all.sort_by_key(|(name, _)| *name);
+    all
+}
+
+/// The configuration's word for it.
+pub(crate) fn profile_of(profile: config::Profile) -> Profile {
+    match profile {
+        config::Profile::OpenBao => Profile::OpenBao,
+        config::Profile::Vault => Profile::Vault,
+    }
+}
+
+/// Functions that wait for somebody, or compute for seconds.
+const SLOW: &[&str] = &[
+    "plugin",
+    "sprig_bcrypt",
+    "sprig_buildCustomCert",
+    "sprig_derivePassword",
+    "sprig_getHostByName",
+    "sprig_htpasswd",
+];
+
+/// Whether a function may take seconds.
+pub(crate) fn is_slow(name: &str) -> bool {
+    SLOW.contains(&name) || name.starts_with("sprig_gen")
+}
+
+fn own(profile: Profile) -> impl Iterator<Item = &'static Entry<Evaluation>> {
+    let fits = move |entry: &&Entry<Evaluation>| entry.help.only.is_none_or(|only| only == profile);
+    TABLES.iter().copied().flatten().filter(fits)
+}
+
+/// A string argument's text; what is no UTF-8 becomes U+FFFD.
+fn text(arguments: &[Value], nth: usize) -> String {
+    let bytes = arguments.get(nth).and_then(Value::as_str).unwrap_or_default();
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// All of them.
+fn texts(arguments: &[Value]) -> Vec<String> {
+    (0..arguments.len()).map(|nth| text(arguments, nth)).collect()
 }

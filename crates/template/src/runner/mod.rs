@@ -1,21 +1,22 @@
 //! The loop that keeps outputs fresh.
 //!
-//! One task. It evaluates templates, fetches what is missing (several at a time), writes what is complete,
-//! runs commands, and waits for the next deadline, the next token or the next answer. Each template and each
-//! dependency has its own state, its own failures and its own pauses.
+//! One task. It has templates evaluated on other threads (`jobs.rs`), fetches what is missing (several at a
+//! time), writes what is complete, runs commands, and waits for the next deadline, the next token or the next
+//! answer. Each template and each dependency has its own state, its own failures and its own pauses.
 
-mod files;
+mod jobs;
+mod news;
 mod state;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use atomic_file::Written;
 use config::{Contents, Template, TemplateConfig};
 use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
+use gotemplate::Funcs;
 use thiserror::Error;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
@@ -24,19 +25,17 @@ use tracing::{debug, error, info, warn};
 use vault::api::Caller;
 use vault::{Token, TokenState, Upstream};
 
-use crate::command;
 use crate::dependency::Dependency;
-use crate::evaluate::{Environment, Known, Parsed};
-use crate::fetch::{FetchError, Fetcher, MAX_FILE};
-use crate::output;
-use crate::refresh::{self, Refresh};
+use crate::evaluate::{Evaluation, Known, Parsed};
+use crate::fetch::{FetchError, Fetcher, MAX_FILE, unix_now};
+use crate::refresh::{Renewable, Rules};
+use crate::world::{StopOnDrop, World};
+use crate::{command, functions, output};
+use jobs::Jobs;
 use state::{Backoff, Dependent, Output, Renewal};
 
 /// Fetches and renewals under way at a time.
 const AT_ONCE: usize = 10;
-
-/// Local files are looked at this often.
-const FILE_INTERVAL: Duration = Duration::from_secs(2);
 
 /// What a runner needs besides templates.
 pub struct RunnerSettings {
@@ -79,7 +78,10 @@ pub struct Runner {
     outputs: Vec<Output>,
     dependents: HashMap<Dependency, Dependent>,
     known: Arc<HashMap<Dependency, Known>>,
-    environment: Environment,
+    world: Arc<World>,
+    /// Ends programs under way with the runner.
+    _stop: StopOnDrop,
+    jobs: Jobs,
     token: TokenState,
     commands: VecDeque<(config::Command, String)>,
     command_failed: Option<String>,
@@ -90,8 +92,9 @@ pub struct Runner {
 enum Done {
     Fetched(Dependency, u64, Result<Known, FetchError>),
     Renewed(Dependency, Renewal),
-    Command(Result<(), String>),
 }
+
+type UnderWay<T> = FuturesUnordered<BoxFuture<'static, T>>;
 
 impl Runner {
     /// Reads and parses all templates. `ready` is let go once every template was rendered and every command
@@ -107,10 +110,12 @@ impl Runner {
         caller: Caller,
         ready: TaskTrackerToken,
     ) -> Result<Self, RunnerError> {
+        let profile = functions::profile_of(settings.shared.profile);
+        let table = Arc::new(functions::table(profile));
         let mut outputs = Vec::new();
         for template in templates {
             atomic_file::remove_stale_temporaries(&template.destination);
-            let parsed = parse(&template);
+            let parsed = parse(&template, profile, &table);
             if let Err(reason) = &parsed {
                 let fatal = template.error_fatal && settings.shared.exit_on_retry_failure;
                 let source_name = output::source(&template);
@@ -121,14 +126,17 @@ impl Runner {
             }
             outputs.push(Output::new(template, parsed.ok()));
         }
-        let environment = Arc::new(settings.environment.clone());
+        let stop = StopOnDrop::default();
+        let world = World::here(&settings.shared, &settings.environment, &settings.for_commands, &stop);
         Ok(Self {
+            fetcher: Arc::new(Fetcher::new(server, caller, Rules::of(&settings.shared))),
             settings,
-            fetcher: Arc::new(Fetcher::new(server, caller)),
             outputs,
             dependents: HashMap::new(),
             known: Arc::default(),
-            environment,
+            world: Arc::new(world),
+            _stop: stop,
+            jobs: Jobs::default(),
             token: TokenState::default(),
             commands: VecDeque::new(),
             command_failed: None,
@@ -142,31 +150,33 @@ impl Runner {
     /// Only with `exit_on_retry_failure`, or for a failed command when the program renders once.
     pub async fn run(mut self, mut tokens: watch::Receiver<TokenState>) -> Result<(), RunnerError> {
         info!(target: "template.server", "starting template server");
-        let mut under_way: FuturesUnordered<BoxFuture<'static, Done>> = FuturesUnordered::new();
-        let mut command_runs = false;
+        let mut fetches: UnderWay<Done> = FuturesUnordered::new();
+        let mut evaluations: UnderWay<Vec<jobs::Outcome>> = FuturesUnordered::new();
+        let mut commands: UnderWay<Result<(), String>> = FuturesUnordered::new();
         loop {
             if self.token.token.is_some() {
-                self.pass()?;
-                self.start_fetches(&mut under_way);
+                self.start_evaluations(&mut evaluations);
+                self.start_fetches(&mut fetches);
             }
-            if !command_runs && let Some((command, source)) = self.commands.pop_front() {
-                command_runs = true;
+            if commands.is_empty()
+                && let Some((command, source)) = self.commands.pop_front()
+            {
                 let variables = self.settings.for_commands.clone();
-                under_way.push(Box::pin(async move {
+                commands.push(Box::pin(async move {
                     let outcome = command::run(&command, &variables).await;
-                    Done::Command(outcome.map_err(|error| format!("{error} from \"{source}\"")))
+                    outcome.map_err(|error| format!("{error} from \"{source}\""))
                 }));
             }
-            self.tell_ready(command_runs)?;
-            let wake_at = self.next_deadline(under_way.len() < AT_ONCE);
+            self.tell_ready(!commands.is_empty())?;
+            let wake_at = self.next_deadline(fetches.len() < AT_ONCE);
             tokio::select! {
-                Some(done) = under_way.next() => match done {
-                    Done::Command(outcome) => {
-                        command_runs = false;
-                        if let Err(reason) = outcome {
-                            self.command_failed(reason)?;
-                        }
+                Some(outcomes) = evaluations.next() => self.evaluated(outcomes)?,
+                Some(outcome) = commands.next() => {
+                    if let Err(reason) = outcome {
+                        self.command_failed(reason)?;
                     }
+                }
+                Some(done) = fetches.next() => match done {
                     Done::Fetched(dependency, generation, outcome) => self.fetched(dependency, generation, outcome)?,
                     Done::Renewed(dependency, renewal) => self.renewed(&dependency, renewal),
                 },
@@ -180,77 +190,6 @@ impl Runner {
                 }
                 () = sleep_until(wake_at) => {}
             }
-        }
-    }
-
-    /// Evaluates every template that may have something new to say, writes what is complete, and queues the
-    /// commands of what changed.
-    fn pass(&mut self) -> Result<(), RunnerError> {
-        let now = Instant::now();
-        let mut changed = Vec::new();
-        let mut failure = None;
-        for output in &mut self.outputs {
-            if !output.is_due(now) {
-                continue;
-            }
-            let Some(parsed) = &output.parsed else { continue };
-            let evaluate = || parsed.evaluate(&self.known, &self.environment);
-            // A bug that one template meets must not end the others.
-            let Ok(evaluated) = std::panic::catch_unwind(std::panic::AssertUnwindSafe(evaluate)) else {
-                error!(target: "template.server", template = output::source(&output.settings), "a bug in Sidekey (panic) while evaluating the template; it is left out");
-                output.parsed = None;
-                continue;
-            };
-            output.evaluated(evaluated.needed);
-            if !evaluated.missing.is_empty() {
-                // An error now may only be the absence of what is on its way.
-                continue;
-            }
-            let source = output::source(&output.settings);
-            let problem = match evaluated.text {
-                Err(error) => {
-                    let text = redacted(&format!("{source}: execute: {error}"), &self.known, &output.needed);
-                    Some(text)
-                }
-                Ok(text) => {
-                    match output::write(&output.settings, self.settings.shared.default_perms, &text) {
-                        Ok(written) => {
-                            output.rendered();
-                            if written == Written::Changed
-                                && let Some(command) = &output.settings.command
-                            {
-                                changed.push((command.clone(), source));
-                            }
-                            None
-                        }
-                        Err(error) => Some(error.to_string()),
-                    }
-                }
-            };
-            if let Some(problem) = problem {
-                let pause = output.failed(now, self.settings.shared.static_secret_render_interval);
-                // Other content may be the cure.
-                for dependency in &output.needed {
-                    if let Some(dependent) = self.dependents.get_mut(dependency) {
-                        dependent.hurry(now + pause);
-                    }
-                }
-                let backoff = format!("{:.2}s", pause.as_secs_f64());
-                error!(target: "template.server", error = problem, backoff, "template server error");
-                if output.settings.error_fatal {
-                    failure.get_or_insert(problem);
-                }
-            }
-        }
-        // All templates of the pass are written before any command, and equal commands run once.
-        for (command, source) in changed {
-            if !self.commands.iter().any(|(queued, _)| queued.arguments == command.arguments) {
-                self.commands.push_back((command, source));
-            }
-        }
-        match failure {
-            Some(problem) if self.settings.shared.exit_on_retry_failure => Err(RunnerError::Failed(problem)),
-            _ => Ok(()),
         }
     }
 
@@ -279,7 +218,7 @@ impl Runner {
     }
 
     /// Starts whatever is due: first fetches, reads anew, renewals; looks at local files.
-    fn start_fetches(&mut self, under_way: &mut FuturesUnordered<BoxFuture<'static, Done>>) {
+    fn start_fetches(&mut self, under_way: &mut UnderWay<Done>) {
         let Some(token) = self.token.token.clone() else { return };
         self.forget_unneeded();
         let now = Instant::now();
@@ -295,6 +234,7 @@ impl Runner {
                 renewal,
                 Arc::clone(&token),
                 generation,
+                self.known.contains_key(dependency),
             ));
         }
     }
@@ -326,22 +266,8 @@ impl Runner {
         let now = Instant::now();
         match outcome {
             Ok(known) => {
-                let is_new = !files::same(self.known.get(&dependency), &known);
-                let next = match &known {
-                    Known::File(_) => Refresh::ReadAfter(FILE_INTERVAL),
-                    Known::Secret(secret) => {
-                        let secret = secret.as_deref().cloned().unwrap_or_default();
-                        let shared = &self.settings.shared;
-                        let unix = jiff::Timestamp::now().as_second();
-                        refresh::rule(
-                            &secret,
-                            shared.static_secret_render_interval,
-                            shared.lease_renewal_threshold,
-                            unix,
-                            fastrand::f64(),
-                        )
-                    }
-                };
+                let is_new = !news::same(self.known.get(&dependency), &known);
+                let next = self.fetcher.rules().after(&known, unix_now(), fastrand::f64());
                 dependent.fetched(next, now, generation == self.token.generation);
                 if is_new {
                     Arc::make_mut(&mut self.known).insert(dependency.clone(), known);
@@ -405,28 +331,26 @@ impl Runner {
     }
 }
 
-/// Makes the future of one fetch or renewal.
+/// Makes the future of one fetch or renewal. `again` is whether it was fetched before.
 fn start(
     fetcher: Arc<Fetcher>,
     dependency: Dependency,
-    renewal: Option<vault::LeaseId>,
+    renewal: Option<Renewable>,
     token: Arc<Token>,
     generation: u64,
+    again: bool,
 ) -> BoxFuture<'static, Done> {
     Box::pin(async move {
-        let Some(lease) = renewal else {
-            let outcome = fetcher.fetch(&dependency, &token).await;
+        let Some(what) = renewal else {
+            let outcome = fetcher.fetch(&dependency, &token, again).await;
             return Done::Fetched(dependency, generation, outcome);
         };
-        let (server, caller) = fetcher.door();
-        let renewal = match caller.renew_lease(server, &token, &lease).await {
-            Ok(secret) => {
+        let renewal = match fetcher.renew(&what, &token).await {
+            Ok(seconds) => {
                 debug!(target: "", "(view) {dependency}: renewed");
-                Renewal::Extended(Duration::from_secs(
-                    u64::try_from(secret.lease_duration).unwrap_or_default(),
-                ))
+                Renewal::Extended(Duration::from_secs(u64::try_from(seconds).unwrap_or_default()))
             }
-            // 4xx: the lease is gone or may not be renewed. Anything else is the server's own trouble.
+            // 4xx: it is gone or may not be renewed. Anything else is the server's own trouble.
             Err(error)
                 if error
                     .status()
@@ -440,51 +364,19 @@ fn start(
     })
 }
 
-fn parse(template: &Template) -> Result<Parsed, String> {
+fn parse(
+    template: &Template,
+    profile: ::functions::Profile,
+    functions: &Arc<Funcs<Evaluation>>,
+) -> Result<Arc<Parsed>, String> {
     let text = match &template.contents {
         Contents::Inline(text) => text.clone(),
         Contents::File(path) => atomic_file::read_regular(path, MAX_FILE)
             .map_err(|error| format!("failed to read template: {error}"))?,
     };
-    Parsed::new(&text, template).map_err(|error| {
-        let hint = match &error.undefined_function {
-            Some(name) => format!(" (no function {name:?} is built in this version of Sidekey)"),
-            None => String::new(),
-        };
-        format!("{error}{hint}")
-    })
-}
-
-/// No value of a secret stands in an error: every string of the secrets that the template used is replaced, the
-/// longer first.
-fn redacted(
-    text: &str,
-    known: &HashMap<Dependency, Known>,
-    needed: &std::collections::BTreeSet<Dependency>,
-) -> String {
-    let mut values = Vec::new();
-    for dependency in needed {
-        if let Some(Known::Secret(Some(secret))) = known.get(dependency)
-            && let Some(data) = &secret.data
-        {
-            data.values().for_each(|value| strings(value, &mut values));
-        }
-    }
-    values.sort_by_key(|value| std::cmp::Reverse(value.len()));
-    values.iter().fold(text.to_owned(), |text, value| text.replace(value.as_str(), "[redacted]"))
-}
-
-/// Shorter strings say nothing and would tear the message apart.
-const SHORTEST_SECRET: usize = 4;
-
-fn strings(value: &serde_json::Value, found: &mut Vec<String>) {
-    match value {
-        serde_json::Value::String(text) if text.len() >= SHORTEST_SECRET => found.push(text.clone()),
-        serde_json::Value::Array(values) => values.iter().for_each(|value| strings(value, found)),
-        serde_json::Value::Object(fields) => fields.values().for_each(|value| strings(value, found)),
-        _ => {}
-    }
+    let parsed = Parsed::new(&text, template, profile, functions);
+    parsed.map(Arc::new).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -1,15 +1,19 @@
 //! The state of one template and of one dependency: pure, time passed in.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
+use atomic_file::FileError;
 use config::Template;
 use tokio::time::Instant;
-use vault::{LeaseId, Rhythm};
+use vault::Rhythm;
 
 use crate::dependency::Dependency;
 use crate::evaluate::Parsed;
-use crate::refresh::Refresh;
+use crate::refresh::{Refresh, Renewable};
+use crate::words::quoted;
+use crate::writes::FileWrite;
 
 /// First pause after a template's own failure (an error in it, a file that cannot be written).
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -18,32 +22,44 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 pub(super) struct Output {
     pub(super) settings: Template,
     /// None when its text cannot be parsed.
-    pub(super) parsed: Option<Parsed>,
+    pub(super) parsed: Option<Arc<Parsed>>,
     /// What it asked for when it was evaluated last.
     pub(super) needed: BTreeSet<Dependency>,
     /// When to try again after a failure.
     pub(super) retry_at: Option<Instant>,
+    /// What `writeToFile` has appended already.
+    appended: Vec<FileWrite>,
     failures: u32,
     news: bool,
+    under_way: bool,
     rendered: bool,
 }
 
 impl Output {
-    pub(super) fn new(settings: Template, parsed: Option<Parsed>) -> Self {
+    pub(super) fn new(settings: Template, parsed: Option<Arc<Parsed>>) -> Self {
         Self {
             settings,
             parsed,
             needed: BTreeSet::new(),
             retry_at: None,
+            appended: Vec::new(),
             failures: 0,
             news: true,
+            under_way: false,
             rendered: false,
         }
     }
 
     /// Whether an evaluation now may say something new.
     pub(super) fn is_due(&self, now: Instant) -> bool {
-        self.news || self.retry_at.is_some_and(|at| at <= now)
+        !self.under_way && (self.news || self.retry_at.is_some_and(|at| at <= now))
+    }
+
+    /// It is being evaluated. What changes meanwhile is news again.
+    pub(super) fn started(&mut self) {
+        self.under_way = true;
+        self.news = false;
+        self.retry_at = None;
     }
 
     /// Something it asked for has changed.
@@ -53,8 +69,26 @@ impl Output {
 
     pub(super) fn evaluated(&mut self, needed: BTreeSet<Dependency>) {
         self.needed = needed;
-        self.news = false;
-        self.retry_at = None;
+        self.under_way = false;
+    }
+
+    /// Carries out what `writeToFile` noted. What is appended is appended once: only other appended content
+    /// is written behind it.
+    pub(super) fn carry_out(&mut self, writes: Vec<FileWrite>) -> Result<(), String> {
+        let (appends, others): (Vec<_>, Vec<_>) = writes.into_iter().partition(|write| write.append);
+        let failed = |write: &FileWrite, error: FileError| {
+            format!("writeToFile {}: {error}", quoted(&write.path.display().to_string()))
+        };
+        for write in &others {
+            write.carry_out().map_err(|error| failed(write, error))?;
+        }
+        if appends != self.appended {
+            for write in &appends {
+                write.carry_out().map_err(|error| failed(write, error))?;
+            }
+            self.appended = appends;
+        }
+        Ok(())
     }
 
     pub(super) fn rendered(&mut self) {
@@ -110,7 +144,7 @@ enum Next {
 
 #[derive(Clone)]
 struct Lease {
-    id: LeaseId,
+    what: Renewable,
     rhythm: Rhythm,
     ttl: Duration,
     granted_at: Instant,
@@ -140,15 +174,15 @@ impl Dependent {
 
     /// If its time has come: `Some(None)` to fetch it, `Some(Some(lease))` to renew it. It waits for the answer
     /// from then on.
-    pub(super) fn take_due(&mut self, now: Instant) -> Option<Option<LeaseId>> {
+    pub(super) fn take_due(&mut self, now: Instant) -> Option<Option<Renewable>> {
         let lease = match &self.next {
             Next::Fetch(at) if *at <= now => None,
             Next::Renew { at, lease } if *at <= now => Some(lease.clone()),
             _ => return None,
         };
-        let id = lease.as_ref().map(|lease| lease.id.clone());
+        let what = lease.as_ref().map(|lease| lease.what.clone());
         self.next = Next::Answer(lease);
-        Some(id)
+        Some(what)
     }
 
     /// It was fetched, with the token of now (`current`) or an older one, and is good until `refresh` says.
@@ -159,8 +193,8 @@ impl Dependent {
             // A lease of the old token dies with it.
             Refresh::Renew { .. } if !current => Next::Fetch(now),
             Refresh::ReadAfter(wait) => Next::Fetch(now + wait),
-            Refresh::Renew { lease: id, ttl, rhythm } => {
-                let lease = Lease { id, rhythm, ttl, granted_at: now, failures: 0 };
+            Refresh::Renew { what, ttl, rhythm } => {
+                let lease = Lease { what, rhythm, ttl, granted_at: now, failures: 0 };
                 Next::Renew { at: now + rhythm.pause(ttl), lease }
             }
         };
@@ -222,11 +256,14 @@ impl Dependent {
 
 #[cfg(test)]
 mod tests {
+    use vault::LeaseId;
+
     use super::*;
 
     fn lease(ttl: u64) -> Refresh {
         let ttl = Duration::from_secs(ttl);
-        Refresh::Renew { lease: LeaseId::new("a/1").unwrap(), ttl, rhythm: Rhythm::new(ttl, 0.5) }
+        let what = Renewable::Lease(LeaseId::new("a/1").unwrap());
+        Refresh::Renew { what, ttl, rhythm: Rhythm::new(ttl, 0.5) }
     }
 
     #[test]

@@ -78,6 +78,26 @@ fn stage() -> Stage {
     }
 }
 
+/// A template with nothing special.
+pub(crate) fn template(destination: PathBuf, text: &str) -> Template {
+    Template {
+        contents: Contents::Inline(text.into()),
+        destination,
+        perms: Some(0o600),
+        owner: None,
+        group: None,
+        create_dest_dirs: true,
+        backup: false,
+        command: None,
+        left_delimiter: "{{".into(),
+        right_delimiter: "}}".into(),
+        error_on_missing_key: false,
+        error_fatal: true,
+        sandbox_path: None,
+        function_denylist: Vec::new(),
+    }
+}
+
 impl Stage {
     fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
@@ -88,22 +108,7 @@ impl Stage {
     }
 
     fn template(&mut self, name: &str, text: &str) -> &mut Template {
-        self.templates.push(Template {
-            contents: Contents::Inline(text.into()),
-            destination: self.path(name),
-            perms: Some(0o600),
-            owner: None,
-            group: None,
-            create_dest_dirs: true,
-            backup: false,
-            command: None,
-            left_delimiter: "{{".into(),
-            right_delimiter: "}}".into(),
-            error_on_missing_key: false,
-            error_fatal: true,
-            sandbox_path: None,
-            function_denylist: Vec::new(),
-        });
+        self.templates.push(template(self.path(name), text));
         self.templates.last_mut().unwrap()
     }
 
@@ -281,6 +286,191 @@ async fn local_files_are_followed() {
 
 fn put(path: &Path, text: &str) {
     atomic_file::write(path, text.as_bytes(), &atomic_file::Attributes::new(0o600)).unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn files_are_read_through_the_sandbox() {
+    let mut stage = stage();
+    let (inside, outside) = (stage.path("box/real"), stage.path("outside"));
+    atomic_file::create_folders(&stage.path("box")).unwrap();
+    put(&inside, "inside");
+    put(&outside, "outside");
+    let link = stage.path("box/link");
+    std::os::unix::fs::symlink(&inside, &link).unwrap();
+    let sandbox = Some(stage.path("box"));
+    stage.template("out", &format!("{{{{file {link:?}}}}}")).sandbox_path = sandbox;
+    let _running = stage.start();
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(stage.read("out"), "inside");
+    // Swapped under our hands: what is known stays.
+    atomic_file::remove(&link).unwrap();
+    std::os::unix::fs::symlink(&outside, &link).unwrap();
+    sleep(Duration::from_secs(600)).await;
+    assert_eq!(stage.read("out"), "inside");
+}
+
+#[tokio::test(start_paused = true)]
+async fn lists_are_read_at_the_interval() {
+    let mut stage = stage();
+    let keys = |keys: &[&str]| json!({"data": {"keys": keys}});
+    stage.server.answer("kv/dir?list=true", 200, keys(&["b", "a"]));
+    stage.template("out", r#"{{range secrets "kv/dir"}}{{.}}{{end}}"#);
+    let _running = stage.start();
+    stage.ready.wait().await;
+    assert_eq!(stage.read("out"), "ab");
+    stage.server.answer("kv/dir?list=true", 200, keys(&["c"]));
+    sleep(Duration::from_secs(299)).await;
+    assert_eq!(stage.read("out"), "ab");
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!(stage.read("out"), "c");
+}
+
+#[tokio::test(start_paused = true)]
+async fn more_files_are_written_when_the_template_is_complete() {
+    let mut stage = stage();
+    stage.server.kv("kv/a", "one");
+    let (extra, log) = (stage.path("deep/extra"), stage.path("log"));
+    let text = format!(
+        r#"{{{{ "always" | writeToFile {extra:?} "" "" "0640" }}}}{{{{ "line" | writeToFile {log:?} "" "" "0600" "append,newline" }}}}{VALUE}{{{{ with secret "kv/b" }}}}{{{{ .Data.value }}}}{{{{ end }}}}"#
+    );
+    stage.template("out", &text);
+    let _running = stage.start();
+    sleep(Duration::from_secs(30)).await;
+    assert_eq!((stage.read("deep/extra"), stage.read("log")), ("absent".into(), "absent".into()));
+    stage.server.kv("kv/b", "two");
+    sleep(Duration::from_secs(60)).await;
+    assert_eq!((stage.read("out"), stage.read("deep/extra")), ("onetwo".into(), "always".into()));
+    assert_eq!(stage.read("log"), "line\n");
+    // Rendered anew: what was appended is not appended again.
+    stage.server.kv("kv/a", "three");
+    sleep(Duration::from_secs(300)).await;
+    assert_eq!((stage.read("out"), stage.read("log")), ("threetwo".into(), "line\n".into()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_file_that_cannot_be_written_is_the_templates_failure() {
+    let mut stage = stage();
+    stage.shared.exit_on_retry_failure = true;
+    stage.template("out", r#"{{ "x" | writeToFile "/proc/none/x" "" "" "0600" }}text"#);
+    let error = stage.start().await.unwrap().unwrap_err().to_string();
+    assert!(error.contains("(dynamic): writeToFile \"/proc/none/x\": cannot create"), "{error}");
+    assert_eq!(stage.read("out"), "absent");
+}
+
+#[tokio::test]
+async fn a_slow_template_delays_nobody_and_ends_with_the_runner() {
+    let mut stage = stage();
+    let marker = stage.path("marker");
+    let script = format!("sleep 3; echo x > {}", marker.display());
+    stage.server.kv("kv/a", "one");
+    stage.template("slow", &format!(r#"{{{{ plugin "sh" "-c" {script:?} }}}}"#));
+    stage.template("quick", VALUE);
+    let running = stage.start();
+    for _ in 0..100 {
+        sleep(Duration::from_millis(10)).await;
+        if stage.read("quick") == "one" {
+            break;
+        }
+    }
+    assert_eq!((stage.read("quick"), stage.read("slow")), ("one".into(), "absent".into()));
+    running.abort();
+    let _ = running.await;
+    sleep(Duration::from_millis(200)).await;
+    assert!(!marker.exists());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_certificate_is_asked_for_when_its_time_is_up_and_kept_in_the_file() {
+    let mut stage = stage();
+    let now = unix_now();
+    let issue = |server: &FakeServer| {
+        let (cert, key, ca) = crate::pki::tests::issue(now, now + 3600);
+        let data = json!({"certificate": cert, "private_key": key, "issuing_ca": ca});
+        server.answer("pki/issue/web", 200, json!({"data": data}));
+        format!("{cert}{key}{ca}")
+    };
+    let text = r#"{{with pkiCert "pki/issue/web" "common_name=web"}}{{.Cert}}{{.Key}}{{.CA}}{{end}}"#;
+    let first = issue(&stage.server);
+    stage.template("out", text);
+    let running = stage.start();
+    sleep(Duration::from_secs(60)).await;
+    assert_eq!((stage.read("out") == first, stage.server.count("pki/issue/web")), (true, 1));
+    // A new runner, as after a restart: the file is the store.
+    running.abort();
+    let second = issue(&stage.server);
+    stage.template("out", text);
+    let _running = stage.start();
+    sleep(Duration::from_secs(60)).await;
+    assert_eq!((stage.read("out") == first, stage.server.count("pki/issue/web")), (true, 1));
+    // Nine tenths of an hour, less or more 3 %.
+    sleep(Duration::from_secs(3600)).await;
+    assert_eq!((stage.read("out") == second, stage.server.count("pki/issue/web")), (true, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failing_template_issues_no_certificates() {
+    let mut stage = stage();
+    let (cert, key, ca) = crate::pki::tests::issue(unix_now(), unix_now() + 86_400);
+    let data = json!({"certificate": cert, "private_key": key, "issuing_ca": ca});
+    stage.server.answer("pki/issue/web", 200, json!({"data": data}));
+    let text = r#"{{with pkiCert "pki/issue/web" "common_name=web"}}{{.Cert}}{{end}}{{with secret "pki/issue/web" "a=b"}}{{.Data.certificate}}{{end}}"#;
+    stage.template("out", text).destination = "/proc/none/file".into();
+    let _running = stage.start();
+    sleep(Duration::from_secs(250)).await;
+    assert_eq!(stage.server.count("pki/issue/web"), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn tokens_that_a_template_was_given_are_renewed_by_themselves() {
+    let mut stage = stage();
+    let auth = json!({"client_token": "s.child", "lease_duration": 60, "renewable": true});
+    stage.server.answer("auth/token/create", 200, json!({"auth": auth}));
+    stage.server.answer("auth/token/renew-self", 200, json!({"auth": auth}));
+    stage.template("out", r#"{{with secret "auth/token/create" "ttl=60s"}}{{.Auth.ClientToken}}{{end}}"#);
+    let _running = stage.start();
+    sleep(Duration::from_secs(300)).await;
+    assert_eq!((stage.read("out"), stage.server.count("auth/token/create")), ("s.child".into(), 1));
+    assert!((6..8).contains(&stage.server.count("auth/token/renew-self")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn rendering_once_writes_nothing() {
+    let stage = stage();
+    stage.server.kv("kv/a", "one");
+    let settings = crate::OnceSettings {
+        shared: TemplateConfig::default(),
+        environment: HashMap::new(),
+        for_commands: Vec::new(),
+    };
+    let extra = stage.path("extra");
+    let text = format!(r#"{{{{ "x" | writeToFile {extra:?} "" "" "0600" }}}}{VALUE}"#);
+    let failing = r#"{{with secret "kv/a"}}{{executeTemplate .Data.value}}{{end}}"#;
+    let templates = [
+        template(stage.path("out"), &text),
+        template(stage.path("bad"), "{{ if }}"),
+        template(stage.path("absent"), r#"{{with secret "kv/none"}}{{end}}"#),
+        template(stage.path("failing"), failing),
+    ];
+    stage.server.kv("kv/a", "canary");
+    let token = Token::new("s.1").unwrap();
+    let server: Arc<dyn Upstream> = Arc::clone(&stage.server) as _;
+    let rendered = crate::render_once(&templates, &settings, server, Caller::default(), &token).await;
+    let [good, bad, absent, failing] = rendered.as_slice() else { panic!() };
+    assert_eq!(good.outcome.as_ref().unwrap(), b"canary");
+    assert_eq!((good.writes[0].content.as_slice(), &good.writes[0].path), (&b"x"[..], &extra));
+    assert_eq!(
+        (good.source.as_str(), good.needed.as_slice()),
+        ("(dynamic)", &["vault.read(kv/a)".to_owned()][..])
+    );
+    assert!(matches!(bad.outcome, Err(crate::RenderError::Parse(_))));
+    let why = absent.outcome.as_ref().unwrap_err().to_string();
+    assert_eq!(why, "vault.read(kv/none): no secret exists at kv/none");
+    let Err(crate::RenderError::Exec(error)) = &failing.outcome else { panic!() };
+    assert!(!error.to_string().contains("canary") && error.message.contains("[redacted]"), "{error}");
+    assert_eq!(stage.server.count("kv/a"), 1);
+    for name in ["out", "extra", "bad"] {
+        assert_eq!(stage.read(name), "absent");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -7,6 +7,8 @@ use crate::evaluate::Known;
 pub(super) fn same(old: Option<&Known>, new: &Known) -> bool {
     match (old, new) {
         (Some(Known::File(old)), Known::File(new)) => old == new,
+        (Some(Known::List(old)), Known::List(new)) => old == new,
+        (Some(Known::Certificate(old)), Known::Certificate(new)) => old == new,
         (Some(Known::Secret(Some(old))), Known::Secret(Some(new))) => {
             old.data == new.data
                 && old.lease_id == new.lease_id

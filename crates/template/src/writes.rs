@@ -1,0 +1,129 @@
+//! What `writeToFile` writes: noted during the evaluation, carried out when nothing is missing.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+use atomic_file::{Attributes, FileError, Folder, Sandbox};
+
+/// A file to write.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct FileWrite {
+    pub(crate) path: PathBuf,
+    /// The folder it must not leave.
+    pub(crate) sandbox: Option<PathBuf>,
+    pub(crate) content: Vec<u8>,
+    /// Behind what is there, instead of in its place.
+    pub(crate) append: bool,
+    /// Make missing folders.
+    pub(crate) create: bool,
+    pub(crate) attributes: Attributes,
+}
+
+/// Mode of the folders made on the way, less the umask; upstream's.
+const FOLDER_MODE: u32 = 0o777;
+
+impl FileWrite {
+    /// Writes it, unless it is there already. Neither the file nor its folder may be a symbolic link, as in
+    /// Vault's agent: OpenBao's writes through a planted one.
+    ///
+    /// # Errors
+    /// The file system's, with the path.
+    pub(crate) fn carry_out(&self) -> Result<(), FileError> {
+        let name = self.path.file_name().ok_or_else(|| FileError::NoName(self.path.clone()))?;
+        let folder = self.folder()?;
+        if folder.has_link(name) {
+            return Err(FileError::Link(self.path.clone()));
+        }
+        if self.append {
+            return folder.append(name, &self.content, &self.attributes);
+        }
+        folder.write_if_changed(name, &self.content, &self.attributes).map(drop)
+    }
+
+    fn folder(&self) -> Result<Folder, FileError> {
+        let parent = match self.path.parent() {
+            Some(parent) if parent != Path::new("") => parent,
+            _ => Path::new("."),
+        };
+        if let (Some(name), Some(above)) = (parent.file_name(), parent.parent()) {
+            let above = if above.as_os_str().is_empty() { Path::new(".") } else { above };
+            if is_link(above, name) {
+                return Err(FileError::Link(parent.to_owned()));
+            }
+        }
+        if let Some(sandbox) = &self.sandbox {
+            return Sandbox::new(sandbox).folder_of(&self.path, self.create.then_some(FOLDER_MODE));
+        }
+        if self.create && !parent.exists() {
+            atomic_file::create_folders_as(parent, FOLDER_MODE)?;
+        }
+        Folder::open(parent)
+    }
+}
+
+fn is_link(folder: &Path, name: &OsStr) -> bool {
+    Folder::open(folder).is_ok_and(|folder| folder.has_link(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{MetadataExt as _, symlink};
+
+    use super::*;
+
+    fn write(path: PathBuf, content: &str) -> FileWrite {
+        FileWrite {
+            path,
+            sandbox: None,
+            content: content.into(),
+            append: false,
+            create: true,
+            attributes: Attributes::new(0o640),
+        }
+    }
+
+    #[test]
+    fn files_are_replaced_or_grow_and_folders_are_made() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a/b/file");
+        write(path.clone(), "one").carry_out().unwrap();
+        let inode = std::fs::metadata(&path).unwrap().ino();
+        write(path.clone(), "one").carry_out().unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().ino(), inode, "written although unchanged");
+        FileWrite { append: true, ..write(path.clone(), "two") }.carry_out().unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"onetwo");
+        assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o7777, 0o640);
+        let careful = FileWrite { create: false, ..write(folder.path().join("none/file"), "x") };
+        assert!(careful.carry_out().unwrap_err().is_missing());
+    }
+
+    #[test]
+    fn links_are_not_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (victim, link) = (folder.path().join("victim"), folder.path().join("link"));
+        write(victim.clone(), "precious").carry_out().unwrap();
+        symlink(&victim, &link).unwrap();
+        symlink(folder.path(), folder.path().join("door")).unwrap();
+        for path in [link, folder.path().join("door/victim")] {
+            for append in [false, true] {
+                let write = FileWrite { append, ..write(path.clone(), "x") };
+                assert!(matches!(write.carry_out(), Err(FileError::Link(_))), "{path:?}");
+            }
+        }
+        assert_eq!(std::fs::read(&victim).unwrap(), b"precious");
+    }
+
+    #[test]
+    fn a_sandbox_is_not_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let sandbox = Some(folder.path().join("box"));
+        atomic_file::create_folders(sandbox.as_ref().unwrap()).unwrap();
+        let inside = folder.path().join("box/new/file");
+        FileWrite { sandbox: sandbox.clone(), ..write(inside.clone(), "x") }.carry_out().unwrap();
+        assert_eq!(std::fs::read(inside).unwrap(), b"x");
+        for path in ["file", "box/../file", "boxer/file"] {
+            let write = FileWrite { sandbox: sandbox.clone(), ..write(folder.path().join(path), "x") };
+            assert!(matches!(write.carry_out(), Err(FileError::Outside(_))), "{path}");
+        }
+    }
+}
