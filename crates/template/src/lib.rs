@@ -28,7 +28,7 @@ mod writes;
 
 pub use ::functions::Help;
 pub use fixtures::{Fixtures, FixturesError};
-pub use functions::catalogue;
+pub use functions::{Listed, catalogue};
 pub use gotemplate::{ExecError, ParseError};
 pub use once::{OnceSettings, RenderError, Rendered, Written, render_once, render_with};
 pub use runner::{Runner, RunnerError, RunnerSettings};

@@ -6,7 +6,6 @@ use ::functions::go::layout;
 use ::functions::{Entry, Profile, entry};
 use gotemplate::{Func, FuncError, Param, Value};
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
 
 use super::text;
 use crate::evaluate::Evaluation;
@@ -173,7 +172,7 @@ fn timestamp(evaluation: &mut Evaluation, arguments: Vec<Value>) -> Result<Value
         }
     };
     Ok(Value::from(match layout.as_str() {
-        "unix" => now.as_second().to_string(),
-        text => layout::format(&now.to_zoned(TimeZone::UTC), text),
+        "unix" => now.as_second().to_string().into_bytes(),
+        text => layout::format(&now.into(), text.as_bytes()),
     }))
 }

@@ -40,13 +40,29 @@ pub(crate) fn table(profile: Profile) -> Funcs<Evaluation> {
     funcs
 }
 
-/// Every function of a profile with its help, sorted by name: Go's own, the agents', sprig's.
-pub fn catalogue(profile: config::Profile) -> Vec<(&'static str, Help)> {
+/// A function as people are told of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Listed {
+    /// The name templates use.
+    pub name: &'static str,
+    /// Whose it is: `Go`, `Agents` or `Sprig`.
+    pub group: &'static str,
+    /// What it does.
+    pub help: Help,
+}
+
+/// Every function of a profile, by group and name.
+pub fn catalogue(profile: config::Profile) -> Vec<Listed> {
     let profile = profile_of(profile);
+    let named = |(name, help): (&'static str, Help)| {
+        let group = if name.starts_with("sprig_") { "Sprig" } else { "Agents" };
+        Listed { name, group, help }
+    };
     let pure = ::functions::entries(profile).map(|entry| (entry.func.name, entry.help));
     let own = own(profile).map(|entry| (entry.func.name, entry.help));
-    let mut all: Vec<_> = builtins::HELP.iter().copied().chain(pure).chain(own).collect();
-    all.sort_by_key(|(name, _)| *name);
+    let go = builtins::HELP.iter().map(|&(name, help)| Listed { name, group: "Go", help });
+    let mut all: Vec<_> = go.chain(pure.chain(own).map(named)).collect();
+    all.sort_by_key(|listed| (listed.group != "Go", listed.group, listed.name));
     all
 }
 
