@@ -60,7 +60,11 @@ fn equal(named_a: &Value, named_b: &Value) -> Answer {
                 return Ok(order == Ordering::Equal);
             }
             if basic(a) != basic(b) {
-                return if a.is_nil() || b.is_nil() { Ok(false) } else { Err(incompatible(named_a, named_b)) };
+                return if a.is_nil() || b.is_nil() {
+                    Ok(false)
+                } else {
+                    Err(incompatible(named_a, named_b))
+                };
             }
             return equal_other(a, b);
         }
