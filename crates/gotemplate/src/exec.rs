@@ -4,8 +4,12 @@
 //! name that node, so the order in which nodes are visited is part of the contract.
 
 mod call;
+mod expression;
 mod field;
 mod limits;
+mod operand;
+mod range;
+mod variables;
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,14 +17,15 @@ use std::sync::Arc;
 use crate::error::{ExecError, position};
 use crate::format::sprint;
 use crate::func::Funcs;
-use crate::node::{At, Command, Control, Expr, ExprKind, ListId, Node, Pipe};
-use crate::number::{Ideal, Number};
+use crate::node::{At, Control, ListId, Node};
 use crate::text::quoted;
-use crate::value::{Chan, IntKind, Key, List, Snapshot, Type, UintKind, Value};
+use crate::value::Value;
 use crate::{Template, text};
 
 use limits::Meter;
 pub use limits::{Limit, Limits};
+use operand::Operand;
+use range::Iteration;
 
 /// What a field of a map yields when the key is missing. `index` always yields the zero value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -93,42 +98,6 @@ pub(crate) fn execute<C>(
     machine.run(template.root, data.into(), out)
 }
 
-/// A value and whether Go would hold it in an `interface {}`: elements of a `[]interface {}` are, until a
-/// pipeline unwraps them. The difference shows in messages and for nil.
-#[derive(Clone, Debug)]
-struct Operand {
-    value: Value,
-    interface: bool,
-}
-
-impl Operand {
-    /// A value that came out of a container or function of this static type.
-    fn of_type(value: Value, any: bool) -> Self {
-        match value {
-            Value::Nil if any => Self { value: Value::NilInterface, interface: true },
-            value => Self { interface: any || matches!(value, Value::NilInterface), value },
-        }
-    }
-
-    /// What a pipeline makes of it: the interface is gone, a nil one is no value at all.
-    fn unwrapped(self) -> Self {
-        match self.value {
-            Value::NilInterface => Self::from(Value::Nil),
-            value => Self { value, interface: false },
-        }
-    }
-
-    fn type_name(&self) -> String {
-        if self.interface { "interface {}".into() } else { self.value.type_name() }
-    }
-}
-
-impl From<Value> for Operand {
-    fn from(value: Value) -> Self {
-        Self { interface: matches!(value, Value::NilInterface), value }
-    }
-}
-
 /// What is going on, innermost last.
 enum Frame<'t> {
     List {
@@ -148,68 +117,6 @@ enum Frame<'t> {
         base: usize,
         vars: usize,
     },
-}
-
-struct Iteration<'t> {
-    items: Items,
-    pipe: &'t Pipe,
-    body: ListId,
-    /// Run with the dot of outside when nothing was iterated over.
-    otherwise: Option<(ListId, Operand)>,
-    /// The variables before the pipeline, and with those it declared.
-    marks: (usize, usize),
-}
-
-enum Items {
-    None,
-    List(List, usize),
-    /// The entries at the start, the last key, and whether keys and values are interfaces.
-    Map(Snapshot, Option<Key>, bool, bool),
-    Int(IntKind, i64, i64),
-    Uint(UintKind, u64, u64),
-    Chan(Chan, i64),
-}
-
-impl Items {
-    fn next(&mut self) -> Option<(Operand, Operand)> {
-        Some(match self {
-            Self::None => return None,
-            Self::List(list, at) => {
-                let item = list.items().get(*at)?.clone();
-                *at += 1;
-                let any = *list.element() == Type::Any;
-                (Value::int(*at as i64 - 1).into(), Operand::of_type(item, any))
-            }
-            Self::Map(entries, last, any_key, any_value) => {
-                let (key, value) = entries.after(last.as_ref())?;
-                let item =
-                    (Operand::of_type(key.value(), *any_key), Operand::of_type(value.clone(), *any_value));
-                *last = Some(key.clone());
-                item
-            }
-            Self::Int(kind, at, end) => {
-                if *at >= *end {
-                    return None;
-                }
-                *at += 1;
-                let item = Operand::from(Value::Int(*kind, *at - 1));
-                (item.clone(), item)
-            }
-            Self::Uint(kind, at, end) => {
-                if *at >= *end {
-                    return None;
-                }
-                *at += 1;
-                let item = Operand::from(Value::Uint(*kind, *at - 1));
-                (item.clone(), item)
-            }
-            Self::Chan(chan, at) => {
-                let item = chan.receive()?;
-                *at += 1;
-                (Value::int(*at - 1).into(), Value::int64(item).into())
-            }
-        })
-    }
 }
 
 struct Machine<'t, 'c, C> {
@@ -368,55 +275,6 @@ impl<'t, C> Machine<'t, '_, C> {
         Ok(back)
     }
 
-    fn items(&mut self, value: Value, pipe: &Pipe) -> Executed<Items> {
-        Ok(match value {
-            Value::Nil | Value::NilInterface => Items::None,
-            Value::List(list) => Items::List(list, 0),
-            Value::Map(map) => {
-                let any = (*map.key() == Type::Any, *map.value() == Type::Any);
-                Items::Map(map.snapshot(), None, any.0, any.1)
-            }
-            Value::Int(..) | Value::Uint(..) if pipe.decl.len() > 1 => {
-                let shown = self.shown(&value);
-                return self.fail(format!("can't use {shown} to iterate over more than one variable"));
-            }
-            Value::Int(kind, end) => Items::Int(kind, 0, end),
-            Value::Uint(kind, end) => Items::Uint(kind, 0, end),
-            Value::Chan(chan) => Items::Chan(chan, 0),
-            other => {
-                let mut shown = self.shown(&other);
-                // A pointer was followed before.
-                if other.as_pointer().is_some() && shown.starts_with('&') {
-                    shown.remove(0);
-                }
-                return self.fail(format!("range can't iterate over {shown}"));
-            }
-        })
-    }
-
-    /// One step of a range: its variables are set, the frame of its body returned.
-    fn iterate(&mut self, iteration: &mut Iteration<'t>) -> Executed<Option<Frame<'t>>> {
-        self.forget(iteration.marks.1);
-        let Some((index, item)) = iteration.items.next() else { return Ok(None) };
-        self.step()?;
-        iteration.otherwise = None;
-        let pipe = iteration.pipe;
-        match (pipe.decl.as_slice(), pipe.assign) {
-            ([], _) => {}
-            ([name], true) => self.set(name, item.clone())?,
-            ([first, second, ..], true) => {
-                self.set(first, index)?;
-                self.set(second, item.clone())?;
-            }
-            ([_], false) => self.set_top(1, item.clone()),
-            (_, false) => {
-                self.set_top(1, item.clone());
-                self.set_top(2, index);
-            }
-        }
-        Ok(Some(self.list(iteration.body, item)))
-    }
-
     fn print(&mut self, node: &'t Node, value: &Value, out: &mut Vec<u8>) -> Executed<()> {
         self.at = Some(At::Node(node));
         match value {
@@ -448,136 +306,6 @@ impl<'t, C> Machine<'t, '_, C> {
         self.within(held)?;
         out.extend_from_slice(text);
         Ok(())
-    }
-
-    // === Expressions ===
-
-    fn pipeline(&mut self, dot: &Operand, pipe: &'t Pipe) -> Executed<Operand> {
-        self.at = Some(At::Pipe(pipe));
-        if self.native >= MAX_NATIVE_DEPTH {
-            self.exceeded = Some(Limit::Depth);
-            return self
-                .fail(format!("expressions and rendered templates nest deeper than {MAX_NATIVE_DEPTH}"));
-        }
-        self.native += 1;
-        let mut value: Option<Operand> = None;
-        for command in &pipe.commands {
-            value = Some(self.command(dot, command, value)?.unwrapped());
-        }
-        self.native -= 1;
-        let value = value.unwrap_or_else(|| Value::Nil.into());
-        for name in &pipe.decl {
-            if pipe.assign {
-                self.set(name, value.clone())?;
-            } else {
-                self.declare(name.clone(), value.clone())?;
-            }
-        }
-        Ok(value)
-    }
-
-    fn command(&mut self, dot: &Operand, command: &'t Command, last: Option<Operand>) -> Executed<Operand> {
-        self.step()?;
-        let Some(first) = command.args.first() else { return self.fail("empty command") };
-        let args = command.args.as_slice();
-        match &first.kind {
-            ExprKind::Field(_) | ExprKind::Chain(..) | ExprKind::Variable(_) => {
-                return self.chain_of(dot, first, args, last);
-            }
-            ExprKind::Identifier(name) => {
-                return self.function(dot, first, At::Command(command), name, args, last);
-            }
-            ExprKind::Pipe(pipe) => {
-                self.not_a_function(args, last.is_some())?;
-                return self.pipeline(dot, pipe);
-            }
-            _ => {}
-        }
-        self.at = Some(At::Expr(first));
-        self.not_a_function(args, last.is_some())?;
-        match &first.kind {
-            ExprKind::Bool(value) => Ok(Value::Bool(*value).into()),
-            ExprKind::Dot => Ok(dot.clone()),
-            ExprKind::Number(number) => self.ideal(number),
-            ExprKind::Str { value, .. } => Ok(Value::Str(value.clone()).into()),
-            _ => self.fail("nil is not a command"),
-        }
-    }
-
-    fn not_a_function(&mut self, args: &'t [Expr], piped: bool) -> Executed<()> {
-        match args {
-            [first] if piped => self.no_arguments(first),
-            [first, _, ..] => self.no_arguments(first),
-            _ => Ok(()),
-        }
-    }
-
-    fn no_arguments(&mut self, first: &'t Expr) -> Executed<()> {
-        let shown = String::from_utf8_lossy(&At::Expr(first).reprint(self.template.source())).into_owned();
-        self.fail(format!("can't give argument to non-function {shown}"))
-    }
-
-    /// A number where no type is asked for.
-    fn ideal(&mut self, number: &Number) -> Executed<Operand> {
-        match number.ideal() {
-            Ideal::Complex(re, im) => Ok(Value::Complex(re, im).into()),
-            Ideal::Float(value) => Ok(Value::Float(value).into()),
-            Ideal::Int(value) => Ok(Value::int(value).into()),
-            Ideal::Overflow => self.fail(format!("{} overflows int", number.text)),
-            Ideal::None => Ok(Value::Nil.into()),
-        }
-    }
-
-    // === Variables ===
-
-    /// Where a variable is; looking far counts as work.
-    fn find(&mut self, name: &str) -> Executed<usize> {
-        let known = self.vars.get(self.base..).unwrap_or_default();
-        let Some(below) = known.iter().rev().position(|(known, _)| **known == *name) else {
-            return self.fail(format!("undefined variable: {name}"));
-        };
-        let worked = self.meter.work(below as u64 / VARIABLES_PER_STEP);
-        self.within(worked)?;
-        Ok(self.vars.len() - 1 - below)
-    }
-
-    fn variable(&mut self, name: &str) -> Executed<Operand> {
-        let at = self.find(name)?;
-        Ok(self.vars.get(at).map_or_else(|| Value::Nil.into(), |(_, value)| value.clone()))
-    }
-
-    fn set(&mut self, name: &str, value: Operand) -> Executed<()> {
-        let at = self.find(name)?;
-        if let Some((_, slot)) = self.vars.get_mut(at) {
-            let old = std::mem::replace(slot, value);
-            self.drop_value(&old.value);
-        }
-        Ok(())
-    }
-
-    fn declare(&mut self, name: Arc<str>, value: Operand) -> Executed<()> {
-        let held = self.meter.hold(VARIABLE);
-        self.within(held)?;
-        self.vars.push((name, value));
-        Ok(())
-    }
-
-    /// Drops the variables above the mark.
-    fn forget(&mut self, mark: usize) {
-        while self.vars.len() > mark
-            && let Some((_, old)) = self.vars.pop()
-        {
-            self.meter.release(VARIABLE);
-            self.drop_value(&old.value);
-        }
-    }
-
-    fn set_top(&mut self, below: usize, value: Operand) {
-        let at = self.vars.len().saturating_sub(below);
-        if let Some((_, slot)) = self.vars.get_mut(at) {
-            let old = std::mem::replace(slot, value);
-            self.drop_value(&old.value);
-        }
     }
 
     // === Errors and limits ===

@@ -266,6 +266,13 @@ impl<C> Funcs<C> {
         self.table.contains_key(name)
     }
 
+    /// The function that somebody who wrote `name` probably meant: the same letters in another case, the name behind
+    /// a missing prefix (`b64enc` for `sprig_b64enc`), or one few letters off. For
+    /// [`ParseError::undefined_function`](crate::ParseError::undefined_function).
+    pub fn nearest(&self, name: &str) -> Option<&'static str> {
+        crate::nearest::nearest(name, self.table.keys().copied())
+    }
+
     /// All names, sorted.
     pub fn names(&self) -> impl Iterator<Item = &'static str> + '_ {
         self.table.keys().copied()

@@ -3,66 +3,11 @@
 //! The rules are Go's, quirks included: space is a token inside an action, an error token carries the line on
 //! which its token began, and trimming happens here, so that the parser never sees what was trimmed.
 
+mod token;
+
+pub(crate) use token::{Keyword, Kind, Token};
+
 use crate::text::{decode, is_alphanumeric, is_print, is_space, quoted};
-
-/// What a token is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// The message is in the lexer.
-    Error,
-    Eof,
-    Text,
-    LeftDelim,
-    RightDelim,
-    Space,
-    Assign,
-    Declare,
-    Pipe,
-    LeftParen,
-    RightParen,
-    Char,
-    Bool,
-    CharConstant,
-    Complex,
-    Number,
-    Dot,
-    Field,
-    Variable,
-    Identifier,
-    Str,
-    RawString,
-    Keyword(Keyword),
-}
-
-/// The reserved words.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Keyword {
-    Block,
-    Break,
-    Continue,
-    Define,
-    Else,
-    End,
-    If,
-    Nil,
-    Range,
-    Template,
-    With,
-}
-
-/// A token: what, where (bytes of the template), and the line on which it starts.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Token {
-    pub(crate) kind: Kind,
-    pub(crate) start: usize,
-    pub(crate) end: usize,
-    pub(crate) line: usize,
-}
-
-impl Token {
-    /// Stands in a parser's buffer before anything was read.
-    pub(crate) const NONE: Self = Self { kind: Kind::Eof, start: 0, end: 0, line: 0 };
-}
 
 const LEFT_COMMENT: &[u8] = b"/*";
 const RIGHT_COMMENT: &[u8] = b"*/";

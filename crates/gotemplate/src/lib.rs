@@ -37,6 +37,7 @@ mod float;
 mod format;
 mod func;
 mod lex;
+mod nearest;
 mod node;
 mod number;
 mod object;
