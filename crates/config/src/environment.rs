@@ -61,7 +61,7 @@ impl Environment {
 
     /// Whose agent this is taken for when nobody says: OpenBao's when the program is called `bao` or only
     /// variables of OpenBao are set, else Vault's.
-    pub(crate) fn profile(&self) -> Profile {
+    pub fn profile(&self) -> Profile {
         if self.program == "bao" || self.kin == (true, false) { Profile::OpenBao } else { Profile::Vault }
     }
 

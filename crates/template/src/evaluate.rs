@@ -135,8 +135,10 @@ impl Parsed {
             funcs.contains(name)
         };
         let template = Template::parse(text, &options, knows).map_err(|mut error| {
-            if let Some(name) = &error.undefined_function {
-                error.message.push_str(&functions::hint(name, profile));
+            if let Some(hint) =
+                error.undefined_function.as_deref().and_then(|name| functions::hint(name, profile))
+            {
+                error.message = format!("{} ({hint})", error.message);
             }
             error
         })?;

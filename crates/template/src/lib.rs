@@ -26,7 +26,7 @@ mod words;
 mod world;
 mod writes;
 
-pub use ::functions::Help;
+pub use ::functions::{Help, Profile as HelpProfile};
 pub use fixtures::{Fixtures, FixturesError};
 pub use functions::{Listed, catalogue};
 pub use gotemplate::{ExecError, ParseError};

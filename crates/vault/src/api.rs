@@ -211,6 +211,15 @@ impl Caller {
             .await
     }
 
+    /// `PUT auth/token/revoke-self`: the token ends, and every lease made with it.
+    ///
+    /// # Errors
+    /// [`ApiError`].
+    pub async fn revoke_self(&self, upstream: &dyn Upstream, token: &Token) -> Result<(), ApiError> {
+        let request = self.request(Method::PUT, "auth/token/revoke-self").token(token);
+        self.call(upstream, request).await.map(drop)
+    }
+
     /// `PUT sys/leases/renew`, with the server's own increment.
     ///
     /// # Errors

@@ -48,6 +48,28 @@ pub struct Template {
     pub function_denylist: Vec<String>,
 }
 
+/// An empty template of no file, with what upstream takes where a stanza says nothing.
+impl Default for Template {
+    fn default() -> Self {
+        Self {
+            contents: Contents::Inline(Vec::new()),
+            destination: PathBuf::new(),
+            perms: None,
+            owner: None,
+            group: None,
+            create_dest_dirs: true,
+            backup: false,
+            command: None,
+            left_delimiter: "{{".to_owned(),
+            right_delimiter: "}}".to_owned(),
+            error_on_missing_key: false,
+            error_fatal: true,
+            sandbox_path: None,
+            function_denylist: Vec::new(),
+        }
+    }
+}
+
 /// Where a template's text comes from.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Contents {
@@ -157,19 +179,22 @@ const KEYS_PREFIX: &str = "error parsing 'template': decoding failed due to the 
 
 pub(crate) fn read<'a>(file: &Fields<'a>, block: &Block<'a>) -> Template {
     let fields = file.inside("template", block, KEYS_PREFIX).worded(Wording::Template);
+    let default = Template::default();
     let template = Template {
-        contents: Contents::Inline(Vec::new()),
+        contents: default.contents,
         destination: fields.file("destination").unwrap_or_default(),
         perms: read_mode(&fields, "perms"),
         owner: read_id(&fields, "uid").or_else(|| read_identity(&fields, "user")),
         group: read_id(&fields, "gid").or_else(|| read_identity(&fields, "group")),
-        create_dest_dirs: fields.strict_bool("create_dest_dirs").unwrap_or(true),
-        backup: fields.strict_bool("backup").unwrap_or(false),
+        create_dest_dirs: fields.strict_bool("create_dest_dirs").unwrap_or(default.create_dest_dirs),
+        backup: fields.strict_bool("backup").unwrap_or(default.backup),
         command: read_command(&fields),
-        left_delimiter: fields.filled("left_delimiter").unwrap_or_else(|| "{{".to_owned()),
-        right_delimiter: fields.filled("right_delimiter").unwrap_or_else(|| "}}".to_owned()),
-        error_on_missing_key: fields.strict_bool("error_on_missing_key").unwrap_or(false),
-        error_fatal: fields.strict_bool("error_fatal").unwrap_or(true),
+        left_delimiter: fields.filled("left_delimiter").unwrap_or(default.left_delimiter),
+        right_delimiter: fields.filled("right_delimiter").unwrap_or(default.right_delimiter),
+        error_on_missing_key: fields
+            .strict_bool("error_on_missing_key")
+            .unwrap_or(default.error_on_missing_key),
+        error_fatal: fields.strict_bool("error_fatal").unwrap_or(default.error_fatal),
         sandbox_path: fields.file("sandbox_path"),
         function_denylist: read_denylist(&fields),
     };

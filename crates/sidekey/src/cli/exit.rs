@@ -10,6 +10,8 @@ pub(crate) enum Exit {
     /// Bad flags or configuration, a start that failed, or `exit_on_err` and `exit_on_retry_failure`: 1. The
     /// agents we stand in for know no other code here.
     Failure,
+    /// `template render -diff` found a difference: 2.
+    Differs,
 }
 
 impl From<Exit> for ExitCode {
@@ -17,6 +19,7 @@ impl From<Exit> for ExitCode {
         match exit {
             Exit::Success => Self::SUCCESS,
             Exit::Failure => Self::FAILURE,
+            Exit::Differs => Self::from(2),
         }
     }
 }

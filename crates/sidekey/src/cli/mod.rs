@@ -5,6 +5,7 @@ mod check;
 mod demo;
 mod exit;
 mod run;
+mod template;
 mod version;
 
 use std::ffi::OsString;
@@ -39,6 +40,8 @@ enum Command {
     Proxy(run::RunArgs),
     /// Check configuration files whole, and tell of every problem at once; opens and contacts nothing else
     Check(check::CheckArgs),
+    /// Try templates out: render them once, test them without a server, list their functions
+    Template(template::TemplateArgs),
     /// Tell the version
     Version,
     /// See it work: against a real server on this machine, in under a minute
@@ -58,6 +61,7 @@ pub(crate) fn main(arguments: Vec<OsString>) -> ExitCode {
         Command::Agent(arguments) => run::run(Product::Agent, arguments),
         Command::Proxy(arguments) => run::run(Product::Proxy, arguments),
         Command::Check(arguments) => check::check(&arguments),
+        Command::Template(arguments) => template::template(arguments),
         Command::Version => version::version(),
         Command::Demo(arguments) => demo::demo(&arguments),
     };

@@ -188,7 +188,7 @@ fn is_proxy((name, value): (&str, &str)) -> bool {
     matches!(name.to_ascii_uppercase().as_str(), "HTTP_PROXY" | "HTTPS_PROXY") && !value.is_empty()
 }
 
-fn client_settings(settings: &Settings, keep_alive: bool) -> ClientSettings {
+pub(super) fn client_settings(settings: &Settings, keep_alive: bool) -> ClientSettings {
     ClientSettings {
         tls: settings.vault.tls.clone(),
         timeout: settings.vault.timeout,
@@ -220,7 +220,7 @@ fn runner_settings(settings: &Settings, environment: &Environment, reauth: &Reau
 }
 
 /// What a template's command learns of the server: where it is and whom to trust, never a token.
-fn for_commands(settings: &Settings) -> Vec<(String, String)> {
+pub(super) fn for_commands(settings: &Settings) -> Vec<(String, String)> {
     let tls = &settings.vault.tls;
     let path = |path: &std::path::Path| path.display().to_string();
     let mut variables = vec![("ADDR", settings.vault.address.to_string())];

@@ -6,6 +6,7 @@
 
 mod build;
 mod hardening;
+mod once;
 mod pid_file;
 mod reload;
 mod run;
@@ -14,6 +15,7 @@ mod tasks;
 
 pub(crate) use build::{Daemon, StartError};
 pub(crate) use hardening::forbid_core_dumps;
+pub(crate) use once::render_once;
 pub(crate) use reload::Reload;
 
 /// One thread runs everything; a few more, for a few seconds, do what blocks (name look-ups).

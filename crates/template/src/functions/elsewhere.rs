@@ -47,20 +47,20 @@ fn no(which: &str) -> FuncError {
     FuncError::new(format!("{which} functions are not available in the agent"))
 }
 
-/// What to say of a name that is no function of this profile; empty when there is nothing to say.
-pub(crate) fn hint(name: &str, profile: Profile) -> String {
+/// What to say of a name that is no function of this profile, if there is something to say.
+pub(crate) fn hint(name: &str, profile: Profile) -> Option<String> {
     if CONSUL.contains(&name) {
-        return format!(" ({})", no("Consul"));
+        return Some(no("Consul").to_string());
     }
     if NOMAD.contains(&name) {
-        return format!(" ({})", no("Nomad"));
+        return Some(no("Nomad").to_string());
     }
     let (other, word) = match profile {
         Profile::OpenBao => (Profile::Vault, "vault"),
         Profile::Vault => (Profile::OpenBao, "openbao"),
     };
     if super::table(other).contains(name) {
-        return format!(" (it is there with template_config.profile = \"{word}\")");
+        return Some(format!("it is there with template_config.profile = \"{word}\""));
     }
-    String::new()
+    super::table(profile).nearest(name).map(|near| format!("did you mean {near:?}?"))
 }

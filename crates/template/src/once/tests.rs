@@ -32,7 +32,7 @@ fn every_function_has_an_example_that_renders_as_told() {
     for profile in [Profile::OpenBao, Profile::Vault] {
         let catalogue = crate::catalogue(profile);
         let functions = table(profile_of(profile));
-        for (name, help) in &catalogue {
+        for crate::Listed { name, help, .. } in &catalogue {
             if !help.example.contains(name) || !help.signature.starts_with(name) {
                 failures.push(format!("{name}: its example or signature is another's"));
             }
@@ -41,10 +41,9 @@ fn every_function_has_an_example_that_renders_as_told() {
                 other => failures.push(format!("{name}: {} is {other:?}", help.example)),
             }
         }
-        let told: Vec<&str> = catalogue.iter().map(|(name, _)| *name).collect();
-        let hidden = |name: &&str| {
-            !told.contains(name) && crate::functions::hint(name, profile_of(profile)).is_empty()
-        };
+        let told: Vec<&str> = catalogue.iter().map(|listed| listed.name).collect();
+        let hidden =
+            |name: &&str| !told.contains(name) && crate::functions::hint(name, profile_of(profile)).is_none();
         failures.extend(functions.names().filter(hidden).map(|name| format!("{name}: no help")));
         failures
             .extend(told.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| format!("{pair:?} twice")));

@@ -9,7 +9,13 @@ use similar::{ChangeTag, TextDiff};
 const CONTEXT: usize = 3;
 
 /// A unified diff of `old` and `new`; none where they are equal. Bytes that are no UTF-8 are shown as U+FFFD.
-pub(super) fn unified(old: &[u8], new: &[u8], old_name: &str, new_name: &str, color: Color) -> Option<String> {
+pub(super) fn unified(
+    old: &[u8],
+    new: &[u8],
+    old_name: &str,
+    new_name: &str,
+    color: Color,
+) -> Option<String> {
     if old == new {
         return None;
     }

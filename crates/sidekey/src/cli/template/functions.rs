@@ -38,9 +38,9 @@ pub(super) fn functions(arguments: &FunctionsArgs) -> Exit {
     let wanted = |listed: &Listed| {
         let name = listed.name.to_lowercase();
         (words.is_empty() || words.iter().any(|word| name.contains(word)))
-            && arguments.profile.is_none_or(|profile| listed.is_in(profile))
+            && arguments.profile.is_none_or(|profile| is_in(listed, profile))
     };
-    let found: Vec<Listed> = template::catalogue().into_iter().filter(wanted).collect();
+    let found: Vec<Listed> = both().into_iter().filter(wanted).collect();
     if found.is_empty() {
         eprintln!("no function's name holds {}; `sidekey template functions` lists all", words.join(" or "));
         return Exit::Failure;
@@ -53,8 +53,23 @@ pub(super) fn functions(arguments: &FunctionsArgs) -> Exit {
     Exit::Success
 }
 
+/// The functions of both profiles. One that is not the same in both is there twice.
+fn both() -> Vec<Listed> {
+    let mut all = template::catalogue(Profile::OpenBao);
+    all.extend(template::catalogue(Profile::Vault).into_iter().filter(|listed| listed.help.only.is_some()));
+    all.sort_by_key(|listed| (listed.group != "Go", listed.group, listed.name));
+    all
+}
+
+fn is_in(listed: &Listed, profile: Profile) -> bool {
+    listed
+        .help
+        .only
+        .is_none_or(|only| (only == template::HelpProfile::OpenBao) == (profile == Profile::OpenBao))
+}
+
 fn profiles(listed: &Listed) -> &'static str {
-    match (listed.is_in(Profile::OpenBao), listed.is_in(Profile::Vault)) {
+    match (is_in(listed, Profile::OpenBao), is_in(listed, Profile::Vault)) {
         (true, false) => "openbao",
         (false, true) => "vault",
         _ => "both",

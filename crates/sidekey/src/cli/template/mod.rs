@@ -6,8 +6,12 @@ mod render;
 mod show;
 mod test;
 
+use std::io::Write as _;
+
 use clap::{Args, Subcommand};
 use config::Profile;
+
+use template::Written;
 
 use super::Exit;
 
@@ -42,5 +46,20 @@ fn profile(text: &str) -> Result<Profile, String> {
         "openbao" => Ok(Profile::OpenBao),
         "vault" => Ok(Profile::Vault),
         other => Err(format!("there is no profile {other:?}; use openbao or vault")),
+    }
+}
+
+/// To standard output, whatever bytes it is. A reader that has gone away is no error.
+fn print_bytes(bytes: &[u8]) {
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(bytes).and_then(|()| out.flush());
+}
+
+/// The files that `writeToFile` would write, behind the template's own text.
+fn print_writes(writes: &[Written]) {
+    for write in writes {
+        let how = if write.append { " (appended)" } else { "" };
+        print_bytes(format!("\n==> {}{how}\n", write.path.display()).as_bytes());
+        print_bytes(&write.content);
     }
 }

@@ -1,21 +1,26 @@
-//! What is wrong with a template, drawn with its own line, a caret and a hint.
+//! What is wrong with a template, drawn with its own line and a caret.
+
+use std::ops::Range;
 
 use hcl1::{Diagnostic, Severity, Source, Span};
+use template::{RenderError, Rendered};
 
 use super::super::check::color;
 
-/// Prints `message` to standard error, with the line of `text` where `span` lies, if it lies anywhere.
+/// Prints why a template did not render, to standard error.
 #[expect(clippy::print_stderr, reason = "the command line speaks here")]
-pub(super) fn show(name: &str, text: &[u8], span: Option<std::ops::Range<usize>>, message: &str, hint: Option<&str>) {
-    let mut diagnostic = match span {
-        Some(span) => {
-            let source = Source::new(name, text);
-            Diagnostic::error(&source, Span::new(span.start, span.end), message)
-        }
-        None => Diagnostic::plain(Severity::Error, format!("{name}: {message}")),
+pub(super) fn show(name: &str, rendered: &Rendered, error: &RenderError) {
+    let place: Option<Range<usize>> = match error {
+        RenderError::Parse(error) => Some(error.span.clone()),
+        RenderError::Exec(error) => Some(error.span.clone()),
+        RenderError::Source(_) | RenderError::Fetch(_) | RenderError::Endless | RenderError::Bug => None,
     };
-    if let Some(hint) = hint {
-        diagnostic = diagnostic.hint(hint);
-    }
-    eprintln!("{}", diagnostic.render(color()));
+    let diagnostic = match place {
+        Some(span) => {
+            let source = Source::new(name, rendered.template.as_slice());
+            Diagnostic::error(&source, Span::new(span.start, span.end), error.to_string())
+        }
+        None => Diagnostic::plain(Severity::Error, format!("{name}: {error}")),
+    };
+    eprintln!("{}\n", diagnostic.render(color()));
 }

@@ -1,0 +1,163 @@
+//! `sidekey template render`: a configuration's templates against the real server, once.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use config::{Contents, Environment, Flags, Loader, Template, UnknownKeys};
+use telemetry::Style;
+use template::Rendered;
+use tracing::level_filters::LevelFilter;
+use vault::{Product, Token};
+
+use super::super::Exit;
+use super::super::check::{color, print_failure, print_warnings};
+use super::differ::unified;
+use super::{print_bytes, print_writes, show};
+use crate::daemon;
+
+/// Flags of `template render`.
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Nothing is written and no command runs. What a template asks the server for is really asked: \
+                        leases it makes end with the login's token, which is revoked at the end.\n\
+                        Exit code: 0, 1 when something failed, 2 when -diff found a difference."
+)]
+pub(super) struct RenderArgs {
+    /// Configuration file, or folder of .hcl and .json files; may be repeated
+    #[arg(long, value_name = "PATH", required = true, allow_hyphen_values = true)]
+    config: Vec<PathBuf>,
+    /// Only the templates with this destination or source, or file name of one; may be repeated
+    #[arg(long, value_name = "NAME")]
+    template: Vec<String>,
+    /// Show how the files on disk differ, instead of the texts
+    #[arg(long)]
+    diff: bool,
+    /// Use the token in this file instead of logging in
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+}
+
+#[expect(clippy::print_stderr, reason = "the command line speaks here")]
+pub(super) fn render(arguments: RenderArgs) -> Exit {
+    let environment = Environment::capture();
+    let loader = Loader {
+        product: Product::Agent,
+        flags: &Flags::default(),
+        environment: &environment,
+        unknown_keys: UnknownKeys::Warn,
+    };
+    let loaded = match loader.load(&arguments.config) {
+        Ok(loaded) => loaded,
+        Err(failure) => {
+            print_failure(&failure, "nothing was rendered");
+            return Exit::Failure;
+        }
+    };
+    print_warnings(&loaded.warnings);
+    telemetry::init(Product::Agent.word(), Style::Standard, LevelFilter::ERROR);
+    match rendered(&arguments, &loaded.settings, &environment) {
+        Ok(all) => tell(&arguments, &all),
+        Err(problem) => {
+            eprintln!("error: {problem}");
+            Exit::Failure
+        }
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "the command line speaks here")]
+fn rendered(
+    arguments: &RenderArgs,
+    settings: &config::Settings,
+    environment: &Environment,
+) -> Result<Vec<Rendered>, String> {
+    let templates = wanted(&settings.templates, &arguments.template)?;
+    let token = match &arguments.token_file {
+        None => None,
+        Some(path) => {
+            let text = atomic_file::read_small(path).map_err(|error| error.to_string())?;
+            let text = String::from_utf8_lossy(&text).trim().to_owned();
+            Some(Token::new(text).map_err(|why| format!("{}: {why}", path.display()))?)
+        }
+    };
+    let runtime = daemon::runtime().map_err(|error| format!("cannot start the runtime: {error}"))?;
+    let outcome = runtime.block_on(daemon::render_once(settings, environment, &templates, token));
+    runtime.shutdown_background();
+    let (all, not_revoked) = outcome.map_err(|error| error.to_string())?;
+    if let Some(error) = not_revoked {
+        eprintln!("warning: the login's token could not be revoked and lives on until its end: {error}");
+    }
+    Ok(all)
+}
+
+/// The templates that `names` mean; all of them for none.
+fn wanted(templates: &[Template], names: &[String]) -> Result<Vec<Template>, String> {
+    if templates.is_empty() {
+        return Err("the configuration has no template".to_owned());
+    }
+    let means = |template: &Template, name: &str| {
+        let source = match &template.contents {
+            Contents::File(path) => Some(path),
+            Contents::Inline(_) => None,
+        };
+        std::iter::once(&template.destination)
+            .chain(source)
+            .any(|path| path.as_os_str() == name || path.file_name().is_some_and(|last| last == name))
+    };
+    if let Some(unknown) = names.iter().find(|name| !templates.iter().any(|template| means(template, name))) {
+        let known: Vec<String> =
+            templates.iter().map(|template| template.destination.display().to_string()).collect();
+        return Err(format!("no template is called {unknown:?}; there are: {}", known.join(", ")));
+    }
+    let chosen = |template: &&Template| names.is_empty() || names.iter().any(|name| means(template, name));
+    Ok(templates.iter().filter(chosen).cloned().collect())
+}
+
+fn tell(arguments: &RenderArgs, all: &[Rendered]) -> Exit {
+    let (mut failed, mut differs) = (false, false);
+    for rendered in all {
+        let destination = rendered.destination.display().to_string();
+        let text = match &rendered.outcome {
+            Ok(text) => text,
+            Err(error) => {
+                let name = if rendered.source == "(dynamic)" { &destination } else { &rendered.source };
+                show::show(name, rendered, error);
+                failed = true;
+                continue;
+            }
+        };
+        if arguments.diff {
+            differs |= tell_difference(&destination, text);
+            let whole = rendered.writes.iter().filter(|write| !write.append);
+            for write in whole {
+                differs |= tell_difference(&write.path.display().to_string(), &write.content);
+            }
+        } else {
+            if all.len() > 1 {
+                print_bytes(format!("==> {destination}\n").as_bytes());
+            }
+            print_bytes(text);
+            print_writes(&rendered.writes);
+            if all.len() > 1 {
+                print_bytes(b"\n");
+            }
+        }
+    }
+    match (failed, differs) {
+        (true, _) => Exit::Failure,
+        (false, true) => Exit::Differs,
+        (false, false) => Exit::Success,
+    }
+}
+
+/// Prints how the file on disk differs; says whether it does.
+fn tell_difference(path: &str, text: &[u8]) -> bool {
+    let old = std::fs::read(path);
+    let old_name = if old.is_ok() { path } else { "/dev/null" };
+    match unified(&old.unwrap_or_default(), text, old_name, path, color()) {
+        None => false,
+        Some(difference) => {
+            print_bytes(difference.as_bytes());
+            true
+        }
+    }
+}
