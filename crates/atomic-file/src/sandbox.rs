@@ -41,6 +41,17 @@ impl Sandbox {
         self.resolve(path).map(drop)
     }
 
+    /// Whether a file at this path would be written into the sandbox now, its missing folders made.
+    ///
+    /// # Errors
+    /// As [`Sandbox::check`].
+    pub fn check_new(&self, path: &Path) -> Result<(), FileError> {
+        let absolute = absolute(path)?;
+        let (folder, _) = split(&absolute)?;
+        let (there, _) = existing_part(folder)?;
+        self.check(there).map_err(|error| of(path, error))
+    }
+
     /// [`crate::read_regular`] of a file in the sandbox.
     ///
     /// # Errors
@@ -64,14 +75,10 @@ impl Sandbox {
         if !missing.is_empty() && create.is_none() {
             return Err(FileError::io("open the folder", folder, Errno::NOENT));
         }
-        let mut fd = self.several(there, |root, inside| {
+        let open = |root: &OwnedFd, inside: &Path| {
             rustix::fs::openat2(root, inside, FOLDER, RawMode::empty(), CONFINED)
-        });
-        // The answer names what was asked for.
-        if let Err(FileError::Outside(_)) = fd {
-            fd = Err(FileError::Outside(path.to_owned()));
-        }
-        let mut fd = fd?;
+        };
+        let mut fd = self.several(there, open).map_err(|error| of(path, error))?;
         for name in &missing {
             fd = make(&fd, name, create.unwrap_or_default())
                 .map_err(|e| FileError::io("create", folder, e))?;
@@ -109,6 +116,14 @@ impl Sandbox {
             .map_err(|e| FileError::io("open the sandbox", &self.path, e))?;
         let inside = if inside.as_os_str().is_empty() { Path::new(".") } else { inside };
         Ok((root, inside.to_owned()))
+    }
+}
+
+/// The answer names what was asked for, not its folder.
+fn of(path: &Path, error: FileError) -> FileError {
+    match error {
+        FileError::Outside(_) => FileError::Outside(path.to_owned()),
+        error => error,
     }
 }
 
@@ -217,7 +232,10 @@ mod tests {
         for path in ["file", "boxer/new/file", "box/away/new/file", "box/away/file", "box/../file"] {
             let error = scene.sandbox.folder_of(&top.join(path), Some(0o700)).unwrap_err();
             assert!(matches!(error, FileError::Outside(_)), "{path}: {error}");
+            let error = scene.sandbox.check_new(&top.join(path)).unwrap_err().to_string();
+            assert!(error.ends_with(&format!("{path}' is outside of sandbox")), "{error}");
         }
+        assert!(scene.sandbox.check_new(&top.join("box/not/yet/there")).is_ok());
         assert!(scene.sandbox.folder_of(&top.join("box/none/../../file"), Some(0o700)).is_err());
         assert!(!top.join("boxer/new").exists());
     }

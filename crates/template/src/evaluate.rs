@@ -80,11 +80,24 @@ impl Evaluation {
         known
     }
 
-    /// Refuses a file outside the template's sandbox, links resolved. Reading it is confined once more.
+    /// Refuses to read a file outside the template's sandbox, links resolved. Reading it is confined once more.
     pub(crate) fn check_sandbox(&self, path: &Path) -> Result<(), FuncError> {
+        self.confined(path, Sandbox::check)
+    }
+
+    /// The same for a file to be written.
+    pub(crate) fn check_sandbox_for(&self, path: &Path) -> Result<(), FuncError> {
+        self.confined(path, Sandbox::check_new)
+    }
+
+    fn confined(
+        &self,
+        path: &Path,
+        check: fn(&Sandbox, &Path) -> Result<(), FileError>,
+    ) -> Result<(), FuncError> {
         let Some(sandbox) = &self.sandbox else { return Ok(()) };
         let checked = if self.world.has_files {
-            Sandbox::new(sandbox).check(path)
+            check(&Sandbox::new(sandbox), path)
         } else if path.starts_with(sandbox) && !path.components().any(|part| part.as_os_str() == "..") {
             Ok(())
         } else {

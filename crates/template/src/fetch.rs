@@ -9,7 +9,7 @@ use serde_json::json;
 use thiserror::Error;
 use tracing::{debug, warn};
 use vault::api::{ApiError, Caller};
-use vault::{Secret, Token, Upstream};
+use vault::{Secret, Token, Upstream, headers};
 
 use crate::dependency::Dependency;
 use crate::dependency::url::escape_path;
@@ -166,7 +166,11 @@ impl Fetcher {
         body: &serde_json::Value,
         token: &Token,
     ) -> Result<Option<Secret>, ApiError> {
-        let request = self.caller.request(Method::PUT, &escape_path(path)).token(token).json(body);
+        let mut request = self.caller.request(Method::PUT, &escape_path(path)).token(token).json(body);
+        if path == "sys/wrapping/wrap" {
+            // The endpoint wants to be told how long; the official client says so much by itself.
+            request = request.header(headers::WRAP_TTL, "5m");
+        }
         self.caller.call(self.server.as_ref(), request).await
     }
 

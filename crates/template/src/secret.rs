@@ -58,7 +58,7 @@ impl SecretObject {
                 fields: vec![
                     ("Token", Value::from(wrap.token.expose())),
                     ("TTL", Value::int(wrap.ttl)),
-                    ("CreationTime", Value::from(wrap.creation_time.as_str())),
+                    ("CreationTime", Value::from(time(&wrap.creation_time))),
                     ("WrappedAccessor", Value::from(wrap.wrapped_accessor.expose())),
                 ],
             }),
@@ -112,6 +112,14 @@ impl Object for SecretObject {
             "WrapInfo" => self.wrap_info.clone(),
             _ => return None,
         })
+    }
+}
+
+/// A time as Go prints it.
+fn time(text: &str) -> String {
+    match text.parse::<jiff::Timestamp>() {
+        Ok(time) if text.ends_with('Z') => time.strftime("%Y-%m-%d %H:%M:%S%.f +0000 UTC").to_string(),
+        _ => text.to_owned(),
     }
 }
 

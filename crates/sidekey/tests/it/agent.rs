@@ -148,6 +148,52 @@ async fn one_sink_that_fails_delays_nobody() {
 }
 
 #[tokio::test]
+async fn whatever_a_template_asks_for_is_there() {
+    let stage = Stage::new().await;
+    let write = async |path: &str, body| stage.root.write(path, &body).await.unwrap();
+    write("sys/mounts/pki", json!({"type": "pki"})).await;
+    write("pki/root/generate/internal", json!({"common_name": "root", "ttl": "100h"})).await;
+    write("pki/roles/web", json!({"allow_any_name": true, "max_ttl": "50h"})).await;
+    write("secret/data/app", json!({"data": {"color": "red"}})).await;
+    write("secret/data/my%20app/two", json!({"data": {"a": 1}})).await;
+    put(
+        &stage.path("values"),
+        "{{ with secret \"secret/app?version=1\" }}{{ .Data.data.color }}{{ end }} \
+        {{ with secret \"secret/my%20app/two\" }}{{ .Data.metadata.version }}{{ end }} \
+        {{ range secrets \"secret/\" }}{{ . }},{{ end }} {{ secrets \"secret/none\" | toJSON }} \
+        {{ with secret \"sys/capabilities-self\" \"path=secret/x\" }}{{ index .Data \"secret/x\" }}{{ end }} \
+        {{ env \"STAGE\" }} {{ plugin \"echo\" \" a \" \"\" \"b\" }} {{ scratch.Set \"k\" \"v\" }}{{ scratch.Get \"k\" }}",
+    );
+    put(&stage.path("pair"), "{{ with pkiCert \"pki/issue/web\" \"common_name=web\" \"ttl=10h\" }}{{ .Cert }}{{ .CA }}{{ .Key }}{{ .Key | writeToFile \"KEY\" \"\" \"\" \"0400\" }}{{ end }}"
+        .replace("KEY", &stage.path("deep/key").display().to_string()).as_str());
+    let template = |name: &str| {
+        format!(
+            "template {{ source = {:?} destination = {:?} perms = \"0600\" }}",
+            stage.path(name),
+            stage.path(&format!("{name}.out"))
+        )
+    };
+    let program = stage.agent(&["token"]).env("STAGE", "test").config("exit_after_auth = true");
+    let program = program.config(&template("values")).config(&template("pair"));
+    let run = async || {
+        let mut agent = program.start().unwrap();
+        assert!(agent.ended().await.unwrap().success(), "{:?}", agent.output());
+    };
+    run().await;
+    let values = stage.read("values.out");
+    assert!(values.starts_with("blue 1 app,my app/, null [") && values.ends_with("] test a b v"), "{values}");
+    let pair = stage.read("pair.out");
+    assert!(
+        pair.ends_with(&stage.read("deep/key")) && pair.matches("BEGIN CERTIFICATE").count() == 2,
+        "{pair}"
+    );
+    assert_eq!(std::fs::metadata(stage.path("deep/key")).unwrap().permissions().mode() & 0o777, 0o400);
+    // Started again: the file is where the certificate is kept.
+    run().await;
+    assert_eq!(stage.read("pair.out"), pair);
+}
+
+#[tokio::test]
 async fn a_failing_template_leaves_the_others_and_their_commands_alone() {
     let stage = Stage::new().await;
     let good = format!(

@@ -1,7 +1,5 @@
 //! Templates with given secrets, no server.
 
-use std::collections::BTreeMap;
-
 use serde_json::json;
 
 use super::*;
@@ -20,7 +18,7 @@ fn world(profile: Profile) -> World {
         environment: pairs(&[("HOME", "/home/app"), ("VAULT_FOO", "vf"), ("EMPTY", ""), ("TZ", "UTC")]),
         overrides: pairs(&[("BAO_ADDR", "http://v")]),
         now: None,
-        programs: Programs::Canned(BTreeMap::new()),
+        programs: Programs::Real(Arc::default()),
         has_files: true,
     }
 }
@@ -51,6 +49,12 @@ fn known() -> Knowledge {
             read("kv/app"),
             secret(
                 json!({"request_id": "r1", "lease_duration": 2_764_800, "data": {"n": 5, "nul": null, "password": "p1"}}),
+            ),
+        ),
+        (
+            read("wrap"),
+            secret(
+                json!({"wrap_info": {"token": "s.w", "ttl": 300, "creation_time": "2026-11-22T03:13:45.080596Z"}}),
             ),
         ),
         (
@@ -190,6 +194,8 @@ fn files_stay_in_the_sandbox() {
     assert!(error.contains("error calling file: '/etc/passwd' is outside of sandbox"), "{error}");
     let error = refused(r#"{{file "/nonexistent/x"}}"#, &strict);
     assert!(error.ends_with("lstat /nonexistent/x: no such file or directory"), "{error}");
+    let error = refused(r#"{{"x" | writeToFile "/etc/x/y" "" "" "600"}}"#, &strict);
+    assert!(error.ends_with("error calling writeToFile: '/etc/x/y' is outside of sandbox"), "{error}");
     let inside = folder.path().join("x");
     atomic_file::write(&inside, b"", &atomic_file::Attributes::new(0o600)).unwrap();
     let found = evaluate(&format!("{{{{ file {inside:?} }}}}"), &strict);
@@ -217,6 +223,7 @@ fn secrets_have_gos_types() {
         ),
         (r#"{{range secrets "secret"}}<{{.}}>{{end}}{{printf "%T" (secrets "secret")}}"#, "<a><b/>[]string"),
         (r#"{{pkiCert}}"#, "<no value>"),
+        (r#"{{with secret "wrap"}}{{.WrapInfo}}{{end}}"#, "{s.w 300 2026-11-22 03:13:45.080596 +0000 UTC }"),
     ] {
         assert_eq!(text(template), want, "{template}");
     }

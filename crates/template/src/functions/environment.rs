@@ -1,6 +1,6 @@
 //! The machine around: the environment, the time, names of hosts.
 
-use std::net::ToSocketAddrs as _;
+use std::net::{IpAddr, ToSocketAddrs as _};
 
 use ::functions::go::layout;
 use ::functions::{Entry, Profile, entry};
@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use super::text;
 use crate::evaluate::Evaluation;
-use crate::world::World;
+use crate::world::{Programs, World};
 
 pub(super) const ENTRIES: &[Entry<Evaluation>] = &[
     entry(
@@ -150,8 +150,12 @@ fn variable_name(text: &str) -> (Option<&str>, &str) {
 }
 
 /// Go panics where a name has no address, and its words are kept.
-fn host_by_name(_: &mut Evaluation, arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let found = (text(&arguments, 0), 0).to_socket_addrs();
+fn host_by_name(evaluation: &mut Evaluation, arguments: Vec<Value>) -> Result<Value, FuncError> {
+    let name = text(&arguments, 0);
+    if matches!(evaluation.world.programs, Programs::Canned(_)) && name.parse::<IpAddr>().is_err() {
+        return Err("names of hosts are not looked up here".into());
+    }
+    let found = (name, 0).to_socket_addrs();
     let addresses: Vec<String> =
         found.map_or_else(|_| Vec::new(), |all| all.map(|address| address.ip().to_string()).collect());
     match fastrand::choice(&addresses) {

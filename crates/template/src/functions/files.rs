@@ -64,6 +64,7 @@ fn write_to_file(evaluation: &mut Evaluation, arguments: Vec<Value>) -> Result<V
     if path.file_name().is_none() {
         return Err(FuncError::new(format!("open {}: is a directory", path.display())));
     }
+    evaluation.check_sandbox_for(&path)?;
     evaluation.write(FileWrite {
         path,
         sandbox: evaluation.sandbox.clone(),

@@ -44,7 +44,7 @@ fn plugin(evaluation: &mut Evaluation, arguments: Vec<Value>) -> Result<Value, F
     let outcome = match &evaluation.world.programs {
         Programs::Real(stop) => run(&name, &arguments, LIMIT, stop),
         Programs::Canned(answers) => {
-            let call = [&[name.clone()], arguments.as_slice()].concat().join(" ");
+            let call = [std::slice::from_ref(&name), arguments.as_slice()].concat().join(" ");
             answers.get(&call).cloned().map(Value::from).ok_or_else(|| {
                 format!("programs are not run here, and the fixtures have no plugin {}", quoted(&call))
             })

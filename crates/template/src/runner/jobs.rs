@@ -24,6 +24,13 @@ pub(super) struct Jobs {
     slow: usize,
 }
 
+impl Jobs {
+    /// Whether an evaluation of this template could start now.
+    pub(super) fn has_room_for(&self, parsed: &Parsed) -> bool {
+        if parsed.is_slow() { self.slow < SLOW_AT_ONCE } else { !self.quick }
+    }
+}
+
 /// A template by its number, and what came of it; nothing after a panic.
 pub(super) struct Outcome {
     nth: usize,
@@ -40,16 +47,16 @@ impl Runner {
         let mut quick = Vec::new();
         for (nth, output) in self.outputs.iter_mut().enumerate() {
             let Some(parsed) = output.parsed.as_ref().filter(|_| output.is_due(now)) else { continue };
+            if !self.jobs.has_room_for(parsed) {
+                continue;
+            }
             let parsed = Arc::clone(parsed);
-            if !parsed.is_slow() {
-                if !self.jobs.quick {
-                    output.started();
-                    quick.push((nth, parsed));
-                }
-            } else if self.jobs.slow < SLOW_AT_ONCE {
-                output.started();
+            output.started();
+            if parsed.is_slow() {
                 self.jobs.slow += 1;
                 under_way.push(self.world.job(&self.known, vec![(nth, parsed)]));
+            } else {
+                quick.push((nth, parsed));
             }
         }
         if !quick.is_empty() {

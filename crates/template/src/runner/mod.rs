@@ -321,11 +321,12 @@ impl Runner {
         }
     }
 
-    /// When something is due. While no more can be started (`may_start`), what is due waits for an answer, not
-    /// for the time.
+    /// When something is due. While no more can be started (`may_start` for fetches), what is due waits for an
+    /// answer, not for the time.
     fn next_deadline(&self, may_start: bool) -> Instant {
         let far = Instant::now() + Duration::from_secs(3600);
-        let outputs = self.outputs.iter().filter_map(|output| output.retry_at);
+        let startable = |output: &&Output| output.parsed.as_ref().is_some_and(|p| self.jobs.has_room_for(p));
+        let outputs = self.outputs.iter().filter(startable).filter_map(|output| output.retry_at);
         let dependents = self.dependents.values().filter(|_| may_start).filter_map(Dependent::due_at);
         outputs.chain(dependents).min().unwrap_or(far).min(far)
     }

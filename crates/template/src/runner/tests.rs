@@ -379,6 +379,30 @@ async fn a_slow_template_delays_nobody_and_ends_with_the_runner() {
     assert!(!marker.exists());
 }
 
+#[tokio::test]
+async fn slow_templates_that_wait_for_their_turn_do_not_spin() {
+    let mut stage = stage();
+    // It fails at once and is due again while the others have taken its place.
+    stage.template("failing", r#"{{ plugin "false" }}"#);
+    for nth in 0..3 {
+        stage.template(&format!("slow{nth}"), r#"{{ plugin "sleep" "5" }}"#);
+    }
+    let running = stage.start();
+    let before = seconds_of_work();
+    sleep(Duration::from_millis(2500)).await;
+    let used = seconds_of_work() - before;
+    running.abort();
+    assert!(used < 0.7, "{used} seconds of work in 2.5");
+}
+
+/// Seconds this thread has worked.
+fn seconds_of_work() -> f64 {
+    let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
+    let behind = stat.rsplit_once(')').unwrap().1;
+    let ticks = |nth: usize| behind.split_whitespace().nth(nth).unwrap().parse::<f64>().unwrap();
+    (ticks(11) + ticks(12)) / 100.0
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_certificate_is_asked_for_when_its_time_is_up_and_kept_in_the_file() {
     let mut stage = stage();
