@@ -52,6 +52,14 @@ impl Folder {
         found.is_ok_and(|found| FileType::from_raw_mode(found.st_mode).is_symlink())
     }
 
+    /// Whether there is a file of this name that is not empty.
+    ///
+    /// # Errors
+    /// Something else lies there, or the system's.
+    pub fn is_filled(&self, name: &OsStr) -> Result<bool, FileError> {
+        Ok(self.found(name)?.is_some_and(|found| found.size > 0))
+    }
+
     /// [`crate::write`] of a file in this folder.
     ///
     /// # Errors

@@ -168,7 +168,7 @@ pub(crate) fn unquote(literal: &[u8]) -> Option<Vec<u8>> {
 /// One character of a quoted literal.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Unit {
-    /// `\xhh`, `\ooo`, or a byte that is not UTF-8.
+    /// `\xhh` or `\ooo`. A byte that stands there as it is and is no UTF-8 becomes U+FFFD, as in Go.
     Byte(u8),
     Rune(char),
 }
@@ -182,7 +182,7 @@ pub(crate) fn unquote_one(text: &[u8], quote: u8) -> Option<(Unit, usize)> {
     if first != b'\\' {
         return Some(match decode(text) {
             (Some(rune), width) => (Unit::Rune(rune), width),
-            (None, _) => (Unit::Byte(first), 1),
+            (None, _) => (Unit::Rune(char::REPLACEMENT_CHARACTER), 1),
         });
     }
     let escape = *text.get(1)?;

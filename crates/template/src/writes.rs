@@ -14,6 +14,8 @@ pub(crate) struct FileWrite {
     pub(crate) content: Vec<u8>,
     /// Behind what is there, instead of in its place.
     pub(crate) append: bool,
+    /// There is no content: leave a file that has some alone.
+    pub(crate) keep_filled: bool,
     /// Make missing folders.
     pub(crate) create: bool,
     pub(crate) attributes: Attributes,
@@ -33,6 +35,9 @@ impl FileWrite {
         let folder = self.folder()?;
         if folder.has_link(name) {
             return Err(FileError::Link(self.path.clone()));
+        }
+        if self.keep_filled && folder.is_filled(name)? {
+            return Ok(());
         }
         if self.append {
             return folder.append(name, &self.content, &self.attributes);
@@ -77,6 +82,7 @@ mod tests {
             sandbox: None,
             content: content.into(),
             append: false,
+            keep_filled: false,
             create: true,
             attributes: Attributes::new(0o640),
         }
@@ -93,6 +99,11 @@ mod tests {
         FileWrite { append: true, ..write(path.clone(), "two") }.carry_out().unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"onetwo");
         assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o7777, 0o640);
+        FileWrite { keep_filled: true, ..write(path.clone(), "") }.carry_out().unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"onetwo", "emptied");
+        let fresh = folder.path().join("fresh");
+        FileWrite { keep_filled: true, ..write(fresh.clone(), "") }.carry_out().unwrap();
+        assert_eq!(std::fs::read(&fresh).unwrap(), b"");
         let careful = FileWrite { create: false, ..write(folder.path().join("none/file"), "x") };
         assert!(careful.carry_out().unwrap_err().is_missing());
     }

@@ -79,6 +79,8 @@ pub struct Caller {
 struct Answer {
     method: Method,
     path: String,
+    /// The path with its query, which Go's client shows in errors.
+    target: String,
     status: StatusCode,
     retry_after: Option<Duration>,
     body: bytes::Bytes,
@@ -86,11 +88,11 @@ struct Answer {
 
 impl Answer {
     fn secret(self, caller: &Caller) -> Result<Option<Secret>, ApiError> {
-        let Self { method, path, status, retry_after, body } = self;
+        let Self { method, path, target, status, retry_after, body } = self;
         if !status.is_success() {
             return Err(ApiError::Refused {
                 method,
-                url: format!("{}{path}", caller.address),
+                url: format!("{}{target}", caller.address),
                 status,
                 errors: ServerErrors::parse(&body),
                 retry_after,
@@ -159,13 +161,13 @@ impl Caller {
 
     async fn exchange(&self, upstream: &dyn Upstream, request: Request) -> Result<Answer, ApiError> {
         let method = request.method.clone();
-        let path = request.path().to_owned();
+        let (path, target) = (request.path().to_owned(), request.target.clone());
         let response = upstream.send(request).await?;
         let retry_after =
             response.headers.get(header::RETRY_AFTER).and_then(|v| v.to_str().ok()?.parse().ok());
         let status = response.status;
         let body = response.body.collect(MAX_ANSWER).await?;
-        Ok(Answer { method, path, status, retry_after: retry_after.map(Duration::from_secs), body })
+        Ok(Answer { method, path, target, status, retry_after: retry_after.map(Duration::from_secs), body })
     }
 
     /// A call whose answer must hold something.

@@ -42,7 +42,29 @@ impl Secret {
         if body.trim_ascii_start().starts_with(b"[") {
             return Err(serde::de::Error::custom("an array where an object is wanted"));
         }
-        serde_json::from_slice(body)
+        let secret: Option<Self> = serde_json::from_slice(body)?;
+        Ok(match secret {
+            // Some endpoints (sys/seal-status) answer without the envelope; Go's client takes all of it for data.
+            Some(secret) if secret.is_blank() => {
+                let all: Map<String, Value> = serde_json::from_slice(body)?;
+                let only_errors = all.keys().all(|key| key == "errors");
+                Some(Self { data: (!only_errors).then_some(all), ..secret })
+            }
+            secret => secret,
+        })
+    }
+
+    /// Whether nothing of the envelope was there.
+    fn is_blank(&self) -> bool {
+        let Self { request_id, lease_id, lease_duration, renewable, data, warnings, auth, wrap_info } = self;
+        request_id.is_empty()
+            && lease_id.is_empty()
+            && *lease_duration == 0
+            && !renewable
+            && data.is_none()
+            && warnings.is_empty()
+            && auth.is_none()
+            && wrap_info.is_none()
     }
 }
 

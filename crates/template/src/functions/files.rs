@@ -25,7 +25,7 @@ pub(super) const ENTRIES: &[Entry<Evaluation>] = &[
             .variadic(Param::Str),
         "writeToFile path user group perms [flags] content",
         "Writes one more file when the template is complete. Flags, comma-separated: append, newline (adds \
-         one), allow_empty; without the last, empty content writes nothing.",
+         one), allow_empty; without the last, empty content does not replace any.",
         r#"{{ "x" | writeToFile "/run/app/extra" "" "" "0600" "newline" }}written"#,
         "written",
     ),
@@ -53,9 +53,7 @@ fn write_to_file(evaluation: &mut Evaluation, arguments: Vec<Value>) -> Result<V
     let (user, group) = (text(&arguments, 1), text(&arguments, 2));
     let attributes = Attributes { owner: user_of(&user)?, group: group_of(&group)?, ..Attributes::new(mode) };
     let mut content = content.as_str().unwrap_or_default().to_vec();
-    if content.is_empty() && !flags.contains("allow_empty") {
-        return Ok(Value::from(""));
-    }
+    let keep_filled = content.is_empty() && !flags.contains("allow_empty");
     if flags.contains("newline") {
         content.push(b'\n');
     }
@@ -70,6 +68,7 @@ fn write_to_file(evaluation: &mut Evaluation, arguments: Vec<Value>) -> Result<V
         sandbox: evaluation.sandbox.clone(),
         content,
         append,
+        keep_filled: keep_filled && !append,
         create: !append || evaluation.world.profile == Profile::Vault,
         attributes: with_both(attributes),
     })?;

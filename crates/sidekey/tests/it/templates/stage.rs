@@ -251,7 +251,14 @@ impl Worker {
                 Some(text.strip_suffix(" (exceeded maximum retries)")?.to_owned())
             });
             let refused = || said(&lines).remove(case.source.to_str().unwrap());
-            if let Some(text) = lost.or_else(refused) {
+            // A local file that is not there is fatal to their runner at once, in words without a source.
+            let absent = || {
+                messages(&lines).find_map(|line| {
+                    let text = line["error"].as_str().filter(|text| text.starts_with("file("))?;
+                    Some(text.to_owned())
+                })
+            };
+            if let Some(text) = lost.or_else(refused).or_else(absent) {
                 return Verdict::Error(text);
             }
             if Instant::now() > deadline {
