@@ -6,7 +6,7 @@ NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
 # Read by the shell of a recipe, so that only what needs a server fetches one.
 WITH_SERVER := SIDEKEY_BAO="$$(scripts/fetch-openbao)"
 
-.PHONY: help demo test setup fmt lint unit story bench deny
+.PHONY: help demo test setup fmt lint unit story bench fuzz deny
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -42,6 +42,18 @@ story:
 bench: setup ## the table of README, ours beside bao, nginx and HAProxy
 	cargo build --release --locked -p sidekey
 	python3 bench/run.py --sidekey $(TARGET)/release/sidekey --bao "$$(scripts/fetch-openbao)" --markdown $(TARGET)/bench.md
+
+FUZZ_SECONDS ?= 600
+FUZZ_TARGETS ?= lex_parse execute structured regex layout duration
+
+fuzz: ## each fuzz target for FUZZ_SECONDS, one after the other (needs nightly and cargo-fuzz)
+	@cargo +nightly --version >/dev/null 2>&1 || { echo "fuzzing needs a nightly compiler: rustup toolchain install nightly"; exit 1; }
+	@cargo fuzz --version >/dev/null 2>&1 || { echo "fuzzing needs cargo-fuzz: cargo install cargo-fuzz --locked"; exit 1; }
+	@for target in $(FUZZ_TARGETS); do \
+		mkdir -p fuzz/corpus/$$target; \
+		cargo +nightly fuzz run $$target fuzz/corpus/$$target fuzz/seeds/$$target -- \
+			-max_total_time=$(FUZZ_SECONDS) -max_len=4096 -timeout=10 -rss_limit_mb=4096 -print_final_stats=1 || exit 1; \
+	done
 
 deny: ## licences and duplicates, where cargo-deny is installed
 	cargo deny check

@@ -183,18 +183,54 @@ impl Writer<'_, '_> {
                 Ok(())
             }
             5 => self.pick(&[
-                ".", "$", ".a", "$.a.b", "nil", "true", "false", "0", "1", "-1", "3", "'a'", "1i", "\"\"",
-                "9223372036854775807", "-9223372036854775808", "1e300",
+                ".",
+                "$",
+                ".a",
+                "$.a.b",
+                "nil",
+                "true",
+                "false",
+                "0",
+                "1",
+                "-1",
+                "3",
+                "'a'",
+                "1i",
+                "\"\"",
+                "9223372036854775807",
+                "-9223372036854775808",
+                "1e300",
             ]),
             6 => self.pick(&[
-                "\"a\"", "\"a,b,c\"", "\",\"", "`{\"a\":{\"b\":1},\"l\":[1,null,\"x\"]}`", "`[1,2.5,\"x\"]`",
-                "\"%v %d\"", "\"%+v|%#v|%T\"", "\"%[2]*[1]d\"", "\"%08.3f\"", "`a: [1, {b: ~}]`",
-                "\"a = 1\\nb = [1]\"", "\"2006-01-02T15:04:05Z\"", "\"1h30m\"", "\"1.2.3\"", "\">=1.0 <2\"",
-                "\"(a+)b\"", "\"$1\"", "\"aGk=\"", "\"/a/b.c\"", "\"http://u:p@h:1/p?q#f\"", "\"é\\xff\\x00\"",
+                "\"a\"",
+                "\"a,b,c\"",
+                "\",\"",
+                "`{\"a\":{\"b\":1},\"l\":[1,null,\"x\"]}`",
+                "`[1,2.5,\"x\"]`",
+                "\"%v %d\"",
+                "\"%+v|%#v|%T\"",
+                "\"%[2]*[1]d\"",
+                "\"%08.3f\"",
+                "`a: [1, {b: ~}]`",
+                "\"a = 1\\nb = [1]\"",
+                "\"2006-01-02T15:04:05Z\"",
+                "\"1h30m\"",
+                "\"1.2.3\"",
+                "\">=1.0 <2\"",
+                "\"(a+)b\"",
+                "\"$1\"",
+                "\"aGk=\"",
+                "\"/a/b.c\"",
+                "\"http://u:p@h:1/p?q#f\"",
+                "\"é\\xff\\x00\"",
             ]),
             _ => self.pick(&[
-                "(split \",\" \"a,b,c\")", "(parseJSON `{\"a\":{\"b\":1},\"l\":[1,null]}`)", "(loop 3)",
-                "(sprig_list 1 \"a\" nil)", "(sprig_dict \"a\" 1)", "(print 1)",
+                "(split \",\" \"a,b,c\")",
+                "(parseJSON `{\"a\":{\"b\":1},\"l\":[1,null]}`)",
+                "(loop 3)",
+                "(sprig_list 1 \"a\" nil)",
+                "(sprig_dict \"a\" 1)",
+                "(print 1)",
             ]),
         }
     }
@@ -203,7 +239,8 @@ impl Writer<'_, '_> {
 fuzz_target!(|text: Text| {
     FUNCS.with(|funcs| {
         // Functions that are not there yet are refused here.
-        let Ok(template) = Template::parse(text.0.as_bytes(), &Options::default(), |name| funcs.contains(name))
+        let Ok(template) =
+            Template::parse(text.0.as_bytes(), &Options::default(), |name| funcs.contains(name))
         else {
             return;
         };
@@ -211,8 +248,7 @@ fuzz_target!(|text: Text| {
             ("a", Value::map([("b", Value::strings(["x", "y"]))])),
             ("l", Value::list(vec![Value::int(1), Value::Nil, Value::from("z"), Value::number("3600")])),
         ]);
-        let options =
-            ExecOptions { missing_key: MissingKey::Zero, limits: LIMITS, ..ExecOptions::default() };
+        let options = ExecOptions { missing_key: MissingKey::Zero, limits: LIMITS, ..ExecOptions::default() };
         let mut out = Vec::new();
         let result = template.execute(funcs, &mut (), data, &options, &mut out);
         assert!(out.len() <= LIMITS.output);

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use crate::error::{ExecError, position};
 use crate::format::sprint;
-use crate::func::Funcs;
+use crate::func::{Func, Funcs};
 use crate::node::{At, Control, ListId, Node};
 use crate::text::quoted;
 use crate::value::Value;
@@ -82,7 +82,7 @@ pub(crate) fn execute<C>(
     let dollar: Arc<str> = "$".into();
     let mut machine = Machine {
         template,
-        funcs,
+        funcs: template.tree.functions.iter().map(|name| funcs.get(name)).collect(),
         context,
         missing_key: options.missing_key,
         meter: Meter::new(options.limits, options.stop),
@@ -121,7 +121,8 @@ enum Frame<'t> {
 
 struct Machine<'t, 'c, C> {
     template: &'t Template,
-    funcs: &'c Funcs<C>,
+    /// The functions of [`Tree::functions`](crate::node::Tree::functions).
+    funcs: Vec<Option<&'c Func<C>>>,
     context: &'c mut C,
     missing_key: MissingKey,
     meter: Meter<'c>,
@@ -151,8 +152,25 @@ impl<'t, C> Machine<'t, '_, C> {
                 Frame::List { nodes, next, dot } => match nodes.get(*next) {
                     Some(node) => {
                         *next += 1;
-                        let dot = dot.clone();
-                        self.statement(node, dot, &mut frames, out)?;
+                        self.at = Some(At::Node(node));
+                        self.step()?;
+                        match node {
+                            Node::Text(range) => {
+                                let text = self.template.text.get(range.clone()).unwrap_or_default();
+                                self.write(out, text)?;
+                            }
+                            Node::Action(pipe) => {
+                                let value = self.pipeline(dot, pipe)?;
+                                if pipe.decl.is_empty() {
+                                    self.print(node, &value.value, out)?;
+                                    self.drop_value(&value.value);
+                                }
+                            }
+                            _ => {
+                                let dot = dot.clone();
+                                self.control(node, dot, &mut frames)?;
+                            }
+                        }
                     }
                     None => drop(frames.pop()),
                 },
@@ -187,27 +205,10 @@ impl<'t, C> Machine<'t, '_, C> {
         Frame::List { nodes: self.template.tree.list(list), next: 0, dot }
     }
 
-    fn statement(
-        &mut self,
-        node: &'t Node,
-        dot: Operand,
-        frames: &mut Vec<Frame<'t>>,
-        out: &mut Vec<u8>,
-    ) -> Executed<()> {
-        self.at = Some(At::Node(node));
-        self.step()?;
+    /// A statement that changes what is run next.
+    fn control(&mut self, node: &'t Node, dot: Operand, frames: &mut Vec<Frame<'t>>) -> Executed<()> {
         match node {
-            Node::Text(range) => {
-                let text = &self.template.text[range.clone()];
-                self.write(out, text)?;
-            }
-            Node::Action(pipe) => {
-                let value = self.pipeline(&dot, pipe)?;
-                if pipe.decl.is_empty() {
-                    self.print(node, &value.value, out)?;
-                    self.drop_value(&value.value);
-                }
-            }
+            Node::Text(_) | Node::Action(_) => {}
             Node::Control { control: Control::Range, pipe, list, else_list } => {
                 let mark = self.vars.len();
                 let value = self.pipeline(&dot, pipe)?;
@@ -281,6 +282,7 @@ impl<'t, C> Machine<'t, '_, C> {
             Value::Nil | Value::NilInterface => self.write(out, b"<no value>"),
             Value::Str(text) => self.write(out, text),
             Value::Number(text) => self.write(out, text.as_bytes()),
+            Value::Int(_, int) => self.write(out, int.to_string().as_bytes()),
             Value::Chan(_) => {
                 let node =
                     String::from_utf8_lossy(&At::Node(node).reprint(self.template.source())).into_owned();

@@ -230,9 +230,7 @@ impl<'t> Lexer<'t> {
     }
 
     fn identifier(&mut self) -> Token {
-        while self.peek().is_some_and(is_alphanumeric) {
-            self.advance();
-        }
+        self.word();
         if !self.at_terminator() {
             return self.bad_character();
         }
@@ -260,13 +258,23 @@ impl<'t> Lexer<'t> {
         if self.at_terminator() {
             return self.take(alone);
         }
-        while self.peek().is_some_and(is_alphanumeric) {
-            self.advance();
-        }
+        self.word();
         if !self.at_terminator() {
             return self.bad_character();
         }
         self.take(named)
+    }
+
+    /// Letters and digits, none of which is a newline.
+    fn word(&mut self) {
+        loop {
+            match self.peek_byte() {
+                Some(byte) if byte == b'_' || byte.is_ascii_alphanumeric() => self.pos += 1,
+                Some(byte) if byte.is_ascii() => return,
+                _ if self.peek().is_some_and(is_alphanumeric) => self.advance(),
+                _ => return,
+            }
+        }
     }
 
     fn bad_character(&mut self) -> Token {
@@ -383,10 +391,14 @@ impl<'t> Lexer<'t> {
     }
 
     fn advance(&mut self) {
-        if self.peek_byte() == Some(b'\n') {
-            self.line += 1;
+        match self.peek_byte() {
+            Some(b'\n') => {
+                self.line += 1;
+                self.pos += 1;
+            }
+            Some(byte) if byte.is_ascii() => self.pos += 1,
+            _ => self.pos += decode(&self.text[self.pos..]).1,
         }
-        self.pos += decode(&self.text[self.pos..]).1;
     }
 
     fn accept(&mut self, set: &[u8]) -> bool {

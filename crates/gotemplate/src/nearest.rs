@@ -11,7 +11,7 @@ pub(crate) fn nearest<'n>(wanted: &str, names: impl Iterator<Item = &'n str>) ->
     let plain = plain(wanted);
     let letters: Vec<char> = plain.chars().collect();
     let allowed = if letters.len() < 3 { 0 } else { (letters.len() / 3).min(3) };
-    let mut best: Option<((u8, usize), &str)> = None;
+    let mut best: Option<(Rank, &str)> = None;
     for name in names {
         let rank = rank(&letters, wanted, name, allowed);
         if let Some(rank) = rank
@@ -23,28 +23,31 @@ pub(crate) fn nearest<'n>(wanted: &str, names: impl Iterator<Item = &'n str>) ->
     best.map(|(_, name)| name)
 }
 
-/// How far off a name is, the closest sort first.
-fn rank(letters: &[char], wanted: &str, name: &str, allowed: usize) -> Option<(u8, usize)> {
+/// The sort of resemblance, how far off, and by how many letters one is longer; the least is the nearest.
+type Rank = (u8, usize, usize);
+
+fn rank(letters: &[char], wanted: &str, name: &str, allowed: usize) -> Option<Rank> {
     // Only a prefix before `_` can be missing or too much: `b64enc`, `sprig_toJSON`.
     let known = plain(name);
     let bare = name.split_once('_').map(|(_, bare)| plain(bare));
     let wanted_bare = wanted.split_once('_').map(|(_, bare)| plain(bare));
     let wanted_plain: String = letters.iter().collect();
     if known == wanted_plain {
-        return Some((0, 0));
+        return Some((0, 0, 0));
     }
     if bare.as_ref() == Some(&wanted_plain) || wanted_bare.as_ref() == Some(&known) {
-        return Some((1, 0));
+        return Some((1, 0, 0));
     }
     let near = |text: &str| {
         let text: Vec<char> = text.chars().collect();
-        Some(distance(letters, &text)).filter(|&distance| distance <= allowed)
+        let distance = distance(letters, &text);
+        (distance <= allowed).then_some((distance * 2, letters.len().abs_diff(text.len())))
     };
-    if let Some(distance) = near(&known) {
-        return Some((2, distance * 2));
+    if let Some((distance, longer)) = near(&known) {
+        return Some((2, distance, longer));
     }
     // One behind a prefix is a little less likely.
-    bare.and_then(|bare| near(&bare)).map(|distance| (2, distance * 2 + 1))
+    bare.and_then(|bare| near(&bare)).map(|(distance, longer)| (2, distance + 1, longer))
 }
 
 /// Letters alone, so that `to_upper` is `toUpper`.
@@ -82,6 +85,7 @@ mod tests {
         "eq",
         "indent",
         "len",
+        "print",
         "printf",
         "println",
         "sprig_b64enc",
@@ -108,7 +112,8 @@ mod tests {
             ("sprig_toJSON", "sprig_toJson"),
             ("toUper", "toUpper"),
             ("pritnf", "printf"),
-            ("printn", "printf"),
+            ("prinft", "printf"),
+            ("printx", "printf"),
             ("lenn", "len"),
             ("ident", "indent"),
             ("defualt", "sprig_default"),

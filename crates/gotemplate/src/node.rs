@@ -19,6 +19,8 @@ pub(crate) struct ListId(pub(crate) usize);
 pub(crate) struct Tree {
     pub(crate) lists: Vec<Vec<Node>>,
     pub(crate) definitions: BTreeMap<Vec<u8>, ListId>,
+    /// Every function that is called, so that each is looked up once.
+    pub(crate) functions: Vec<Arc<str>>,
 }
 
 impl Tree {
@@ -72,6 +74,13 @@ pub(crate) struct Command {
     pub(crate) args: Vec<Expr>,
 }
 
+/// A function, and where it stands in [`Tree::functions`].
+#[derive(Debug)]
+pub(crate) struct Name {
+    pub(crate) text: Arc<str>,
+    pub(crate) id: usize,
+}
+
 /// An operand.
 #[derive(Debug)]
 pub(crate) struct Expr {
@@ -84,12 +93,12 @@ pub(crate) enum ExprKind {
     Bool(bool),
     Dot,
     Nil,
-    Number(Number),
+    Number(Box<Number>),
     Str {
         literal: Vec<u8>,
         value: Arc<[u8]>,
     },
-    Identifier(Arc<str>),
+    Identifier(Name),
     Field(Vec<Arc<str>>),
     /// The name with its `$`, then fields.
     Variable(Vec<Arc<str>>),
@@ -215,7 +224,7 @@ fn reprint_expr(out: &mut Vec<u8>, expr: &Expr) {
         ExprKind::Nil => out.extend_from_slice(b"nil"),
         ExprKind::Number(number) => out.extend_from_slice(number.text.as_bytes()),
         ExprKind::Str { literal, .. } => out.extend_from_slice(literal),
-        ExprKind::Identifier(name) => out.extend_from_slice(name.as_bytes()),
+        ExprKind::Identifier(name) => out.extend_from_slice(name.text.as_bytes()),
         ExprKind::Field(names) => reprint_fields(out, names),
         ExprKind::Variable(names) => {
             if let Some((name, fields)) = names.split_first() {

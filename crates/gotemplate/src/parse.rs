@@ -7,7 +7,8 @@ mod expression;
 mod names;
 mod statement;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use crate::error::{ParseError, position};
 use crate::lex::{Keyword, Kind, Lexer, Token};
@@ -41,6 +42,7 @@ pub(crate) fn parse(
         paren_depth: 0,
         open: Vec::new(),
         blank: HashSet::new(),
+        functions: HashMap::new(),
     };
     parser.run()
 }
@@ -105,6 +107,8 @@ struct Parser<'t> {
     open: Vec<Open>,
     /// The lists of defined templates that hold white space at most.
     blank: HashSet<usize>,
+    /// Where each called function stands in the tree.
+    functions: HashMap<Arc<str>, usize>,
 }
 
 impl Parser<'_> {

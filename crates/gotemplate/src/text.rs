@@ -61,7 +61,10 @@ pub(crate) fn is_space(byte: u8) -> bool {
 
 /// Letters, digits (Unicode's decimal ones) and `_`.
 pub(crate) fn is_alphanumeric(rune: char) -> bool {
-    rune == '_' || rune.is_alphabetic() && !is_letter_number(rune) || is_decimal_digit(rune)
+    if rune.is_ascii() {
+        return rune == '_' || rune.is_ascii_alphanumeric();
+    }
+    rune.is_alphabetic() && !is_letter_number(rune) || is_decimal_digit(rune)
 }
 
 /// Alphabetic for Rust, but no letter for Go: letter-like numbers and the alphabetic marks and symbols.

@@ -2,10 +2,10 @@
 
 use super::{Executed, Limit, Machine, Operand};
 use crate::func::{Call, FuncError, Param, Render};
-use crate::node::{At, Expr, ExprKind};
+use crate::node::{At, Expr, ExprKind, Name};
 use crate::number::Number;
 use crate::text::quoted;
-use crate::value::{IntKind, Type, UintKind, Value};
+use crate::value::{IntKind, UintKind, Value};
 
 impl<'t, C> Machine<'t, '_, C> {
     /// Calls the function `name`. `args[0]` is its own node; `node` is what an error from inside it points to.
@@ -14,12 +14,13 @@ impl<'t, C> Machine<'t, '_, C> {
         dot: &Operand,
         expr: &'t Expr,
         node: At<'t>,
-        name: &'t str,
+        name: &'t Name,
         args: &'t [Expr],
         last: Option<Operand>,
     ) -> Executed<Operand> {
         self.at = Some(At::Expr(expr));
-        let Some(&func) = self.funcs.get(name) else {
+        let Name { text: name, id } = name;
+        let Some(&func) = self.funcs.get(*id).copied().flatten() else {
             return self.fail(format!("{} is not a defined function", quoted(name.as_bytes())));
         };
         let mut given = 0;
@@ -266,10 +267,13 @@ impl<'t, C> Machine<'t, '_, C> {
                 None => self.fail(format!("invalid value; expected {param}")),
             };
         }
-        let Some(want) = param.to_type() else { return Ok(operand.value) };
-        if want == Type::Any {
+        if matches!(
+            (param, &operand.value),
+            (Param::Any | Param::Reflect, _) | (Param::Str, Value::Str(_)) | (Param::Bool, Value::Bool(_))
+        ) {
             return Ok(operand.value);
         }
+        let Some(want) = param.to_type() else { return Ok(operand.value) };
         if operand.value.type_of().as_ref() == Some(&want) {
             return Ok(operand.value);
         }

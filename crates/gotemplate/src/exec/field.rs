@@ -78,7 +78,7 @@ impl<'t, C> Machine<'t, '_, C> {
         dot: &Operand,
         receiver: Operand,
         expr: &'t Expr,
-        name: &'t str,
+        name: &'t Arc<str>,
         args: &'t [Expr],
         last: Option<Operand>,
     ) -> Executed<Operand> {
@@ -91,7 +91,7 @@ impl<'t, C> Machine<'t, '_, C> {
                 return Ok(Value::Nil.into());
             }
             Value::NilInterface => return self.fail(format!("nil pointer evaluating interface {{}}.{name}")),
-            Value::NilPointer(nil) if nil.fields.contains(&name) => {
+            Value::NilPointer(nil) if nil.fields.contains(&&**name) => {
                 return self.fail(format!("nil pointer evaluating {}.{name}", receiver.type_name()));
             }
             Value::Number(number) => {
@@ -131,7 +131,7 @@ impl<'t, C> Machine<'t, '_, C> {
                     return self.fail(format!("{name} is not a method but has arguments"));
                 }
                 let any = *map.value() == Type::Any;
-                if let Some(value) = map.get(&Key::str(name)) {
+                if let Some(value) = map.get(&Key::Str(name.clone().into())) {
                     return Ok(Operand::of_type(value, any));
                 }
                 return match self.missing_key {

@@ -17,11 +17,35 @@ pub(super) struct Iteration<'t> {
 pub(super) enum Items {
     None,
     List(List, usize),
-    /// The entries at the start, the last key, and whether keys and values are interfaces.
-    Map(Snapshot, Option<Key>, bool, bool),
+    Map(Entries),
     Int(IntKind, i64, i64),
     Uint(UintKind, u64, u64),
     Chan(Chan, i64),
+}
+
+/// The entries of a map as they were at the start. They are read a few at a time: a template may go through a
+/// big map many times at once, and a search for every single one would be slow.
+pub(super) struct Entries {
+    all: Snapshot,
+    /// The next ones, backwards.
+    ahead: Vec<(Key, Value)>,
+    last: Option<Key>,
+    /// Whether keys and values are interfaces.
+    any: (bool, bool),
+}
+
+impl Entries {
+    const AT_ONCE: usize = 16;
+
+    fn next(&mut self) -> Option<(Key, Value)> {
+        if self.ahead.is_empty() {
+            let more = self.all.after(self.last.as_ref()).take(Self::AT_ONCE);
+            self.ahead.extend(more.map(|(key, value)| (key.clone(), value.clone())));
+            self.last = self.ahead.last().map(|(key, _)| key.clone());
+            self.ahead.reverse();
+        }
+        self.ahead.pop()
+    }
 }
 
 impl Items {
@@ -34,12 +58,9 @@ impl Items {
                 let any = *list.element() == Type::Any;
                 (Value::int(*at as i64 - 1).into(), Operand::of_type(item, any))
             }
-            Self::Map(entries, last, any_key, any_value) => {
-                let (key, value) = entries.after(last.as_ref())?;
-                let item =
-                    (Operand::of_type(key.value(), *any_key), Operand::of_type(value.clone(), *any_value));
-                *last = Some(key.clone());
-                item
+            Self::Map(entries) => {
+                let (key, value) = entries.next()?;
+                (Operand::of_type(key.value(), entries.any.0), Operand::of_type(value, entries.any.1))
             }
             Self::Int(kind, at, end) => {
                 if *at >= *end {
@@ -73,7 +94,7 @@ impl<'t, C> Machine<'t, '_, C> {
             Value::List(list) => Items::List(list, 0),
             Value::Map(map) => {
                 let any = (*map.key() == Type::Any, *map.value() == Type::Any);
-                Items::Map(map.snapshot(), None, any.0, any.1)
+                Items::Map(Entries { all: map.snapshot(), ahead: Vec::new(), last: None, any })
             }
             Value::Int(..) | Value::Uint(..) if pipe.decl.len() > 1 => {
                 let shown = self.shown(&value);

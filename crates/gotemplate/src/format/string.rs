@@ -1,5 +1,7 @@
 //! Strings: as they are, quoted, in hexadecimal.
 
+use std::fmt::Write as _;
+
 use super::Printer;
 use crate::text::{Quoting, quote, truncate_runes};
 use crate::value::Value;
@@ -45,7 +47,8 @@ impl Printer {
             if at == 0 || self.flags.space {
                 out.push_str(prefix);
             }
-            out.push_str(&if upper { format!("{byte:02X}") } else { format!("{byte:02x}") });
+            // Writing into a String cannot fail.
+            let _ = if upper { write!(out, "{byte:02X}") } else { write!(out, "{byte:02x}") };
         }
         self.pad(out.as_bytes());
     }

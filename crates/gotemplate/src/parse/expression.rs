@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{MAX_PAREN_DEPTH, Parsed, Parser};
 use crate::error::position;
 use crate::lex::{Keyword, Kind, Token};
-use crate::node::{Command, Expr, ExprKind, Pipe, Source};
+use crate::node::{Command, Expr, ExprKind, Name, Pipe, Source};
 use crate::number::Number;
 use crate::text::{quoted, unquote};
 
@@ -175,7 +175,7 @@ impl Parser<'_> {
                     error.undefined_function = Some(name.into_owned());
                     return Err(error);
                 }
-                ExprKind::Identifier(name.into())
+                ExprKind::Identifier(self.function(&name))
             }
             Kind::Dot => ExprKind::Dot,
             Kind::Keyword(Keyword::Nil) => ExprKind::Nil,
@@ -211,8 +211,19 @@ impl Parser<'_> {
         Ok(Some(Expr { pos: token.start, kind }))
     }
 
-    fn number(&mut self, number: Result<Number, String>) -> Parsed<Number> {
-        number.or_else(|message| self.fail(message))
+    fn number(&mut self, number: Result<Number, String>) -> Parsed<Box<Number>> {
+        number.map(Box::new).or_else(|message| self.fail(message))
+    }
+
+    /// The name, the same for every call of a function.
+    fn function(&mut self, name: &str) -> Name {
+        if let Some((text, &id)) = self.functions.get_key_value(name) {
+            return Name { text: text.clone(), id };
+        }
+        let (text, id): (Arc<str>, _) = (name.into(), self.tree.functions.len());
+        self.tree.functions.push(text.clone());
+        self.functions.insert(text.clone(), id);
+        Name { text, id }
     }
 
     pub(super) fn unquote(&mut self, token: Token) -> Parsed<Vec<u8>> {

@@ -123,10 +123,10 @@ impl Snapshot {
         self.0.0.iter()
     }
 
-    /// The first entry, or the one behind `key`.
-    pub(crate) fn after(&self, key: Option<&Key>) -> Option<(&Key, &Value)> {
+    /// All entries, or those behind `key`.
+    pub(crate) fn after(&self, key: Option<&Key>) -> impl Iterator<Item = (&Key, &Value)> {
         let from = key.map_or(Bound::Unbounded, Bound::Excluded);
-        self.0.0.range((from, Bound::Unbounded)).next()
+        self.0.0.range((from, Bound::Unbounded))
     }
 }
 

@@ -4,4 +4,5 @@ mod corpus;
 mod functions;
 mod limits;
 mod objects;
+mod properties;
 mod robustness;
