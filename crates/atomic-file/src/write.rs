@@ -1,5 +1,6 @@
 //! Writing.
 
+use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsStr;
 use std::io::Write as _;
 use std::os::fd::{AsFd, OwnedFd};
@@ -146,29 +147,38 @@ pub fn remove(path: &Path) -> Result<(), FileError> {
 /// A temporary file older than this was left by a crash.
 const STALE: Duration = Duration::from_secs(60);
 
-/// Removes what a crash left beside `path`: our own temporary files of this name, regular, of our own user,
-/// older than a minute. Returns how many.
-pub fn remove_stale_temporaries(path: &Path) -> usize {
-    let Ok((folder, name)) = split(path) else { return 0 };
-    let Ok(entries) = std::fs::read_dir(folder) else { return 0 };
+/// Removes what a crash left beside these files: our own temporary files of their names, regular, of our own user,
+/// older than a minute. Each folder is read once. Returns how many were removed.
+pub fn remove_stale_temporaries<'a>(paths: impl IntoIterator<Item = &'a Path>) -> usize {
+    let mut folders: BTreeMap<&Path, HashSet<&OsStr>> = BTreeMap::new();
+    for (folder, name) in paths.into_iter().filter_map(|path| split(path).ok()) {
+        folders.entry(folder).or_default().insert(name);
+    }
     let mine = rustix::process::geteuid().as_raw();
-    let stale = |entry: &std::fs::DirEntry| {
+    let is_stale = |entry: &std::fs::DirEntry| {
         let data = entry.metadata().ok()?;
         let age = SystemTime::now().duration_since(data.modified().ok()?).ok()?;
-        Some(data.is_file() && data.uid() == mine && age > STALE && is_temporary_of(&entry.file_name(), name))
+        Some(data.is_file() && data.uid() == mine && age > STALE)
     };
-    entries.flatten().filter(|e| stale(e) == Some(true)).filter(|e| remove(&e.path()).is_ok()).count()
+    let mut removed = 0;
+    for (folder, names) in folders {
+        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            let is_ours = temporary_of(&name).is_some_and(|of| names.contains(of));
+            if is_ours && is_stale(&entry) == Some(true) && remove(&entry.path()).is_ok() {
+                removed += 1;
+            }
+        }
+    }
+    removed
 }
 
-/// `.NAME.<16 hex digits>.tmp`.
-fn is_temporary_of(candidate: &OsStr, name: &OsStr) -> bool {
-    let middle = candidate
-        .as_bytes()
-        .strip_prefix(b".")
-        .and_then(|rest| rest.strip_prefix(name.as_bytes()))
-        .and_then(|rest| rest.strip_prefix(b"."))
-        .and_then(|rest| rest.strip_suffix(b".tmp"));
-    middle.is_some_and(|digits| digits.len() == 16 && digits.iter().all(u8::is_ascii_hexdigit))
+/// `NAME` of `.NAME.<16 hex digits>.tmp`.
+fn temporary_of(candidate: &OsStr) -> Option<&OsStr> {
+    let middle = candidate.as_bytes().strip_prefix(b".")?.strip_suffix(b".tmp")?;
+    let (name, digits) = middle.split_at_checked(middle.len().checked_sub(17)?)?;
+    let digits = digits.strip_prefix(b".")?;
+    digits.iter().all(u8::is_ascii_hexdigit).then(|| OsStr::from_bytes(name))
 }
 
 /// A temporary file; removed on drop unless it was renamed.
@@ -365,7 +375,7 @@ mod tests {
         for file in [&old, &foreign] {
             std::fs::File::options().write(true).open(file).unwrap().set_modified(past).unwrap();
         }
-        assert_eq!(remove_stale_temporaries(&path), 1);
+        assert_eq!(remove_stale_temporaries([path.as_path()]), 1);
         assert!(!old.exists() && fresh.exists() && foreign.exists());
     }
 

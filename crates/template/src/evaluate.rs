@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use ::functions::{MAX_RESULT, Profile};
 use atomic_file::{FileError, Sandbox};
@@ -122,6 +123,21 @@ impl Evaluation {
     }
 }
 
+/// Processor time that one evaluation may take.
+const MAX_TIME: Duration = Duration::from_secs(5);
+
+/// The same for one that calls functions which compute for seconds.
+const MAX_SLOW_TIME: Duration = Duration::from_secs(60);
+
+/// What this thread has computed so far; waiting for a program or a name does not count.
+fn processor_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(
+        u64::try_from(time.tv_sec).unwrap_or_default(),
+        u32::try_from(time.tv_nsec).unwrap_or_default(),
+    )
+}
+
 impl Parsed {
     /// Parses a template's text as its stanza wants it. `table` has the functions of its profile.
     ///
@@ -183,7 +199,11 @@ impl Parsed {
             missing: BTreeSet::new(),
             writes: Vec::new(),
         };
-        let options = ExecOptions { missing_key: self.missing_key, ..ExecOptions::default() };
+        let most = if self.slow { MAX_SLOW_TIME } else { MAX_TIME };
+        let started = processor_time();
+        let stop = || world.is_stopped() || processor_time().saturating_sub(started) > most;
+        let options =
+            ExecOptions { missing_key: self.missing_key, stop: Some(&stop), ..ExecOptions::default() };
         let mut text = Vec::new();
         let outcome = self.template.execute(&self.funcs, &mut evaluation, Value::Nil, &options, &mut text);
         let Evaluation { needed, missing, writes, .. } = evaluation;

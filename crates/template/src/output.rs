@@ -1,40 +1,106 @@
-//! Where a rendered text goes.
+//! Where rendered texts go.
 
+use std::collections::{HashMap, HashSet};
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use atomic_file::{Attributes, FileError, Mode, Written};
+use atomic_file::{Attributes, FileError, Folder, Mode, Staged, Written};
 use config::{Contents, Identity, Template};
 use tracing::{info, warn};
 
-/// Writes `text` to the template's file, if it is not there already.
+/// Files written together: each is open until all are on the disk, and open files are few on some machines.
+const TOGETHER: usize = 64;
+
+/// Writes texts to their templates' files, those that are not there already. The disk is waited for once in a
+/// while, not once a file.
 ///
 /// # Errors
-/// The file system's; what was there before stays.
-pub(crate) fn write(settings: &Template, default_perms: u32, text: &[u8]) -> Result<Written, FileError> {
+/// Each file's own, of the file system; what was there before stays.
+pub(crate) fn write(finished: &[(&Template, &[u8])], default_perms: u32) -> Vec<Result<Written, FileError>> {
+    let mut folders = Folders::default();
+    let mut outcomes = Vec::with_capacity(finished.len());
+    let mut rest = finished;
+    while !rest.is_empty() {
+        // What goes to one file twice is written one after the other.
+        let mut seen = HashSet::new();
+        let alone = rest.iter().take(TOGETHER).take_while(|(settings, _)| seen.insert(&settings.destination));
+        let (together, later) = rest.split_at(alone.count());
+        outcomes.extend(write_together(together, default_perms, &mut folders));
+        rest = later;
+    }
+    outcomes
+}
+
+type Folders = HashMap<PathBuf, Arc<Folder>>;
+
+fn write_together(
+    finished: &[(&Template, &[u8])],
+    default_perms: u32,
+    folders: &mut Folders,
+) -> Vec<Result<Written, FileError>> {
+    let (mut staged, mut numbers) = (Vec::new(), Vec::new());
+    let mut outcomes = Vec::with_capacity(finished.len());
+    for (nth, (settings, text)) in finished.iter().enumerate() {
+        let is_new = !settings.destination.exists();
+        outcomes.push(stage(settings, default_perms, text, folders).map(|(written, file)| {
+            if let Some(file) = file {
+                staged.push(file);
+                numbers.push((nth, is_new));
+            }
+            written
+        }));
+    }
+    for (&(nth, is_new), outcome) in numbers.iter().zip(atomic_file::publish(staged)) {
+        let Some((settings, _)) = finished.get(nth) else { continue };
+        match (outcome, outcomes.get_mut(nth)) {
+            (Err(error), Some(slot)) => *slot = Err(error),
+            (Ok(()), Some(Ok(Written::Changed))) => tell(settings, is_new),
+            _ => {}
+        }
+    }
+    outcomes
+}
+
+fn stage(
+    settings: &Template,
+    default_perms: u32,
+    text: &[u8],
+    folders: &mut Folders,
+) -> Result<(Written, Option<Staged>), FileError> {
     let path = &settings.destination;
+    let name = path.file_name().ok_or_else(|| FileError::NoName(path.clone()))?;
     let attributes = Attributes {
         mode: settings.perms.map_or(Mode::KeepOr(default_perms), Mode::Exact),
         owner: settings.owner.as_ref().map(Identity::user_id).transpose()?,
         group: settings.group.as_ref().map(Identity::group_id).transpose()?,
         backup: settings.backup,
     };
-    if let Some(folder) = path.parent()
-        && settings.create_dest_dirs
-        && !folder.as_os_str().is_empty()
-        && !folder.exists()
-    {
-        atomic_file::create_folders(folder)?;
-    }
-    let is_new = !path.exists();
-    let written = atomic_file::write_if_changed(path, text, &attributes)?;
-    if written == Written::Changed {
-        info!(target: "", "(runner) rendered \"{}\" => \"{}\"", source(settings), path.display());
-        let mode = std::fs::metadata(path).map(|data| data.permissions().mode()).unwrap_or_default();
-        if is_new && mode & 0o004 != 0 {
-            warn!(target: "template.server", path = %path.display(), "the rendered file can be read by every user of this machine; set perms");
+    let parent = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let folder = match folders.get(parent) {
+        Some(folder) => Arc::clone(folder),
+        None => {
+            if settings.create_dest_dirs && !parent.exists() {
+                atomic_file::create_folders(parent)?;
+            }
+            let folder = Arc::new(Folder::open(parent)?);
+            folders.insert(parent.to_owned(), Arc::clone(&folder));
+            folder
         }
+    };
+    folder.stage(name, text, &attributes)
+}
+
+fn tell(settings: &Template, is_new: bool) {
+    let path = &settings.destination;
+    info!(target: "", "(runner) rendered \"{}\" => \"{}\"", source(settings), path.display());
+    let mode = std::fs::metadata(path).map(|data| data.permissions().mode()).unwrap_or_default();
+    if is_new && mode & 0o004 != 0 {
+        warn!(target: "template.server", path = %path.display(), "the rendered file can be read by every user of this machine; set perms");
     }
-    Ok(written)
 }
 
 /// How upstream names a template in its lines.

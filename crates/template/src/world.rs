@@ -59,6 +59,13 @@ impl World {
     }
 }
 
+impl World {
+    /// Whether nobody waits for what is evaluated any more.
+    pub(crate) fn is_stopped(&self) -> bool {
+        matches!(&self.programs, Programs::Real(stop) if stop.load(Ordering::Relaxed))
+    }
+}
+
 /// Tells programs under way to stop when nobody waits for them any more.
 #[derive(Default)]
 pub(crate) struct StopOnDrop(Arc<AtomicBool>);

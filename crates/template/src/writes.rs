@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use atomic_file::{Attributes, FileError, Folder, Sandbox};
 
+use crate::words::quoted;
+
 /// A file to write.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct FileWrite {
@@ -64,6 +66,28 @@ impl FileWrite {
         }
         Folder::open(parent)
     }
+}
+
+/// Carries out what `writeToFile` noted. What is appended is appended once: only other content than in `appended`,
+/// which is kept up to date, is written behind it.
+///
+/// # Errors
+/// The first that fails, with its path and why.
+pub(crate) fn carry_out(writes: Vec<FileWrite>, appended: &mut Vec<FileWrite>) -> Result<(), String> {
+    let (appends, others): (Vec<_>, Vec<_>) = writes.into_iter().partition(|write| write.append);
+    let failed = |write: &FileWrite, error: FileError| {
+        format!("writeToFile {}: {error}", quoted(&write.path.display().to_string()))
+    };
+    for write in &others {
+        write.carry_out().map_err(|error| failed(write, error))?;
+    }
+    if appends != *appended {
+        for write in &appends {
+            write.carry_out().map_err(|error| failed(write, error))?;
+        }
+        *appended = appends;
+    }
+    Ok(())
 }
 
 fn is_link(folder: &Path, name: &OsStr) -> bool {

@@ -44,7 +44,7 @@ impl FileSink {
                 .map_err(SinkError::Identity)?,
             backup: false,
         };
-        atomic_file::remove_stale_temporaries(&settings.path);
+        atomic_file::remove_stale_temporaries([settings.path.as_path()]);
         match atomic_file::check_writable(&settings.path) {
             Ok(()) => {}
             Err(error @ FileError::NotRegular { .. }) => {

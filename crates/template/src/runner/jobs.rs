@@ -1,16 +1,22 @@
 //! Evaluations on other threads: a template may run a program, or compute for seconds.
 
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use atomic_file::Written;
+use config::Template;
+use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 use tracing::error;
 
-use super::{Runner, RunnerError, UnderWay};
-use crate::evaluate::{Evaluated, Knowledge, Parsed};
+use super::{Runner, RunnerError, UnderWay, news};
+use crate::dependency::Dependency;
+use crate::evaluate::{Knowledge, Parsed};
 use crate::output;
 use crate::redact::redacted;
+use crate::world::World;
+use crate::writes::{self, FileWrite};
 
 /// Templates that take seconds, evaluated at a time. Threads are few, and names are looked up on them too.
 const SLOW_AT_ONCE: usize = 2;
@@ -31,41 +37,75 @@ impl Jobs {
     }
 }
 
-/// A template by its number, and what came of it; nothing after a panic.
+/// A template to evaluate and, when it is complete, to write.
+struct Work {
+    nth: usize,
+    parsed: Arc<Parsed>,
+    settings: Arc<Template>,
+    appended: Vec<FileWrite>,
+}
+
+/// A template by its number, and what came of it.
 pub(super) struct Outcome {
     nth: usize,
     slow: bool,
     /// What it was evaluated with.
     known: Arc<Knowledge>,
-    evaluated: Option<Evaluated>,
+    /// Nothing after a panic.
+    done: Option<Done>,
+}
+
+struct Done {
+    needed: BTreeSet<Dependency>,
+    appended: Vec<FileWrite>,
+    /// Nothing while something is missing.
+    written: Option<Result<Written, String>>,
 }
 
 impl Runner {
     /// Starts to evaluate every template that may have something new to say.
     pub(super) fn start_evaluations(&mut self, under_way: &mut UnderWay<Vec<Outcome>>) {
         let now = Instant::now();
-        let mut quick = Vec::new();
+        let (mut quick, mut slow) = (Vec::new(), Vec::new());
         for (nth, output) in self.outputs.iter_mut().enumerate() {
             let Some(parsed) = output.parsed.as_ref().filter(|_| output.is_due(now)) else { continue };
             if !self.jobs.has_room_for(parsed) {
                 continue;
             }
-            let parsed = Arc::clone(parsed);
-            output.started();
-            if parsed.is_slow() {
+            let (parsed, settings) = (Arc::clone(parsed), Arc::clone(&output.settings));
+            let work = Work { nth, parsed, settings, appended: output.started() };
+            if work.parsed.is_slow() {
                 self.jobs.slow += 1;
-                under_way.push(self.world.job(&self.known, vec![(nth, parsed)]));
+                slow.push(work);
             } else {
-                quick.push((nth, parsed));
+                quick.push(work);
             }
+        }
+        for work in slow {
+            under_way.push(self.job(vec![work]));
         }
         if !quick.is_empty() {
             self.jobs.quick = true;
-            under_way.push(self.world.job(&self.known, quick));
+            under_way.push(self.job(quick));
         }
     }
 
-    /// Writes what is complete, and queues the commands of what changed.
+    /// Evaluates templates and writes those that are complete, on another thread.
+    fn job(&self, work: Vec<Work>) -> BoxFuture<'static, Vec<Outcome>> {
+        let (world, known) = (Arc::clone(&self.world), Arc::clone(&self.known));
+        let default_perms = self.settings.shared.default_perms;
+        let numbers: Vec<(usize, bool)> = work.iter().map(|work| (work.nth, work.parsed.is_slow())).collect();
+        let shared = Arc::clone(&known);
+        let job = tokio::task::spawn_blocking(move || do_all(work, &shared, &world, default_perms));
+        Box::pin(async move {
+            let mut all = job.await.unwrap_or_default().into_iter();
+            let outcome =
+                |(nth, slow)| Outcome { nth, slow, known: Arc::clone(&known), done: all.next().flatten() };
+            numbers.into_iter().map(outcome).collect()
+        })
+    }
+
+    /// Takes over what came of evaluations, and queues the commands of what changed.
     pub(super) fn evaluated(&mut self, outcomes: Vec<Outcome>) -> Result<(), RunnerError> {
         let mut changed = Vec::new();
         let mut failure = None;
@@ -95,27 +135,18 @@ impl Runner {
     fn settle(&mut self, outcome: Outcome, changed: &mut Vec<(config::Command, String)>) -> Option<String> {
         let output = self.outputs.get_mut(outcome.nth)?;
         let source = output::source(&output.settings);
-        let Some(evaluated) = outcome.evaluated else {
+        let Some(done) = outcome.done else {
             error!(target: "template.server", template = source, "a bug in Sidekey (panic) while evaluating the template; it is left out");
             output.parsed = None;
             return None;
         };
-        output.evaluated(evaluated.needed);
-        if !evaluated.missing.is_empty() {
-            // An error now may only be the absence of what is on its way.
-            return None;
+        output.evaluated(done.needed, done.appended);
+        // What came while it was evaluated was not told to it: it had not asked yet.
+        if news::is_late(&output.needed, &outcome.known, &self.known) {
+            output.has_news();
         }
-        let written = match evaluated.text {
-            Err(error) => {
-                Err(redacted(&format!("{source}: execute: {error}"), &outcome.known, &output.needed))
-            }
-            Ok(text) => {
-                output.carry_out(evaluated.writes).map_err(|why| format!("{source}: {why}")).and_then(|()| {
-                    output::write(&output.settings, self.settings.shared.default_perms, &text)
-                        .map_err(|error| error.to_string())
-                })
-            }
-        };
+        // While something is missing, an error may only be the absence of what is on its way.
+        let written = done.written?;
         let problem = match written {
             Ok(written) => {
                 output.rendered();
@@ -126,7 +157,7 @@ impl Runner {
                 }
                 return None;
             }
-            Err(problem) => problem,
+            Err(problem) => redacted(&problem, &outcome.known, &output.needed),
         };
         let now = Instant::now();
         let pause = output.failed(now, self.settings.shared.static_secret_render_interval);
@@ -142,32 +173,41 @@ impl Runner {
     }
 }
 
-impl crate::world::World {
-    /// Evaluates templates on another thread, one after the other.
-    fn job(
-        self: &Arc<Self>,
-        known: &Arc<Knowledge>,
-        templates: Vec<(usize, Arc<Parsed>)>,
-    ) -> futures_util::future::BoxFuture<'static, Vec<Outcome>> {
-        let (world, known) = (Arc::clone(self), Arc::clone(known));
-        let numbers: Vec<(usize, bool)> =
-            templates.iter().map(|(nth, parsed)| (*nth, parsed.is_slow())).collect();
-        let shared = Arc::clone(&known);
-        let job = tokio::task::spawn_blocking(move || {
-            // A bug that one template meets must not end the others.
-            let evaluate =
-                |parsed: &Parsed| catch_unwind(AssertUnwindSafe(|| parsed.evaluate(&shared, &world))).ok();
-            templates.iter().map(|(_, parsed)| evaluate(parsed)).collect::<Vec<_>>()
-        });
-        Box::pin(async move {
-            let mut evaluated = job.await.unwrap_or_default().into_iter();
-            let outcome = |(nth, slow)| Outcome {
-                nth,
-                slow,
-                known: Arc::clone(&known),
-                evaluated: evaluated.next().flatten(),
-            };
-            numbers.into_iter().map(outcome).collect()
-        })
+fn do_all(
+    work: Vec<Work>,
+    known: &Arc<Knowledge>,
+    world: &Arc<World>,
+    default_perms: u32,
+) -> Vec<Option<Done>> {
+    let mut texts: Vec<(usize, Arc<Template>, Vec<u8>)> = Vec::new();
+    let mut all: Vec<Option<Done>> = Vec::with_capacity(work.len());
+    for Work { parsed, settings, mut appended, .. } in work {
+        // A bug that one template meets must not end the others.
+        let evaluate = || parsed.evaluate(known, world);
+        let Ok(evaluated) = catch_unwind(AssertUnwindSafe(evaluate)) else {
+            all.push(None);
+            continue;
+        };
+        let source = output::source(&settings);
+        let written = match evaluated.text {
+            _ if !evaluated.missing.is_empty() => None,
+            Err(error) => Some(Err(format!("{source}: execute: {error}"))),
+            Ok(text) => match writes::carry_out(evaluated.writes, &mut appended) {
+                Err(why) => Some(Err(format!("{source}: {why}"))),
+                Ok(()) => {
+                    texts.push((all.len(), settings, text));
+                    None
+                }
+            },
+        };
+        all.push(Some(Done { needed: evaluated.needed, appended, written }));
     }
+    let finished: Vec<(&Template, &[u8])> =
+        texts.iter().map(|(_, settings, text)| (&**settings, text.as_slice())).collect();
+    for ((nth, ..), written) in texts.iter().zip(output::write(&finished, default_perms)) {
+        if let Some(Some(done)) = all.get_mut(*nth) {
+            done.written = Some(written.map_err(|error| error.to_string()));
+        }
+    }
+    all
 }

@@ -113,8 +113,10 @@ impl Runner {
         let profile = functions::profile_of(settings.shared.profile);
         let table = Arc::new(functions::table(profile));
         let mut outputs = Vec::new();
+        atomic_file::remove_stale_temporaries(
+            templates.iter().map(|template| template.destination.as_path()),
+        );
         for template in templates {
-            atomic_file::remove_stale_temporaries(&template.destination);
             let parsed = parse(&template, profile, &table);
             if let Err(reason) = &parsed {
                 let fatal = template.error_fatal && settings.shared.exit_on_retry_failure;

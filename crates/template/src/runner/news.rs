@@ -1,6 +1,17 @@
 //! Whether something that was fetched again is news.
 
-use crate::evaluate::Known;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::dependency::Dependency;
+use crate::evaluate::{Knowledge, Known};
+
+/// Whether something of `needed` has come, or changed, since `then`: an evaluation with that knowledge is late.
+pub(super) fn is_late(needed: &BTreeSet<Dependency>, then: &Knowledge, now: &Knowledge) -> bool {
+    needed
+        .iter()
+        .any(|dependency| now.get(dependency).is_some_and(|current| !same(then.get(dependency), current)))
+}
 
 /// Whether `new` holds the same content as `old`. Leases and request ids differ with every answer: a template
 /// sees a lease's id, so a new lease is news; a request id alone is not.
@@ -20,5 +31,24 @@ pub(super) fn same(old: Option<&Known>, new: &Known) -> bool {
         }
         (Some(Known::Secret(None)), Known::Secret(None)) => true,
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_came_during_an_evaluation_makes_it_late_and_what_it_knew_does_not() {
+        let dependency = Dependency::List { path: "secret".to_owned() };
+        let needed = BTreeSet::from([dependency.clone()]);
+        let answer = || Known::List(Some(Arc::new(vec!["app".to_owned()])));
+        let none = Knowledge::new();
+        let then = Knowledge::from([(dependency.clone(), answer())]);
+        assert!(is_late(&needed, &none, &then), "it was not there yet");
+        assert!(!is_late(&needed, &then, &then.clone()));
+        assert!(!is_late(&needed, &none, &none), "it is still on its way");
+        assert!(is_late(&needed, &then, &Knowledge::from([(dependency, answer())])), "it was read again");
+        assert!(!is_late(&BTreeSet::new(), &none, &then), "others asked for it");
     }
 }

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use atomic_file::FileError;
 use config::Template;
 use tokio::time::Instant;
 use vault::Rhythm;
@@ -12,7 +11,6 @@ use vault::Rhythm;
 use crate::dependency::Dependency;
 use crate::evaluate::Parsed;
 use crate::refresh::{Refresh, Renewable};
-use crate::words::quoted;
 use crate::writes::FileWrite;
 
 /// First pause after a template's own failure (an error in it, a file that cannot be written).
@@ -20,14 +18,14 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
 /// A template and how it stands.
 pub(super) struct Output {
-    pub(super) settings: Template,
+    pub(super) settings: Arc<Template>,
     /// None when its text cannot be parsed.
     pub(super) parsed: Option<Arc<Parsed>>,
     /// What it asked for when it was evaluated last.
     pub(super) needed: BTreeSet<Dependency>,
     /// When to try again after a failure.
     pub(super) retry_at: Option<Instant>,
-    /// What `writeToFile` has appended already.
+    /// What `writeToFile` has appended already; with the evaluation while there is one.
     appended: Vec<FileWrite>,
     failures: u32,
     news: bool,
@@ -38,7 +36,7 @@ pub(super) struct Output {
 impl Output {
     pub(super) fn new(settings: Template, parsed: Option<Arc<Parsed>>) -> Self {
         Self {
-            settings,
+            settings: Arc::new(settings),
             parsed,
             needed: BTreeSet::new(),
             retry_at: None,
@@ -55,11 +53,12 @@ impl Output {
         !self.under_way && (self.news || self.retry_at.is_some_and(|at| at <= now))
     }
 
-    /// It is being evaluated. What changes meanwhile is news again.
-    pub(super) fn started(&mut self) {
+    /// It is being evaluated. What changes meanwhile is news again. Gives what it has appended to files already.
+    pub(super) fn started(&mut self) -> Vec<FileWrite> {
         self.under_way = true;
         self.news = false;
         self.retry_at = None;
+        std::mem::take(&mut self.appended)
     }
 
     /// Something it asked for has changed.
@@ -67,28 +66,10 @@ impl Output {
         self.news = true;
     }
 
-    pub(super) fn evaluated(&mut self, needed: BTreeSet<Dependency>) {
+    pub(super) fn evaluated(&mut self, needed: BTreeSet<Dependency>, appended: Vec<FileWrite>) {
         self.needed = needed;
+        self.appended = appended;
         self.under_way = false;
-    }
-
-    /// Carries out what `writeToFile` noted. What is appended is appended once: only other appended content
-    /// is written behind it.
-    pub(super) fn carry_out(&mut self, writes: Vec<FileWrite>) -> Result<(), String> {
-        let (appends, others): (Vec<_>, Vec<_>) = writes.into_iter().partition(|write| write.append);
-        let failed = |write: &FileWrite, error: FileError| {
-            format!("writeToFile {}: {error}", quoted(&write.path.display().to_string()))
-        };
-        for write in &others {
-            write.carry_out().map_err(|error| failed(write, error))?;
-        }
-        if appends != self.appended {
-            for write in &appends {
-                write.carry_out().map_err(|error| failed(write, error))?;
-            }
-            self.appended = appends;
-        }
-        Ok(())
     }
 
     pub(super) fn rendered(&mut self) {
