@@ -20,7 +20,7 @@ impl<'t, C> Machine<'t, '_, C> {
     ) -> Executed<Operand> {
         self.at = Some(At::Expr(expr));
         let (receiver, fields) = match &expr.kind {
-            ExprKind::Field(fields) => (dot.clone(), fields.as_slice()),
+            ExprKind::Field(fields) => return self.fields(dot, dot, expr, fields, args, last),
             ExprKind::Variable(names) => {
                 let (name, fields) =
                     names.split_first().map_or(("$", &[][..]), |(name, fields)| (name, fields));
@@ -54,29 +54,30 @@ impl<'t, C> Machine<'t, '_, C> {
             }
             _ => return self.fail("no fields to evaluate"),
         };
-        self.fields(dot, receiver, expr, fields, args, last)
+        self.fields(dot, &receiver, expr, fields, args, last)
     }
 
     fn fields(
         &mut self,
         dot: &Operand,
-        mut receiver: Operand,
+        receiver: &Operand,
         expr: &'t Expr,
         fields: &'t [Arc<str>],
         args: &'t [Expr],
         last: Option<Operand>,
     ) -> Executed<Operand> {
-        let Some((end, inner)) = fields.split_last() else { return Ok(receiver) };
+        let Some((end, inner)) = fields.split_last() else { return Ok(receiver.clone()) };
+        let mut found = None;
         for name in inner {
-            receiver = self.field(dot, receiver, expr, name, &[], None)?;
+            found = Some(self.field(dot, found.as_ref().unwrap_or(receiver), expr, name, &[], None)?);
         }
-        self.field(dot, receiver, expr, end, args, last)
+        self.field(dot, found.as_ref().unwrap_or(receiver), expr, end, args, last)
     }
 
     fn field(
         &mut self,
         dot: &Operand,
-        receiver: Operand,
+        receiver: &Operand,
         expr: &'t Expr,
         name: &'t Arc<str>,
         args: &'t [Expr],
