@@ -370,7 +370,8 @@ fn writes_are_noted_and_nothing_is_written() {
         &settings(),
     );
     assert_eq!(found.text.unwrap(), b"");
-    let [x, z, w] = found.writes.as_slice() else { panic!() };
+    let [x, y, z, w] = found.writes.as_slice() else { panic!() };
+    assert!(y.keep_filled && y.content.is_empty() && !z.keep_filled && !x.keep_filled);
     assert_eq!((x.content.as_slice(), x.append, x.create), (&b"a\n"[..], true, false));
     assert_eq!((z.path.to_str(), z.content.is_empty(), z.attributes.owner), (Some("/p/z"), true, Some(0)));
     assert!(z.attributes.group.is_some() && z.create);

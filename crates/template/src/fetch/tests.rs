@@ -122,7 +122,8 @@ async fn what_is_absent_is_told_in_upstreams_words() {
         ("GET secret/data/later", 200, later),
         ("GET secret/data", 404, json!({"data": null, "warnings": ["not supported"]})),
         ("GET kv/denied", 403, json!({"errors": ["permission denied"]})),
-        ("GET kv/empty", 200, json!({"data": null})),
+        ("GET kv/empty", 200, json!({"request_id": "1", "data": null})),
+        ("GET kv/bare", 200, json!({"sealed": false})),
         ("GET kv/nothing", 204, json!(null)),
     ]);
     for (path, want) in [
@@ -140,6 +141,7 @@ async fn what_is_absent_is_told_in_upstreams_words() {
     }
     assert!(stage.secret(&["secret/later"]).await.unwrap().is_some());
     assert_eq!(stage.secret(&["kv/empty"]).await.unwrap(), Some(Value::Null), "there, with nothing in it");
+    assert_eq!(stage.secret(&["kv/bare"]).await.unwrap(), Some(json!({"sealed": false})), "no envelope");
 }
 
 #[tokio::test]

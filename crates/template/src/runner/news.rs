@@ -8,9 +8,23 @@ use crate::evaluate::{Knowledge, Known};
 
 /// Whether something of `needed` has come, or changed, since `then`: an evaluation with that knowledge is late.
 pub(super) fn is_late(needed: &BTreeSet<Dependency>, then: &Knowledge, now: &Knowledge) -> bool {
-    needed
-        .iter()
-        .any(|dependency| now.get(dependency).is_some_and(|current| !same(then.get(dependency), current)))
+    needed.iter().any(|dependency| match (then.get(dependency), now.get(dependency)) {
+        (_, None) => false,
+        (None, Some(_)) => true,
+        (Some(known), Some(current)) => !is_identical(known, current),
+    })
+}
+
+/// Whether both are one answer, not only equal ones.
+fn is_identical(one: &Known, other: &Known) -> bool {
+    match (one, other) {
+        (Known::Secret(Some(one)), Known::Secret(Some(other))) => Arc::ptr_eq(one, other),
+        (Known::List(Some(one)), Known::List(Some(other))) => Arc::ptr_eq(one, other),
+        (Known::Certificate(one), Known::Certificate(other)) => Arc::ptr_eq(one, other),
+        (Known::File(one), Known::File(other)) => Arc::ptr_eq(one, other),
+        (Known::Secret(None), Known::Secret(None)) | (Known::List(None), Known::List(None)) => true,
+        _ => false,
+    }
 }
 
 /// Whether `new` holds the same content as `old`. Leases and request ids differ with every answer: a template
