@@ -84,3 +84,78 @@ async fn check_opens_and_contacts_nothing_and_tells_all() {
     );
     assert_eq!(run(&["check", path, "-strict"]).await.0, Some(1));
 }
+
+#[tokio::test]
+async fn the_page_of_functions_is_what_the_program_says() {
+    let page = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/templates.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let (_, listed) = page.split_once("-format=markdown\" -->\n").unwrap();
+    let (code, output) = run(&["template", "functions", "-format=markdown"]).await;
+    assert_eq!(code, Some(0));
+    assert!(
+        listed == output,
+        "write the end of docs/templates.md anew: sidekey template functions -format=markdown"
+    );
+}
+
+#[tokio::test]
+async fn functions_are_listed_and_found() {
+    let (code, output) = run(&["template", "functions", "-format=json"]).await;
+    let all: serde_json::Value = serde_json::from_str(&output).unwrap();
+    let all = all.as_array().unwrap();
+    assert!(code == Some(0) && all.len() > 290, "{} functions", all.len());
+    let of = |profile: &str| all.iter().filter(|one| one["profile"] == profile).count();
+    assert!(of("openbao") > 10 && of("vault") > 0 && of("both") > 200, "{output}");
+    for field in ["name", "signature", "summary", "example", "output"] {
+        assert!(all.iter().all(|one| one[field].as_str().is_some()), "{field}");
+    }
+    let (code, output) = run(&["template", "functions", "B64ENC"]).await;
+    assert!(
+        code == Some(0) && output.contains("sprig_b64enc text") && !output.contains("toUpper"),
+        "{output}"
+    );
+    let (code, output) = run(&["template", "functions", "-profile=vault", "sprig_uuidv4"]).await;
+    assert!(code == Some(1) && output.contains("no function's name holds"), "{output}");
+    assert_eq!(run(&["template", "functions", "-profile=consul"]).await.0, Some(1));
+}
+
+#[tokio::test]
+async fn a_template_is_tested_without_a_server() {
+    let folder = tempfile::tempdir().unwrap();
+    let [file, data, expected] = ["a.ctmpl", "data.json", "expected"].map(|name| folder.path().join(name));
+    let [path, with, expect] = [
+        file.display().to_string(),
+        format!("-data={}", data.display()),
+        format!("-expect={}", expected.display()),
+    ];
+    put(
+        &data,
+        r#"{"secrets": {"secret/app": {"data": {"data": {"password": "hunter2"}}}}, "env": {"STAGE": "x"}}"#,
+    );
+    put(
+        &file,
+        "{{ with secret \"secret/data/app\" }}{{ .Data.data.password }}{{ end }} {{ env \"STAGE\" }}\n",
+    );
+    let test = ["template", "test", &path, &with];
+    assert_eq!(run(&test).await, (Some(0), "hunter2 x\n".to_owned()));
+
+    put(&expected, "hunter2 x\n");
+    let compare = ["template", "test", &path, &with, &expect];
+    assert_eq!(run(&compare).await, (Some(0), String::new()));
+    put(&expected, "hunter3 x\n");
+    let (code, output) = run(&compare).await;
+    assert!(code == Some(1) && output.contains("-hunter3 x\n+hunter2 x\n"), "{output}");
+
+    put(&file, "one\n{{ b64enc \"x\" }}\n");
+    let (code, output) = run(&test).await;
+    assert_eq!(code, Some(1));
+    assert!(output.contains("a.ctmpl:2:4") && output.contains("did you mean \"sprig_b64enc\"?"), "{output}");
+    assert!(output.contains("2 | {{ b64enc \"x\" }}\n  |    ^^^^^^"), "{output}");
+
+    put(&file, "{{ with secret \"secret/other\" }}{{ end }}");
+    let (code, output) = run(&test).await;
+    assert!(code == Some(1) && output.contains("secret/other") && output.contains("secret/app"), "{output}");
+    assert!(!output.contains("hunter2"), "{output}");
+    put(&data, "{");
+    assert!(run(&test).await.1.contains("data.json: the fixtures are not what they should be"));
+}

@@ -225,7 +225,10 @@ async fn the_examples_render_the_same() {
         }
         let store = pem(&std::fs::read_to_string(first.join("out/tls-store.pem")).unwrap());
         for (file, block) in ["tls/key.pem", "tls/cert.pem", "tls/ca.pem"].iter().zip(&store) {
-            assert_eq!(&pem(&std::fs::read_to_string(first.join(file)).unwrap())[..], [block.clone()]);
+            assert_eq!(
+                &pem(&std::fs::read_to_string(first.join(file)).unwrap())[..],
+                std::slice::from_ref(block)
+            );
         }
     }
 }

@@ -58,6 +58,14 @@ fn both() -> Vec<Listed> {
     let mut all = template::catalogue(Profile::OpenBao);
     all.extend(template::catalogue(Profile::Vault).into_iter().filter(|listed| listed.help.only.is_some()));
     all.sort_by_key(|listed| (listed.group != "Go", listed.group, listed.name));
+    // Two that differ in what only the other's users can see are told as one.
+    all.dedup_by(|second, first| {
+        let same = first.name == second.name && first.help.summary == second.help.summary;
+        if same {
+            first.help.only = None;
+        }
+        same
+    });
     all
 }
 
