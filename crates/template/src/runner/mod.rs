@@ -37,6 +37,10 @@ use state::{Backoff, Dependent, Output, Renewal};
 /// Fetches and renewals under way at a time.
 const AT_ONCE: usize = 10;
 
+/// How long an answer waits for those that are still on their way, so that what they complete is written together.
+/// Waiting for the disk takes most of the time of many small files: 200 took half as long with this.
+const GATHER: Duration = Duration::from_millis(20);
+
 /// What a runner needs besides templates.
 pub struct RunnerSettings {
     /// The stanza that all templates share.
@@ -82,6 +86,8 @@ pub struct Runner {
     /// Ends programs under way with the runner.
     _stop: StopOnDrop,
     jobs: Jobs,
+    /// Until when answers are gathered.
+    gather_until: Option<Instant>,
     token: TokenState,
     commands: VecDeque<(config::Command, String)>,
     command_failed: Option<String>,
@@ -139,6 +145,7 @@ impl Runner {
             world: Arc::new(world),
             _stop: stop,
             jobs: Jobs::default(),
+            gather_until: None,
             token: TokenState::default(),
             commands: VecDeque::new(),
             command_failed: None,
@@ -157,7 +164,9 @@ impl Runner {
         let mut commands: UnderWay<Result<(), String>> = FuturesUnordered::new();
         loop {
             if self.token.token.is_some() {
-                self.start_evaluations(&mut evaluations);
+                if self.has_gathered(fetches.is_empty()) {
+                    self.start_evaluations(&mut evaluations);
+                }
                 self.start_fetches(&mut fetches);
             }
             if commands.is_empty()
@@ -193,6 +202,18 @@ impl Runner {
                 () = sleep_until(wake_at) => {}
             }
         }
+    }
+
+    /// Whether to evaluate now what is due: at once when nothing more is on its way (`quiet`), else after a moment.
+    fn has_gathered(&mut self, quiet: bool) -> bool {
+        let now = Instant::now();
+        let until = *self.gather_until.get_or_insert(now + GATHER);
+        let is_due = self.outputs.iter().any(|output| output.is_due(now));
+        let gathered = quiet || now >= until;
+        if gathered || !is_due {
+            self.gather_until = None;
+        }
+        gathered
     }
 
     /// Lets go of `ready` when there is nothing left of the first round.
@@ -329,8 +350,9 @@ impl Runner {
         let far = Instant::now() + Duration::from_secs(3600);
         let startable = |output: &&Output| output.parsed.as_ref().is_some_and(|p| self.jobs.has_room_for(p));
         let outputs = self.outputs.iter().filter(startable).filter_map(|output| output.retry_at);
+        let outputs = outputs.map(|at| self.gather_until.map_or(at, |until| at.max(until)));
         let dependents = self.dependents.values().filter(|_| may_start).filter_map(Dependent::due_at);
-        outputs.chain(dependents).min().unwrap_or(far).min(far)
+        outputs.chain(dependents).chain(self.gather_until).min().unwrap_or(far).min(far)
     }
 }
 
