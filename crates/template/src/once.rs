@@ -1,6 +1,7 @@
 //! Rendering once, for the command line: against the server, or with fixtures. Nothing is written.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -22,7 +23,6 @@ use crate::refresh::Rules;
 use crate::world::{StopOnDrop, World};
 
 /// What came of a template.
-#[derive(Debug)]
 pub struct Rendered {
     /// How upstream names it: its file, or `(dynamic)`.
     pub source: String,
@@ -39,7 +39,6 @@ pub struct Rendered {
 }
 
 /// A file that `writeToFile` would write.
-#[derive(Debug)]
 pub struct Written {
     /// Where.
     pub path: PathBuf,
@@ -47,6 +46,23 @@ pub struct Written {
     pub content: Vec<u8>,
     /// Behind what is there, instead of in its place.
     pub append: bool,
+}
+
+/// Without what was rendered, which is mostly secret.
+impl fmt::Debug for Rendered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rendered")
+            .field("destination", &self.destination)
+            .field("outcome", &self.outcome.as_ref().map(Vec::len))
+            .finish_non_exhaustive()
+    }
+}
+
+/// The same.
+impl fmt::Debug for Written {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Written").field("path", &self.path).finish_non_exhaustive()
+    }
 }
 
 /// Why there is no text.

@@ -1,5 +1,7 @@
 //! Certificates as `pkiCert` gives them: PEM blocks out of an answer or of the template's own file.
 
+use std::fmt;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use functions::Profile;
@@ -7,7 +9,7 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer as _;
 
 /// PEM texts, each with a newline at its end; empty where there was none.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Default, Eq, PartialEq)]
 pub(crate) struct Certificate {
     pub(crate) cert: String,
     pub(crate) key: String,
@@ -16,6 +18,16 @@ pub(crate) struct Certificate {
     pub(crate) chain: Vec<String>,
     /// When `cert` begins and ends to be valid, in seconds; none without a certificate.
     pub(crate) valid: Option<(i64, i64)>,
+}
+
+/// Without the key, and short.
+impl fmt::Debug for Certificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Certificate")
+            .field("has_key", &!self.key.is_empty())
+            .field("valid", &self.valid)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Certificate {

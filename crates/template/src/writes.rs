@@ -1,6 +1,7 @@
 //! What `writeToFile` writes: noted during the evaluation, carried out when nothing is missing.
 
 use std::ffi::OsStr;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use atomic_file::{Attributes, FileError, Folder, Sandbox};
@@ -8,7 +9,7 @@ use atomic_file::{Attributes, FileError, Folder, Sandbox};
 use crate::words::quoted;
 
 /// A file to write.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Eq, PartialEq)]
 pub(crate) struct FileWrite {
     pub(crate) path: PathBuf,
     /// The folder it must not leave.
@@ -21,6 +22,17 @@ pub(crate) struct FileWrite {
     /// Make missing folders.
     pub(crate) create: bool,
     pub(crate) attributes: Attributes,
+}
+
+/// Where and how much; what is written may be secret.
+impl fmt::Debug for FileWrite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FileWrite")
+            .field("path", &self.path)
+            .field("bytes", &self.content.len())
+            .field("append", &self.append)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Mode of the folders made on the way, less the umask; upstream's.
@@ -81,11 +93,19 @@ pub(crate) fn carry_out(writes: Vec<FileWrite>, appended: &mut Vec<FileWrite>) -
     for write in &others {
         write.carry_out().map_err(|error| failed(write, error))?;
     }
-    if appends != *appended {
-        for write in &appends {
-            write.carry_out().map_err(|error| failed(write, error))?;
+    // Each is remembered as soon as it is done, so that one that fails does not repeat those before it.
+    let mut before = std::mem::take(appended);
+    for write in appends {
+        match before.iter().position(|done| *done == write) {
+            Some(nth) => drop(before.swap_remove(nth)),
+            None => {
+                if let Err(error) = write.carry_out() {
+                    appended.append(&mut before);
+                    return Err(failed(&write, error));
+                }
+            }
         }
-        *appended = appends;
+        appended.push(write);
     }
     Ok(())
 }
@@ -130,6 +150,22 @@ mod tests {
         assert_eq!(std::fs::read(&fresh).unwrap(), b"");
         let careful = FileWrite { create: false, ..write(folder.path().join("none/file"), "x") };
         assert!(careful.carry_out().unwrap_err().is_missing());
+    }
+
+    #[test]
+    fn what_is_appended_is_appended_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        let line = |text: &str| FileWrite { append: true, ..write(path.clone(), text) };
+        let broken = FileWrite { append: true, create: false, ..write(folder.path().join("none/x"), "x") };
+        let mut done = Vec::new();
+        let mut run = |lines: Vec<FileWrite>| carry_out(lines, &mut done).is_ok();
+        assert!(!run(vec![line("a"), broken.clone(), line("b")]));
+        assert!(!run(vec![line("a"), broken, line("b")]), "a is not repeated");
+        assert!(run(vec![line("a"), line("b"), line("b")]));
+        assert!(run(vec![line("a"), line("b"), line("c")]));
+        assert_eq!(std::fs::read(&path).unwrap(), b"abbc");
+        assert!(!format!("{:?}", line("hunter2")).contains("hunter2"));
     }
 
     #[test]

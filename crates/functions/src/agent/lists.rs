@@ -123,10 +123,20 @@ fn is_in(list: &Value, value: &Value) -> Result<bool, FuncError> {
     }
 }
 
+/// Comparisons in one call: a second or so.
+const MAX_COMPARISONS: usize = 64 << 20;
+
 /// Whether comparing goes on to the end, which gives `at_end`. It stops at the first value whose presence is not
 /// `expected`.
 fn contains_some(arguments: &[Value], at_end: bool, expected: bool) -> Result<Value, FuncError> {
     let list = any(arguments, 1);
+    let length = match list {
+        Value::List(list) => list.len(),
+        other => other.as_str().map_or(0, <[u8]>::len),
+    };
+    if items(arguments, 0).len().saturating_mul(length) > MAX_COMPARISONS {
+        return Err("the lists are too long to compare each with each".into());
+    }
     for value in items(arguments, 0) {
         if is_in(list, value)? != expected {
             return Ok(Value::Bool(!at_end));

@@ -9,6 +9,9 @@ use gotemplate::{FuncError, Map, Shape, Type, Value};
 /// How deep maps may be nested. One that contains itself would go on forever.
 const MAX_DEPTH: usize = 200;
 
+/// Elements looked at in one merge. Maps that share their inner maps have exponentially many.
+const MAX_STEPS: usize = 4 << 20;
+
 /// What becomes of a value that the target has already.
 #[derive(Clone, Copy, PartialEq)]
 pub(super) enum Conflict {
@@ -23,14 +26,22 @@ pub(super) fn merged(target: &Map, source: &Map, conflict: Conflict) -> Result<M
     } else {
         target.clone()
     };
-    merge_maps(&target, source, conflict, 0)?;
+    let mut steps = MAX_STEPS;
+    merge_maps(&target, source, conflict, 0, &mut steps)?;
     Ok(target)
 }
 
-fn merge_maps(target: &Map, source: &Map, conflict: Conflict, depth: usize) -> Result<(), FuncError> {
+fn merge_maps(
+    target: &Map,
+    source: &Map,
+    conflict: Conflict,
+    depth: usize,
+    steps: &mut usize,
+) -> Result<(), FuncError> {
     if depth > MAX_DEPTH {
         return Err("maps are nested too deeply to merge".into());
     }
+    *steps = steps.checked_sub(source.len()).ok_or("the maps have too many elements to merge")?;
     let overriding = conflict == Conflict::Override;
     for (key, value) in source.entries() {
         if !assignable(source.key(), target.key()) {
@@ -52,7 +63,7 @@ fn merge_maps(target: &Map, source: &Map, conflict: Conflict, depth: usize) -> R
             continue;
         }
         match &value {
-            Value::Map(_) | Value::Object(_) => merge_values(old.as_ref(), &value, conflict, depth)?,
+            Value::Map(_) | Value::Object(_) => merge_values(old.as_ref(), &value, conflict, depth, steps)?,
             Value::List(list) => {
                 let missing = match &old {
                     None => true,
@@ -85,11 +96,12 @@ fn merge_values(
     value: &Value,
     conflict: Conflict,
     depth: usize,
+    steps: &mut usize,
 ) -> Result<(), FuncError> {
     match (old, value) {
         // A nil map cannot be changed in place; the caller sets it as a whole.
         (Some(Value::Map(old)), Value::Map(value)) if !old.is_nil() => {
-            merge_maps(old, value, conflict, depth + 1)
+            merge_maps(old, value, conflict, depth + 1, steps)
         }
         (Some(Value::Object(old)), value)
             if old.shape() == Shape::Pointer && conflict == Conflict::Keep && !is_pointer(value) =>

@@ -16,8 +16,14 @@ fn renders_as_the_agent_does() {
     if std::env::var_os("TZ").is_none_or(|zone| zone != "UTC") {
         let name = "corpus::renders_as_the_agent_does";
         let mut again = Command::new(std::env::current_exe().unwrap());
-        let status = again.args([name, "--exact", "--nocapture"]).env("TZ", "UTC").status().unwrap();
-        assert!(status.success(), "differs in UTC");
+        let output = again.args([name, "--exact", "--nocapture"]).env("TZ", "UTC").output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(
+            output.status.success(),
+            "differs in UTC:\n{said}{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        assert!(said.contains("1 passed"), "the test was renamed:\n{said}");
         return;
     }
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus");
@@ -39,6 +45,7 @@ fn renders_as_the_agent_does() {
             }
         }
     }
+    assert!(count > 9_000, "only {count} cases were read");
     assert!(failures.is_empty(), "{} of {count} differ:\n{}", failures.len(), failures.join("\n"));
 }
 

@@ -26,6 +26,9 @@ pub(crate) enum OnceError {
         "the secret id is wrapped and can be used once only; name a file with a token by -token-file instead"
     )]
     OneUse,
+    /// Somebody pressed Ctrl-C.
+    #[error("interrupted; nothing was rendered, and the login's token is revoked")]
+    Interrupted,
     /// The login failed.
     #[error("cannot log in: {0}")]
     Login(#[from] AutoAuthError),
@@ -64,14 +67,17 @@ pub(crate) async fn render_once(
         for_commands: for_commands(settings),
     };
     let templating = caller(Subsystem::Templating);
-    let rendered =
-        template::render_once(templates, &once, Arc::clone(&upstream), templating.clone(), &token).await;
+    // An impatient user must not leave a token and its leases behind.
+    let rendered = tokio::select! {
+        rendered = template::render_once(templates, &once, Arc::clone(&upstream), templating.clone(), &token) => Ok(rendered),
+        _ = tokio::signal::ctrl_c() => Err(OnceError::Interrupted),
+    };
     // A token file of the configuration holds somebody else's token.
     let is_login =
         settings.auto_auth.as_ref().is_some_and(|auto| !matches!(auto.method.kind, MethodKind::TokenFile(_)));
     let not_revoked =
         if is_ours && is_login { templating.revoke_self(&*upstream, &token).await.err() } else { None };
-    Ok((rendered, not_revoked))
+    Ok((rendered?, not_revoked))
 }
 
 async fn log_in(

@@ -1,6 +1,6 @@
 //! `sidekey template render`: a configuration's templates against the real server, once.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use config::{Contents, Environment, Flags, Loader, Template, UnknownKeys};
@@ -149,11 +149,25 @@ fn tell(arguments: &RenderArgs, all: &[Rendered]) -> Exit {
     }
 }
 
-/// Prints how the file on disk differs; says whether it does.
+/// The longest file that is compared.
+const MAX_FILE: usize = 64 << 20;
+
+/// Prints how the file on disk differs; says whether it does. One that is not there or cannot be read does.
+#[expect(clippy::print_stderr, reason = "the command line speaks here")]
 fn tell_difference(path: &str, text: &[u8]) -> bool {
-    let old = std::fs::read(path);
-    let old_name = if old.is_ok() { path } else { "/dev/null" };
-    match unified(&old.unwrap_or_default(), text, old_name, path, color()) {
+    let (old, old_name) = match atomic_file::read_regular(Path::new(path), MAX_FILE) {
+        Ok(old) => (old, path),
+        Err(error) if error.is_missing() => (Vec::new(), "/dev/null"),
+        Err(error) => {
+            eprintln!("error: {error}");
+            return true;
+        }
+    };
+    match unified(&old, text, old_name, path, color()) {
+        None if old_name != path => {
+            print_bytes(format!("--- {old_name}\n+++ {path}\n").as_bytes());
+            true
+        }
         None => false,
         Some(difference) => {
             print_bytes(difference.as_bytes());
