@@ -329,10 +329,10 @@ template {{
     let list: Value = serde_json::from_slice(&list.body).unwrap();
     assert_eq!(list["data"]["keys"].as_array().unwrap().len(), 1, "{list}");
 
-    crate::put(
-        &path("agent.hcl"),
-        "vault { address = \"http://127.0.0.1:1\" }\ntemplate { contents = \"x\" destination = \"/x\" }\n",
-    );
-    let (code, output) = run(&[]).await;
-    assert!(code == Some(1) && output.contains("-token-file"), "{output}");
+    let none = format!("-token-file={here}/none");
+    let (code, output) = run(&["-template=a.conf", &none]).await;
+    assert!(code == Some(1) && output.contains("none: No such file or directory"), "{output}");
+    crate::put(&path("token"), "not-a-token");
+    let (code, output) = run(&["-template=a.conf", &format!("-token-file={here}/token")]).await;
+    assert!(code == Some(1) && output.contains("permission denied"), "{output}");
 }
