@@ -13,6 +13,7 @@ pub mod go;
 mod agent;
 mod arguments;
 mod help;
+mod patience;
 mod sprig;
 
 pub use help::{Entry, Help, Profile, entry};

@@ -157,7 +157,13 @@ fn explode_map(arguments: Vec<Value>) -> Result<Value, FuncError> {
     Ok(Value::Map(exploded))
 }
 
+/// Slashes in one key of `explodeMap`: maps nested deeper can hardly be used.
+const MAX_SLASHES: usize = 1000;
+
 fn explode(target: &Map, path: &[u8], value: Value) -> Result<(), FuncError> {
+    if path.iter().filter(|&&byte| byte == b'/').count() > MAX_SLASHES {
+        return Err(FuncError::new(format!("explodeMap: a key has more than {MAX_SLASHES} slashes")));
+    }
     let mut map = target.clone();
     let (mut whole, mut rest) = (path, path);
     while let Some(slash) = rest.iter().position(|&byte| byte == b'/') {

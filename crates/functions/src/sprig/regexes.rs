@@ -130,7 +130,7 @@ fn find(regex: &Regex, arguments: &[Value]) -> Result<Value, FuncError> {
 
 fn find_all(regex: &Regex, arguments: &[Value]) -> Result<Value, FuncError> {
     let text = bytes(arguments, 1);
-    let found = regex.find_all(text, int(arguments, 2));
+    let found = regex.find_all(text, int(arguments, 2))?;
     if found.is_empty() {
         return Ok(Value::List(List::nil(Type::Str)));
     }
@@ -146,7 +146,7 @@ fn replace_literal(regex: &Regex, arguments: &[Value]) -> Result<Value, FuncErro
 }
 
 fn split(regex: &Regex, arguments: &[Value]) -> Result<Value, FuncError> {
-    Ok(match regex.split(bytes(arguments, 1), int(arguments, 2)) {
+    Ok(match regex.split(bytes(arguments, 1), int(arguments, 2))? {
         Some(parts) => Value::strings(parts),
         None => Value::List(List::nil(Type::Str)),
     })

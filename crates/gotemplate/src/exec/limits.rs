@@ -45,7 +45,7 @@ pub enum Limit {
 }
 
 /// Steps between two questions to the caller.
-const POLL_EVERY: u64 = 2048;
+const POLL_EVERY: u64 = 256;
 /// Bytes that are worth a step.
 const BYTES_PER_STEP: usize = 512;
 

@@ -28,6 +28,7 @@ use vault::{Token, TokenState, Upstream};
 use crate::dependency::Dependency;
 use crate::evaluate::{Evaluation, Known, Parsed};
 use crate::fetch::{FetchError, Fetcher, MAX_FILE, unix_now};
+use crate::redact::redacted;
 use crate::refresh::{Renewable, Rules};
 use crate::world::{StopOnDrop, World};
 use crate::{command, functions, output};
@@ -306,6 +307,8 @@ impl Runner {
                 }
                 let (pause, failures) =
                     dependent.failed(now, Backoff(self.settings.backoff), fastrand::f64());
+                // A path may be made of another secret's value.
+                let error = redacted(&error.to_string(), &self.known, &self.known.keys().cloned().collect());
                 if failures <= self.settings.attempts {
                     let after = format!("{:.2}s", pause.as_secs_f64());
                     warn!(target: "", "(view) {error} (retry attempt {failures} after \"{after}\")");
@@ -315,7 +318,7 @@ impl Runner {
                 let fatal =
                     self.outputs.iter().any(|o| o.settings.error_fatal && o.needed.contains(&dependency));
                 if self.settings.shared.exit_on_retry_failure && fatal {
-                    return Err(RunnerError::Failed(error.to_string()));
+                    return Err(RunnerError::Failed(error));
                 }
             }
         }

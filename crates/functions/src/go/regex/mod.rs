@@ -22,6 +22,7 @@ use gotemplate::FuncError;
 use regex::{CaptureLocations, RegexBuilder};
 
 use crate::arguments::bounded;
+use crate::patience::Patience;
 
 /// Memory that one compiled expression may take; Go allows about ten times as much.
 const MAX_COMPILED: usize = 16 << 20;
@@ -92,11 +93,16 @@ impl Regex {
 
     /// The matches one after the other, at most `limit` of them unless it is negative. An empty match right
     /// behind another match does not count.
-    pub fn find_all(&self, text: &[u8], limit: i64) -> Vec<Range<usize>> {
+    ///
+    /// # Errors
+    /// When it takes seconds: each match is found in linear time, all of them are not.
+    pub fn find_all(&self, text: &[u8], limit: i64) -> Result<Vec<Range<usize>>, FuncError> {
+        let mut patience = Patience::new();
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let subject = Subject::new(text);
         let (mut found, mut position, mut previous_end) = (Vec::new(), 0, None);
         while found.len() < limit && position <= subject.text.len() {
+            patience.spend()?;
             let Some(range) = self.inner.find_at(&subject.text, position).map(|found| found.range()) else {
                 break;
             };
@@ -112,7 +118,7 @@ impl Regex {
                 found.push(subject.range(range));
             }
         }
-        found
+        Ok(found)
     }
 
     /// All matches replaced by `template`, in which `$1`, `${1}` and `${name}` stand for groups and `$$` for `$`.
@@ -148,9 +154,11 @@ impl Regex {
     ) -> Result<Vec<u8>, FuncError> {
         let subject = Subject::new(text);
         let source = Source { text, subject: &subject };
+        let mut patience = Patience::new();
         let mut locations = self.inner.capture_locations();
         let (mut out, mut position, mut last_end) = (Vec::with_capacity(text.len()), 0, 0);
         while position <= subject.text.len() {
+            patience.spend()?;
             let Some(range) = self
                 .inner
                 .captures_read_at(&mut locations, &subject.text, position)
@@ -175,15 +183,18 @@ impl Regex {
     }
 
     /// The parts between matches: at most `limit` of them, all if it is negative, `None` if it is zero.
-    pub fn split<'t>(&self, text: &'t [u8], limit: i64) -> Option<Vec<&'t [u8]>> {
+    ///
+    /// # Errors
+    /// As [`find_all`](Self::find_all).
+    pub fn split<'t>(&self, text: &'t [u8], limit: i64) -> Result<Option<Vec<&'t [u8]>>, FuncError> {
         if limit == 0 {
-            return None;
+            return Ok(None);
         }
         if !self.empty && text.is_empty() {
-            return Some(vec![text]);
+            return Ok(Some(vec![text]));
         }
         let (mut parts, mut begin, mut end) = (Vec::new(), 0, 0);
-        for found in self.find_all(text, limit) {
+        for found in self.find_all(text, limit)? {
             if usize::try_from(limit).is_ok_and(|limit| parts.len() + 1 == limit) {
                 break;
             }
@@ -196,7 +207,7 @@ impl Regex {
         if end != text.len() {
             parts.push(text.get(begin..).unwrap_or_default());
         }
-        Some(parts)
+        Ok(Some(parts))
     }
 }
 

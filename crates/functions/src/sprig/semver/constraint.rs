@@ -35,6 +35,9 @@ static PATTERNS: LazyLock<Option<Patterns>> = LazyLock::new(|| {
     })
 });
 
+/// The longest constraint that is read, in bytes; each condition is matched by several expressions.
+const MAX_TEXT: usize = 16 << 10;
+
 /// All conditions of a group must be met.
 pub(super) struct Group {
     conditions: Vec<Condition>,
@@ -62,6 +65,9 @@ enum Open {
 /// # Errors
 /// Upstream's words.
 pub(super) fn parse(text: &str) -> Result<Vec<Group>, FuncError> {
+    if text.len() > MAX_TEXT {
+        return Err("the constraint is too long".into());
+    }
     let patterns = PATTERNS.as_ref().ok_or("constraint parser error")?;
     let bounds = |range: &Captures<'_>| format!(">= {}, <= {} ", part(range, 1), part(range, 11));
     let rewritten = patterns.range.replace_all(text, bounds);
