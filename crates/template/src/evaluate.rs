@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use ::functions::{MAX_RESULT, Profile};
@@ -41,7 +42,10 @@ pub(crate) struct Parsed {
     missing_key: MissingKey,
     sandbox: Option<PathBuf>,
     destination: Option<PathBuf>,
-    slow: bool,
+    /// It calls functions that take seconds.
+    calls_slow: bool,
+    /// The same, or it was seen to take long.
+    slow: AtomicBool,
 }
 
 /// What came of an evaluation.
@@ -178,13 +182,19 @@ impl Parsed {
             missing_key,
             sandbox: settings.sandbox_path.clone(),
             destination: Some(settings.destination.clone()).filter(|path| !path.as_os_str().is_empty()),
-            slow: slow.get(),
+            calls_slow: slow.get(),
+            slow: AtomicBool::new(slow.get()),
         })
     }
 
     /// Whether it calls something that takes seconds, so that others must not wait for it.
     pub(crate) fn is_slow(&self) -> bool {
-        self.slow
+        self.slow.load(Ordering::Relaxed)
+    }
+
+    /// It turned out to be slow.
+    pub(crate) fn found_slow(&self) {
+        self.slow.store(true, Ordering::Relaxed);
     }
 
     /// Evaluates it with what is known. May take long and block: not for a thread that serves others.
@@ -199,7 +209,7 @@ impl Parsed {
             missing: BTreeSet::new(),
             writes: Vec::new(),
         };
-        let most = if self.slow { MAX_SLOW_TIME } else { MAX_TIME };
+        let most = if self.calls_slow { MAX_SLOW_TIME } else { MAX_TIME };
         let started = processor_time();
         let stop = || world.is_stopped() || processor_time().saturating_sub(started) > most;
         let options =

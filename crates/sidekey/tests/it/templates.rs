@@ -244,6 +244,57 @@ fn pem(text: &str) -> Vec<(String, Vec<u8>)> {
     blocks
 }
 
+// === Bombs ===
+
+/// Each ends with an error of its own, and whoever stands beside it is rendered.
+const BOMBS: &[(&str, &str)] = &[
+    ("recursion", r#"{{ define "a" }}{{ template "a" }}{{ end }}{{ template "a" }}"#),
+    ("range", r#"{{ range loop 100000000 }}{{ end }}"#),
+    ("repeat", r#"{{ sprig_repeat 2000000000 "x" }}"#),
+    ("doubling", r#"{{ $x := "x" }}{{ range 100 }}{{ $x = print $x $x }}{{ end }}"#),
+    ("slashes", r#"{{ explodeMap (sprig_dict (sprig_repeat 100000 "a/") 1) }}"#),
+    ("expression", r#"{{ regexMatch "((((a{100}){100}){100}){100})" "a" }}"#),
+];
+
+#[tokio::test]
+async fn bombs_leave_their_neighbours_alone() {
+    let stage = Stage::new(&[]).await;
+    let mut worker = stage.worker(sidekey(), "bombs").template_config("");
+    let folder = worker.folder.clone();
+    let deep = format!("{}1{}", "(".repeat(10_000), ")".repeat(10_000));
+    let parens = format!("{{{{ {deep} }}}}");
+    let bombs = BOMBS.iter().copied().chain([("parentheses", parens.as_str())]);
+    let all: Vec<(&str, &str)> = bombs
+        .chain([("good", r#"{{ with secret "secret/app/db" }}{{ .Data.data.password }}{{ end }}"#)])
+        .collect();
+    for (name, text) in &all {
+        let source = folder.join(format!("{name}.ctmpl"));
+        crate::put(&source, text);
+        worker = worker.config(&format!(
+            "template {{\n  source = {source:?}\n  destination = {:?}\n}}",
+            folder.join(format!("{name}.out"))
+        ));
+    }
+    let mut process = worker.start();
+    let told = |lines: &[String], name: &str| {
+        let source = format!("{name}.ctmpl");
+        lines.iter().any(|line| line.contains(&source) && line.contains("\"error\""))
+    };
+    let ended = || async {
+        let lines = process.output();
+        let bombs = all.iter().filter(|(name, _)| *name != "good").all(|(name, _)| told(&lines, name));
+        (bombs && folder.join("good.out").exists()).then_some(())
+    };
+    // Ten million steps take their time on a busy machine: twice the usual patience.
+    if testkit::eventually("bombs", ended).await.is_err() {
+        let late = testkit::eventually("every bomb has its error, and the neighbour its file", ended).await;
+        late.unwrap_or_else(|error| panic!("{error}:\n{}", process.output().join("\n")));
+    }
+    assert!(!told(&process.output(), "good"));
+    assert!(all.iter().all(|(name, _)| *name == "good" || !folder.join(format!("{name}.out")).exists()));
+    assert!(process.stop().await.unwrap().success(), "a bomb ended the program");
+}
+
 // === The command line ===
 
 #[tokio::test]

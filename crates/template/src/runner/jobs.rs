@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Duration;
 
 use atomic_file::Written;
 use config::Template;
@@ -20,6 +21,9 @@ use crate::writes::{self, FileWrite};
 
 /// Templates that take seconds, evaluated at a time. Threads are few, and names are looked up on them too.
 const SLOW_AT_ONCE: usize = 2;
+
+/// A template that takes longer is evaluated apart from then on: others wait for it once.
+const QUICK: Duration = Duration::from_millis(500);
 
 /// What is being evaluated.
 #[derive(Default)]
@@ -184,10 +188,14 @@ fn do_all(
     for Work { parsed, settings, mut appended, .. } in work {
         // A bug that one template meets must not end the others.
         let evaluate = || parsed.evaluate(known, world);
+        let started = Instant::now();
         let Ok(evaluated) = catch_unwind(AssertUnwindSafe(evaluate)) else {
             all.push(None);
             continue;
         };
+        if started.elapsed() > QUICK {
+            parsed.found_slow();
+        }
         let source = output::source(&settings);
         let written = match evaluated.text {
             _ if !evaluated.missing.is_empty() => None,
