@@ -39,7 +39,7 @@ use state::{Backoff, Dependent, Output, Renewal};
 const AT_ONCE: usize = 10;
 
 /// How long an answer waits for those that are still on their way, so that what they complete is written together.
-/// Waiting for the disk takes most of the time of many small files: 200 took half as long with this.
+/// Waiting for the disk is a large part of the time of many small files; see docs/benchmarks.md.
 const GATHER: Duration = Duration::from_millis(20);
 
 /// What a runner needs besides templates.
