@@ -17,6 +17,7 @@ mod patience;
 mod sprig;
 
 pub use help::{Entry, Help, Profile, entry};
+pub use patience::within;
 
 /// All functions of this crate that `profile` has.
 pub fn entries(profile: Profile) -> impl Iterator<Item = &'static Entry<()>> {

@@ -1,5 +1,6 @@
 //! How long one call may compute: the engine looks at the clock between calls, not inside one.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use gotemplate::FuncError;
@@ -8,18 +9,42 @@ use rustix::time::{ClockId, clock_gettime};
 /// Processor time of one call.
 const MOST: Duration = Duration::from_secs(5);
 
-/// Looks at the clock are this many rounds apart.
-const ROUNDS: u32 = 64;
+thread_local! {
+    /// Processor time that calls of this thread may take.
+    static ALLOWED: Cell<Duration> = const { Cell::new(MOST) };
+}
+
+/// Does `work`, in which no call that loops may take more processor time than `most`. The general bound of five
+/// seconds stays.
+pub fn within<T>(most: Duration, work: impl FnOnce() -> T) -> T {
+    /// Puts the old bound back, after a panic too.
+    struct Restore(Duration);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            ALLOWED.set(self.0);
+        }
+    }
+    let _restore = Restore(ALLOWED.replace(most.min(MOST)));
+    work()
+}
+
+/// Looks at the clock are about so far apart: asking for it costs a quarter of a microsecond.
+const BETWEEN: Duration = Duration::from_millis(1);
 
 /// The patience left for a call that goes round and round.
 pub(crate) struct Patience {
     since: Duration,
-    rounds: u32,
+    most: Duration,
+    /// Rounds until the next look, and how many those were from the one before.
+    left: u32,
+    apart: u32,
+    looked: Duration,
 }
 
 impl Patience {
     pub(crate) fn new() -> Self {
-        Self { since: processor_time(), rounds: 0 }
+        let now = processor_time();
+        Self { since: now, most: ALLOWED.get(), left: 1, apart: 1, looked: now }
     }
 
     /// One more round.
@@ -27,10 +52,18 @@ impl Patience {
     /// # Errors
     /// When the call has taken too long.
     pub(crate) fn spend(&mut self) -> Result<(), FuncError> {
-        self.rounds = self.rounds.wrapping_add(1);
-        if self.rounds.is_multiple_of(ROUNDS) && processor_time().saturating_sub(self.since) > MOST {
-            return Err(FuncError::new(format!("it takes more than {} seconds", MOST.as_secs())));
+        self.left -= 1;
+        if self.left > 0 {
+            return Ok(());
         }
+        let now = processor_time();
+        if now.saturating_sub(self.since) > self.most {
+            return Err(FuncError::new(format!("it takes more than {} seconds", self.most.as_secs_f32())));
+        }
+        // Rounds differ: one may be a comparison, another a search through a megabyte.
+        let quick = now.saturating_sub(self.looked) < BETWEEN;
+        self.apart = if quick { self.apart.saturating_mul(2).min(1 << 16) } else { (self.apart / 2).max(1) };
+        (self.left, self.looked) = (self.apart, now);
         Ok(())
     }
 }

@@ -192,13 +192,29 @@ impl Parsed {
         self.slow.load(Ordering::Relaxed)
     }
 
-    /// It turned out to be slow.
-    pub(crate) fn found_slow(&self) {
-        self.slow.store(true, Ordering::Relaxed);
-    }
-
     /// Evaluates it with what is known. May take long and block: not for a thread that serves others.
     pub(crate) fn evaluate(&self, known: &Arc<Knowledge>, world: &Arc<World>) -> Evaluated {
+        self.execute(known, world, if self.calls_slow { MAX_SLOW_TIME } else { MAX_TIME })
+    }
+
+    /// The same, given up and forgotten when it takes more processor time than `most`.
+    pub(crate) fn evaluate_within(
+        &self,
+        most: Duration,
+        known: &Arc<Knowledge>,
+        world: &Arc<World>,
+    ) -> Option<Evaluated> {
+        let started = processor_time();
+        let evaluated = ::functions::within(most, || self.execute(known, world, most));
+        let late = processor_time().saturating_sub(started) > most;
+        if late {
+            self.slow.store(true, Ordering::Relaxed);
+        }
+        // Late and still complete: so be it.
+        (!late || evaluated.text.is_ok()).then_some(evaluated)
+    }
+
+    fn execute(&self, known: &Arc<Knowledge>, world: &Arc<World>, most: Duration) -> Evaluated {
         let mut evaluation = Evaluation {
             known: Arc::clone(known),
             world: Arc::clone(world),
@@ -209,7 +225,6 @@ impl Parsed {
             missing: BTreeSet::new(),
             writes: Vec::new(),
         };
-        let most = if self.calls_slow { MAX_SLOW_TIME } else { MAX_TIME };
         let started = processor_time();
         let stop = || world.is_stopped() || processor_time().saturating_sub(started) > most;
         let options =

@@ -22,8 +22,9 @@ use crate::writes::{self, FileWrite};
 /// Templates that take seconds, evaluated at a time. Threads are few, and names are looked up on them too.
 const SLOW_AT_ONCE: usize = 2;
 
-/// A template that takes longer is evaluated apart from then on: others wait for it once.
-const QUICK: Duration = Duration::from_millis(500);
+/// Processor time that a template may take among others. One that takes more is evaluated apart from then on, and
+/// from its start: the others wait for it once and no longer than this.
+const QUICK: Duration = Duration::from_millis(100);
 
 /// What is being evaluated.
 #[derive(Default)]
@@ -55,8 +56,19 @@ pub(super) struct Outcome {
     slow: bool,
     /// What it was evaluated with.
     known: Arc<Knowledge>,
-    /// Nothing after a panic.
-    done: Option<Done>,
+    came: Came,
+}
+
+/// What came of an evaluation.
+#[derive(Default)]
+enum Came {
+    Done(Done),
+    /// It takes long: it is to be evaluated apart.
+    Postponed {
+        appended: Vec<FileWrite>,
+    },
+    #[default]
+    Panicked,
 }
 
 struct Done {
@@ -103,8 +115,10 @@ impl Runner {
         let job = tokio::task::spawn_blocking(move || do_all(work, &shared, &world, default_perms));
         Box::pin(async move {
             let mut all = job.await.unwrap_or_default().into_iter();
-            let outcome =
-                |(nth, slow)| Outcome { nth, slow, known: Arc::clone(&known), done: all.next().flatten() };
+            let outcome = |(nth, slow)| {
+                let came = all.next().unwrap_or_default();
+                Outcome { nth, slow, known: Arc::clone(&known), came }
+            };
             numbers.into_iter().map(outcome).collect()
         })
     }
@@ -139,10 +153,17 @@ impl Runner {
     fn settle(&mut self, outcome: Outcome, changed: &mut Vec<(config::Command, String)>) -> Option<String> {
         let output = self.outputs.get_mut(outcome.nth)?;
         let source = output::source(&output.settings);
-        let Some(done) = outcome.done else {
-            error!(target: "template.server", template = source, "a bug in Sidekey (panic) while evaluating the template; it is left out");
-            output.parsed = None;
-            return None;
+        let done = match outcome.came {
+            Came::Done(done) => done,
+            Came::Postponed { appended } => {
+                output.postponed(appended);
+                return None;
+            }
+            Came::Panicked => {
+                error!(target: "template.server", template = source, "a bug in Sidekey (panic) while evaluating the template; it is left out");
+                output.parsed = None;
+                return None;
+            }
         };
         output.evaluated(done.needed, done.appended);
         // What came while it was evaluated was not told to it: it had not asked yet.
@@ -177,45 +198,50 @@ impl Runner {
     }
 }
 
-fn do_all(
-    work: Vec<Work>,
-    known: &Arc<Knowledge>,
-    world: &Arc<World>,
-    default_perms: u32,
-) -> Vec<Option<Done>> {
+fn do_all(work: Vec<Work>, known: &Arc<Knowledge>, world: &Arc<World>, default_perms: u32) -> Vec<Came> {
     let mut texts: Vec<(usize, Arc<Template>, Vec<u8>)> = Vec::new();
-    let mut all: Vec<Option<Done>> = Vec::with_capacity(work.len());
-    for Work { parsed, settings, mut appended, .. } in work {
+    let mut all: Vec<Came> = Vec::with_capacity(work.len());
+    for work in work {
+        let settings = Arc::clone(&work.settings);
         // A bug that one template meets must not end the others.
-        let evaluate = || parsed.evaluate(known, world);
-        let started = Instant::now();
-        let Ok(evaluated) = catch_unwind(AssertUnwindSafe(evaluate)) else {
-            all.push(None);
-            continue;
-        };
-        if started.elapsed() > QUICK {
-            parsed.found_slow();
-        }
-        let source = output::source(&settings);
-        let written = match evaluated.text {
-            _ if !evaluated.missing.is_empty() => None,
-            Err(error) => Some(Err(format!("{source}: execute: {error}"))),
-            Ok(text) => match writes::carry_out(evaluated.writes, &mut appended) {
-                Err(why) => Some(Err(format!("{source}: {why}"))),
-                Ok(()) => {
-                    texts.push((all.len(), settings, text));
-                    None
-                }
-            },
-        };
-        all.push(Some(Done { needed: evaluated.needed, appended, written }));
+        let (came, text) = catch_unwind(AssertUnwindSafe(|| do_one(work, known, world))).unwrap_or_default();
+        texts.extend(text.map(|text| (all.len(), settings, text)));
+        all.push(came);
     }
     let finished: Vec<(&Template, &[u8])> =
         texts.iter().map(|(_, settings, text)| (&**settings, text.as_slice())).collect();
-    for ((nth, ..), written) in texts.iter().zip(output::write(&finished, default_perms)) {
-        if let Some(Some(done)) = all.get_mut(*nth) {
-            done.written = Some(written.map_err(|error| error.to_string()));
+    let written = catch_unwind(AssertUnwindSafe(|| output::write(&finished, default_perms)));
+    let mut written = written.unwrap_or_default().into_iter();
+    for (nth, ..) in &texts {
+        let outcome = match written.next() {
+            Some(outcome) => outcome.map_err(|error| error.to_string()),
+            None => Err("a bug in Sidekey (panic) while writing files".to_owned()),
+        };
+        if let Some(Came::Done(done)) = all.get_mut(*nth) {
+            done.written = Some(outcome);
         }
     }
     all
+}
+
+/// Evaluates one template and carries out what it writes by itself. Gives its text when it is complete.
+fn do_one(work: Work, known: &Arc<Knowledge>, world: &Arc<World>) -> (Came, Option<Vec<u8>>) {
+    let Work { parsed, settings, mut appended, .. } = work;
+    let evaluated = if parsed.is_slow() {
+        Some(parsed.evaluate(known, world))
+    } else {
+        parsed.evaluate_within(QUICK, known, world)
+    };
+    let Some(evaluated) = evaluated else { return (Came::Postponed { appended }, None) };
+    let source = output::source(&settings);
+    let (mut complete, mut written) = (None, None);
+    match evaluated.text {
+        _ if !evaluated.missing.is_empty() => {}
+        Err(error) => written = Some(Err(format!("{source}: execute: {error}"))),
+        Ok(text) => match writes::carry_out(evaluated.writes, &mut appended) {
+            Err(why) => written = Some(Err(format!("{source}: {why}"))),
+            Ok(()) => complete = Some(text),
+        },
+    }
+    (Came::Done(Done { needed: evaluated.needed, appended, written }), complete)
 }

@@ -72,6 +72,13 @@ impl Output {
         self.under_way = false;
     }
 
+    /// It is to be evaluated once more, from its start.
+    pub(super) fn postponed(&mut self, appended: Vec<FileWrite>) {
+        self.appended = appended;
+        self.under_way = false;
+        self.news = true;
+    }
+
     pub(super) fn rendered(&mut self) {
         self.failures = 0;
         self.rendered = true;

@@ -380,6 +380,32 @@ async fn a_slow_template_delays_nobody_and_ends_with_the_runner() {
 }
 
 #[tokio::test]
+async fn templates_that_compute_for_seconds_delay_the_others_by_a_moment_each() {
+    let mut stage = stage();
+    stage.server.kv("kv/a", "one");
+    let long = [
+        "{{ range 9000000 }}{{ end }}",
+        r#"{{ sprig_regexFindAll "x.*y|x" (sprig_repeat 100000 "x") -1 | len }}"#,
+    ];
+    for nth in 0..4 {
+        stage.template(&format!("long{nth}"), &format!("{}done", long[nth % 2]));
+    }
+    stage.template("quick", VALUE);
+    let running = stage.start();
+    for _ in 0..500 {
+        sleep(Duration::from_millis(10)).await;
+        if stage.read("quick") == "one" {
+            break;
+        }
+    }
+    assert_eq!(stage.read("quick"), "one");
+    for nth in 0..4 {
+        assert_eq!(stage.read(&format!("long{nth}")), "absent", "it ended before the quick one was written");
+    }
+    running.abort();
+}
+
+#[tokio::test]
 async fn slow_templates_that_wait_for_their_turn_do_not_spin() {
     let mut stage = stage();
     // It fails at once and is due again while the others have taken its place.
