@@ -165,6 +165,7 @@ impl Runner {
                 return None;
             }
         };
+        self.needs_changed |= output.needed != done.needed;
         output.evaluated(done.needed, done.appended);
         // What came while it was evaluated was not told to it: it had not asked yet.
         if news::is_late(&output.needed, &outcome.known, &self.known) {

@@ -8,7 +8,7 @@ mod jobs;
 mod news;
 mod state;
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -82,6 +82,8 @@ pub struct Runner {
     fetcher: Arc<Fetcher>,
     outputs: Vec<Output>,
     dependents: HashMap<Dependency, Dependent>,
+    /// Some template asks for other things than `dependents` knows.
+    needs_changed: bool,
     known: Arc<HashMap<Dependency, Known>>,
     world: Arc<World>,
     /// Ends programs under way with the runner.
@@ -142,6 +144,7 @@ impl Runner {
             settings,
             outputs,
             dependents: HashMap::new(),
+            needs_changed: false,
             known: Arc::default(),
             world: Arc::new(world),
             _stop: stop,
@@ -164,6 +167,7 @@ impl Runner {
         let mut evaluations: UnderWay<Vec<jobs::Outcome>> = FuturesUnordered::new();
         let mut commands: UnderWay<Result<(), String>> = FuturesUnordered::new();
         loop {
+            self.follow_needs();
             if self.token.token.is_some() {
                 if self.has_gathered(fetches.is_empty()) {
                     self.start_evaluations(&mut evaluations);
@@ -244,7 +248,6 @@ impl Runner {
     /// Starts whatever is due: first fetches, reads anew, renewals; looks at local files.
     fn start_fetches(&mut self, under_way: &mut UnderWay<Done>) {
         let Some(token) = self.token.token.clone() else { return };
-        self.forget_unneeded();
         let now = Instant::now();
         let generation = self.token.generation;
         for (dependency, dependent) in &mut self.dependents {
@@ -263,20 +266,28 @@ impl Runner {
         }
     }
 
-    /// What no template asks for any more is not kept fresh.
-    fn forget_unneeded(&mut self) {
-        let needed: HashSet<&Dependency> =
-            self.outputs.iter().flat_map(|output| output.needed.iter()).collect();
-        let before = self.dependents.len();
-        self.dependents.retain(|dependency, _| needed.contains(dependency));
-        if self.dependents.len() != before {
-            let known = Arc::make_mut(&mut self.known);
-            known.retain(|dependency, _| needed.contains(dependency));
+    /// Notes who asks for what. What no template asks for any more is not kept fresh.
+    fn follow_needs(&mut self) {
+        if !std::mem::take(&mut self.needs_changed) {
+            return;
         }
-        for dependency in needed {
-            if !self.dependents.contains_key(dependency) {
-                self.dependents.insert(dependency.clone(), Dependent::new(Instant::now()));
+        for dependent in self.dependents.values_mut() {
+            dependent.users.clear();
+        }
+        for (nth, output) in self.outputs.iter().enumerate() {
+            for dependency in &output.needed {
+                if !self.dependents.contains_key(dependency) {
+                    self.dependents.insert(dependency.clone(), Dependent::new(Instant::now()));
+                }
+                if let Some(dependent) = self.dependents.get_mut(dependency) {
+                    dependent.users.push(nth);
+                }
             }
+        }
+        let before = self.dependents.len();
+        self.dependents.retain(|_, dependent| !dependent.users.is_empty());
+        if self.dependents.len() != before {
+            Arc::make_mut(&mut self.known).retain(|dependency, _| self.dependents.contains_key(dependency));
         }
     }
 
@@ -295,9 +306,10 @@ impl Runner {
                 dependent.fetched(next, now, generation == self.token.generation);
                 if is_new {
                     Arc::make_mut(&mut self.known).insert(dependency.clone(), known);
-                    for output in self.outputs.iter_mut().filter(|output| output.needed.contains(&dependency))
-                    {
-                        output.has_news();
+                    for nth in &dependent.users {
+                        if let Some(output) = self.outputs.get_mut(*nth) {
+                            output.has_news();
+                        }
                     }
                 }
             }
@@ -315,8 +327,8 @@ impl Runner {
                     return Ok(());
                 }
                 error!(target: "", "(view) {error} (exceeded maximum retries)");
-                let fatal =
-                    self.outputs.iter().any(|o| o.settings.error_fatal && o.needed.contains(&dependency));
+                let mut users = dependent.users.iter().filter_map(|nth| self.outputs.get(*nth));
+                let fatal = users.any(|output| output.settings.error_fatal);
                 if self.settings.shared.exit_on_retry_failure && fatal {
                     return Err(RunnerError::Failed(error));
                 }

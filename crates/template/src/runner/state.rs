@@ -141,6 +141,8 @@ struct Lease {
 
 /// A dependency and how it stands.
 pub(super) struct Dependent {
+    /// The templates that ask for it, by number.
+    pub(super) users: Vec<usize>,
     next: Next,
     failures: u32,
     leased: bool,
@@ -150,7 +152,7 @@ pub(super) struct Dependent {
 
 impl Dependent {
     pub(super) fn new(now: Instant) -> Self {
-        Self { next: Next::Fetch(now), failures: 0, leased: false, again: false }
+        Self { users: Vec::new(), next: Next::Fetch(now), failures: 0, leased: false, again: false }
     }
 
     pub(super) fn due_at(&self) -> Option<Instant> {
