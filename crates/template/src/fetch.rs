@@ -49,11 +49,13 @@ pub(crate) struct Fetcher {
     caller: Caller,
     rules: Rules,
     mounts: Mounts,
+    /// Held while a mount is asked for.
+    asking: tokio::sync::Mutex<()>,
 }
 
 impl Fetcher {
     pub(crate) fn new(server: Arc<dyn Upstream>, caller: Caller, rules: Rules) -> Self {
-        Self { server, caller, rules, mounts: Mounts::default() }
+        Self { server, caller, rules, mounts: Mounts::default(), asking: tokio::sync::Mutex::default() }
     }
 
     /// What the configuration says of refreshing.
@@ -191,6 +193,14 @@ impl Fetcher {
     ) -> Result<Option<Mount>, ApiError> {
         if let Some(mount) = self.mounts.find(path) {
             return Ok(Some(mount));
+        }
+        // At start everything is asked for at once: one answer may do for all.
+        let asking = self.asking.try_lock();
+        if asking.is_err() {
+            drop(self.asking.lock().await);
+            if let Some(mount) = self.mounts.find(path) {
+                return Ok(Some(mount));
+            }
         }
         let answer = match self.read(&format!("sys/internal/ui/mounts/{path}"), "", token).await {
             Ok(answer) => answer,

@@ -537,9 +537,11 @@ async fn versioned_mounts_are_found_once() {
         );
     }
     stage.template("out", r#"{{with secret "secret/one"}}{{.Data.data.v}}{{with secret "secret/two"}}{{.Data.data.v}}{{end}}{{end}}"#);
+    // Asked for at the same moment.
+    stage.template("other", r#"{{with secret "secret/two"}}{{.Data.data.v}}{{end}}"#);
     let _running = stage.start();
     stage.ready.wait().await;
-    assert_eq!(stage.read("out"), "onetwo");
+    assert_eq!((stage.read("out"), stage.read("other")), ("onetwo".into(), "two".into()));
     let lookups =
         stage.server.asked.lock().unwrap().iter().filter(|asked| asked.contains("ui/mounts")).count();
     assert_eq!(lookups, 1);
