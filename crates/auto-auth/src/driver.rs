@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use config::Environment;
 use http::StatusCode;
 use thiserror::Error;
 use tokio::sync::watch;
@@ -13,7 +14,7 @@ use vault::{Mount, Token, TokenState, Ttl, Upstream};
 
 use crate::ReauthRequests;
 use crate::lifecycle::{Action, Backoff, Event, Grant, Phase, RenewFailure, step};
-use crate::method::{LoginError, Method};
+use crate::method::{self, LoginError, Method, Scene};
 
 /// The token is checked at most this often, however many requests were refused.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
@@ -31,12 +32,20 @@ pub enum AutoAuthError {
 
 /// Logs in, keeps the token alive, and publishes it.
 pub struct AutoAuth {
-    method: Method,
+    method: Box<dyn Method>,
+    backoff: Backoff,
+    door: Door,
+}
+
+/// The server as auto-auth sees it, and the token that came out.
+struct Door {
     method_name: &'static str,
     mount: Mount,
-    backoff: Backoff,
+    /// New credentials are reason enough for a login.
+    reauth_on_new_credentials: bool,
     upstream: Arc<dyn Upstream>,
     caller: Caller,
+    environment: Arc<Environment>,
     tokens: watch::Sender<TokenState>,
     reauth: ReauthRequests,
 }
@@ -45,27 +54,27 @@ impl AutoAuth {
     /// Makes it; nothing is read or sent before [`AutoAuth::run`]. `upstream` should not repeat requests by
     /// itself: the back-off here is the only one.
     pub fn new(
-        settings: &config::Method,
+        settings: &config::AutoAuth,
         upstream: Arc<dyn Upstream>,
         caller: Caller,
+        environment: Arc<Environment>,
         tokens: watch::Sender<TokenState>,
         reauth: ReauthRequests,
     ) -> Self {
-        let backoff = Backoff {
-            min: settings.min_backoff,
-            max: settings.max_backoff,
-            exit_on_err: settings.exit_on_err,
-        };
-        Self {
-            method: Method::new(settings),
-            method_name: settings.kind.name(),
-            mount: settings.mount.clone(),
-            backoff,
+        let config::AutoAuth { method, reauth_on_new_credentials, .. } = settings;
+        let backoff =
+            Backoff { min: method.min_backoff, max: method.max_backoff, exit_on_err: method.exit_on_err };
+        let door = Door {
+            method_name: method.kind.name(),
+            mount: method.mount.clone(),
+            reauth_on_new_credentials: *reauth_on_new_credentials,
             upstream,
             caller,
+            environment,
             tokens,
             reauth,
-        }
+        };
+        Self { method: method::new(method), backoff, door }
     }
 
     /// Lives as long as the program. To stop it, drop the future.
@@ -82,9 +91,12 @@ impl AutoAuth {
                     let failure = last_failure.unwrap_or(LoginError::NoToken("no login was tried"));
                     return Err(AutoAuthError::GaveUp(failure));
                 }
-                Action::Wait(until) => self.wait(until, matches!(phase, Phase::Live { .. })).await,
-                Action::Renew => self.renew().await,
-                Action::Login => match self.login().await {
+                Action::Wait(until) => {
+                    let live = matches!(phase, Phase::Live { .. });
+                    self.door.wait(self.method.as_mut(), until, live).await
+                }
+                Action::Renew => self.door.renew(self.method.server()).await,
+                Action::Login => match self.door.login(self.method.as_mut()).await {
                     Ok(grant) => Event::LoggedIn(grant),
                     Err(error) => {
                         let retry_after = error.retry_after();
@@ -94,26 +106,32 @@ impl AutoAuth {
                 },
             };
             (phase, action) = step(phase, event, Instant::now(), fastrand::f64(), self.backoff);
-            self.report(event, phase, last_failure.as_ref());
+            report(event, phase, last_failure.as_ref());
         }
     }
+}
 
-    /// Tells of a failed login together with what happens next.
-    fn report(&self, event: Event, phase: Phase, failure: Option<&LoginError>) {
-        let (Event::LoginFailed { .. }, Some(failure)) = (event, failure) else { return };
-        match phase {
-            Phase::BackingOff { until, .. } => {
-                let backoff = until.saturating_duration_since(Instant::now());
-                let backoff = format!("{:.2}s", backoff.as_secs_f64());
-                error!(target: "auth.handler", error = %failure, backoff, "error authenticating");
-            }
-            _ => error!(target: "auth.handler", error = %failure, "error authenticating"),
+/// Tells of a failed login together with what happens next.
+fn report(event: Event, phase: Phase, failure: Option<&LoginError>) {
+    let (Event::LoginFailed { .. }, Some(failure)) = (event, failure) else { return };
+    match phase {
+        Phase::BackingOff { until, .. } => {
+            let backoff = until.saturating_duration_since(Instant::now());
+            let backoff = format!("{:.2}s", backoff.as_secs_f64());
+            error!(target: "auth.handler", error = %failure, backoff, "error authenticating");
         }
+        _ => error!(target: "auth.handler", error = %failure, "error authenticating"),
     }
+}
 
-    async fn login(&mut self) -> Result<Grant, LoginError> {
+impl Door {
+    async fn login(&self, method: &mut dyn Method) -> Result<Grant, LoginError> {
         info!(target: "auth.handler", method = self.method_name, "authenticating");
-        let trying = self.method.login(&self.mount, self.upstream.as_ref(), &self.caller);
+        let trying = async {
+            let attempt = method.prepare(&self.scene()).await?;
+            let own = method.server();
+            attempt.carry_out(own.as_ref().unwrap_or(&self.upstream).as_ref(), &self.caller).await
+        };
         let login = match timeout(CALL_TIMEOUT, trying).await {
             Ok(login) => login?,
             Err(_) => return Err(ApiError::Send(vault::SendError::TimedOut(CALL_TIMEOUT)).into()),
@@ -137,9 +155,20 @@ impl AutoAuth {
         Ok(login.grant)
     }
 
-    async fn renew(&self) -> Event {
+    fn scene(&self) -> Scene<'_> {
+        Scene {
+            mount: &self.mount,
+            server: self.upstream.as_ref(),
+            caller: &self.caller,
+            environment: &self.environment,
+        }
+    }
+
+    /// `own` is the method's way to the server.
+    async fn renew(&self, own: Option<Arc<dyn Upstream>>) -> Event {
         let Some(token) = self.token() else { return Event::RenewFailed(RenewFailure::Gone) };
-        let asked = self.caller.renew_self(self.upstream.as_ref(), &token);
+        let server = own.as_ref().unwrap_or(&self.upstream);
+        let asked = self.caller.renew_self(server.as_ref(), &token);
         match timeout(CALL_TIMEOUT, asked).await {
             Ok(Ok(secret)) => match secret.auth {
                 Some(auth) => {
@@ -185,8 +214,9 @@ impl AutoAuth {
         Event::RenewFailed(failure)
     }
 
-    /// Waits for the time, or until somebody's refused request turns out to be our token's death.
-    async fn wait(&self, until: Option<Instant>, live: bool) -> Event {
+    /// Waits for the time, until somebody's refused request turns out to be our token's death, or until there are
+    /// new credentials.
+    async fn wait(&self, method: &mut dyn Method, until: Option<Instant>, live: bool) -> Event {
         let timer = async {
             match until {
                 Some(until) => sleep_until(until).await,
@@ -209,8 +239,24 @@ impl AutoAuth {
                 sleep_until(checked_at + CHECK_INTERVAL).await;
             }
         };
+        let scene = self.scene();
+        let news = async {
+            loop {
+                let Some(watch) = method.watch() else { return std::future::pending().await };
+                watch.look_again().await;
+                // New credentials are read and kept in any case: a file may be there for a moment only. While
+                // logins fail they are what was waited for.
+                if method.has_new_credentials(&scene).await && (self.reauth_on_new_credentials || !live) {
+                    return;
+                }
+            }
+        };
         tokio::select! {
             () = timer => Event::Timer,
+            () = news => {
+                info!(target: "auth.handler", "auth method found new credentials, re-authenticating");
+                Event::NewCredentials
+            }
             () = death => {
                 warn!(target: "auth.handler", "invalid token found, re-authenticating");
                 Event::TokenDead

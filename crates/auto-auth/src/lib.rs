@@ -4,13 +4,15 @@
 //! `watch<TokenState>`; sinks, proxy and templates only subscribe. The one arrow back is [`Reauth`]: somebody
 //! saw our token refused. Nothing here knows the cache, the proxy or templates.
 //!
-//! To add a method: a file in `method/`, a variant in [`method::Method`], its stanza in `config`.
+//! To add a method: see `method/mod.rs`.
 
 mod driver;
 mod lifecycle;
-pub mod method;
+mod method;
 mod reauth;
 pub mod sink;
+mod watch;
 
 pub use driver::{AutoAuth, AutoAuthError};
+pub use method::LoginError;
 pub use reauth::{Reauth, ReauthRequests};

@@ -92,6 +92,8 @@ pub(crate) enum Event {
     Timer,
     /// A check has shown that the server no longer knows the token.
     TokenDead,
+    /// There are other credentials than those of the last login.
+    NewCredentials,
 }
 
 /// Why a renewal failed.
@@ -153,7 +155,11 @@ pub(crate) fn step(
             (Phase::Renewing { held }, Action::Renew)
         }
         (Phase::Live { then: Then::Login, .. }, Event::Timer) => Phase::login(0, Duration::ZERO),
-        (Phase::Live { .. }, Event::TokenDead) => Phase::login(0, Duration::ZERO),
+        (Phase::Live { .. }, Event::TokenDead | Event::NewCredentials) => Phase::login(0, Duration::ZERO),
+        // The back-off goes on where it was if these fail too.
+        (Phase::BackingOff { failures, last_wait, .. }, Event::NewCredentials) => {
+            Phase::login(failures, last_wait)
+        }
         (Phase::Renewing { held }, Event::Renewed(grant)) => renewed(held, grant, now),
         (Phase::Renewing { held }, Event::RenewFailed(failure)) => renew_failed(held, failure, now, jitter),
         (phase, _) => {

@@ -84,8 +84,8 @@ impl Environment {
         self.variable(name).filter(|variable| !variable.value.is_empty())
     }
 
-    /// A variable by its whole name.
-    pub(crate) fn exact(&self, name: &str) -> Option<&str> {
+    /// A variable by its whole name; tokens of the server are never there.
+    pub fn exact(&self, name: &str) -> Option<&str> {
         self.variables.get(name).map(String::as_str)
     }
 }

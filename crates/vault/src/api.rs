@@ -177,7 +177,7 @@ impl Caller {
         self.call(upstream, request).await?.ok_or(ApiError::Malformed { method, path, reason })
     }
 
-    /// `PUT` of a login's body, without a token.
+    /// `PUT` of a login's body, without a token, with headers beside the usual ones.
     ///
     /// # Errors
     /// [`ApiError`].
@@ -186,9 +186,13 @@ impl Caller {
         upstream: &dyn Upstream,
         path: &str,
         body: &serde_json::Value,
+        headers: &[(http::header::HeaderName, String)],
         wrap_ttl: Option<Duration>,
     ) -> Result<Secret, ApiError> {
         let mut request = self.request(Method::PUT, path).json(body);
+        for (name, value) in headers {
+            request = request.header(name.clone(), value);
+        }
         if let Some(ttl) = wrap_ttl {
             request = request.header(headers::WRAP_TTL, &format!("{}s", ttl.as_secs()));
         }

@@ -78,7 +78,7 @@ fn start(server: Arc<FakeServer>, exit_on_err: bool) -> Running {
         remove_secret_id_file: true,
         wrapping_path: None,
     };
-    let settings = config::Method {
+    let method = config::Method {
         kind: config::MethodKind::AppRole(approle),
         mount: Mount::new("auth/approle/"),
         namespace: None,
@@ -86,9 +86,17 @@ fn start(server: Arc<FakeServer>, exit_on_err: bool) -> Running {
         max_backoff: Duration::from_secs(300),
         exit_on_err,
     };
+    let settings = config::AutoAuth { method, sinks: Vec::new(), reauth_on_new_credentials: false };
     let (sender, tokens) = watch::channel(TokenState::default());
     let (reauth, requests) = Reauth::new();
-    let auto_auth = AutoAuth::new(&settings, Arc::clone(&server) as _, Caller::default(), sender, requests);
+    let auto_auth = AutoAuth::new(
+        &settings,
+        Arc::clone(&server) as _,
+        Caller::default(),
+        Arc::default(),
+        sender,
+        requests,
+    );
     Running { server, tokens, reauth, task: tokio::spawn(auto_auth.run()), _folder: folder }
 }
 

@@ -1,48 +1,101 @@
 //! How to log in. One file a method.
 //!
-//! A method reads its credentials afresh for every login and keeps the last ones it saw, so that a file that
-//! was removed after reading, or is being replaced at this moment, does not end the token's life.
+//! A method reads its credentials afresh for every login and says what to send; sending, wrapping and reading the
+//! answer is the same for all (`attempt.rs`). It keeps the credentials it saw last, so that a file that was removed
+//! after reading, or is being replaced at this moment, does not end the token's life.
+//!
+//! To add one: its stanza in `config`, a file here that implements [`Method`], a line in [`new`]. Credentials in files
+//! come through [`credential::Credential`], whatever is asked outside the server through [`outside::Outside`].
 
 mod approle;
+mod attempt;
 mod credential;
+mod outside;
 mod token_file;
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use config::Environment;
 use thiserror::Error;
 use vault::api::{ApiError, Caller};
-use vault::{Accessor, Mount, Secret, Token, Ttl, Upstream};
+use vault::{BoxFuture, Mount, TlsError, Upstream};
 
-use crate::lifecycle::Grant;
+pub(crate) use attempt::Attempt;
 
-/// The auth methods. The set is closed, so it is an enum.
-#[derive(Debug)]
-pub enum Method {
-    /// A role id and mostly a secret id, from files.
-    AppRole(approle::AppRole),
-    /// A token somebody else put into a file.
-    TokenFile(token_file::TokenFile),
+use crate::watch::Watch;
+
+/// What a method may use while it gets its credentials ready.
+pub(crate) struct Scene<'a> {
+    /// Where the method is mounted, `auth/approle`.
+    pub(crate) mount: &'a Mount,
+    /// The server, for what is asked before the login.
+    pub(crate) server: &'a dyn Upstream,
+    /// Whom we speak as, and at which address the server is.
+    pub(crate) caller: &'a Caller,
+    /// The environment as it was at start.
+    pub(crate) environment: &'a Environment,
 }
 
-/// A successful login.
-#[derive(Debug)]
-pub(crate) struct Login {
-    pub(crate) token: Token,
-    pub(crate) accessor: Option<Accessor>,
-    pub(crate) grant: Grant,
+/// A way to log in.
+pub(crate) trait Method: Send {
+    /// Reads the credentials afresh and says how to log in with them.
+    ///
+    /// # Errors
+    /// A credential is missing or unusable, or a service that gives it cannot be asked.
+    fn prepare<'a>(&'a mut self, scene: &'a Scene<'a>) -> BoxFuture<'a, Result<Attempt, LoginError>>;
+
+    /// The server for logins and renewals, where it is spoken to in a way of the method's own: with a client
+    /// certificate. Called after [`Self::prepare`].
+    fn server(&self) -> Option<Arc<dyn Upstream>> {
+        None
+    }
+
+    /// When to look for new credentials; never without. Asked anew after each look.
+    fn watch(&self) -> Option<Watch> {
+        None
+    }
+
+    /// Looks for new credentials, and keeps them for the next login. True when they are others than those of the
+    /// last login. What cannot be read now is no news.
+    fn has_new_credentials<'a>(&'a mut self, scene: &'a Scene<'a>) -> BoxFuture<'a, bool> {
+        let _ = scene;
+        Box::pin(std::future::ready(false))
+    }
 }
 
-/// Why a login failed, for the person who must act.
+/// The method of a stanza. Reads nothing yet.
+pub(crate) fn new(settings: &config::Method) -> Box<dyn Method> {
+    match &settings.kind {
+        config::MethodKind::AppRole(keys) => Box::new(approle::AppRole::new(keys)),
+        config::MethodKind::TokenFile(keys) => Box::new(token_file::TokenFile::new(keys)),
+    }
+}
+
+/// Why a login failed, for the person who must act. No text holds a credential.
 #[derive(Debug, Error)]
 pub enum LoginError {
     /// A credential file is missing, unreadable or unusable, and nothing was read from it before.
     #[error("{what} file {path}: {reason}")]
     Credential {
-        /// `role ID`, `secret ID` or `token`.
+        /// `role ID`, `secret ID`, `token`, …
         what: &'static str,
         /// The file.
         path: String,
         /// Why it cannot be used.
+        reason: String,
+    },
+    /// Credentials were found nowhere, or they contradict each other.
+    #[error("{0}")]
+    NoCredentials(String),
+    /// A service that gives credentials could not be asked, or what it said is of no use.
+    #[error("{what} at {url}: {reason}")]
+    Outside {
+        /// `instance metadata`, `token endpoint`, …
+        what: &'static str,
+        /// What was asked, without its query.
+        url: String,
+        /// Why there is nothing of use.
         reason: String,
     },
     /// The wrapping token was made somewhere else than the configuration says: perhaps somebody unwrapped
@@ -56,6 +109,9 @@ pub enum LoginError {
         /// From the server.
         found: String,
     },
+    /// The method's own way to the server cannot be.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The server refused, or could not be asked.
     #[error(transparent)]
     Api(#[from] ApiError),
@@ -72,43 +128,4 @@ impl LoginError {
             _ => None,
         }
     }
-}
-
-impl Method {
-    /// From the stanza. Reads nothing yet.
-    pub fn new(settings: &config::Method) -> Self {
-        match &settings.kind {
-            config::MethodKind::AppRole(keys) => Self::AppRole(approle::AppRole::new(keys.clone())),
-            config::MethodKind::TokenFile(keys) => Self::TokenFile(token_file::TokenFile::new(keys.clone())),
-        }
-    }
-
-    pub(crate) async fn login(
-        &mut self,
-        mount: &Mount,
-        upstream: &dyn Upstream,
-        caller: &Caller,
-    ) -> Result<Login, LoginError> {
-        match self {
-            Self::AppRole(method) => method.login(mount, upstream, caller).await,
-            Self::TokenFile(method) => method.login(upstream, caller).await,
-        }
-    }
-}
-
-/// The token in a login's answer.
-fn from_auth(secret: Secret) -> Result<Login, LoginError> {
-    let auth = secret.auth.ok_or(LoginError::NoToken("it has no auth object"))?;
-    let token = Token::new(auth.client_token).map_err(LoginError::NoToken)?;
-    let ttl = u64::try_from(auth.lease_duration).map_err(|_| LoginError::NoToken("its TTL is negative"))?;
-    Ok(Login {
-        token,
-        accessor: Accessor::new(auth.accessor),
-        grant: Grant {
-            ttl: Ttl::from_seconds(ttl),
-            renewable: auth.renewable,
-            num_uses: auth.num_uses,
-            fresh: true,
-        },
-    })
 }

@@ -140,8 +140,14 @@ impl Daemon {
                 let own = client(!settings.no_keep_alive.auto_auth)?.with_retry(RetryPolicy::Never);
                 clients.push(own.clone());
                 let own_caller = caller(Subsystem::AutoAuth);
-                let driver =
-                    AutoAuth::new(&auto_auth.method, Arc::new(own), own_caller, tokens, reauth_requests);
+                let driver = AutoAuth::new(
+                    auto_auth,
+                    Arc::new(own),
+                    own_caller,
+                    Arc::new(environment.clone()),
+                    tokens,
+                    reauth_requests,
+                );
                 tasks.start("auto-auth", driver.run().map(|ended| ended.map_err(|error| error.to_string())));
             }
         }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use auto_auth::{AutoAuth, AutoAuthError, Reauth};
-use config::{AppRole, Environment, Method, MethodKind, Settings, Template};
+use config::{AutoAuth as AutoAuthSettings, Environment, Method, MethodKind, Settings, Template};
 use template::{OnceSettings, Rendered};
 use thiserror::Error;
 use tokio::sync::watch;
@@ -58,7 +58,7 @@ pub(crate) async fn render_once(
         Some(token) => (Arc::new(token), false),
         None => {
             let own = Arc::new(client.with_retry(RetryPolicy::Never));
-            (log_in(settings, own, caller(Subsystem::AutoAuth)).await?, true)
+            (log_in(settings, own, caller(Subsystem::AutoAuth), Arc::new(environment.clone())).await?, true)
         }
     };
     let once = OnceSettings {
@@ -84,19 +84,15 @@ async fn log_in(
     settings: &Settings,
     upstream: Arc<dyn Upstream>,
     caller: Caller,
+    environment: Arc<Environment>,
 ) -> Result<Arc<Token>, OnceError> {
-    let method = &settings.auto_auth.as_ref().ok_or(OnceError::NoLogin)?.method;
-    let kind = match &method.kind {
-        MethodKind::AppRole(approle) if approle.wrapping_path.is_some() => return Err(OnceError::OneUse),
-        MethodKind::AppRole(approle) => {
-            MethodKind::AppRole(AppRole { remove_secret_id_file: false, ..approle.clone() })
-        }
-        MethodKind::TokenFile(_) => method.kind.clone(),
-    };
-    let method = Method { kind, exit_on_err: true, ..method.clone() };
+    let auto_auth = settings.auto_auth.as_ref().ok_or(OnceError::NoLogin)?;
+    let kind = auto_auth.method.kind.sparing().ok_or(OnceError::OneUse)?;
+    let method = Method { kind, exit_on_err: true, ..auto_auth.method.clone() };
+    let auto_auth = AutoAuthSettings { method, ..auto_auth.clone() };
     let (sender, mut tokens) = watch::channel(TokenState::default());
     let (_reauth, requests) = Reauth::new();
-    let driver = AutoAuth::new(&method, upstream, caller, sender, requests).run();
+    let driver = AutoAuth::new(&auto_auth, upstream, caller, environment, sender, requests).run();
     tokio::pin!(driver);
     loop {
         tokio::select! {

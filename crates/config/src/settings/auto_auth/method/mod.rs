@@ -1,15 +1,23 @@
-//! `method { … }`: how to log in.
+//! `method { … }`: how to log in. What all methods share is here, the keys of each in its own file.
+//!
+//! To add one: a file with its keys and `read`, a variant of [`MethodKind`], a line in `KINDS`.
 
-use std::path::PathBuf;
+mod approle;
+mod keys;
+mod token_file;
+
 use std::time::Duration;
 
-use hcl1::{Kind, Span};
+use hcl1::Span;
 use vault::{Mount, Namespace};
 
 use super::{PREFIX, RawAutoAuth};
 use crate::decode::{Fields, Labels};
 use crate::go_duration::GoDuration;
 use crate::nearest::nearest;
+
+pub use approle::AppRole;
+pub use token_file::TokenFile;
 
 /// First wait after a failed login; upstream's.
 pub const DEFAULT_MIN_BACKOFF: Duration = Duration::from_secs(1);
@@ -34,12 +42,11 @@ pub struct Method {
     pub exit_on_err: bool,
 }
 
-/// The methods that are built.
+/// A method's own keys.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(missing_docs, reason = "each is the method of its name")]
 pub enum MethodKind {
-    /// A role id and mostly a secret id, from files.
     AppRole(AppRole),
-    /// A token somebody else put into a file.
     TokenFile(TokenFile),
 }
 
@@ -51,36 +58,34 @@ impl MethodKind {
             Self::TokenFile(_) => "token_file",
         }
     }
-}
 
-/// `method "approle"`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct AppRole {
-    /// File with the role id.
-    pub role_id_file: PathBuf,
-    /// File with the secret id; none for roles that need no secret.
-    pub secret_id_file: Option<PathBuf>,
-    /// Remove the secret id's file once it was read; default true.
-    pub remove_secret_id_file: bool,
-    /// The secret id's file holds a wrapping token, and its content must have been made at this path.
-    pub wrapping_path: Option<String>,
-}
-
-/// `method "token_file"`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct TokenFile {
-    /// The file.
-    pub path: PathBuf,
+    /// The same for a login beside the program's own: it takes no credential away. None where a login uses one up.
+    pub fn sparing(&self) -> Option<Self> {
+        match self {
+            Self::AppRole(approle) if approle.wrapping_path.is_some() => None,
+            Self::AppRole(approle) => {
+                Some(Self::AppRole(AppRole { remove_secret_id_file: false, ..approle.clone() }))
+            }
+            Self::TokenFile(_) => Some(self.clone()),
+        }
+    }
 }
 
 // === Reading ===
 
 const METHOD_PREFIX: &str = "error parsing 'auto_auth': error parsing 'method': ";
 
-/// Method types somebody has: HashiCorp's and OpenBao's, the latter in older versions, and ours to come.
-const METHOD_TYPES: &[&str] = &[
+type Read = fn(&Fields<'_>) -> Option<MethodKind>;
+
+/// The methods by their types.
+const KINDS: &[(&str, Read)] = &[
+    ("approle", |config| approle::read(config).map(MethodKind::AppRole)),
+    ("token_file", |config| token_file::read(config).map(MethodKind::TokenFile)),
+];
+
+/// Types that somebody has and we have not: HashiCorp's and OpenBao's, the latter in older versions.
+const NOT_BUILT: &[&str] = &[
     "alicloud",
-    "approle",
     "aws",
     "azure",
     "cert",
@@ -93,7 +98,6 @@ const METHOD_TYPES: &[&str] = &[
     "oci",
     "pcf",
     "radius",
-    "token_file",
     "userpass",
 ];
 
@@ -157,70 +161,21 @@ pub(super) fn read(auto_auth: &Fields<'_>, raw: &mut RawAutoAuth) {
 }
 
 fn read_kind(kind: &str, config: Fields<'_>, span: Span) -> Option<MethodKind> {
-    match kind {
-        "approle" => {
-            let method = read_approle(&config).map(MethodKind::AppRole);
-            config.finish();
-            method
-        }
-        "token_file" => {
-            let path = required_path(&config, "token_file_path");
-            config.finish();
-            path.map(|path| MethodKind::TokenFile(TokenFile { path }))
-        }
-        known if METHOD_TYPES.contains(&known) => {
-            config.refuse_not_built(span, &format!("auth method {known:?}"));
-            None
-        }
-        unknown => {
-            let hint = match nearest(unknown, METHOD_TYPES) {
-                Some(near) => format!("did you mean {near:?}?"),
-                None => format!("the auth methods are {}", METHOD_TYPES.join(", ")),
-            };
-            config.refuse_with(span, format!("unknown auth method {unknown:?}"), hint);
-            None
-        }
+    if let Some((_, read)) = KINDS.iter().find(|(name, _)| *name == kind) {
+        let method = read(&config);
+        config.finish();
+        return method;
     }
-}
-
-fn read_approle(config: &Fields<'_>) -> Option<AppRole> {
-    let role_id_file = required_path(config, "role_id_file_path");
-    let secret_id_file = config_text(config, "secret_id_file_path").filter(|path| !path.is_empty());
-    let remove = config.lax_bool("remove_secret_id_file_after_reading");
-    let wrapping_path = config_text(config, "secret_id_response_wrapping_path");
-    if wrapping_path.as_deref() == Some("") {
-        const KEY: &str = "secret_id_response_wrapping_path";
-        config.refuse(config.span_of(KEY), format!("'{KEY}' value is empty"));
-    }
-    Some(AppRole {
-        role_id_file: role_id_file?,
-        secret_id_file: secret_id_file.map(PathBuf::from),
-        remove_secret_id_file: remove.unwrap_or(true),
-        wrapping_path,
-    })
-}
-
-fn required_path(config: &Fields<'_>, key: &'static str) -> Option<PathBuf> {
-    if !config.has(key) {
-        config.refuse(config.span, format!("missing '{key}' value"));
+    if NOT_BUILT.contains(&kind) {
+        config.refuse_not_built(span, &format!("auth method {kind:?}"));
         return None;
     }
-    match config_text(config, key) {
-        Some(path) if path.is_empty() => {
-            config.refuse(config.span_of(key), format!("'{key}' value is empty"));
-            None
-        }
-        path => path.map(PathBuf::from),
-    }
-}
-
-/// Text that must be a string: here alone upstream takes no number for it.
-fn config_text(config: &Fields<'_>, key: &'static str) -> Option<String> {
-    if let Some(Kind::String(_)) = config.value(key).map(|value| &value.kind) {
-        return config.text(key);
-    }
-    if config.has(key) {
-        config.refuse(config.span_of(key), format!("could not convert '{key}' config value to string"));
-    }
+    let mut names: Vec<&str> = KINDS.iter().map(|(name, _)| *name).chain(NOT_BUILT.iter().copied()).collect();
+    names.sort_unstable();
+    let hint = match nearest(kind, &names) {
+        Some(near) => format!("did you mean {near:?}?"),
+        None => format!("the auth methods are {}", names.join(", ")),
+    };
+    config.refuse_with(span, format!("unknown auth method {kind:?}"), hint);
     None
 }

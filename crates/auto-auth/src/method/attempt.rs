@@ -1,0 +1,101 @@
+//! A login that is ready to be sent, and what came of it: the same for all methods.
+
+use http::header::HeaderName;
+use serde_json::Value;
+use vault::api::Caller;
+use vault::{Accessor, Mount, Secret, Token, Ttl, Upstream};
+
+use super::LoginError;
+use crate::lifecycle::Grant;
+
+/// How to ask the server for a token.
+#[derive(Debug)]
+pub(crate) enum Attempt {
+    /// `PUT` of credentials.
+    Login(Credentials),
+    /// The credential is a token already; it is looked up.
+    Lookup(Token),
+}
+
+/// What a login sends.
+pub(crate) struct Credentials {
+    /// From behind `/v1/`: `auth/approle/login`.
+    pub(crate) path: String,
+    /// The body.
+    pub(crate) body: Value,
+    /// Beside the usual ones.
+    pub(crate) headers: Vec<(HeaderName, String)>,
+}
+
+/// Neither body nor header values: they are the credentials.
+impl std::fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Credentials").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+/// A successful login.
+#[derive(Debug)]
+pub(crate) struct Login {
+    pub(crate) token: Token,
+    pub(crate) accessor: Option<Accessor>,
+    pub(crate) grant: Grant,
+}
+
+impl Attempt {
+    /// To the mount's usual place, without headers of its own.
+    pub(crate) fn login(mount: &Mount, body: Value) -> Self {
+        Self::login_at(format!("{mount}/login"), body)
+    }
+
+    /// To another path.
+    pub(crate) fn login_at(path: String, body: Value) -> Self {
+        Self::Login(Credentials { path, body, headers: Vec::new() })
+    }
+
+    /// Asks the server.
+    ///
+    /// # Errors
+    /// It refused, could not be asked, or its answer holds no token.
+    pub(crate) async fn carry_out(self, server: &dyn Upstream, caller: &Caller) -> Result<Login, LoginError> {
+        match self {
+            Self::Login(Credentials { path, body, headers }) => {
+                from_auth(caller.login(server, &path, &body, &headers, None).await?)
+            }
+            Self::Lookup(token) => {
+                let answer = caller.lookup_self(server, &token).await?;
+                from_lookup(token, answer)
+            }
+        }
+    }
+}
+
+/// The token in a login's answer.
+fn from_auth(secret: Secret) -> Result<Login, LoginError> {
+    if secret.wrap_info.is_some() {
+        return Err(LoginError::NoToken("it is wrapped, and nobody asked for that"));
+    }
+    let auth = secret.auth.ok_or(LoginError::NoToken("it has no auth object"))?;
+    let token = Token::new(auth.client_token).map_err(LoginError::NoToken)?;
+    let ttl = u64::try_from(auth.lease_duration).map_err(|_| LoginError::NoToken("its TTL is negative"))?;
+    let ttl = Ttl::from_seconds(ttl);
+    let grant = Grant { ttl, renewable: auth.renewable, num_uses: auth.num_uses, fresh: true };
+    Ok(Login { token, accessor: Accessor::new(auth.accessor), grant })
+}
+
+/// What the server knows of a token that somebody else made.
+fn from_lookup(token: Token, answer: Secret) -> Result<Login, LoginError> {
+    let data = answer.data.unwrap_or_default();
+    let number = |key: &str| data.get(key).and_then(Value::as_i64);
+    let seconds = number("ttl").and_then(|ttl| u64::try_from(ttl).ok());
+    let seconds = seconds.ok_or(LoginError::NoToken("its TTL is no number"))?;
+    // In a token's last second the server says 0 as well; only a token without an end is for ever.
+    let ttl = match (seconds, data.get("expire_time")) {
+        (0, Some(time)) if !time.is_null() => Ttl::from_seconds(1),
+        (seconds, _) => Ttl::from_seconds(seconds),
+    };
+    let accessor = data.get("accessor").and_then(Value::as_str).unwrap_or_default();
+    let renewable = data.get("renewable").and_then(Value::as_bool).unwrap_or_default();
+    let grant = Grant { ttl, renewable, num_uses: number("num_uses").unwrap_or_default(), fresh: false };
+    Ok(Login { token, accessor: Accessor::new(accessor), grant })
+}
