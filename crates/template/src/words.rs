@@ -2,13 +2,7 @@
 
 use std::io;
 
-use gotemplate::Value;
-
-/// `%q`.
-pub(crate) fn quoted(text: &str) -> String {
-    let quoted = gotemplate::sprintf(b"%q", &[Value::from(text)]).unwrap_or_default();
-    String::from_utf8_lossy(&quoted).into_owned()
-}
+pub(crate) use gotemplate::quoted;
 
 /// The system's error in lower case, without its number.
 pub(crate) fn errno(error: &io::Error) -> String {
