@@ -119,7 +119,7 @@ impl Printer {
                     && verb == 'v'
                     && let Some(text) = object.go_text()
                 {
-                    return self.pad(&text);
+                    return self.text(&text);
                 }
                 if let Some(Value::Int(_, int)) = object.underlying() {
                     return self.integer(value, int.unsigned_abs(), int as u64, int < 0, true, verb);
