@@ -37,7 +37,8 @@ impl Walk {
         inside: impl FnOnce(&mut Self) -> Result<T, E>,
     ) -> Result<T, E> {
         self.depth = self.depth.checked_sub(1).ok_or(FuncError::from("the value is nested too deep"))?;
-        self.steps = self.steps.checked_sub(count).ok_or(FuncError::from("the values have too many elements"))?;
+        self.steps =
+            self.steps.checked_sub(count).ok_or(FuncError::from("the values have too many elements"))?;
         let result = inside(self);
         self.depth += 1;
         result

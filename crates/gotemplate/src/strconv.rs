@@ -138,8 +138,7 @@ fn hexadecimal(text: &[u8]) -> Result<f64, Fault> {
         return Err(Fault::Syntax);
     }
     // No text is long enough to come back from there.
-    let exponent =
-        exponent.iter().fold(0i64, |sum, digit| (sum * 10 + i64::from(digit - b'0')).min(1 << 50));
+    let exponent = exponent.iter().fold(0i64, |sum, digit| (sum * 10 + i64::from(digit - b'0')).min(1 << 50));
     Ok(scaled(bits, power + if negative { -exponent } else { exponent }, sticky))
 }
 
@@ -236,8 +235,14 @@ mod tests {
         assert_eq!((int(b"127", 10, 8), int(b"-128", 10, 8)), (Ok(127), Ok(-128)));
         assert_eq!((int(b"128", 10, 8), int(b"-129", 10, 8)), (Err(Fault::Range), Err(Fault::Range)));
         assert_eq!(int(b"4294967295", 10, 33), Ok(4_294_967_295));
-        assert_eq!((uint(b"4294967295", 10, 32), uint(b"4294967296", 10, 32)), (Ok(u32::MAX.into()), Err(Fault::Range)));
-        assert_eq!(Fault::Range.told("ParseUint", b"4\"2"), r#"strconv.ParseUint: parsing "4\"2": value out of range"#);
+        assert_eq!(
+            (uint(b"4294967295", 10, 32), uint(b"4294967296", 10, 32)),
+            (Ok(u32::MAX.into()), Err(Fault::Range))
+        );
+        assert_eq!(
+            Fault::Range.told("ParseUint", b"4\"2"),
+            r#"strconv.ParseUint: parsing "4\"2": value out of range"#
+        );
     }
 
     #[test]

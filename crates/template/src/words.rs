@@ -2,7 +2,10 @@
 
 use std::io;
 
-pub(crate) use gotemplate::quoted;
+/// `%q`.
+pub(crate) fn quoted(text: &str) -> String {
+    gotemplate::quoted(text)
+}
 
 /// The system's error in lower case, without its number.
 pub(crate) fn errno(error: &io::Error) -> String {

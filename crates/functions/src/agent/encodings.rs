@@ -8,7 +8,9 @@ use crate::{Entry, entry};
 
 pub(crate) const ENTRIES: &[Entry<()>] = &[
     entry(
-        Func::pure("base64Decode", &[Param::Str], |arguments| decode("base64Decode", &base64::STANDARD, &arguments)),
+        Func::pure("base64Decode", &[Param::Str], |arguments| {
+            decode("base64Decode", &base64::STANDARD, &arguments)
+        }),
         "base64Decode text",
         "The bytes that the text stands for, in the standard alphabet with padding; line breaks do not matter.",
         r#"{{ base64Decode "YWJj" }}"#,

@@ -1,9 +1,9 @@
 //! `strconv` in the forms that functions call: decimal integers of 64 bits with Go's error texts, and booleans.
 
+use gotemplate::Value;
 pub(crate) use gotemplate::quoted as quote;
 use gotemplate::strconv;
 pub(crate) use gotemplate::strconv::{Fault, float};
-use gotemplate::Value;
 
 /// `strconv.ParseInt(text, 10, 64)`.
 ///

@@ -20,7 +20,9 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
         "aGVsbG8=",
     ),
     entry(
-        Func::pure("sprig_b64dec", TEXT, |arguments| decoded(&arguments, "base64", |text| base64::STANDARD.decode(text))),
+        Func::pure("sprig_b64dec", TEXT, |arguments| {
+            decoded(&arguments, "base64", |text| base64::STANDARD.decode(text))
+        }),
         "sprig_b64dec text",
         "The bytes that base64 stands for; the message of the error, if it is none.",
         r#"{{ sprig_b64dec "aGVsbG8=" }}"#,

@@ -80,7 +80,7 @@ pub fn unescaped(text: &[u8], part: Part) -> Result<Vec<u8>, String> {
             continue;
         }
         if matches!(part, Part::Host | Part::Zone) && byte.is_ascii() && needs_escape(byte, part) {
-            return Err(format!("invalid character {} in host name", quoted(&[byte])));
+            return Err(format!("invalid character {} in host name", quoted([byte])));
         }
         out.push(if byte == b'+' && part == Part::Query { b' ' } else { byte });
         rest = tail;

@@ -207,8 +207,7 @@ fn authority(arguments: &[Value]) -> Result<(Parent, Key), String> {
 
 fn build_custom_cert(arguments: Vec<Value>) -> Result<Value, FuncError> {
     let decoded = |nth, what: &str| {
-        base64::STANDARD.decode(bytes(&arguments, nth))
-            .map_err(|_| format!("unable to decode base64 {what}"))
+        base64::STANDARD.decode(bytes(&arguments, nth)).map_err(|_| format!("unable to decode base64 {what}"))
     };
     let (cert, key) = (decoded(0, "certificate")?, decoded(1, "private key")?);
     let block = pem::blocks(&cert).next().ok_or("unable to decode certificate")?;

@@ -81,7 +81,8 @@ fn decrypt_aes(arguments: Vec<Value>) -> Result<Value, FuncError> {
     if text.is_empty() {
         return Ok(Value::from(""));
     }
-    let sealed = STANDARD.decode(text)
+    let sealed = STANDARD
+        .decode(text)
         .map_err(|at| FuncError::new(format!("illegal base64 data at input byte {at}")))?;
     let Some((iv, content)) = sealed.split_at_checked(BLOCK) else {
         // Go's buffer is as long as the text could be, and has room for a start that is not there.
