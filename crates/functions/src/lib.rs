@@ -15,6 +15,7 @@ mod arguments;
 mod help;
 mod patience;
 mod sprig;
+mod walk;
 
 pub use help::{Entry, Help, Profile, entry};
 pub use patience::within;

@@ -65,13 +65,15 @@ fn len(item: &Value) -> Answer {
         Value::Chan(_) => 0,
         Value::NilPointer(_) | Value::NilInterface => return Err("len of nil pointer".into()),
         Value::Nil => return Err("reflect: call of reflect.Value.Type on zero Value".into()),
-        Value::Object(object) => {
-            let name = object.type_name();
-            return Err(format!("len of type {}", name.strip_prefix('*').unwrap_or(&name)).into());
-        }
-        _ => return Err(format!("len of type {}", item.type_name()).into()),
+        _ => return Err(format!("len of type {}", pointed_to(item)).into()),
     };
     Ok(Value::int(len as i64))
+}
+
+/// The type of a value, or of what it points to: Go has followed the pointer by then.
+fn pointed_to(item: &Value) -> String {
+    let name = item.type_name();
+    name.strip_prefix('*').map_or(name.clone(), str::to_owned)
 }
 
 fn index(args: &[Value]) -> Answer {
@@ -95,13 +97,7 @@ fn index(args: &[Value]) -> Answer {
                 let key = key(index, map.key())?;
                 map.get(&key).unwrap_or_else(|| map.zero())
             }
-            Value::Object(object) => {
-                let name = object.type_name();
-                return Err(
-                    format!("can't index item of type {}", name.strip_prefix('*').unwrap_or(&name)).into()
-                );
-            }
-            _ => return Err(format!("can't index item of type {}", item.type_name()).into()),
+            _ => return Err(format!("can't index item of type {}", pointed_to(&item)).into()),
         };
     }
     Ok(item)
@@ -162,7 +158,7 @@ fn slice(args: &[Value]) -> Answer {
         Value::Number(text) => text.len(),
         // Go slices up to the capacity, which no template can rely on; here it is the length.
         Value::List(list) => list.len(),
-        _ => return Err(format!("can't slice item of type {}", item.type_name()).into()),
+        _ => return Err(format!("can't slice item of type {}", pointed_to(item)).into()),
     };
     let mut at = [0, cap, cap];
     for (slot, index) in at.iter_mut().zip(indexes) {

@@ -174,6 +174,7 @@ mod node;
 mod number;
 mod object;
 mod parse;
+pub mod strconv;
 mod text;
 mod value;
 
@@ -185,6 +186,7 @@ pub use format::{sprint, sprintf, sprintln};
 pub use func::{Call, Func, FuncError, Funcs, Param, Render};
 pub use object::{Method, NilType, Object, Shape};
 pub use parse::MAX_PAREN_DEPTH;
+pub use text::quoted;
 pub use value::{Chan, IntKind, Key, List, Map, Snapshot, Type, UintKind, Value};
 
 /// How a template is read.

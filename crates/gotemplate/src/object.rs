@@ -80,6 +80,16 @@ pub trait Object: Send + Sync {
         Err(FuncError::new(format!("no method {name}")))
     }
 
+    /// The fields as printing with `%+v`, `%#v` or `%d` shows them: private ones too.
+    fn all_fields(&self) -> Vec<(&'static str, Value)> {
+        self.fields()
+    }
+
+    /// The text of a `GoString` method, which `%#v` shows.
+    fn go_text(&self) -> Option<Vec<u8>> {
+        None
+    }
+
     /// The text of a `String` or `Error` method, used for printing.
     fn text(&self) -> Option<Vec<u8>> {
         None

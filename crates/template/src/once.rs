@@ -95,7 +95,7 @@ const ROUNDS: usize = 100;
 const AT_ONCE: usize = 10;
 
 /// What rendering once needs besides templates.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct OnceSettings {
     /// The stanza that all templates share.
     pub shared: TemplateConfig,
@@ -103,6 +103,13 @@ pub struct OnceSettings {
     pub environment: HashMap<String, String>,
     /// Variables that commands get beside the environment, and `env` sees.
     pub for_commands: Vec<(String, String)>,
+}
+
+/// Without the environment, in which there may be a token.
+impl fmt::Debug for OnceSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OnceSettings").field("shared", &self.shared).finish_non_exhaustive()
+    }
 }
 
 /// Renders templates with what the server has, each secret asked for once. Nothing is written: `writeToFile` is

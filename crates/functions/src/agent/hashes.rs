@@ -37,7 +37,5 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
 ];
 
 fn hex(bytes: &[u8]) -> Value {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
-    Value::from(digits.filter_map(|digit| DIGITS.get(usize::from(digit)).copied()).collect::<Vec<u8>>())
+    Value::from(crate::go::hex::encode(bytes))
 }

@@ -1,10 +1,12 @@
-//! Lists and maps: membership, splitting, loops. Merging is in `merge`.
+//! Lists and maps: membership, splitting, loops, merging.
 
 use gotemplate::{Chan, Func, FuncError, Key, Map, Param, Type, Value, sprintf};
 
-use super::merge::{Conflict, merged};
 use super::texts::{find, parts, trimmed};
 use crate::arguments::{any, bytes, items};
+use crate::go::mergo::{Conflict, merged};
+use crate::go::strconv;
+use crate::walk::Walk;
 use crate::{Entry, entry};
 
 const A: Param = Param::Any;
@@ -199,7 +201,9 @@ fn merge(arguments: &[Value], conflict: Conflict) -> Result<Value, FuncError> {
         return Err("runtime error: invalid memory address or nil pointer dereference".into());
     }
     match (any(arguments, 0), any(arguments, 1)) {
-        (Value::Map(target), Value::Map(source)) => merged(target, source, conflict).map(Value::Map),
+        (Value::Map(target), Value::Map(source)) => {
+            Ok(Value::Map(merged(target, source, conflict, &mut Walk::new())?))
+        }
         (target, _) => Ok(target.clone()),
     }
 }
@@ -240,20 +244,8 @@ fn bound(value: &Value) -> Result<i64, FuncError> {
 
 /// `parseInt`, empty being 0.
 fn decimal(text: &[u8]) -> Result<i64, FuncError> {
-    if text.is_empty() {
-        return Ok(0);
+    match text {
+        b"" => Ok(0),
+        text => strconv::parse_int(text).map_err(|why| FuncError::new(format!("parseInt: {why}"))),
     }
-    let refuse = |why: &str| {
-        let quoted = sprintf(b"%q", &[Value::from(text)]).unwrap_or_default();
-        let quoted = String::from_utf8_lossy(&quoted).into_owned();
-        FuncError::new(format!("parseInt: strconv.ParseInt: parsing {quoted}: {why}"))
-    };
-    let digits = text.strip_prefix(b"-").or(text.strip_prefix(b"+")).unwrap_or(text);
-    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
-        return Err(refuse("invalid syntax"));
-    }
-    std::str::from_utf8(text)
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .ok_or_else(|| refuse("value out of range"))
 }

@@ -2,7 +2,11 @@
 
 pub(crate) mod base64;
 pub mod duration;
+pub mod hex;
 pub mod layout;
+pub(crate) mod mergo;
+pub mod pem;
 pub mod regex;
 pub(crate) mod strconv;
 pub mod time;
+pub mod url;

@@ -7,6 +7,7 @@ use gotemplate::{Func, FuncError, IntKind, Param, Value};
 use crate::arguments::{any, bounded, bytes, text};
 use crate::go::duration::Duration;
 use crate::go::layout;
+use crate::go::strconv::nearest_int;
 use crate::go::time::{self, Time, Zone};
 use crate::{Entry, Profile, entry};
 
@@ -203,22 +204,11 @@ fn unix_epoch(arguments: Vec<Value>) -> Result<Value, FuncError> {
 
 fn duration(arguments: Vec<Value>) -> Result<Value, FuncError> {
     let seconds = match any(&arguments, 0) {
-        Value::Str(text) => seconds(text),
+        Value::Str(text) => nearest_int(text),
         Value::Int(IntKind::Int64, seconds) => *seconds,
         _ => 0,
     };
     Ok(Value::from(Duration(seconds.wrapping_mul(Duration::SECOND.0)).to_string()))
-}
-
-/// As `strconv.ParseInt` when its error is not looked at: too large a number is the largest.
-fn seconds(text: &[u8]) -> i64 {
-    use std::num::IntErrorKind::{NegOverflow, PosOverflow};
-    let text = String::from_utf8_lossy(text);
-    text.parse().unwrap_or_else(|why: std::num::ParseIntError| match why.kind() {
-        PosOverflow => i64::MAX,
-        NegOverflow => i64::MIN,
-        _ => 0,
-    })
 }
 
 fn duration_round(arguments: Vec<Value>) -> Result<Value, FuncError> {

@@ -3,8 +3,9 @@
 use gotemplate::{Func, FuncError, Key, List, Map, Param, Type, Value};
 
 use super::convert::text;
-use super::deep::{self, Conflict, Unmerged, Walk};
+use super::deep::{self, Walk};
 use crate::arguments::{any, bounded, bytes};
+use crate::go::mergo::{Conflict, Unmerged, merged};
 use crate::{Entry, entry};
 
 const DICT: &[Param] = &[Param::StringMap];
@@ -107,7 +108,7 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
         "map[a:1 b:3]",
     ),
     entry(
-        Func::pure("sprig_mergeOverwrite", DICT, |arguments| merge(arguments, Conflict::Overwrite, false))
+        Func::pure("sprig_mergeOverwrite", DICT, |arguments| merge(arguments, Conflict::Override, false))
             .variadic(Param::StringMap)
             .any(),
         "sprig_mergeOverwrite target [source ...]",
@@ -116,7 +117,7 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
         "map[a:2 b:3]",
     ),
     entry(
-        Func::pure("sprig_mustMergeOverwrite", DICT, |arguments| merge(arguments, Conflict::Overwrite, true))
+        Func::pure("sprig_mustMergeOverwrite", DICT, |arguments| merge(arguments, Conflict::Override, true))
             .variadic(Param::StringMap)
             .any(),
         "sprig_mustMergeOverwrite target [source ...]",
@@ -256,15 +257,10 @@ fn omit(arguments: Vec<Value>) -> Result<Value, FuncError> {
 fn merge(arguments: Vec<Value>, conflict: Conflict, must: bool) -> Result<Value, FuncError> {
     let mut target = map(&arguments, 0);
     for source in maps(arguments.get(1..).unwrap_or_default()) {
-        if target.is_nil() && !source.is_nil() {
-            target = Map::new(Type::Str, Type::Any, []);
-        }
-        match deep::merge(&target, source, conflict, &mut Walk::new()) {
-            Ok(()) => {}
-            Err(Unmerged::Panic(error)) => return Err(error),
-            Err(Unmerged::Types) if must => return Err("src and dst must be of same type".into()),
-            Err(Unmerged::Types) => return Ok(Value::from("")),
-        }
+        target = match merged(&target, source, conflict, &mut Walk::new()) {
+            Err(Unmerged::Types) if !must => return Ok(Value::from("")),
+            outcome => outcome?,
+        };
     }
     Ok(Value::Map(target))
 }

@@ -4,6 +4,7 @@ use aws_lc_rs::digest::{Algorithm, SHA1_FOR_LEGACY_USE_ONLY, SHA256, SHA512, dig
 use gotemplate::{Func, FuncError, Param, Value};
 
 use crate::arguments::bytes;
+use crate::go::hex;
 use crate::{Entry, Profile, entry};
 
 const TEXT: &[Param] = &[Param::Str];
@@ -43,8 +44,7 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
 ];
 
 fn hexadecimal(arguments: &[Value], algorithm: &'static Algorithm) -> Result<Value, FuncError> {
-    let digest = digest(algorithm, bytes(arguments, 0));
-    Ok(Value::from(digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect::<String>()))
+    Ok(Value::from(hex::encode(digest(algorithm, bytes(arguments, 0)).as_ref())))
 }
 
 fn adler32(bytes: &[u8]) -> u32 {

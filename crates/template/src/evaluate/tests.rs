@@ -224,6 +224,10 @@ fn secrets_have_gos_types() {
         (r#"{{range secrets "secret"}}<{{.}}>{{end}}{{printf "%T" (secrets "secret")}}"#, "<a><b/>[]string"),
         (r#"{{pkiCert}}"#, "<no value>"),
         (r#"{{with secret "wrap"}}{{.WrapInfo}}{{end}}"#, "{s.w 300 2026-11-22 03:13:45.080596 +0000 UTC }"),
+        (
+            r#"{{with secret "wrap"}}{{with .WrapInfo.CreationTime}}{{.Year}} {{.Format "15:04"}}{{end}}{{end}}"#,
+            "2026 03:13",
+        ),
     ] {
         assert_eq!(text(template), want, "{template}");
     }

@@ -2,13 +2,11 @@
 
 use std::collections::HashMap;
 
-use base64::Engine as _;
-use base64::alphabet::STANDARD;
-use base64::engine::{GeneralPurpose, GeneralPurposeConfig};
 use gotemplate::{Key, Map, Type, Value};
 
 use super::events::{Event, Parser, Scalar};
 use super::resolve::{Tag, is_binary, is_merge, resolve};
+use crate::go::base64::STANDARD;
 
 /// The first document of a text: maps are `map[interface {}]interface {}`; a nil interface if there is none.
 ///
@@ -298,18 +296,13 @@ impl Decoder<'_> {
     }
 }
 
-/// Base64 as Go reads it: bits behind the end may be anything.
-const BASE64: GeneralPurpose =
-    GeneralPurpose::new(&STANDARD, GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true));
-
 fn value_of(scalar: &Scalar) -> Result<Value, String> {
     let Scalar { tag, value, implicit, .. } = scalar;
     if tag.is_empty() && !implicit {
         return Ok(Value::from(value.as_slice()));
     }
     if is_binary(tag) {
-        let text: Vec<u8> = value.iter().copied().filter(|byte| !matches!(byte, b'\r' | b'\n')).collect();
-        let decoded = BASE64.decode(text).map(Value::from);
+        let decoded = STANDARD.decode(value).map(Value::from);
         return decoded.map_err(|_| told("!!binary value contains invalid base64 data"));
     }
     let known = Tag::of(tag);

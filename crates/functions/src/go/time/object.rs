@@ -142,6 +142,10 @@ impl Object for Time {
         Some(self.format(PRINTED))
     }
 
+    fn go_text(&self) -> Option<Vec<u8>> {
+        Some(self.as_go())
+    }
+
     fn equals(&self, other: &dyn Object) -> bool {
         let other = other.as_any().and_then(|any| any.downcast_ref::<Self>());
         other.is_some_and(|other| self.key() == other.key() && self.zone().is_same(other.zone()))

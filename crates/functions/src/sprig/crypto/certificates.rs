@@ -8,8 +8,8 @@ use gotemplate::{Func, FuncError, Object, Param, Shape, Value};
 
 use super::issue::{Parent, Request, issue};
 use super::key::Key;
-use super::pem;
 use crate::arguments::{any, bytes, int, items};
+use crate::go::{base64, pem};
 use crate::{Entry, entry};
 
 pub(crate) const ENTRIES: &[Entry<()>] = &[
@@ -198,7 +198,7 @@ fn gen_signed_cert_with_key(arguments: Vec<Value>) -> Result<Value, FuncError> {
 /// The authority among the arguments of a signed certificate.
 fn authority(arguments: &[Value]) -> Result<(Parent, Key), String> {
     let authority = certificate(arguments, 4);
-    let block = pem::decode(&authority.cert).ok_or("unable to decode certificate")?;
+    let block = pem::blocks(&authority.cert).next().ok_or("unable to decode certificate")?;
     let parent = Parent::read(&block.der)
         .map_err(|why| format!("error parsing certificate: decodedSignerCert.Bytes: {why}"))?;
     let signer = Key::from_pem(&authority.key).map_err(|why| format!("error parsing private key: {why}"))?;
@@ -207,11 +207,10 @@ fn authority(arguments: &[Value]) -> Result<(Parent, Key), String> {
 
 fn build_custom_cert(arguments: Vec<Value>) -> Result<Value, FuncError> {
     let decoded = |nth, what: &str| {
-        crate::go::base64::decode(bytes(&arguments, nth))
-            .map_err(|_| format!("unable to decode base64 {what}"))
+        base64::STANDARD.decode(bytes(&arguments, nth)).map_err(|_| format!("unable to decode base64 {what}"))
     };
     let (cert, key) = (decoded(0, "certificate")?, decoded(1, "private key")?);
-    let block = pem::decode(&cert).ok_or("unable to decode certificate")?;
+    let block = pem::blocks(&cert).next().ok_or("unable to decode certificate")?;
     Parent::read(&block.der).map_err(|why| format!("error parsing certificate: decodedCert.Bytes: {why}"))?;
     Key::from_pem(&key).map_err(|why| format!("error parsing private key: {why}"))?;
     Ok(Value::object(Certificate { cert, key }))

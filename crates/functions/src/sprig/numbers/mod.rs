@@ -8,7 +8,7 @@ use gotemplate::{Func, FuncError, Param, Value, sprint};
 
 use super::convert::{float, int as to_int};
 use crate::arguments::{any, bytes};
-use crate::go::strconv::{self, Fault};
+use crate::go::strconv;
 use crate::{Entry, entry};
 
 pub(crate) use decimal::ENTRIES as DECIMALS;
@@ -120,14 +120,7 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
 ];
 
 fn atoi(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let text = bytes(&arguments, 0);
-    Ok(Value::int(match strconv::int(text, 10) {
-        Ok(value) => value,
-        // Go's result beside this error is the nearest number there is.
-        Err(Fault::Range) if text.starts_with(b"-") => i64::MIN,
-        Err(Fault::Range) => i64::MAX,
-        Err(Fault::Syntax) => 0,
-    }))
+    Ok(Value::int(strconv::nearest_int(bytes(&arguments, 0))))
 }
 
 fn to_decimal(arguments: Vec<Value>) -> Result<Value, FuncError> {

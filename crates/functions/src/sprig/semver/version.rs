@@ -162,6 +162,18 @@ impl Object for Version {
         self.shape
     }
 
+    fn all_fields(&self) -> Vec<(&'static str, Value)> {
+        let number = |number| Value::Uint(UintKind::Uint64, number);
+        vec![
+            ("major", number(self.major)),
+            ("minor", number(self.minor)),
+            ("patch", number(self.patch)),
+            ("pre", Value::from(self.pre.as_str())),
+            ("metadata", Value::from(self.metadata.as_str())),
+            ("original", Value::from(self.original.as_str())),
+        ]
+    }
+
     fn method(&self, name: &str) -> Option<Method> {
         match name {
             "Major" | "Minor" | "Patch" | "Prerelease" | "Metadata" | "String" | "IncMajor" | "IncMinor"

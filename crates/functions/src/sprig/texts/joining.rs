@@ -94,8 +94,7 @@ fn quoted(values: &[Value], write: fn(&Value) -> Result<Vec<u8>, FuncError>) -> 
 }
 
 fn quote(value: &Value) -> Result<Vec<u8>, FuncError> {
-    let text = Value::from(&*convert::text(value)?);
-    Ok(sprintf(b"%q", &[text])?)
+    Ok(gotemplate::quoted(convert::text(value)?).into_bytes())
 }
 
 fn squote(value: &Value) -> Result<Vec<u8>, FuncError> {

@@ -1,15 +1,10 @@
 //! URLs taken apart and put together.
 
-mod address;
-mod escape;
-mod parse;
-
 use gotemplate::{Func, FuncError, Map, Param, Value};
 
-use self::escape::{Part, escaped};
-use self::parse::{User, host_name};
 use super::convert::{NIL_DEREFERENCE, kind};
 use crate::arguments::{bounded, bytes};
+use crate::go::url::{self, Part, User, escaped, host_name};
 use crate::{Entry, entry};
 
 pub(crate) const ENTRIES: &[Entry<()>] = &[
@@ -30,7 +25,7 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
 ];
 
 fn url_parse(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let url = parse::parse(bytes(&arguments, 0)).map_err(|why| format!("unable to parse url: {why}"))?;
+    let url = url::parse(bytes(&arguments, 0)).map_err(|why| format!("unable to parse url: {why}"))?;
     Ok(Value::map([
         ("scheme", Value::from(url.scheme)),
         ("hostname", Value::from(host_name(&url.host))),
@@ -109,6 +104,6 @@ fn user(text: &[u8]) -> Result<Option<User>, FuncError> {
         return Ok(None);
     }
     let url = [b"proto://", text, b"@host"].concat();
-    let url = parse::parse(&url).map_err(|why| format!("unable to parse userinfo in dict: {why}"))?;
+    let url = url::parse(&url).map_err(|why| format!("unable to parse userinfo in dict: {why}"))?;
     Ok(url.user)
 }
