@@ -185,7 +185,7 @@ pub use format::{sprint, sprintf, sprintln};
 pub use func::{Call, Func, FuncError, Funcs, Param, Render};
 pub use object::{Method, NilType, Object, Shape};
 pub use parse::MAX_PAREN_DEPTH;
-pub use value::{Chan, IntKind, Key, List, Map, Snapshot, Type, UintKind, Value};
+pub use value::{Chan, IntKind, Key, List, Map, Snapshot, Type, UintKind, Value, without_cycles};
 
 /// How a template is read.
 #[derive(Clone, Debug, Default)]
@@ -246,6 +246,11 @@ impl Template {
 
     fn source(&self) -> node::Source<'_> {
         node::Source { text: &self.text, left: &self.left, right: &self.right }
+    }
+
+    /// What was parsed.
+    pub fn text(&self) -> &[u8] {
+        &self.text
     }
 
     /// The names it defines, itself included, sorted.

@@ -19,6 +19,7 @@ fn world(profile: Profile) -> World {
         overrides: pairs(&[("BAO_ADDR", "http://v")]),
         now: None,
         programs: Programs::Real(Arc::default()),
+        prints: crate::world::Prints::HandsOn,
         has_files: true,
     }
 }

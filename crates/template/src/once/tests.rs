@@ -32,13 +32,13 @@ fn every_function_has_an_example_that_renders_as_told() {
     for profile in [Profile::OpenBao, Profile::Vault] {
         let catalogue = crate::catalogue(profile);
         let functions = table(profile_of(profile));
-        for crate::Listed { name, help, .. } in &catalogue {
-            if !help.example.contains(name) || !help.signature.starts_with(name) {
+        for crate::Listed { name, signature, example, output, .. } in &catalogue {
+            if !example.contains(name) || !signature.starts_with(name) {
                 failures.push(format!("{name}: its example or signature is another's"));
             }
-            match render(help.example, profile, EXAMPLES).outcome {
-                Ok(text) if text == help.output.as_bytes() => {}
-                other => failures.push(format!("{name}: {} is {other:?}", help.example)),
+            match render(example, profile, EXAMPLES).outcome {
+                Ok(text) if text == output.as_bytes() => {}
+                other => failures.push(format!("{name}: {example} is {other:?}")),
             }
         }
         let told: Vec<&str> = catalogue.iter().map(|listed| listed.name).collect();
