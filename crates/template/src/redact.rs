@@ -111,7 +111,9 @@ impl<'a> Public<'a> {
                 }
                 _ if known.is_some() => out.push_str(text),
                 _ => {
-                    match masked.filter(|&end| out.get(end..).is_some_and(|gap| gap.trim().is_empty())) {
+                    // Nor is anything left between the two that could be of one text with both.
+                    let is_gap = |gap: &str| pieces(gap).all(|piece| piece.len() < 2);
+                    match masked.filter(|&end| out.get(end..).is_some_and(is_gap)) {
                         Some(end) => out.truncate(end),
                         None => out.push_str(MASK),
                     }
@@ -139,7 +141,7 @@ impl<'a> Public<'a> {
             }
         }
         let shown = match digits {
-            0 => pieces_known > 0 || word.len() < SHORTEST_SECRET || self.has(word),
+            0 => pieces_known > 0 || word.len() <= MOST_SIGNS || self.has(word),
             digits => digits <= MOST_DIGITS && (pieces_known > 0 || behind_word),
         };
         shown.then_some(pieces_known > 0 || digits == 0)
@@ -148,6 +150,9 @@ impl<'a> Public<'a> {
 
 /// Longer numbers could be data.
 const MOST_DIGITS: usize = 5;
+
+/// So could more signs in a row, without any letter.
+const MOST_SIGNS: usize = 5;
 
 /// Letters, digits and what is not ASCII; between them are the signs that wording puts there.
 fn pieces(text: &str) -> impl Iterator<Item = &str> {

@@ -83,10 +83,29 @@ fn alike(theirs: &Verdict, ours: &Verdict) -> bool {
             };
             // Their log cuts white space at the end of a message.
             let ours = ours.trim_end();
-            theirs.trim_end() == ours || *theirs == formatted_again(ours) || with_hint()
+            let theirs = theirs.trim_end();
+            theirs == ours
+                || theirs == formatted_again(ours)
+                || with_hint()
+                || is_masked(theirs, ours)
+                || is_masked(theirs, &formatted_again(ours))
         }
         _ => theirs == ours,
     }
+}
+
+/// Whether ours is theirs with some of it masked. Of what a template made of a secret, theirs masks nothing.
+fn is_masked(theirs: &str, ours: &str) -> bool {
+    let mut parts = ours.split("[redacted]");
+    let Some(mut rest) = theirs.strip_prefix(parts.next().unwrap_or_default()) else { return false };
+    let Some(last) = parts.next_back() else { return rest.is_empty() };
+    for part in parts {
+        match rest.find(part) {
+            Some(at) => rest = &rest[at + part.len()..],
+            None => return false,
+        }
+    }
+    rest.ends_with(last)
 }
 
 /// The agent of OpenBao gives a finished error to Go's `Printf` once more, without arguments; so every percent
@@ -297,8 +316,8 @@ async fn bombs_leave_their_neighbours_alone() {
 
 // === The command line ===
 
-#[tokio::test]
-async fn templates_are_rendered_once_and_nothing_is_left_behind() {
+/// A server with a secret, and a folder with what a login by AppRole needs.
+async fn login() -> (testkit::Server, testkit::Api, tempfile::TempDir) {
     let server = testkit::Server::dev(&server_binary().unwrap()).await.unwrap();
     let root = server.root_api().unwrap();
     let post = async |path: &str, body: Value| {
@@ -333,13 +352,41 @@ async fn templates_are_rendered_once_and_nothing_is_left_behind() {
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     crate::put(&path("role-id"), &text(&role["data"]["role_id"]));
     crate::put(&path("secret-id"), &text(&secret["data"]["secret_id"]));
-    let here = folder.path().display();
+    (server, root, folder)
+}
+
+/// A configuration with that login.
+fn configuration(server: &testkit::Server, folder: &Path, templates: &str) -> PathBuf {
+    let (path, here) = (folder.join("agent.hcl"), folder.display());
     crate::put(
-        &path("agent.hcl"),
+        &path,
         &format!(
             r#"vault {{ address = "{}" }}
 auto_auth {{ method "approle" {{ config = {{ role_id_file_path = "{here}/role-id" secret_id_file_path = "{here}/secret-id" }} }} }}
-template {{
+{templates}"#,
+            server.address()
+        ),
+    );
+    path
+}
+
+/// No login's token is left: the accessors are the root token's alone.
+async fn assert_revoked(root: &testkit::Api) {
+    let list = root.send("LIST", "/v1/auth/token/accessors", &[], "").await.unwrap();
+    let list: Value = serde_json::from_slice(&list.body).unwrap();
+    assert_eq!(list["data"]["keys"].as_array().unwrap().len(), 1, "{list}");
+}
+
+#[tokio::test]
+async fn templates_are_rendered_once_and_nothing_is_left_behind() {
+    let (server, root, folder) = login().await;
+    let path = |name: &str| folder.path().join(name);
+    let here = folder.path().display();
+    configuration(
+        &server,
+        folder.path(),
+        &format!(
+            r#"template {{
   contents = "{{{{ with secret \"secret/app\" }}}}{{{{ .Data.data.password }}}}\n{{{{ end }}}}"
   destination = "{here}/a.conf"
   command = "touch {here}/ran"
@@ -348,8 +395,7 @@ template {{
   contents = "one\n{{{{ b64enc 1 }}}}\n"
   destination = "{here}/b.conf"
 }}
-"#,
-            server.address()
+"#
         ),
     );
     let config = format!("-config={here}/agent.hcl");
@@ -375,10 +421,21 @@ template {{
     );
     assert!(path("secret-id").exists() && !path("ran").exists() && !path("b.conf").exists());
 
-    // Each login's token was revoked: the accessors left are the root token's alone.
-    let list = root.send("LIST", "/v1/auth/token/accessors", &[], "").await.unwrap();
-    let list: Value = serde_json::from_slice(&list.body).unwrap();
-    assert_eq!(list["data"]["keys"].as_array().unwrap().len(), 1, "{list}");
+    assert_revoked(&root).await;
+
+    // What cannot be compared is an error, and no reason to wait.
+    rustix::fs::mkfifoat(rustix::fs::CWD, path("b.conf"), rustix::fs::Mode::from_raw_mode(0o600)).unwrap();
+    let empty = format!("template {{\n  contents = \"{{{{ if false }}}}{{{{ end }}}}\"\n  destination = \"{here}/b.conf\"\n}}\n");
+    configuration(&server, folder.path(), &empty);
+    let (code, output) = run(&["-diff"]).await;
+    assert!(code == Some(1) && output.contains("b.conf") && !output.contains("+++"), "{output}");
+    std::fs::remove_file(path("b.conf")).unwrap();
+    // No file is something else than an empty one.
+    let (code, output) = run(&["-diff"]).await;
+    assert!(code == Some(2) && output.contains("--- /dev/null"), "{output}");
+    crate::put(&path("b.conf"), "");
+    assert_eq!(run(&["-diff"]).await, (Some(0), String::new()));
+    configuration(&server, folder.path(), &empty.replace("b.conf", "a.conf").replace("if false }}{{ end", "spew_dump 1"));
 
     let none = format!("-token-file={here}/none");
     let (code, output) = run(&["-template=a.conf", &none]).await;
@@ -386,4 +443,56 @@ template {{
     crate::put(&path("token"), "not-a-token");
     let (code, output) = run(&["-template=a.conf", &format!("-token-file={here}/token")]).await;
     assert!(code == Some(1) && output.contains("permission denied"), "{output}");
+}
+
+/// Whether a process is there, and does not only wait to be asked for its status.
+fn is_alive(pid: &str) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
+    stat.rsplit(") ").next().is_some_and(|rest| !rest.is_empty() && !rest.starts_with(['Z', 'X']))
+}
+
+/// A template whose program never ends, and where its process says its number.
+fn endless(folder: &Path) -> (String, PathBuf) {
+    let pid = folder.join("pid");
+    let line = format!("sleep 60 & echo $! > {0}.new; mv {0}.new {0}; wait", pid.display());
+    let text = format!(r#"{{{{ with secret "secret/app" }}}}{{{{ plugin "sh" "-c" {line:?} }}}}{{{{ end }}}}"#);
+    let stanza = format!("template {{\n  contents = {text:?}\n  destination = {:?}\n}}\n", folder.join("out"));
+    (stanza, pid)
+}
+
+#[tokio::test]
+async fn rendering_once_that_is_ended_leaves_no_token_and_no_program() {
+    let (server, root, folder) = login().await;
+    let (stanza, pid) = endless(folder.path());
+    let config = configuration(&server, folder.path(), &stanza);
+    for signal in [testkit::Signal::TERM, testkit::Signal::INT] {
+        let mut command = std::process::Command::new(sidekey());
+        command.args(["template", "render", &format!("-config={}", config.display())]);
+        let mut process = testkit::Process::start("render", command).unwrap();
+        let program = testkit::eventually("the program runs", || async { std::fs::read_to_string(&pid).ok() });
+        let program = program.await.unwrap();
+        assert!(is_alive(&program));
+        process.signal(signal);
+        let status = process.ended().await.unwrap();
+        assert!(status.code() == Some(1) && process.has_said("interrupted"), "{}", process.output().join("\n"));
+        let gone = testkit::eventually("the program is gone", || async { (!is_alive(&program)).then_some(()) });
+        gone.await.unwrap();
+        assert_revoked(&root).await;
+        std::fs::remove_file(&pid).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_program_under_way_ends_with_the_agent() {
+    let (server, _, folder) = login().await;
+    let (stanza, pid) = endless(folder.path());
+    let config = configuration(&server, folder.path(), &stanza);
+    let mut command = std::process::Command::new(sidekey());
+    command.args(["agent", &format!("-config={}", config.display())]);
+    let mut process = testkit::Process::start("agent", command).unwrap();
+    let program = testkit::eventually("the program runs", || async { std::fs::read_to_string(&pid).ok() });
+    let program = program.await.unwrap();
+    assert!(process.stop().await.unwrap().success());
+    let gone = testkit::eventually("the program is gone", || async { (!is_alive(&program)).then_some(()) });
+    gone.await.unwrap();
 }
