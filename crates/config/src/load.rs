@@ -12,7 +12,7 @@ use vault::Product;
 use crate::compile::compile;
 use crate::environment::Environment;
 use crate::flags::Flags;
-use crate::problem::{MAX_TOLD, Failure, Frame, Problem, Report, UnknownKeys};
+use crate::problem::{Failure, Frame, MAX_TOLD, Problem, Report, UnknownKeys};
 use crate::raw::{self, Raw};
 use crate::settings::{Settings, Template};
 
@@ -130,8 +130,7 @@ impl<'a> Run<'a> {
 
     fn unreadable(&mut self, frame: Frame, did: &str, path: &str, error: &io::Error) {
         self.unread = true;
-        let diagnostic =
-            Diagnostic::plain(Severity::Error, format!("{did} {path}: {}", go_words(error)));
+        let diagnostic = Diagnostic::plain(Severity::Error, format!("{did} {path}: {}", go_words(error)));
         self.problems.push(Problem::new(frame, "", diagnostic));
     }
 

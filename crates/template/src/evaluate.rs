@@ -262,7 +262,8 @@ impl Parsed {
             let public = Public::new([template.as_ref()]);
             // A program that was told no data can show none of it.
             let said = said.as_ref().filter(|said| said.call.iter().all(|word| public.has(word)));
-            let public = Public::new([template.as_ref()].into_iter().chain(said.map(|said| said.text.as_str())));
+            let public =
+                Public::new([template.as_ref()].into_iter().chain(said.map(|said| said.text.as_str())));
             error.message = public.mask(&redacted(&error.message, known, needed));
         }
         error.message = shortened(error.message.trim_end().to_owned(), MAX_MESSAGE);

@@ -145,7 +145,11 @@ fn answers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String
         let inside = [("", FIELDS), ("auth", AUTH_FIELDS), ("wrap_info", WRAP_FIELDS)];
         let strange = inside.iter().find_map(|&(part, fields)| {
             let object = if part.is_empty() { Some(&value) } else { value.get(part) };
-            object?.as_object()?.keys().find(|key| !fields.contains(&key.as_str())).map(|key| (part, key, fields))
+            object?
+                .as_object()?
+                .keys()
+                .find(|key| !fields.contains(&key.as_str()))
+                .map(|key| (part, key, fields))
         });
         if let Some((part, key, fields)) = strange {
             let place = if part.is_empty() { String::new() } else { format!("`{part}` of ") };
@@ -157,9 +161,9 @@ fn answers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String
             )));
         }
         let secret = serde_json::from_value(value);
-        secret.map(|secret| (path.clone(), secret)).map_err(|error| {
-            D::Error::custom(format!("the secret {}: {error}", quoted(&path)))
-        })
+        secret
+            .map(|secret| (path.clone(), secret))
+            .map_err(|error| D::Error::custom(format!("the secret {}: {error}", quoted(&path))))
     };
     written.into_iter().map(answer).collect()
 }

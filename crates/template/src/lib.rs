@@ -27,9 +27,9 @@ mod words;
 mod world;
 mod writes;
 
+pub use fetch::MAX_FILE;
 pub use fixtures::{Fixtures, FixturesError};
 pub use functions::{Listed, catalogue};
 pub use gotemplate::{ExecError, ParseError};
-pub use fetch::MAX_FILE;
 pub use once::{OnceSettings, RenderError, Rendered, Written, render_once, render_with};
 pub use runner::{Runner, RunnerError, RunnerSettings};

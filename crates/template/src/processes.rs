@@ -131,7 +131,10 @@ mod tests {
         under_way.stop();
         let status = child.wait().unwrap();
         assert!(!status.success() && under_way.is_stopped());
-        assert!(under_way.start(&mut Command::new("true")).unwrap().is_none(), "one was started after the end");
+        assert!(
+            under_way.start(&mut Command::new("true")).unwrap().is_none(),
+            "one was started after the end"
+        );
     }
 
     #[test]

@@ -162,7 +162,9 @@ fn templates_that_write_one_file_are_named() {
         agent().fine(&text).warnings.iter().map(|warning| warning.render(Color::Plain)).collect();
     assert_eq!(
         drawn,
-        ["warning: 2 templates have the destination /a\n  = hint: each replaces what the others wrote; give each a \
-          file of its own"]
+        [
+            "warning: 2 templates have the destination /a\n |\n = hint: each replaces what the others wrote; give each a \
+          file of its own"
+        ]
     );
 }

@@ -6,6 +6,7 @@ mod stage;
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
+use rustix::process::Signal;
 use serde_json::Value;
 use testkit::server_binary;
 
@@ -16,9 +17,6 @@ use stage::{ALONE, Case, Stage, Verdict, Verdicts, cases, corpus, written};
 const KNOWN: &[(&str, &str)] = &[
     ("alone/first-pass", "an error while a secret is on its way is not one"),
     ("write-errors/folder-is-a-file", "writeToFile writes when the template is complete, so it fails later"),
-    ("secrets-errors/value-in-text-v2", "values inside KV version 2 are kept out of errors, too"),
-    ("secrets-errors/range-text", "values inside KV version 2 are kept out of errors, too"),
-    ("secrets-errors/map-compared", "values inside KV version 2 are kept out of errors, too"),
 ];
 
 #[tokio::test]
@@ -96,14 +94,12 @@ fn alike(theirs: &Verdict, ours: &Verdict) -> bool {
 
 /// Whether ours is theirs with some of it masked. Of what a template made of a secret, theirs masks nothing.
 fn is_masked(theirs: &str, ours: &str) -> bool {
-    let mut parts = ours.split("[redacted]");
-    let Some(mut rest) = theirs.strip_prefix(parts.next().unwrap_or_default()) else { return false };
-    let Some(last) = parts.next_back() else { return rest.is_empty() };
-    for part in parts {
-        match rest.find(part) {
-            Some(at) => rest = &rest[at + part.len()..],
-            None => return false,
-        }
+    let parts: Vec<&str> = ours.split("[redacted]").collect();
+    let [first, between @ .., last] = parts.as_slice() else { return false };
+    let Some(mut rest) = theirs.strip_prefix(first) else { return false };
+    for part in between {
+        let Some((_, behind)) = rest.split_once(part) else { return false };
+        rest = behind;
     }
     rest.ends_with(last)
 }
@@ -423,26 +419,42 @@ template {{
 
     assert_revoked(&root).await;
 
-    // What cannot be compared is an error, and no reason to wait.
-    rustix::fs::mkfifoat(rustix::fs::CWD, path("b.conf"), rustix::fs::Mode::from_raw_mode(0o600)).unwrap();
-    let empty = format!("template {{\n  contents = \"{{{{ if false }}}}{{{{ end }}}}\"\n  destination = \"{here}/b.conf\"\n}}\n");
-    configuration(&server, folder.path(), &empty);
-    let (code, output) = run(&["-diff"]).await;
-    assert!(code == Some(1) && output.contains("b.conf") && !output.contains("+++"), "{output}");
-    std::fs::remove_file(path("b.conf")).unwrap();
-    // No file is something else than an empty one.
-    let (code, output) = run(&["-diff"]).await;
-    assert!(code == Some(2) && output.contains("--- /dev/null"), "{output}");
-    crate::put(&path("b.conf"), "");
-    assert_eq!(run(&["-diff"]).await, (Some(0), String::new()));
-    configuration(&server, folder.path(), &empty.replace("b.conf", "a.conf").replace("if false }}{{ end", "spew_dump 1"));
-
     let none = format!("-token-file={here}/none");
     let (code, output) = run(&["-template=a.conf", &none]).await;
     assert!(code == Some(1) && output.contains("none: No such file or directory"), "{output}");
     crate::put(&path("token"), "not-a-token");
     let (code, output) = run(&["-template=a.conf", &format!("-token-file={here}/token")]).await;
     assert!(code == Some(1) && output.contains("permission denied"), "{output}");
+}
+
+#[tokio::test]
+async fn a_difference_is_of_a_file_that_can_be_read_and_output_holds_the_text_alone() {
+    let (server, _, folder) = login().await;
+    let out = folder.path().join("out");
+    let render = async |contents: &str, more: &[&str]| {
+        let stanza = format!("template {{\n  contents = {contents:?}\n  destination = {out:?}\n}}\n");
+        let config = configuration(&server, folder.path(), &stanza);
+        let mut command = tokio::process::Command::new(sidekey());
+        command.args(["template", "render", &format!("-config={}", config.display())]).args(more);
+        let output = command.output().await.unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        (output.status.code(), text(output.stdout), text(output.stderr))
+    };
+    let empty = "{{ if false }}{{ end }}";
+    // No file is something else than an empty one.
+    let (code, difference, _) = render(empty, &["-diff"]).await;
+    assert_eq!((code, difference), (Some(2), format!("--- /dev/null\n+++ {}\n", out.display())));
+    crate::put(&out, "");
+    assert_eq!(render(empty, &["-diff"]).await, (Some(0), String::new(), String::new()));
+    // What cannot be compared is an error, and nothing to wait for.
+    std::fs::remove_file(&out).unwrap();
+    rustix::fs::mkfifoat(rustix::fs::CWD, &out, rustix::fs::Mode::from_raw_mode(0o600)).unwrap();
+    let (code, difference, error) = render(empty, &["-diff"]).await;
+    assert!(code == Some(1) && difference.is_empty() && error.contains("out"), "{difference}{error}");
+
+    let printing = "{{ spew_dump 1 }}{{ with secret \"secret/app\" }}{{ .Data.data.password }}{{ end }}";
+    let (code, text, aside) = render(printing, &[]).await;
+    assert_eq!((code, text.as_str(), aside.as_str()), (Some(0), "hunter2", "(int) 1\n"));
 }
 
 /// Whether a process is there, and does not only wait to be asked for its status.
@@ -455,8 +467,10 @@ fn is_alive(pid: &str) -> bool {
 fn endless(folder: &Path) -> (String, PathBuf) {
     let pid = folder.join("pid");
     let line = format!("sleep 60 & echo $! > {0}.new; mv {0}.new {0}; wait", pid.display());
-    let text = format!(r#"{{{{ with secret "secret/app" }}}}{{{{ plugin "sh" "-c" {line:?} }}}}{{{{ end }}}}"#);
-    let stanza = format!("template {{\n  contents = {text:?}\n  destination = {:?}\n}}\n", folder.join("out"));
+    let text =
+        format!(r#"{{{{ with secret "secret/app" }}}}{{{{ plugin "sh" "-c" {line:?} }}}}{{{{ end }}}}"#);
+    let stanza =
+        format!("template {{\n  contents = {text:?}\n  destination = {:?}\n}}\n", folder.join("out"));
     (stanza, pid)
 }
 
@@ -465,17 +479,23 @@ async fn rendering_once_that_is_ended_leaves_no_token_and_no_program() {
     let (server, root, folder) = login().await;
     let (stanza, pid) = endless(folder.path());
     let config = configuration(&server, folder.path(), &stanza);
-    for signal in [testkit::Signal::TERM, testkit::Signal::INT] {
-        let mut command = std::process::Command::new(sidekey());
+    for signal in [Signal::TERM, Signal::INT] {
+        let mut command = tokio::process::Command::new(sidekey());
         command.args(["template", "render", &format!("-config={}", config.display())]);
         let mut process = testkit::Process::start("render", command).unwrap();
-        let program = testkit::eventually("the program runs", || async { std::fs::read_to_string(&pid).ok() });
+        let program =
+            testkit::eventually("the program runs", || async { std::fs::read_to_string(&pid).ok() });
         let program = program.await.unwrap();
         assert!(is_alive(&program));
         process.signal(signal);
         let status = process.ended().await.unwrap();
-        assert!(status.code() == Some(1) && process.has_said("interrupted"), "{}", process.output().join("\n"));
-        let gone = testkit::eventually("the program is gone", || async { (!is_alive(&program)).then_some(()) });
+        assert!(
+            status.code() == Some(1) && process.has_said("interrupted"),
+            "{}",
+            process.output().join("\n")
+        );
+        let gone =
+            testkit::eventually("the program is gone", || async { (!is_alive(&program)).then_some(()) });
         gone.await.unwrap();
         assert_revoked(&root).await;
         std::fs::remove_file(&pid).unwrap();
@@ -487,7 +507,7 @@ async fn a_program_under_way_ends_with_the_agent() {
     let (server, _, folder) = login().await;
     let (stanza, pid) = endless(folder.path());
     let config = configuration(&server, folder.path(), &stanza);
-    let mut command = std::process::Command::new(sidekey());
+    let mut command = tokio::process::Command::new(sidekey());
     command.args(["agent", &format!("-config={}", config.display())]);
     let mut process = testkit::Process::start("agent", command).unwrap();
     let program = testkit::eventually("the program runs", || async { std::fs::read_to_string(&pid).ok() });

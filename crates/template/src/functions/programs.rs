@@ -26,7 +26,7 @@ pub(super) const ENTRIES: &[Entry<Evaluation>] = &[entry(
     r#"{{ plugin "host-role" "web" }}"#,
     "frontend",
 )
-    .slow()];
+.slow()];
 
 /// How long a program may run; upstream's.
 const LIMIT: Duration = Duration::from_secs(30);

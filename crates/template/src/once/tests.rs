@@ -127,13 +127,17 @@ fn a_misspelt_field_of_a_secret_is_told() {
             r#"{"secrets": {"kv/a": {"auth": {"token": "x"}}}}"#,
             r#"`auth` of the secret "kv/a" has no field "token"; there are: client_token"#,
         ),
-        (r#"{"secrets": {"kv/a": {"wrap_info": {"Token": "x"}}}}"#, r#"has no field "Token"; there are: token"#),
+        (
+            r#"{"secrets": {"kv/a": {"wrap_info": {"Token": "x"}}}}"#,
+            r#"has no field "Token"; there are: token"#,
+        ),
         (r#"{"secrets": {"kv/a": {"lease_duration": "x"}}}"#, r#"the secret "kv/a": invalid type"#),
     ] {
         let error = Fixtures::parse(fixtures.as_bytes()).unwrap_err().to_string();
         assert!(error.contains(want), "{error}");
     }
-    let whole = r#"{"secrets": {"kv/a": {"data": {"n": 1.50}, "lease_id": "", "warnings": null, "auth": null}}}"#;
+    let whole =
+        r#"{"secrets": {"kv/a": {"data": {"n": 1.50}, "lease_id": "", "warnings": null, "auth": null}}}"#;
     assert_eq!(text(r#"{{ with secret "kv/a" }}{{ .Data.n }}{{ end }}"#, whole), "1.50");
 }
 
@@ -155,8 +159,9 @@ fn the_time_of_fixtures_is_every_functions() {
 fn what_is_printed_is_handed_on_once_when_nothing_is_missing() {
     let secret = r#"{"secrets": {"kv/a": {"data": {"v": "x"}}}}"#;
     for end in ["", "{{ sprig_fail .Data.v }}"] {
-        let template =
-            format!(r#"{{{{ spew_dump 1 }}}}{{{{ with secret "kv/a" }}}}{{{{ spew_printf "%v" .Data.v }}}}{end}{{{{ end }}}}"#);
+        let template = format!(
+            r#"{{{{ spew_dump 1 }}}}{{{{ with secret "kv/a" }}}}{{{{ spew_printf "%v" .Data.v }}}}{end}{{{{ end }}}}"#
+        );
         let rendered = render(&template, Profile::OpenBao, secret);
         assert_eq!(rendered.printed, b"(int) 1\nx", "{template}");
         assert_eq!(rendered.outcome.is_ok(), end.is_empty());

@@ -203,7 +203,8 @@ fn evaluated(template: &str) -> Result<String, String> {
         prints: Prints::HandsOn,
         has_files: true,
     };
-    let settings = config::Template { sandbox_path: Some("/nonexistent".into()), ..config::Template::default() };
+    let settings =
+        config::Template { sandbox_path: Some("/nonexistent".into()), ..config::Template::default() };
     let table = Arc::new(table(Profile::OpenBao));
     let parsed = Parsed::new(template.as_bytes(), &settings, Profile::OpenBao, &table);
     let parsed = parsed.map_err(|error| error.to_string())?;
@@ -236,7 +237,10 @@ fn no_piece_of_a_secret_is_in_an_error_whatever_was_made_of_it() {
             // What is behind the place: the place quotes the template.
             let (_, message) = error.split_once(">: ").unwrap_or(("", &error));
             let lower = message.to_lowercase();
-            if let Some(piece) = pieces.iter().find(|piece| lower.contains(*piece) && !with(call).to_lowercase().contains(*piece)) {
+            if let Some(piece) = pieces
+                .iter()
+                .find(|piece| lower.contains(*piece) && !with(call).to_lowercase().contains(*piece))
+            {
                 leaks.push(format!("{call} of {derivation}: {piece:?} is in {message}"));
             }
         }
@@ -250,7 +254,10 @@ fn no_piece_of_a_secret_is_in_an_error_whatever_was_made_of_it() {
 fn a_program_that_was_told_no_data_may_say_why_it_failed() {
     let template = r#"{{ with secret "kv/c" }}{{ plugin "sh" "-c" "echo the frobnicator is jammed >&2; exit 3" }}{{ end }}"#;
     let error = evaluated(template).unwrap_err();
-    assert!(error.ends_with("exit status 3\n\nstdout:\n\n\n\nstderr:\n\nthe frobnicator is jammed"), "{error}");
+    assert!(
+        error.ends_with("exit status 3\n\nstdout:\n\n\n\nstderr:\n\nthe frobnicator is jammed"),
+        "{error}"
+    );
     let template = r#"{{ with secret "kv/c" }}{{ plugin "sh" "-c" "echo $0 is jammed >&2; exit 3" (toUpper .Data.value) }}{{ end }}"#;
     let error = evaluated(template).unwrap_err();
     assert!(error.ends_with("stderr:\n\n[redacted] is jammed"), "{error}");

@@ -95,7 +95,11 @@ fn as_text(found: &[Listed]) -> String {
         };
         out.push_str(&format!("{}{only}\n    {}\n", listed.signature, listed.summary));
         if !listed.example.is_empty() {
-            out.push_str(&format!("    {}  ->  {}\n", listed.example, listed.output.replace('\n', "\n        ")));
+            out.push_str(&format!(
+                "    {}  ->  {}\n",
+                listed.example,
+                listed.output.replace('\n', "\n        ")
+            ));
         }
     }
     out
