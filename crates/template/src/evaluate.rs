@@ -264,7 +264,9 @@ impl Parsed {
             let said = said.as_ref().filter(|said| said.call.iter().all(|word| public.has(word)));
             let public =
                 Public::new([template.as_ref()].into_iter().chain(said.map(|said| said.text.as_str())));
-            error.message = public.mask(&redacted(&error.message, known, needed));
+            // Whole values are looked for in the whole; what is cut then is not told anyway.
+            let message = shortened(redacted(&error.message, known, needed), MAX_MESSAGE);
+            error.message = public.mask(&message);
         }
         error.message = shortened(error.message.trim_end().to_owned(), MAX_MESSAGE);
         error.context = shortened(std::mem::take(&mut error.context), MAX_QUOTE);

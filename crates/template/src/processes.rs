@@ -121,6 +121,8 @@ impl UnderWay {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -137,21 +139,23 @@ mod tests {
         );
     }
 
-    #[test]
-    fn what_a_program_leaves_behind_lives_on() {
+    #[tokio::test]
+    async fn what_a_program_leaves_behind_lives_on() {
         let folder = tempfile::tempdir().unwrap();
         let late = folder.path().join("late");
         let line = format!("(sleep 0.2; echo x > {}) &", late.display());
         let under_way = UnderWay::default();
         let mut child = under_way.start(Command::new("sh").args(["-c", &line])).unwrap().unwrap();
         while under_way.ended(&mut child).unwrap().is_none() {
-            std::thread::yield_now();
+            tokio::time::sleep(Duration::from_millis(1)).await;
         }
         under_way.stop();
-        let found = (0..100).any(|_| {
-            std::thread::sleep(std::time::Duration::from_millis(20));
-            late.exists()
-        });
-        assert!(found);
+        for _ in 0..100 {
+            if late.exists() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("it was killed");
     }
 }

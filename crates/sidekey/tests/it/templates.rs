@@ -447,7 +447,7 @@ async fn a_difference_is_of_a_file_that_can_be_read_and_output_holds_the_text_al
     crate::put(&out, "");
     assert_eq!(render(empty, &["-diff"]).await, (Some(0), String::new(), String::new()));
     // What cannot be compared is an error, and nothing to wait for.
-    std::fs::remove_file(&out).unwrap();
+    rustix::fs::unlink(&out).unwrap();
     rustix::fs::mkfifoat(rustix::fs::CWD, &out, rustix::fs::Mode::from_raw_mode(0o600)).unwrap();
     let (code, difference, error) = render(empty, &["-diff"]).await;
     assert!(code == Some(1) && difference.is_empty() && error.contains("out"), "{difference}{error}");
@@ -498,7 +498,7 @@ async fn rendering_once_that_is_ended_leaves_no_token_and_no_program() {
             testkit::eventually("the program is gone", || async { (!is_alive(&program)).then_some(()) });
         gone.await.unwrap();
         assert_revoked(&root).await;
-        std::fs::remove_file(&pid).unwrap();
+        rustix::fs::unlink(&pid).unwrap();
     }
 }
 
