@@ -1,32 +1,12 @@
 //! How long one call may compute: the engine looks at the clock between calls, not inside one.
 
-use std::cell::Cell;
 use std::time::Duration;
 
 use gotemplate::FuncError;
 use rustix::time::{ClockId, clock_gettime};
 
 /// Processor time of one call.
-const MOST: Duration = Duration::from_secs(5);
-
-thread_local! {
-    /// Processor time that calls of this thread may take.
-    static ALLOWED: Cell<Duration> = const { Cell::new(MOST) };
-}
-
-/// Does `work`, in which no call that loops may take more processor time than `most`. The general bound of five
-/// seconds stays.
-pub fn within<T>(most: Duration, work: impl FnOnce() -> T) -> T {
-    /// Puts the old bound back, after a panic too.
-    struct Restore(Duration);
-    impl Drop for Restore {
-        fn drop(&mut self) {
-            ALLOWED.set(self.0);
-        }
-    }
-    let _restore = Restore(ALLOWED.replace(most.min(MOST)));
-    work()
-}
+pub(crate) const MOST: Duration = Duration::from_secs(5);
 
 /// Looks at the clock are about so far apart: asking for it costs a quarter of a microsecond.
 const BETWEEN: Duration = Duration::from_millis(1);
@@ -44,7 +24,7 @@ pub(crate) struct Patience {
 impl Patience {
     pub(crate) fn new() -> Self {
         let now = processor_time();
-        Self { since: now, most: ALLOWED.get(), left: 1, apart: 1, looked: now }
+        Self { since: now, most: crate::surroundings::patience(), left: 1, apart: 1, looked: now }
     }
 
     /// One more round.

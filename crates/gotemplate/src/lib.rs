@@ -187,7 +187,7 @@ pub use func::{Call, Func, FuncError, Funcs, Param, Render};
 pub use object::{Method, NilType, Object, Shape};
 pub use parse::MAX_PAREN_DEPTH;
 pub use text::quoted;
-pub use value::{Chan, IntKind, Key, List, Map, Snapshot, Type, UintKind, Value};
+pub use value::{Chan, IntKind, Key, List, Map, Snapshot, Type, UintKind, Value, without_cycles};
 
 /// How a template is read.
 #[derive(Clone, Debug, Default)]
@@ -248,6 +248,11 @@ impl Template {
 
     fn source(&self) -> node::Source<'_> {
         node::Source { text: &self.text, left: &self.left, right: &self.right }
+    }
+
+    /// What was parsed.
+    pub fn text(&self) -> &[u8] {
+        &self.text
     }
 
     /// The names it defines, itself included, sorted.

@@ -1,4 +1,7 @@
-//! Digests.
+//! Digests in hexadecimal, as the agents name them; sprig has its own names for some.
+//!
+//! MD5 is here because templates name files and fingerprints by it. A digest is fixed for ever: to add one, an entry
+//! here. Nothing here makes a password's hash (`sprig::crypto::passwords`).
 
 use aws_lc_rs::{digest, hmac};
 use gotemplate::{Func, Param, Value};

@@ -56,6 +56,7 @@ pub(super) const ENTRIES: &[Entry<Evaluation>] = &[
         r#"{{ sprig_getHostByName "127.0.0.1" }}"#,
         "127.0.0.1",
     )
+    .slow()
     .only(Profile::OpenBao),
     entry(
         Func::with("timestamp", &[], timestamp).variadic(Param::Str),

@@ -2,18 +2,16 @@
 
 mod format;
 
-use std::io::Write as _;
-
 use gotemplate::{Func, FuncError, List, Map, Object, Param, Shape, Value, sprintf};
 
 use crate::arguments::{bounded, bytes};
-use crate::{Entry, entry};
+use crate::{Entry, entry, surroundings};
 
 pub(crate) const ENTRIES: &[Entry<()>] = &[
     entry(
         Func::pure("spew_dump", &[], |arguments| written(dumped(&arguments)?)).variadic(Param::Any),
         "spew_dump [values...]",
-        "Nothing; what `spew_sdump` gives goes to the standard output of the agent.",
+        "Nothing; what `spew_sdump` gives is printed once the template is complete: by the agent to its standard output.",
         "{{ spew_dump }}",
         "",
     ),
@@ -21,7 +19,7 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
         Func::pure("spew_printf", &[Param::Str], |arguments| written(formatted(&arguments)?))
             .variadic(Param::Any),
         "spew_printf format [values...]",
-        "Nothing; what `spew_sprintf` gives goes to the standard output of the agent.",
+        "Nothing; what `spew_sprintf` gives is printed once the template is complete: by the agent to its standard output.",
         r#"{{ spew_printf "" }}"#,
         "",
     ),
@@ -49,8 +47,7 @@ const MAX_DEPTH: usize = 200;
 const ADDRESS: &str = "0xc000000000";
 
 fn written(text: Vec<u8>) -> Result<Value, FuncError> {
-    // Nobody to tell if it cannot be written; upstream does not look either.
-    let _ = std::io::stdout().write_all(&text);
+    surroundings::print(&text)?;
     Ok(Value::from(""))
 }
 

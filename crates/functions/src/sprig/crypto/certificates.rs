@@ -19,28 +19,32 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
         "An object with `.Cert` and `.Key` from two PEM texts in base64, to sign others with.",
         r#"{{ $a := sprig_genCA "a" 1 }}{{ eq $a (sprig_buildCustomCert (base64Encode $a.Cert) (base64Encode $a.Key)) }}"#,
         "true",
-    ),
+    )
+    .slow(),
     entry(
         Func::pure("sprig_genCA", &[Param::Str, Param::Int], gen_ca),
         "sprig_genCA name days",
         "A new authority with an RSA key of 2048 bits, as PEM in `.Cert` and `.Key`; another in each pass.",
         r#"{{ slice (sprig_genCA "my-ca" 365).Cert 0 27 }}"#,
         "-----BEGIN CERTIFICATE-----",
-    ),
+    )
+    .slow(),
     entry(
         Func::pure("sprig_genCAWithKey", &[Param::Str, Param::Int, Param::Str], gen_ca_with_key),
         "sprig_genCAWithKey name days key",
         "A new authority with the private key of a PEM text.",
         r#"{{ slice (sprig_genCAWithKey "my-ca" 365 (sprig_genPrivateKey "ecdsa")).Key 0 30 }}"#,
         "-----BEGIN EC PRIVATE KEY-----",
-    ),
+    )
+    .slow(),
     entry(
         Func::pure("sprig_genPrivateKey", &[Param::Str], gen_private_key),
         "sprig_genPrivateKey type",
         "A new private key as PEM: `rsa` (4096 bits, may take seconds), `ecdsa` (P-256) or `ed25519`; no `dsa`.",
         r#"{{ sprig_genPrivateKey "ed25519" | len }}"#,
         "119",
-    ),
+    )
+    .slow(),
     entry(
         Func::pure(
             "sprig_genSelfSignedCert",
@@ -51,7 +55,8 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
         "A certificate signed by its own new RSA key, for lists of addresses and of DNS names, or nil.",
         r#"{{ slice (sprig_genSelfSignedCert "host" nil nil 365).Key 0 31 }}"#,
         "-----BEGIN RSA PRIVATE KEY-----",
-    ),
+    )
+    .slow(),
     entry(
         Func::pure(
             "sprig_genSelfSignedCertWithKey",
@@ -62,7 +67,8 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
         "The same with the private key of a PEM text.",
         r#"{{ $k := sprig_genPrivateKey "ecdsa" }}{{ eq $k (sprig_genSelfSignedCertWithKey "h" nil nil 1 $k).Key }}"#,
         "true",
-    ),
+    )
+    .slow(),
     entry(
         Func::pure(
             "sprig_genSignedCert",
@@ -73,7 +79,8 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
         "A certificate with a new RSA key, signed by what `sprig_genCA` or `sprig_buildCustomCert` gave.",
         r#"{{ $a := sprig_genCA "a" 1 }}{{ slice (sprig_genSignedCert "host" nil nil 1 $a).Cert 0 27 }}"#,
         "-----BEGIN CERTIFICATE-----",
-    ),
+    )
+    .slow(),
     entry(
         Func::pure(
             "sprig_genSignedCertWithKey",
@@ -84,7 +91,8 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
         "The same with the private key of a PEM text.",
         r#"{{ $a := sprig_genCA "a" 1 }}{{ slice (sprig_genSignedCertWithKey "h" nil nil 1 $a $a.Key).Cert 0 27 }}"#,
         "-----BEGIN CERTIFICATE-----",
-    ),
+    )
+    .slow(),
 ];
 
 const CERTIFICATE: Param = Param::Named("sprig.certificate");

@@ -15,7 +15,8 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
         "A bcrypt hash with a new salt each time; above 72 bytes its text says that it failed.",
         r#"{{ sprig_bcrypt "secret" | len }}"#,
         "60",
-    ),
+    )
+    .slow(),
     entry(
         Func::pure(
             "sprig_derivePassword",
@@ -26,14 +27,16 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
         "The password that Master Password gives; types are `maximum long medium short basic pin`.",
         r#"{{ sprig_derivePassword 1 "long" "password" "user" "example.com" }}"#,
         "ZedaFaxcZaso9*",
-    ),
+    )
+    .slow(),
     entry(
         Func::pure("sprig_htpasswd", &[Param::Str, Param::Str], htpasswd),
         "sprig_htpasswd user password",
         "A line for Apache's password file, with a bcrypt hash; a new one each time.",
         r#"{{ slice (sprig_htpasswd "ann" "secret") 0 11 }}"#,
         "ann:$2a$10$",
-    ),
+    )
+    .slow(),
 ];
 
 /// The cost that Go's bcrypt takes when not told otherwise.
