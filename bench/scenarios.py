@@ -20,6 +20,7 @@ from agents import (
     many_templates_config,
     one_template_config,
     product_folder,
+    rendering_config,
     start_caching_agent,
     start_plain_proxy,
 )
@@ -72,6 +73,7 @@ def scenarios() -> dict[str, Scenario]:
     return {
         "start": start_to_exit,
         "templates": many_templates,
+        "rendering": pure_rendering,
         "idle": idle_memory,
         "logins": cached_logins,
         "passthrough": pass_through,
@@ -153,6 +155,44 @@ def many_templates(bench: Bench) -> None:
         Row(title, Unit.MILLISECONDS, times[ours], times[bao], bar=ratio_below(0.1)),
         Row("its peak memory", Unit.MEGABYTES, peaks[ours], peaks[bao], bar=below(15, Unit.MEGABYTES)),
     ]
+
+
+RENDERINGS = 41
+
+
+def pure_rendering(bench: Bench) -> None:
+    """Time of one rendering of a 10 KB template with loops: many in one file, less one, divided."""
+    folder = bench.folder / "rendering"
+    once: dict[Product, list[float]] = {product: [] for product in bench.products()}
+    folders = {product: product_folder(product, folder) for product in bench.products()}
+    for run in range(bench.plan.start_runs + 1):
+        for product, own in folders.items():
+            times = {}
+            for count in (1, RENDERINGS):
+                config = rendering_config(bench.server, own, count)
+                rendered = own / f"rendered-{count}"
+                rendered.unlink(missing_ok=True)
+                command = [str(product.binary), "agent", f"-config={config}"]
+                times[count] = launch_measured(f"{product.name} agent", command, own).milliseconds
+                if rendered.read_text().count("[n999]") != count:
+                    raise BenchError(f"{product.name} agent did not render its template {count} times")
+            each = (times[RENDERINGS] - times[1]) / (RENDERINGS - 1)
+            if run > 0:
+                once[product].append(each)
+                bench.say(f"{product.name}: {each:.2f} ms")
+    ours, bao = bench.products()
+    bench.report.rows.append(
+        Row(
+            "10 KB template, three loops over 1,000 entries, once",
+            Unit.MILLISECONDS,
+            statistics.median(once[ours]),
+            statistics.median(once[bao]),
+        )
+    )
+    bench.report.notes.append(
+        f"Rendering: a file that holds it {RENDERINGS} times less a file that holds it once, each agent's start, login and "
+        f"writing included, divided by {RENDERINGS - 1}"
+    )
 
 
 def read_rate(server: BaoServer, wrk: Wrk) -> float:
