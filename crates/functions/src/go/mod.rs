@@ -5,4 +5,6 @@ pub mod duration;
 pub mod layout;
 pub mod regex;
 pub(crate) mod strconv;
+pub(crate) mod strings;
 pub mod time;
+pub(crate) mod unicode;

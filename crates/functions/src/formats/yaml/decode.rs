@@ -1,6 +1,7 @@
 //! From events to nodes, and from nodes to values. Aliases are values anew each time, within the library's bounds.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use base64::Engine as _;
 use base64::alphabet::STANDARD;
@@ -9,12 +10,14 @@ use gotemplate::{Key, Map, Type, Value};
 
 use super::events::{Event, Parser, Scalar};
 use super::resolve::{Tag, is_binary, is_merge, resolve};
+use crate::arguments::Elements;
+use crate::formats::Fault;
 
 /// The first document of a text: maps are `map[interface {}]interface {}`; a nil interface if there is none.
 ///
 /// # Errors
-/// The library's words.
-pub(crate) fn parse(text: &[u8]) -> Result<Value, String> {
+/// The library's words, or that there are too many nodes.
+pub(crate) fn parse(text: &[u8]) -> Result<Value, Fault> {
     let document = compose(text)?;
     match document.root {
         Some(root) => Decoder { nodes: &document.nodes, decoded: 1, ..Decoder::default() }.run(root),
@@ -46,12 +49,13 @@ struct Document {
     root: Option<Id>,
 }
 
-fn compose(text: &[u8]) -> Result<Document, String> {
+fn compose(text: &[u8]) -> Result<Document, Fault> {
     let mut parser = Parser::new(text);
     let (mut nodes, mut open, mut root) = (Vec::new(), Vec::<Id>::new(), None);
     let mut anchors: HashMap<Vec<u8>, Id> = HashMap::new();
+    let mut elements = Elements::default();
     loop {
-        let event = parser.next().map_err(|problem| problem.to_string())?;
+        let event = parser.next()?;
         let (node, anchor, opens) = match event {
             Event::StreamStart | Event::DocumentStart => continue,
             Event::StreamEnd | Event::DocumentEnd => return Ok(Document { nodes, root }),
@@ -68,12 +72,13 @@ fn compose(text: &[u8]) -> Result<Document, String> {
             Event::Alias(name) => {
                 let Some(&target) = anchors.get(&name) else {
                     let name = String::from_utf8_lossy(&name);
-                    return Err(told(format_args!("unknown anchor '{name}' referenced")));
+                    return Err(told(format_args!("unknown anchor '{name}' referenced")).into());
                 };
                 (Node::Alias { name, target }, None, false)
             }
         };
         let id = nodes.len();
+        elements.add(weight(&node))?;
         nodes.push(node);
         if let Some(name) = anchor {
             anchors.insert(name, id);
@@ -86,6 +91,11 @@ fn compose(text: &[u8]) -> Result<Document, String> {
             open.push(id);
         }
     }
+}
+
+/// What a node counts.
+fn weight(node: &Node) -> usize {
+    if let Node::Mapping(_) = node { Elements::MAP } else { 1 }
 }
 
 // === Values ===
@@ -130,10 +140,13 @@ struct Decoder<'a> {
     alias_depth: usize,
     decoded: usize,
     through_aliases: usize,
+    elements: Elements,
+    /// Scalars that were reached through an alias: however often, they are one text.
+    known: HashMap<Id, Value>,
 }
 
 impl Decoder<'_> {
-    fn run(mut self, root: Id) -> Result<Value, String> {
+    fn run(mut self, root: Id) -> Result<Value, Fault> {
         self.open_aliases = vec![false; self.nodes.len()];
         let mut step = Step::Decode(root);
         loop {
@@ -168,16 +181,25 @@ impl Decoder<'_> {
         Ok(())
     }
 
-    fn enter(&mut self, node: Id, into: Option<Map>) -> Result<Step, String> {
+    fn enter(&mut self, node: Id, into: Option<Map>) -> Result<Step, Fault> {
         self.count()?;
-        match self.nodes.get(node) {
+        let nodes = self.nodes;
+        self.elements.add(nodes.get(node).map_or(1, weight))?;
+        match nodes.get(node) {
             None => Ok(Step::Done(Value::NilInterface)),
+            Some(Node::Scalar(scalar)) if self.alias_depth > 0 => {
+                let value = match self.known.entry(node) {
+                    Entry::Occupied(known) => known.get().clone(),
+                    Entry::Vacant(unknown) => unknown.insert(value_of(scalar)?).clone(),
+                };
+                Ok(Step::Done(value))
+            }
             Some(Node::Scalar(scalar)) => Ok(Step::Done(value_of(scalar)?)),
             Some(Node::Alias { name, target }) => {
                 if let Some(open) = self.open_aliases.get_mut(node) {
                     if *open {
                         let name = String::from_utf8_lossy(name);
-                        return Err(told(format_args!("anchor '{name}' value contains itself")));
+                        return Err(told(format_args!("anchor '{name}' value contains itself")).into());
                     }
                     *open = true;
                 }
@@ -200,7 +222,7 @@ impl Decoder<'_> {
     }
 
     /// Goes on in a container with the value of its last child; what comes before the first is ignored.
-    fn take(&mut self, frame: Frame, value: Value) -> Result<Step, String> {
+    fn take(&mut self, frame: Frame, value: Value) -> Result<Step, Fault> {
         match frame {
             Frame::Alias { node } => {
                 self.alias_depth -= 1;
@@ -239,7 +261,7 @@ impl Decoder<'_> {
         map: Map,
         key: Option<Key>,
         value: Value,
-    ) -> Result<Step, String> {
+    ) -> Result<Step, Fault> {
         let Some(child) = self.child(node, next) else {
             if let Some(key) = key {
                 map.insert(key, value);

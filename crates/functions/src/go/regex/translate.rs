@@ -7,6 +7,7 @@
 use std::fmt::Write as _;
 
 use super::classes;
+use crate::go::unicode::{first_rune, is_bad};
 
 /// Groups within groups. Go allows a tree of 1000; the crate recurses while it compiles.
 pub(super) const MAX_HEIGHT: usize = 250;
@@ -35,11 +36,9 @@ pub(super) fn until<'p>(text: &'p [u8], rest: &[u8]) -> &'p [u8] {
 
 /// The first character and what follows it.
 pub(super) fn rune(text: &[u8]) -> Result<(char, &[u8]), String> {
-    let head = text.get(..text.len().min(4)).unwrap_or_default();
-    let first = head.utf8_chunks().next().and_then(|chunk| chunk.valid().chars().next());
-    match first {
-        Some(first) => Ok((first, text.get(first.len_utf8()..).unwrap_or_default())),
-        None => Err(error("invalid UTF-8", text)),
+    match first_rune(text) {
+        Some((first, width)) if !is_bad(first, width) => Ok((first, text.get(width..).unwrap_or_default())),
+        _ => Err(error("invalid UTF-8", text)),
     }
 }
 
