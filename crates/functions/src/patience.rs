@@ -9,12 +9,15 @@ use rustix::time::{ClockId, clock_gettime};
 const MOST: Duration = Duration::from_secs(5);
 
 /// Looks at the clock are this many rounds apart.
-const ROUNDS: u32 = 64;
+const ROUNDS: usize = 64;
+
+/// To look at so many bytes takes about as long as a round.
+const BYTES: usize = 4096;
 
 /// The patience left for a call that goes round and round.
 pub(crate) struct Patience {
     since: Duration,
-    rounds: u32,
+    rounds: usize,
 }
 
 impl Patience {
@@ -27,9 +30,20 @@ impl Patience {
     /// # Errors
     /// When the call has taken too long.
     pub(crate) fn spend(&mut self) -> Result<(), FuncError> {
-        self.rounds = self.rounds.wrapping_add(1);
-        if self.rounds.is_multiple_of(ROUNDS) && processor_time().saturating_sub(self.since) > MOST {
-            return Err(FuncError::new(format!("it takes more than {} seconds", MOST.as_secs())));
+        self.spend_on(0)
+    }
+
+    /// One more round, in which so many bytes are looked at.
+    ///
+    /// # Errors
+    /// When the call has taken too long.
+    pub(crate) fn spend_on(&mut self, bytes: usize) -> Result<(), FuncError> {
+        self.rounds = self.rounds.saturating_add(1 + bytes / BYTES);
+        if self.rounds >= ROUNDS {
+            self.rounds = 0;
+            if processor_time().saturating_sub(self.since) > MOST {
+                return Err(FuncError::new(format!("it takes more than {} seconds", MOST.as_secs())));
+            }
         }
         Ok(())
     }

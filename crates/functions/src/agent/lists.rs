@@ -101,7 +101,7 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
 /// Ints are compared with ints of any width, floats with floats, strings with strings. Nothing else is equal.
 /// A nil can be compared with anything but a string: Go asks for its type then, and panics.
 fn is_in(list: &Value, value: &Value, patience: &mut Patience) -> Result<bool, FuncError> {
-    patience.spend()?;
+    patience.spend_on(if let Value::Str(text) = list { text.len() } else { 0 })?;
     let no_nil = |found: bool| {
         if value.is_nil() {
             return Err(FuncError::new("reflect: call of reflect.Value.Type on zero Value"));
@@ -111,7 +111,7 @@ fn is_in(list: &Value, value: &Value, patience: &mut Patience) -> Result<bool, F
     match list {
         Value::List(list) => {
             for item in list.items() {
-                patience.spend()?;
+                patience.spend_on(if let Value::Str(text) = item { text.len() } else { 0 })?;
                 let equal = match (item, value) {
                     (Value::Int(_, a), Value::Int(_, b)) => a == b,
                     (Value::Float(a), Value::Float(b)) => a == b,
