@@ -57,9 +57,7 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
         "1",
     ),
     entry(
-        Func::pure("in", &[A, A], |a| {
-            is_in(any(&a, 0), any(&a, 1), &mut Patience::new()).map(Value::Bool)
-        }),
+        Func::pure("in", &[A, A], |a| is_in(any(&a, 0), any(&a, 1), &mut Patience::new()).map(Value::Bool)),
         "in list value",
         "Whether the value is in the list, or the string in the string. An int never equals a float.",
         r#"{{ in (split "," "a,b") "b" }}"#,

@@ -27,7 +27,7 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
     ),
     entry(
         Func::pure("regexMatch", &[S, S], |a| {
-            Ok(Value::Bool(Regex::remembered(bytes(&a, 0))?.is_match(bytes(&a, 1))))
+            Regex::remembered(bytes(&a, 0))?.is_match(bytes(&a, 1)).map(Value::Bool)
         }),
         "regexMatch regex text",
         "Whether the expression matches anywhere in the text; Go's syntax, so no look-around.",

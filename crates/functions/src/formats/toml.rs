@@ -6,6 +6,7 @@ use gotemplate::{List, Map, Type, Value};
 
 use super::Fault;
 use super::walk::{Special, Trail, key_text, special};
+use crate::MAX_RESULT;
 use crate::arguments::{Elements, bounded};
 use crate::go::layout::RFC3339_NANO;
 use crate::go::strconv::{float, int, quote};
@@ -257,6 +258,8 @@ impl Writer {
 
 // === Fields ===
 
+type Named = (Arc<[u8]>, Value);
+
 struct Field {
     name: Arc<[u8]>,
     value: Value,
@@ -314,9 +317,9 @@ fn fields(value: &Value, seen: &mut Elements) -> Result<(Group, Group), Fault> {
     Ok((direct, tables))
 }
 
-fn map_entries(map: &Map) -> Result<Vec<(Arc<[u8]>, Value)>, String> {
+fn map_entries(map: &Map) -> Result<Vec<Named>, Fault> {
     if !matches!(map.key(), Type::Str | Type::Number) {
-        return Err("toml: cannot encode a map with non-string key type".to_owned());
+        return Err("toml: cannot encode a map with non-string key type".to_owned().into());
     }
     Ok(map.snapshot().iter().filter_map(|(key, value)| Some((key_text(key)?, value.clone()))).collect())
 }
@@ -389,6 +392,10 @@ fn quoted(text: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len() + 2);
     out.push(b'"');
     for &byte in text {
+        if out.len() > MAX_RESULT {
+            // Too much already; the rest is not worth the memory.
+            break;
+        }
         match byte {
             b'"' => out.extend_from_slice(b"\\\""),
             b'\\' => out.extend_from_slice(b"\\\\"),

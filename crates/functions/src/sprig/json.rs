@@ -26,12 +26,7 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
     to_json("sprig_toJson", "sprig_toJson value", plain::<true>, Profile::Vault),
     to_json("sprig_mustToJson", "sprig_mustToJson value", must::<false>, Profile::OpenBao),
     to_json("sprig_mustToJson", "sprig_mustToJson value", must::<true>, Profile::Vault),
-    to_pretty_json(
-        "sprig_toPrettyJson",
-        "sprig_toPrettyJson value",
-        plain_pretty::<false>,
-        Profile::OpenBao,
-    ),
+    to_pretty_json("sprig_toPrettyJson", "sprig_toPrettyJson value", plain_pretty::<false>, Profile::OpenBao),
     to_pretty_json("sprig_toPrettyJson", "sprig_toPrettyJson value", plain_pretty::<true>, Profile::Vault),
     to_pretty_json(
         "sprig_mustToPrettyJson",

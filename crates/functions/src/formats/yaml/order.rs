@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use gotemplate::{IntKind, Key, Snapshot, UintKind, Value};
 use regex::Regex;
 
-use crate::go::unicode::{chars, first_rune, last_rune};
+use crate::go::unicode::{first_rune, last_rune};
 
 /// Entries in the order in which they are written.
 ///
@@ -113,6 +113,9 @@ fn behind_common<'t>(a: &'t [u8], b: &'t [u8]) -> (&'t [u8], &'t [u8]) {
     const AT_ONCE: usize = 64;
     let equal = a.chunks(AT_ONCE).zip(b.chunks(AT_ONCE)).take_while(|(a, b)| a == b);
     let mut at: usize = equal.map(|(chunk, _)| chunk.len()).sum();
+    while at < a.len() && a.get(at) == b.get(at) {
+        at += 1;
+    }
     let goes_on = |text: &[u8], at: usize| text.get(at).is_some_and(|byte| byte & 0xc0 == 0x80);
     while at > 0 && (goes_on(a, at) || goes_on(b, at)) {
         at -= 1;
@@ -137,12 +140,14 @@ fn ends_in_number(mut text: &[u8]) -> bool {
     false
 }
 
-fn digits(text: &[u8], continued: bool) -> (i64, usize) {
-    let digits = chars(text).take_while(|&c| is_digit(c));
-    digits.fold((i64::from(continued), 0), |(sum, length), c| {
+fn digits(mut text: &[u8], continued: bool) -> (i64, usize) {
+    let (mut sum, mut length) = (i64::from(continued), 0);
+    while let Some((c, width)) = first_rune(text).filter(|(c, _)| is_digit(*c)) {
         let digit = i64::from(u32::from(c)) - i64::from(u32::from('0'));
-        (sum.wrapping_mul(10).wrapping_add(digit), length + 1)
-    })
+        (sum, length) = (sum.wrapping_mul(10).wrapping_add(digit), length + 1);
+        text = text.get(width..).unwrap_or_default();
+    }
+    (sum, length)
 }
 
 fn is_letter(c: char) -> bool {

@@ -82,7 +82,8 @@ fn a_map_in_itself_is_an_error() {
             "x",
             Value::list(vec![Value::int(1), Value::Map(map.clone())])
         )]))
-        .unwrap_err().to_string(),
+        .unwrap_err()
+        .to_string(),
         "toml: the value contains itself"
     );
     // Do not leak it.
@@ -103,7 +104,10 @@ fn characters_that_are_none_are_noticed_with_their_piece() {
     let far = format!("a: [\n{}\u{1}", " ".repeat(600));
     assert_eq!(parse(far.as_bytes()).unwrap_err().to_string(), "yaml: control characters are not allowed");
     let behind = format!("@{}\u{1}", " ".repeat(600));
-    assert_eq!(parse(behind.as_bytes()).unwrap_err().to_string(), "yaml: found character that cannot start any token");
+    assert_eq!(
+        parse(behind.as_bytes()).unwrap_err().to_string(),
+        "yaml: found character that cannot start any token"
+    );
     assert_eq!(parse(b"@\x01").unwrap_err().to_string(), "yaml: control characters are not allowed");
 }
 

@@ -17,9 +17,8 @@ pub(super) struct Template<'p>(Vec<Piece<'p>>);
 
 enum Piece<'p> {
     Text(&'p [u8]),
-    Group(usize),
-    /// All groups of one name, of which the first counts that took part in the match.
-    Named(Vec<usize>),
+    /// One, or all of one name, of which the first counts that took part in the match.
+    Groups(Vec<usize>),
 }
 
 impl<'p> Template<'p> {
@@ -33,19 +32,23 @@ impl<'p> Template<'p> {
             bounded_elements(pieces.len())?;
             let (before, after) = rest.split_at(dollar);
             let (sign, behind) = after.split_at(1);
-            pieces.push(Piece::Text(before));
+            if !before.is_empty() {
+                pieces.push(Piece::Text(before));
+            }
             if let Some(behind) = behind.strip_prefix(b"$") {
                 pieces.push(Piece::Text(sign));
                 rest = behind;
             } else if let Some((name, behind)) = reference(behind) {
-                pieces.push(match number(name) {
-                    Some(number) => Piece::Group(number),
+                let groups: Vec<usize> = match number(name) {
+                    Some(number) => (number < names.len()).then_some(number).into_iter().collect(),
                     None => {
-                        let all = names.iter().enumerate();
-                        let named = all.filter(|(_, own)| own.as_bytes() == name);
-                        Piece::Named(named.map(|(number, _)| number).collect())
+                        let named = names.iter().enumerate().filter(|(_, own)| own.as_bytes() == name);
+                        named.map(|(number, _)| number).collect()
                     }
-                });
+                };
+                if !groups.is_empty() {
+                    pieces.push(Piece::Groups(groups));
+                }
                 rest = behind;
             } else {
                 pieces.push(Piece::Text(sign));
@@ -70,8 +73,7 @@ impl<'p> Template<'p> {
             patience.spend()?;
             let part = match piece {
                 Piece::Text(text) => Some(*text),
-                Piece::Group(number) => group(*number),
-                Piece::Named(numbers) => numbers.iter().find_map(|&number| group(number)),
+                Piece::Groups(numbers) => numbers.iter().find_map(|&number| group(number)),
             };
             append(out, part.unwrap_or_default())?;
         }

@@ -29,6 +29,9 @@ use expand::Template;
 const MAX_COMPILED: usize = 16 << 20;
 /// Above what the nesting that `translate` lets pass can need.
 const NEST_LIMIT: u32 = 4 * translate::MAX_HEIGHT as u32 + 100;
+/// Pieces of an expression times bytes of a text. Each byte may meet every piece, at some 10 ns, where the states that
+/// the crate remembers are too many or too large; it cannot be asked to stop.
+const MAX_MEETINGS: u64 = 1 << 28;
 /// Compiled expressions that a thread remembers: a template is rendered again and again.
 const REMEMBERED: usize = 8;
 
@@ -38,6 +41,8 @@ pub struct Regex {
     inner: regex::Regex,
     /// The groups' names from group 0 on, empty for those without.
     names: Vec<String>,
+    /// Its pieces, those repeated counted as often.
+    size: u64,
     /// The expression is the empty text, for which [`split`](Self::split) has a rule of its own.
     empty: bool,
 }
@@ -57,7 +62,7 @@ impl Regex {
                 regex::Error::CompiledTooBig(_) => translate::error("expression too large", pattern),
                 _ => translate::error("regexp/syntax: internal error", pattern),
             })?;
-        Ok(Self { inner, names: translated.names, empty: pattern.is_empty() })
+        Ok(Self { inner, names: translated.names, size: translated.size, empty: pattern.is_empty() })
     }
 
     /// [`new`](Self::new), or what this thread compiled before.
@@ -82,14 +87,27 @@ impl Regex {
     }
 
     /// Whether it matches anywhere.
-    pub fn is_match(&self, text: &[u8]) -> bool {
-        self.inner.is_match(&Subject::new(text).text)
+    ///
+    /// # Errors
+    /// When the expression is large and the text long, which could take minutes. So it is for all that follow.
+    pub fn is_match(&self, text: &[u8]) -> Result<bool, FuncError> {
+        Ok(self.inner.is_match(&self.subject(text)?.text))
     }
 
     /// The leftmost match.
-    pub fn find(&self, text: &[u8]) -> Option<Range<usize>> {
-        let subject = Subject::new(text);
-        self.inner.find(&subject.text).map(|found| subject.range(found.range()))
+    ///
+    /// # Errors
+    /// As [`is_match`](Self::is_match).
+    pub fn find(&self, text: &[u8]) -> Result<Option<Range<usize>>, FuncError> {
+        let subject = self.subject(text)?;
+        Ok(self.inner.find(&subject.text).map(|found| subject.range(found.range())))
+    }
+
+    fn subject<'t>(&self, text: &'t [u8]) -> Result<Subject<'t>, FuncError> {
+        if self.size.saturating_mul(text.len() as u64) > MAX_MEETINGS {
+            return Err("the expression is too large for so long a text".into());
+        }
+        Ok(Subject::new(text))
     }
 
     /// The matches one after the other, at most `limit` of them unless it is negative. An empty match right
@@ -100,7 +118,7 @@ impl Regex {
     pub fn find_all(&self, text: &[u8], limit: i64) -> Result<Vec<Range<usize>>, FuncError> {
         let mut patience = Patience::new();
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        let subject = Subject::new(text);
+        let subject = self.subject(text)?;
         let (mut found, mut position, mut previous_end) = (Vec::new(), 0, None);
         while found.len() < limit && position <= subject.text.len() {
             patience.spend()?;
@@ -156,7 +174,7 @@ impl Regex {
             &mut Patience,
         ) -> Result<(), FuncError>,
     ) -> Result<Vec<u8>, FuncError> {
-        let subject = Subject::new(text);
+        let subject = self.subject(text)?;
         let source = Source { text, subject: &subject };
         let mut patience = Patience::new();
         let mut locations = self.inner.capture_locations();

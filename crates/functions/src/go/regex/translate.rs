@@ -22,6 +22,8 @@ const MAX_COST: u64 = 30_000_000;
 pub(super) struct Translated {
     pub(super) pattern: String,
     pub(super) names: Vec<String>,
+    /// How many characters and classes it has, with repetitions written out.
+    pub(super) size: u64,
 }
 
 /// Go's message.
@@ -68,6 +70,8 @@ struct Item {
     start: usize,
     /// The largest product of counts within it.
     weight: u64,
+    /// Its pieces, as often as they are repeated.
+    size: u64,
     height: usize,
     repeated: bool,
 }
@@ -78,17 +82,19 @@ struct Group {
     /// Those outside, to return to.
     flags: Flags,
     weight: u64,
+    size: u64,
     height: usize,
     last: Option<Item>,
 }
 
 impl Group {
     fn new(start: usize, flags: Flags) -> Self {
-        Self { start, flags, weight: 1, height: 0, last: None }
+        Self { start, flags, weight: 1, size: 0, height: 0, last: None }
     }
 
     fn push(&mut self, item: Item) {
         self.weight = self.weight.max(item.weight);
+        self.size = self.size.saturating_add(item.size);
         self.height = self.height.max(item.height);
         self.last = Some(item);
     }
@@ -126,7 +132,7 @@ pub(super) fn translate(pattern: &[u8]) -> Result<Translated, String> {
     if writer.cost > MAX_COST {
         return Err(error("expression too large", pattern));
     }
-    Ok(Translated { pattern: writer.out, names: writer.names })
+    Ok(Translated { pattern: writer.out, names: writer.names, size: writer.group.size })
 }
 
 impl Writer {
@@ -201,7 +207,7 @@ impl Writer {
     fn piece<'p>(&mut self, text: &str, rest: &'p [u8]) -> &'p [u8] {
         let start = self.out.len();
         self.out.push_str(text);
-        self.group.push(Item { start, weight: 1, height: 0, repeated: false });
+        self.group.push(Item { start, weight: 1, size: 1, height: 0, repeated: false });
         rest
     }
 
@@ -292,8 +298,14 @@ impl Writer {
         let group = std::mem::replace(&mut self.group, self.around.pop()?);
         self.out.push(')');
         self.flags = group.flags;
-        let Group { start, weight, height, .. } = group;
-        self.group.push(Item { start, weight, height: height + 1, repeated: false });
+        let Group { start, weight, size, height, .. } = group;
+        self.group.push(Item {
+            start,
+            weight,
+            size: size.saturating_add(1),
+            height: height + 1,
+            repeated: false,
+        });
         Some(())
     }
 
@@ -373,6 +385,8 @@ impl Writer {
             return Err(error("missing argument to repetition operator", until(before, after)));
         };
         item.weight = item.weight.saturating_mul(factor);
+        self.group.size = self.group.size.saturating_sub(item.size);
+        item.size = item.size.saturating_mul(factor.max(1));
         if counted && item.weight > MAX_REPEAT {
             return Err(error("invalid repeat count", until(before, after)));
         }

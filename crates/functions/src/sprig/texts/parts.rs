@@ -9,7 +9,9 @@ use crate::{Entry, entry};
 
 pub(crate) const ENTRIES: &[Entry<()>] = &[
     entry(
-        Func::pure("sprig_trim", TEXT, |arguments| Ok(Value::from(strings::trim_space(bytes(&arguments, 0))))),
+        Func::pure("sprig_trim", TEXT, |arguments| {
+            Ok(Value::from(strings::trim_space(bytes(&arguments, 0))))
+        }),
         "sprig_trim text",
         "Without white space at both ends.",
         r#"{{ sprig_trim "  a b " }}"#,
