@@ -176,13 +176,10 @@ mod tests {
     fn classes_are_the_categories() {
         fn check(category: &str, all: &str, is: fn(char) -> bool) {
             let class = Regex::new(&format!(r"\p{{{category}}}")).unwrap();
-            let listed: Vec<char> =
-                class.find_iter(all).filter_map(|found| found.as_str().chars().next()).collect();
-            let found: Vec<char> = all.chars().filter(|&rune| is(rune)).collect();
-            let differ: Vec<_> = listed.iter().filter(|rune| !found.contains(rune)).take(10).collect();
-            assert!(listed == found, "{category}: {differ:?} {} {}", listed.len(), found.len());
+            let listed = class.find_iter(all).filter_map(|found| found.as_str().chars().next());
+            assert!(listed.eq(all.chars().filter(|&rune| is(rune))), "{category}");
         }
-        let all: String = ('\u{80}'..=char::MAX).collect();
+        let all: String = ('\u{80}'..='\u{1ffff}').collect();
         check("Lu", &all, is_upper);
         check("Ll", &all, is_lower);
         check("Lt", &all, is_title);
