@@ -104,7 +104,7 @@ fn combinations(palette: &Palette, func: &Func<()>) -> Vec<Vec<Value>> {
         let values = match palette.values(param) {
             _ if nth == 0 && expression => ["", "a", "(é|[a-z]|,)+?"].map(Value::from).to_vec(),
             values if nth == 0 || !matches!(param, Param::Any | Param::Str) => values,
-            values => values.into_iter().skip(1).step_by(3).collect(),
+            values => values.into_iter().skip(1).step_by(5).collect(),
         };
         let longer = known.iter().flat_map(|begin| {
             values.iter().map(|value| begin.iter().chain([value]).cloned().collect::<Vec<_>>())
@@ -174,7 +174,7 @@ fn no_call_takes_long() {
         }
     }
     palette.endless.remove(&Key::str(""));
-    assert!(count > 3_000, "only {count} calls");
+    assert!(count > 2_000, "only {count} calls");
     assert!(slow.is_empty(), "{}", slow.into_iter().collect::<String>());
 }
 
