@@ -32,6 +32,13 @@ pub fn entries(profile: Profile) -> impl Iterator<Item = &'static Entry<()>> {
         .filter(move |entry| entry.help.only.is_none_or(|only| only == profile))
 }
 
-/// The longest text or list that a function makes, in bytes or elements; more is an error of that call. Go has
-/// no such bound: there a template takes what memory there is.
+/// The longest text that a function makes, in bytes; more is an error of that call. Go has no such bound: there a
+/// template takes what memory there is.
 pub const MAX_RESULT: usize = 16 << 20;
+
+/// The most elements of a list or map that a function makes, and the most nodes of a document that it reads or
+/// writes.
+///
+/// An element takes up to 200 bytes: a key and its text, a value and its own, and their share of a tree. So a call
+/// needs some 200 MB at the most, where as many elements as [`MAX_RESULT`] has bytes would need gigabytes.
+pub const MAX_ELEMENTS: usize = 1 << 20;

@@ -11,6 +11,9 @@ pub(crate) const MOST: Duration = Duration::from_secs(5);
 /// Looks at the clock are about so far apart: asking for it costs a quarter of a microsecond.
 const BETWEEN: Duration = Duration::from_millis(1);
 
+/// To look at so many bytes takes about as long as a round.
+const BYTES: usize = 4096;
+
 /// The patience left for a call that goes round and round.
 pub(crate) struct Patience {
     since: Duration,
@@ -32,7 +35,16 @@ impl Patience {
     /// # Errors
     /// When the call has taken too long.
     pub(crate) fn spend(&mut self) -> Result<(), FuncError> {
-        self.left -= 1;
+        self.spend_on(0)
+    }
+
+    /// One more round, in which so many bytes are looked at.
+    ///
+    /// # Errors
+    /// When the call has taken too long.
+    pub(crate) fn spend_on(&mut self, bytes: usize) -> Result<(), FuncError> {
+        let rounds = u32::try_from(bytes / BYTES).unwrap_or(u32::MAX).saturating_add(1);
+        self.left = self.left.saturating_sub(rounds);
         if self.left > 0 {
             return Ok(());
         }

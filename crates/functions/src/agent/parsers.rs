@@ -4,7 +4,7 @@ use gotemplate::{Func, FuncError, Param, UintKind, Value};
 
 use crate::arguments::{any, bytes};
 use crate::formats::json::{self, Dialect};
-use crate::formats::{toml, yaml};
+use crate::formats::{Fault, toml, yaml};
 use crate::go::strconv;
 use crate::{Entry, Profile, entry};
 
@@ -208,6 +208,6 @@ fn to_yaml(arguments: Vec<Value>) -> Result<Value, FuncError> {
     Ok(Value::from(yaml::write(any(&arguments, 0))?))
 }
 
-fn written(name: &str, text: Result<String, String>) -> Result<Value, FuncError> {
+fn written(name: &str, text: Result<String, Fault>) -> Result<Value, FuncError> {
     text.map(Value::from).map_err(|why| FuncError::new(format!("{name}: {why}")))
 }

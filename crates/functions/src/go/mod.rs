@@ -8,5 +8,7 @@ pub(crate) mod mergo;
 pub mod pem;
 pub mod regex;
 pub(crate) mod strconv;
+pub(crate) mod strings;
 pub mod time;
+pub(crate) mod unicode;
 pub mod url;

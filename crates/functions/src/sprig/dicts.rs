@@ -4,7 +4,7 @@ use gotemplate::{Func, FuncError, Key, List, Map, Param, Type, Value};
 
 use super::convert::text;
 use super::deep::{self, Walk};
-use crate::arguments::{any, bounded, bytes};
+use crate::arguments::{any, bounded_elements, bytes};
 use crate::go::mergo::{Conflict, Unmerged, merged};
 use crate::{Entry, entry};
 
@@ -172,7 +172,7 @@ fn get(arguments: Vec<Value>) -> Result<Value, FuncError> {
 
 fn set(arguments: Vec<Value>) -> Result<Value, FuncError> {
     let map = map(&arguments, 0);
-    bounded(map.len() + 1)?;
+    bounded_elements(map.len() + 1)?;
     if !map.insert(Key::str(bytes(&arguments, 1)), any(&arguments, 2).clone()) {
         return Err("assignment to entry in nil map".into());
     }
@@ -231,13 +231,17 @@ fn conversion(value: &Value, wanted: &Type) -> FuncError {
 }
 
 fn keys(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    bounded(maps(&arguments).map(Map::len).sum())?;
-    let keys = maps(&arguments).flat_map(Map::entries).map(|(key, _)| key.value()).collect();
+    bounded_elements(maps(&arguments).map(Map::len).sum())?;
+    let mut keys = Vec::new();
+    for map in maps(&arguments) {
+        keys.extend(map.snapshot().iter().map(|(key, _)| key.value()));
+    }
     Ok(Value::List(List::new(Type::Str, keys)))
 }
 
 fn values(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    Ok(Value::list(map(&arguments, 0).entries().into_iter().map(|(_, value)| value).collect()))
+    let entries = map(&arguments, 0).snapshot();
+    Ok(Value::list(entries.iter().map(|(_, value)| value.clone()).collect()))
 }
 
 fn pick(arguments: Vec<Value>) -> Result<Value, FuncError> {

@@ -3,6 +3,7 @@
 use gotemplate::{Func, FuncError, Param, Value};
 
 use crate::arguments::{any, bytes};
+use crate::formats::Fault;
 use crate::formats::json::{self, Dialect};
 use crate::{Entry, Profile, entry};
 
@@ -21,12 +22,12 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
         r#"{{ (sprig_mustFromJson "{\"a\":1}").a }}"#,
         "1",
     ),
-    to_json(Form::Lenient, lenient::<false>, Profile::OpenBao),
-    to_json(Form::Lenient, lenient::<true>, Profile::Vault),
+    to_json(Form::Lenient, plain::<false>, Profile::OpenBao),
+    to_json(Form::Lenient, plain::<true>, Profile::Vault),
     to_json(Form::Must, must::<false>, Profile::OpenBao),
     to_json(Form::Must, must::<true>, Profile::Vault),
-    to_pretty_json(Form::Lenient, lenient_pretty::<false>, Profile::OpenBao),
-    to_pretty_json(Form::Lenient, lenient_pretty::<true>, Profile::Vault),
+    to_pretty_json(Form::Lenient, plain_pretty::<false>, Profile::OpenBao),
+    to_pretty_json(Form::Lenient, plain_pretty::<true>, Profile::Vault),
     to_pretty_json(Form::Must, must_pretty::<false>, Profile::OpenBao),
     to_pretty_json(Form::Must, must_pretty::<true>, Profile::Vault),
     to_raw_json(Form::Lenient, raw::<false>, Profile::OpenBao),
@@ -106,7 +107,7 @@ const fn to_raw_json(form: Form, call: Call, profile: Profile) -> Entry<()> {
 }
 
 fn from_json(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    Ok(json::parse(bytes(&arguments, 0)).map_or(Value::NilInterface, |parsed| parsed.value))
+    Ok(lenient(json::parse(bytes(&arguments, 0)))?.map_or(Value::NilInterface, |parsed| parsed.value))
 }
 
 fn must_from_json(arguments: Vec<Value>) -> Result<Value, FuncError> {
@@ -114,25 +115,34 @@ fn must_from_json(arguments: Vec<Value>) -> Result<Value, FuncError> {
     parsed.out_of_range.map_or(Ok(parsed.value), |why| Err(FuncError::new(why)))
 }
 
-fn written(arguments: &[Value], escape_html: bool, vault: bool) -> Result<String, String> {
+/// Without what Go would say; only bounds of ours are told.
+fn lenient<T>(outcome: Result<T, Fault>) -> Result<Option<T>, FuncError> {
+    match outcome {
+        Ok(found) => Ok(Some(found)),
+        Err(Fault::Said(_)) => Ok(None),
+        Err(Fault::Bound(why)) => Err(why),
+    }
+}
+
+fn written(arguments: &[Value], escape_html: bool, vault: bool) -> Result<String, Fault> {
     let profile = if vault { Profile::Vault } else { Profile::OpenBao };
     json::write(any(arguments, 0), Dialect { escape_html, profile })
 }
 
-fn pretty(arguments: &[Value], vault: bool) -> Result<String, String> {
+fn pretty(arguments: &[Value], vault: bool) -> Result<String, Fault> {
     written(arguments, true, vault).and_then(|compact| json::indented(&compact))
 }
 
-fn lenient<const VAULT: bool>(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    Ok(Value::from(written(&arguments, true, VAULT).unwrap_or_default()))
+fn plain<const VAULT: bool>(arguments: Vec<Value>) -> Result<Value, FuncError> {
+    Ok(Value::from(lenient(written(&arguments, true, VAULT))?.unwrap_or_default()))
 }
 
 fn must<const VAULT: bool>(arguments: Vec<Value>) -> Result<Value, FuncError> {
     Ok(Value::from(written(&arguments, true, VAULT)?))
 }
 
-fn lenient_pretty<const VAULT: bool>(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    Ok(Value::from(pretty(&arguments, VAULT).unwrap_or_default()))
+fn plain_pretty<const VAULT: bool>(arguments: Vec<Value>) -> Result<Value, FuncError> {
+    Ok(Value::from(lenient(pretty(&arguments, VAULT))?.unwrap_or_default()))
 }
 
 fn must_pretty<const VAULT: bool>(arguments: Vec<Value>) -> Result<Value, FuncError> {

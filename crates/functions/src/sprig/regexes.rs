@@ -119,12 +119,12 @@ fn compiled(arguments: &[Value]) -> Result<Regex, FuncError> {
 }
 
 fn is_match(regex: &Regex, arguments: &[Value]) -> Result<Value, FuncError> {
-    Ok(Value::Bool(regex.is_match(bytes(arguments, 1))))
+    regex.is_match(bytes(arguments, 1)).map(Value::Bool)
 }
 
 fn find(regex: &Regex, arguments: &[Value]) -> Result<Value, FuncError> {
     let text = bytes(arguments, 1);
-    let found = regex.find(text).and_then(|range| text.get(range));
+    let found = regex.find(text)?.and_then(|range| text.get(range));
     Ok(Value::from(found.unwrap_or_default()))
 }
 

@@ -76,7 +76,12 @@ fn by_regex(
         let shown = ascii_quoted(&String::from_utf8_lossy(regex));
         FuncError::new(format!("Unable to compile {what} regexp {shown}: {why}"))
     })?;
-    Ok(addresses.into_iter().partition(|one| compiled.is_match(of(one).as_bytes())))
+    let mut halves = Halves::default();
+    for one in addresses {
+        let half = if compiled.is_match(of(&one).as_bytes())? { &mut halves.0 } else { &mut halves.1 };
+        half.push(one);
+    }
+    Ok(halves)
 }
 
 pub(super) fn by_flag(names: &str, addresses: Vec<IfAddr>) -> Result<Halves, FuncError> {

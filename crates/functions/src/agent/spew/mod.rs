@@ -150,7 +150,7 @@ impl Dump {
             self.push("<nil>");
             return Ok(());
         }
-        self.block(list.items(), |dump, item| dump.value(item, Lead::Pad))
+        self.block(list.len(), list.items().iter(), |dump, item| dump.value(item, Lead::Pad))
     }
 
     fn map(&mut self, map: &Map) -> Result<(), FuncError> {
@@ -158,7 +158,9 @@ impl Dump {
             self.push("<nil>");
             return Ok(());
         }
-        self.block(&map.entries(), |dump, (key, value)| {
+        // Not a copy of them: a map may contain itself.
+        let entries = map.snapshot();
+        self.block(map.len(), entries.iter(), |dump, (key, value)| {
             dump.value(&key.value(), Lead::Pad)?;
             dump.push(": ");
             dump.value(value, Lead::Type)
@@ -170,7 +172,8 @@ impl Dump {
             self.out.extend_from_slice(&text);
             return Ok(());
         }
-        self.block(&object.fields(), |dump, (name, value)| {
+        let fields = object.fields();
+        self.block(fields.len(), fields.iter(), |dump, (name, value)| {
             dump.pad();
             dump.push(&format!("{name}: "));
             dump.value(value, Lead::Type)
@@ -179,14 +182,15 @@ impl Dump {
 
     fn block<T>(
         &mut self,
-        items: &[T],
-        mut each: impl FnMut(&mut Self, &T) -> Result<(), FuncError>,
+        count: usize,
+        items: impl Iterator<Item = T>,
+        mut each: impl FnMut(&mut Self, T) -> Result<(), FuncError>,
     ) -> Result<(), FuncError> {
         self.push("{\n");
         self.depth += 1;
-        for (at, item) in items.iter().enumerate() {
+        for (at, item) in items.enumerate() {
             each(self, item)?;
-            self.push(if at + 1 < items.len() { ",\n" } else { "\n" });
+            self.push(if at + 1 < count { ",\n" } else { "\n" });
         }
         self.depth -= 1;
         self.pad();

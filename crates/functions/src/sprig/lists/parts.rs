@@ -4,7 +4,7 @@ use gotemplate::{Func, FuncError, List, Param, Type, Value};
 
 use super::super::convert::int as to_int;
 use super::{LIST, elements};
-use crate::arguments::{any, bounded, int};
+use crate::arguments::{any, bounded_elements, int};
 use crate::{Entry, entry};
 
 const CHUNK: &[Param] = &[Param::Int, Param::Any];
@@ -154,7 +154,7 @@ fn chunk(arguments: Vec<Value>) -> Result<Value, FuncError> {
         Ok(0) => Vec::new(),
         Ok(_) => {
             let size = usize::try_from(size).map_err(|_| unmakeable())?;
-            bounded(items.len())?;
+            bounded_elements(items.len())?;
             items.chunks(size).map(|chunk| Value::list(chunk.to_vec())).collect()
         }
         Err(_) => return Err(unmakeable()),

@@ -8,6 +8,7 @@ use std::sync::LazyLock;
 use gotemplate::{FuncError, List, Method, Object, Param, Shape, Type, UintKind, Value};
 use regex::Regex;
 
+use super::constraint::MAX_TEXT;
 use crate::go::strconv;
 
 /// `v1.2.3-pre+meta`, of which only the first number must be there.
@@ -34,9 +35,12 @@ impl Version {
     /// Reads a version; minor and patch are 0 if they are missing.
     ///
     /// # Errors
-    /// Upstream's words.
+    /// Upstream's words, or that it is too long.
     pub(super) fn parse(text: &str, shape: Shape) -> Result<Self, FuncError> {
         static PATTERN: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(&format!("^{VERSION}$")).ok());
+        if text.len() > MAX_TEXT {
+            return Err("the version is too long".into());
+        }
         let found = PATTERN.as_ref().and_then(|pattern| pattern.captures(text));
         let found = found.ok_or("invalid semantic version")?;
         let part = |nth| found.get(nth).map(|part| part.as_str()).unwrap_or_default();

@@ -3,9 +3,10 @@
 use gotemplate::{Func, FuncError, Value};
 
 use super::TEXT;
-use super::runes::{chars, is_lower, is_title, is_upper, to_lower, to_title, to_upper};
 use super::words::{Capitals, camel, connected};
 use crate::arguments::bytes;
+use crate::go::strings;
+use crate::go::unicode::{is_lower, is_title, is_upper, to_lower, to_title, to_upper};
 use crate::{Entry, Profile, entry};
 
 pub(crate) const ENTRIES: &[Entry<()>] = &[
@@ -81,12 +82,12 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
 ];
 
 fn mapped(arguments: &[Value], map: fn(char) -> char) -> Result<Value, FuncError> {
-    Ok(Value::from(chars(bytes(arguments, 0)).map(map).collect::<String>()))
+    Ok(Value::from(strings::map(bytes(arguments, 0), map)))
 }
 
 fn title(arguments: Vec<Value>) -> Result<Value, FuncError> {
     let mut before = ' ';
-    let titled = chars(bytes(&arguments, 0)).map(|rune| {
+    let titled = strings::map(bytes(&arguments, 0), |rune| {
         let begins = if before.is_ascii() {
             !(before.is_ascii_alphanumeric() || before == '_')
         } else {
@@ -95,22 +96,22 @@ fn title(arguments: Vec<Value>) -> Result<Value, FuncError> {
         before = rune;
         if begins { to_title(rune) } else { rune }
     });
-    Ok(Value::from(titled.collect::<String>()))
+    Ok(Value::from(titled))
 }
 
 fn untitle(arguments: Vec<Value>) -> Result<Value, FuncError> {
     let mut begins = true;
-    let untitled = chars(bytes(&arguments, 0)).map(|rune| {
+    let untitled = strings::map(bytes(&arguments, 0), |rune| {
         let small = begins && !rune.is_whitespace();
         begins = rune.is_whitespace();
         if small { to_lower(rune) } else { rune }
     });
-    Ok(Value::from(untitled.collect::<String>()))
+    Ok(Value::from(untitled))
 }
 
 fn swapcase(arguments: Vec<Value>) -> Result<Value, FuncError> {
     let mut begins = true;
-    let swapped = chars(bytes(&arguments, 0)).map(|rune| {
+    let swapped = strings::map(bytes(&arguments, 0), |rune| {
         if is_upper(rune) || is_title(rune) {
             begins = false;
             to_lower(rune)
@@ -121,5 +122,5 @@ fn swapcase(arguments: Vec<Value>) -> Result<Value, FuncError> {
             rune
         }
     });
-    Ok(Value::from(swapped.collect::<String>()))
+    Ok(Value::from(swapped))
 }

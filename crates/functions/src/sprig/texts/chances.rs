@@ -4,8 +4,8 @@ use gotemplate::{Func, FuncError, Param, Value};
 
 use super::super::chance::Chance;
 use super::TEXT;
-use super::runes::chars;
 use crate::arguments::{bounded, bytes, int};
+use crate::go::unicode::chars;
 use crate::{Entry, Profile, entry};
 
 const COUNT: &[Param] = &[Param::Int];

@@ -3,9 +3,8 @@
 use gotemplate::{Func, FuncError, Param, Value};
 
 use super::INT_TEXT;
-use super::joining::find;
-use super::parts::replace;
-use crate::arguments::{bounded, bytes, int};
+use crate::arguments::{append, bounded, bytes, int};
+use crate::go::strings::{index, replace_all};
 use crate::{Entry, entry};
 
 pub(crate) const ENTRIES: &[Entry<()>] = &[
@@ -80,7 +79,7 @@ fn repeat(text: &[u8], count: i64) -> Result<Vec<u8>, FuncError> {
 
 fn indent(count: i64, text: &[u8]) -> Result<Vec<u8>, FuncError> {
     let padding = repeat(b" ", count)?;
-    let indented = replace(text, b"\n", &[b"\n", padding.as_slice()].concat())?;
+    let indented = replace_all(text, b"\n", &[b"\n", padding.as_slice()].concat())?;
     bounded(padding.len() + indented.len() + 1)?;
     Ok([padding, indented].concat())
 }
@@ -150,17 +149,15 @@ fn wrap(text: &[u8], width: i64, separator: &[u8], long_words: LongWords) -> Res
         let (end, next) = match (window.iter().rposition(|byte| *byte == b' '), long_words) {
             (Some(space), _) => (space, space + 1),
             (None, LongWords::Broken) => (width, width),
-            (None, LongWords::Whole) => match rest.get(width..).and_then(|rest| find(rest, b" ")) {
+            (None, LongWords::Whole) => match rest.get(width..).and_then(|rest| index(rest, b" ")) {
                 Some(space) => (width + space, width + space + 1),
                 None => break,
             },
         };
-        bounded(out.len() + end + separator.len())?;
-        out.extend_from_slice(rest.get(..end).unwrap_or_default());
-        out.extend_from_slice(separator);
+        append(&mut out, rest.get(..end).unwrap_or_default())?;
+        append(&mut out, separator)?;
         rest = rest.get(next..).unwrap_or_default();
     }
-    bounded(out.len() + rest.len())?;
-    out.extend_from_slice(rest);
+    append(&mut out, rest)?;
     Ok(out)
 }
