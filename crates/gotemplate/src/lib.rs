@@ -103,7 +103,7 @@
 //!     fn method(&self, name: &str) -> Option<Method> {
 //!         (name == "Address").then_some(Method::new(&[Param::Int]))
 //!     }
-//!     fn call(&self, _: &str, args: Vec<Value>) -> Result<Value, FuncError> {
+//!     fn call(&self, _: &str, args: &[Value]) -> Result<Value, FuncError> {
 //!         Ok(Value::from(format!("{}:{}", self.name, args[0].as_int().unwrap_or_default())))
 //!     }
 //! }

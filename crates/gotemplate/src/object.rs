@@ -75,7 +75,7 @@ pub trait Object: Send + Sync {
     ///
     /// # Errors
     /// What Go's method would return; it is shown as `error calling NAME: TEXT`.
-    fn call(&self, name: &str, args: Vec<Value>) -> Result<Value, FuncError> {
+    fn call(&self, name: &str, args: &[Value]) -> Result<Value, FuncError> {
         let _ = args;
         Err(FuncError::new(format!("no method {name}")))
     }

@@ -90,6 +90,14 @@ pub(crate) fn quote(bytes: &[u8], quoting: Quoting) -> String {
     out.push('"');
     let mut at = 0;
     while at < bytes.len() {
+        let plain = bytes[at..].iter().take_while(|byte| is_plain(**byte)).count();
+        if let Ok(text) = std::str::from_utf8(&bytes[at..at + plain])
+            && plain > 0
+        {
+            out.push_str(text);
+            at += plain;
+            continue;
+        }
         let (rune, width) = decode(&bytes[at..]);
         match rune {
             Some(rune) => push_escaped(&mut out, rune, '"', quoting),
@@ -104,6 +112,11 @@ pub(crate) fn quote(bytes: &[u8], quoting: Quoting) -> String {
 /// Go's `strconv.Quote`, which is what `%q` shows.
 pub fn quoted(text: impl AsRef<[u8]>) -> String {
     quote(text.as_ref(), Quoting::Unicode)
+}
+
+/// ASCII that stands for itself between quotes.
+fn is_plain(byte: u8) -> bool {
+    matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\'
 }
 
 /// Go's `strconv.QuoteRune`.

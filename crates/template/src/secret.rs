@@ -174,7 +174,7 @@ impl Object for PemObject {
         (name == "Data").then_some(Method::new(&[]))
     }
 
-    fn call(&self, _: &str, _: Vec<Value>) -> Result<Value, FuncError> {
+    fn call(&self, _: &str, _: &[Value]) -> Result<Value, FuncError> {
         Ok(Value::object(Self(Arc::clone(&self.0), self.1)))
     }
 

@@ -9,7 +9,7 @@ use crate::{Entry, entry};
 pub(crate) const ENTRIES: &[Entry<()>] = &[
     entry(
         Func::pure("base64Decode", &[Param::Str], |arguments| {
-            decode("base64Decode", &base64::STANDARD, &arguments)
+            decode("base64Decode", &base64::STANDARD, arguments)
         }),
         "base64Decode text",
         "The bytes that the text stands for, in the standard alphabet with padding; line breaks do not matter.",
@@ -17,7 +17,7 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
         "abc",
     ),
     entry(
-        Func::pure("base64Encode", &[Param::Str], |arguments| encode(&base64::STANDARD, &arguments)),
+        Func::pure("base64Encode", &[Param::Str], |arguments| encode(&base64::STANDARD, arguments)),
         "base64Encode text",
         "The text in the standard alphabet, with padding.",
         r#"{{ base64Encode "abc" }}"#,
@@ -25,7 +25,7 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
     ),
     entry(
         Func::pure("base64URLDecode", &[Param::Str], |arguments| {
-            decode("base64URLDecode", &base64::URL, &arguments)
+            decode("base64URLDecode", &base64::URL, arguments)
         }),
         "base64URLDecode text",
         "The bytes that the text stands for, in the alphabet for URLs but with padding.",
@@ -33,7 +33,7 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
         "???",
     ),
     entry(
-        Func::pure("base64URLEncode", &[Param::Str], |arguments| encode(&base64::URL, &arguments)),
+        Func::pure("base64URLEncode", &[Param::Str], |arguments| encode(&base64::URL, arguments)),
         "base64URLEncode text",
         "The text in the alphabet for URLs, with padding.",
         r#"{{ base64URLEncode "???" }}"#,

@@ -13,8 +13,8 @@ use crate::{Entry, entry};
 pub(crate) const ENTRIES: &[Entry<()>] = &[
     entry(
         Func::pure("hmacSHA256Hex", &[Param::Str, Param::Str], |arguments| {
-            let key = hmac::Key::new(hmac::HMAC_SHA256, bytes(&arguments, 1));
-            Ok(hex(hmac::sign(&key, bytes(&arguments, 0)).as_ref()))
+            let key = hmac::Key::new(hmac::HMAC_SHA256, bytes(arguments, 1));
+            Ok(hex(hmac::sign(&key, bytes(arguments, 0)).as_ref()))
         }),
         "hmacSHA256Hex message key",
         "HMAC-SHA-256 in hexadecimal; the message stands before the key.",
@@ -22,7 +22,7 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
         "b60090e3052297aeb5a080889ce2fc4bca957e756faeb4df7d31800ca1e771ec",
     ),
     entry(
-        Func::pure("md5sum", &[Param::Str], |arguments| Ok(hex(Md5::digest(bytes(&arguments, 0)).as_ref()))),
+        Func::pure("md5sum", &[Param::Str], |arguments| Ok(hex(Md5::digest(bytes(arguments, 0)).as_ref()))),
         "md5sum text",
         "MD5 in hexadecimal. Not for anything that an attacker could choose.",
         r#"{{ md5sum "abc" }}"#,
@@ -30,7 +30,7 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
     ),
     entry(
         Func::pure("sha256Hex", &[Param::Str], |arguments| {
-            Ok(hex(digest::digest(&digest::SHA256, bytes(&arguments, 0)).as_ref()))
+            Ok(hex(digest::digest(&digest::SHA256, bytes(arguments, 0)).as_ref()))
         }),
         "sha256Hex text",
         "SHA-256 in hexadecimal.",

@@ -16,7 +16,7 @@ const A: Param = Param::Any;
 pub(crate) const ENTRIES: &[Entry<()>] = &[
     entry(
         Func::pure("contains", &[A, A], |a| {
-            is_in(any(&a, 1), any(&a, 0), &mut Patience::new()).map(Value::Bool)
+            is_in(any(a, 1), any(a, 0), &mut Patience::new()).map(Value::Bool)
         }),
         "contains value list",
         "Whether the value is in the list, or the string in the string. An int never equals a float.",
@@ -24,28 +24,28 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
         "true",
     ),
     entry(
-        Func::pure("containsAll", &[Param::Anys, A], |a| contains_some(&a, true, true)),
+        Func::pure("containsAll", &[Param::Anys, A], |a| contains_some(a, true, true)),
         "containsAll values list",
         "Whether all of the values are in the list; true without values.",
         r#"{{ split "," "a,b" | containsAll (sprig_list "a" "b") }}"#,
         "true",
     ),
     entry(
-        Func::pure("containsAny", &[Param::Anys, A], |a| contains_some(&a, false, false)),
+        Func::pure("containsAny", &[Param::Anys, A], |a| contains_some(a, false, false)),
         "containsAny values list",
         "Whether one of the values is in the list; false without values.",
         r#"{{ split "," "a,b" | containsAny (sprig_list "b" "c") }}"#,
         "true",
     ),
     entry(
-        Func::pure("containsNone", &[Param::Anys, A], |a| contains_some(&a, true, false)),
+        Func::pure("containsNone", &[Param::Anys, A], |a| contains_some(a, true, false)),
         "containsNone values list",
         "Whether none of the values is in the list; true without values.",
         r#"{{ split "," "a,b" | containsNone (sprig_list "b" "c") }}"#,
         "false",
     ),
     entry(
-        Func::pure("containsNotAll", &[Param::Anys, A], |a| contains_some(&a, false, true)),
+        Func::pure("containsNotAll", &[Param::Anys, A], |a| contains_some(a, false, true)),
         "containsNotAll values list",
         "Whether one of the values is not in the list; false without values.",
         r#"{{ split "," "a,b" | containsNotAll (sprig_list "b" "c") }}"#,
@@ -59,7 +59,7 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
         "1",
     ),
     entry(
-        Func::pure("in", &[A, A], |a| is_in(any(&a, 0), any(&a, 1), &mut Patience::new()).map(Value::Bool)),
+        Func::pure("in", &[A, A], |a| is_in(any(a, 0), any(a, 1), &mut Patience::new()).map(Value::Bool)),
         "in list value",
         "Whether the value is in the list, or the string in the string. An int never equals a float.",
         r#"{{ in (split "," "a,b") "b" }}"#,
@@ -73,7 +73,7 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
         "234",
     ),
     entry(
-        Func::pure("mergeMap", &[Param::StringMap, Param::StringMap], |a| merge(&a, Conflict::Keep))
+        Func::pure("mergeMap", &[Param::StringMap, Param::StringMap], |a| merge(a, Conflict::Keep))
             .variadic(Param::Named("func(*mergo.Config)")),
         "mergeMap target source",
         "The target with what it lacks, or has empty, filled from the source, deeply. The target itself is changed.",
@@ -82,7 +82,7 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
     ),
     entry(
         Func::pure("mergeMapWithOverride", &[Param::StringMap, Param::StringMap], |a| {
-            merge(&a, Conflict::Override)
+            merge(a, Conflict::Override)
         }),
         "mergeMapWithOverride target source",
         "The target with everything from the source put over it, deeply. The target itself is changed.",
@@ -143,10 +143,10 @@ fn contains_some(arguments: &[Value], at_end: bool, expected: bool) -> Result<Va
     Ok(Value::Bool(at_end))
 }
 
-fn explode_map(arguments: Vec<Value>) -> Result<Value, FuncError> {
+fn explode_map(arguments: &[Value]) -> Result<Value, FuncError> {
     let exploded = Map::new(Type::Str, Type::Any, []);
     let mut elements = Elements::default();
-    if let Value::Map(map) = any(&arguments, 0) {
+    if let Value::Map(map) = any(arguments, 0) {
         for (key, value) in map.snapshot().iter() {
             if let Key::Str(key) = key {
                 explode(&exploded, key, value.clone(), &mut elements)?;
@@ -207,17 +207,17 @@ fn merge(arguments: &[Value], conflict: Conflict) -> Result<Value, FuncError> {
     }
 }
 
-fn split_to_map(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let (separator, assignment) = (bytes(&arguments, 0), bytes(&arguments, 1));
-    let pairs = parts(bytes(&arguments, 2), separator)?.into_iter().filter_map(|part| {
+fn split_to_map(arguments: &[Value]) -> Result<Value, FuncError> {
+    let (separator, assignment) = (bytes(arguments, 0), bytes(arguments, 1));
+    let pairs = parts(bytes(arguments, 2), separator)?.into_iter().filter_map(|part| {
         let at = index(part, assignment)?;
         Some((Key::str(part.get(..at)?), Value::from(part.get(at + assignment.len()..)?)))
     });
     Ok(Value::Map(Map::new(Type::Str, Type::Str, pairs)))
 }
 
-fn make_loop(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let range = match arguments.as_slice() {
+fn make_loop(arguments: &[Value]) -> Result<Value, FuncError> {
+    let range = match arguments {
         [to] => 0..bound(to)?,
         [from, to] => bound(from)?..bound(to)?,
         others => {

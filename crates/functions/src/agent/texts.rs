@@ -27,7 +27,7 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
     ),
     entry(
         Func::pure("regexMatch", &[S, S], |a| {
-            Regex::remembered(bytes(&a, 0))?.is_match(bytes(&a, 1)).map(Value::Bool)
+            Regex::remembered(bytes(a, 0))?.is_match(bytes(a, 1)).map(Value::Bool)
         }),
         "regexMatch regex text",
         "Whether the expression matches anywhere in the text; Go's syntax, so no look-around.",
@@ -36,7 +36,7 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
     ),
     entry(
         Func::pure("regexReplaceAll", &[S, S, S], |a| {
-            Regex::remembered(bytes(&a, 0))?.replace_all(bytes(&a, 2), bytes(&a, 1)).map(Value::from)
+            Regex::remembered(bytes(a, 0))?.replace_all(bytes(a, 2), bytes(a, 1)).map(Value::from)
         }),
         "regexReplaceAll regex template text",
         "The text with all matches replaced; `${1}` is the first group, and `$1x` the group named 1x.",
@@ -45,7 +45,7 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
     ),
     entry(
         Func::pure("replaceAll", &[S, S, S], |a| {
-            strings::replace_all(bytes(&a, 2), bytes(&a, 0), bytes(&a, 1)).map(Value::from)
+            strings::replace_all(bytes(a, 2), bytes(a, 0), bytes(a, 1)).map(Value::from)
         }),
         "replaceAll old new text",
         "The text with `new` for each `old`; an empty `old` is found before each character and at the end.",
@@ -60,28 +60,28 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
         "[a b c]",
     ),
     entry(
-        Func::pure("toLower", &[S], |a| Ok(Value::from(strings::map(bytes(&a, 0), unicode::to_lower)))),
+        Func::pure("toLower", &[S], |a| Ok(Value::from(strings::map(bytes(a, 0), unicode::to_lower)))),
         "toLower text",
         "Lower case, character by character.",
         r#"{{ toLower "ABC" }}"#,
         "abc",
     ),
     entry(
-        Func::pure("toTitle", &[S], |a| title::titled(bytes(&a, 0)).map(Value::from)),
+        Func::pure("toTitle", &[S], |a| title::titled(bytes(a, 0)).map(Value::from)),
         "toTitle text",
         "The first letter of each word in upper case; all others stay.",
         r#"{{ toTitle "o'neil mcDonald" }}"#,
         "O'neil McDonald",
     ),
     entry(
-        Func::pure("toUpper", &[S], |a| Ok(Value::from(strings::map(bytes(&a, 0), unicode::to_upper)))),
+        Func::pure("toUpper", &[S], |a| Ok(Value::from(strings::map(bytes(a, 0), unicode::to_upper)))),
         "toUpper text",
         "Upper case, character by character: a sharp s stays.",
         r#"{{ toUpper "abc" }}"#,
         "ABC",
     ),
     entry(
-        Func::pure("trim", &[S, S], |a| Ok(Value::from(strings::trim(bytes(&a, 1), bytes(&a, 0))))),
+        Func::pure("trim", &[S, S], |a| Ok(Value::from(strings::trim(bytes(a, 1), bytes(a, 0))))),
         "trim characters text",
         "Without any of the characters at both ends.",
         r#"{{ trim "-/" "/-a-b/" }}"#,
@@ -89,7 +89,7 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
     ),
     entry(
         Func::pure("trimPrefix", &[S, S], |a| {
-            Ok(Value::from(strings::trim_prefix(bytes(&a, 1), bytes(&a, 0))))
+            Ok(Value::from(strings::trim_prefix(bytes(a, 1), bytes(a, 0))))
         }),
         "trimPrefix prefix text",
         "Without the prefix, once.",
@@ -97,7 +97,7 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
         "ab",
     ),
     entry(
-        Func::pure("trimSpace", &[S], |a| Ok(Value::from(strings::trim_space(bytes(&a, 0))))),
+        Func::pure("trimSpace", &[S], |a| Ok(Value::from(strings::trim_space(bytes(a, 0))))),
         "trimSpace text",
         "Without white space at both ends.",
         r#"{{ trimSpace " a " }}"#,
@@ -105,7 +105,7 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
     ),
     entry(
         Func::pure("trimSuffix", &[S, S], |a| {
-            Ok(Value::from(strings::trim_suffix(bytes(&a, 1), bytes(&a, 0))))
+            Ok(Value::from(strings::trim_suffix(bytes(a, 1), bytes(a, 0))))
         }),
         "trimSuffix suffix text",
         "Without the suffix, once.",
@@ -114,8 +114,8 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
     ),
 ];
 
-fn indent(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let (count, text) = (int(&arguments, 0), bytes(&arguments, 1));
+fn indent(arguments: &[Value]) -> Result<Value, FuncError> {
+    let (count, text) = (int(arguments, 0), bytes(arguments, 1));
     let Ok(count) = usize::try_from(count) else {
         return Err("indent value must be a positive integer".into());
     };
@@ -133,14 +133,14 @@ fn indent(arguments: Vec<Value>) -> Result<Value, FuncError> {
     Ok(Value::from(out))
 }
 
-fn join(arguments: Vec<Value>) -> Result<Value, FuncError> {
+fn join(arguments: &[Value]) -> Result<Value, FuncError> {
     let parts: Vec<&[u8]> =
-        items(&arguments, 1).iter().map(|item| item.as_str().unwrap_or_default()).collect();
-    strings::join(&parts, bytes(&arguments, 0)).map(Value::from)
+        items(arguments, 1).iter().map(|item| item.as_str().unwrap_or_default()).collect();
+    strings::join(&parts, bytes(arguments, 0)).map(Value::from)
 }
 
-fn split(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    parts(bytes(&arguments, 1), bytes(&arguments, 0)).map(Value::strings)
+fn split(arguments: &[Value]) -> Result<Value, FuncError> {
+    parts(bytes(arguments, 1), bytes(arguments, 0)).map(Value::strings)
 }
 
 /// The parts of a text that is trimmed first; an empty one has none.

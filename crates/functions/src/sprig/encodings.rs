@@ -11,8 +11,8 @@ const TEXT: &[Param] = &[Param::Str];
 pub(crate) const ENTRIES: &[Entry<()>] = &[
     entry(
         Func::pure("sprig_b64enc", TEXT, |arguments| {
-            bounded(bytes(&arguments, 0).len().div_ceil(3) * 4)?;
-            Ok(Value::from(base64::STANDARD.encode(bytes(&arguments, 0))))
+            bounded(bytes(arguments, 0).len().div_ceil(3) * 4)?;
+            Ok(Value::from(base64::STANDARD.encode(bytes(arguments, 0))))
         }),
         "sprig_b64enc text",
         "The text in base64, with padding.",
@@ -21,7 +21,7 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
     ),
     entry(
         Func::pure("sprig_b64dec", TEXT, |arguments| {
-            decoded(&arguments, "base64", |text| base64::STANDARD.decode(text))
+            decoded(arguments, "base64", |text| base64::STANDARD.decode(text))
         }),
         "sprig_b64dec text",
         "The bytes that base64 stands for; the message of the error, if it is none.",
@@ -30,8 +30,8 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
     ),
     entry(
         Func::pure("sprig_b32enc", TEXT, |arguments| {
-            bounded(bytes(&arguments, 0).len().div_ceil(5) * 8)?;
-            Ok(Value::from(encode_base32(bytes(&arguments, 0))))
+            bounded(bytes(arguments, 0).len().div_ceil(5) * 8)?;
+            Ok(Value::from(encode_base32(bytes(arguments, 0))))
         }),
         "sprig_b32enc text",
         "The text in base32, with padding.",
@@ -39,7 +39,7 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
         "NBSWY3DP",
     ),
     entry(
-        Func::pure("sprig_b32dec", TEXT, |arguments| decoded(&arguments, "base32", decode_base32)),
+        Func::pure("sprig_b32dec", TEXT, |arguments| decoded(arguments, "base32", decode_base32)),
         "sprig_b32dec text",
         "The bytes that base32 stands for; the message of the error, if it is none.",
         r#"{{ sprig_b32dec "NBSWY3DP" }}"#,

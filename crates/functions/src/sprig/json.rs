@@ -36,7 +36,7 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
     to_raw_json(Form::Must, raw::<true>, Profile::Vault),
 ];
 
-type Call = fn(Vec<Value>) -> Result<Value, FuncError>;
+type Call = fn(&[Value]) -> Result<Value, FuncError>;
 
 /// Which of two functions: sprig has each under a second name, which says what went wrong.
 #[derive(Clone, Copy)]
@@ -106,12 +106,12 @@ const fn to_raw_json(form: Form, call: Call, profile: Profile) -> Entry<()> {
     of_any(help, r#""<a>""#, call, profile)
 }
 
-fn from_json(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    Ok(lenient(json::parse(bytes(&arguments, 0)))?.map_or(Value::NilInterface, |parsed| parsed.value))
+fn from_json(arguments: &[Value]) -> Result<Value, FuncError> {
+    Ok(lenient(json::parse(bytes(arguments, 0)))?.map_or(Value::NilInterface, |parsed| parsed.value))
 }
 
-fn must_from_json(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let parsed = json::parse(bytes(&arguments, 0))?;
+fn must_from_json(arguments: &[Value]) -> Result<Value, FuncError> {
+    let parsed = json::parse(bytes(arguments, 0))?;
     parsed.out_of_range.map_or(Ok(parsed.value), |why| Err(FuncError::new(why)))
 }
 
@@ -133,22 +133,22 @@ fn pretty(arguments: &[Value], vault: bool) -> Result<String, Fault> {
     written(arguments, true, vault).and_then(|compact| json::indented(&compact))
 }
 
-fn plain<const VAULT: bool>(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    Ok(Value::from(lenient(written(&arguments, true, VAULT))?.unwrap_or_default()))
+fn plain<const VAULT: bool>(arguments: &[Value]) -> Result<Value, FuncError> {
+    Ok(Value::from(lenient(written(arguments, true, VAULT))?.unwrap_or_default()))
 }
 
-fn must<const VAULT: bool>(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    Ok(Value::from(written(&arguments, true, VAULT)?))
+fn must<const VAULT: bool>(arguments: &[Value]) -> Result<Value, FuncError> {
+    Ok(Value::from(written(arguments, true, VAULT)?))
 }
 
-fn plain_pretty<const VAULT: bool>(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    Ok(Value::from(lenient(pretty(&arguments, VAULT))?.unwrap_or_default()))
+fn plain_pretty<const VAULT: bool>(arguments: &[Value]) -> Result<Value, FuncError> {
+    Ok(Value::from(lenient(pretty(arguments, VAULT))?.unwrap_or_default()))
 }
 
-fn must_pretty<const VAULT: bool>(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    Ok(Value::from(pretty(&arguments, VAULT)?))
+fn must_pretty<const VAULT: bool>(arguments: &[Value]) -> Result<Value, FuncError> {
+    Ok(Value::from(pretty(arguments, VAULT)?))
 }
 
-fn raw<const VAULT: bool>(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    Ok(Value::from(written(&arguments, false, VAULT)?))
+fn raw<const VAULT: bool>(arguments: &[Value]) -> Result<Value, FuncError> {
+    Ok(Value::from(written(arguments, false, VAULT)?))
 }

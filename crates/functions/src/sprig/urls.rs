@@ -24,8 +24,8 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
     ),
 ];
 
-fn url_parse(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let url = url::parse(bytes(&arguments, 0)).map_err(|why| format!("unable to parse url: {why}"))?;
+fn url_parse(arguments: &[Value]) -> Result<Value, FuncError> {
+    let url = url::parse(bytes(arguments, 0)).map_err(|why| format!("unable to parse url: {why}"))?;
     Ok(Value::map([
         ("scheme", Value::from(url.scheme)),
         ("hostname", Value::from(host_name(&url.host))),
@@ -52,7 +52,7 @@ fn part(map: &Map, name: &str) -> Result<Vec<u8>, FuncError> {
     }
 }
 
-fn url_join(arguments: Vec<Value>) -> Result<Value, FuncError> {
+fn url_join(arguments: &[Value]) -> Result<Value, FuncError> {
     let Some(Value::Map(map)) = arguments.first() else { return Ok(Value::from("")) };
     let (scheme, host, path) = (part(map, "scheme")?, part(map, "host")?, part(map, "path")?);
     let (query, opaque) = (part(map, "query")?, part(map, "opaque")?);

@@ -157,7 +157,7 @@ fn no_call_takes_long() {
             count += 1;
             let told = arguments.iter().map(shown).collect::<Vec<_>>().join(", ");
             let begin = processor_time();
-            let result = call(arguments);
+            let result = call(&arguments);
             let took = processor_time() - begin;
             let elements = match &result {
                 Ok(Value::List(list)) => list.len(),
@@ -182,7 +182,7 @@ fn called(name: &str, arguments: Vec<Value>) -> String {
     let mut entries = entries(Profile::OpenBao).filter(|entry| entry.func.name == name);
     match entries.next().map(|entry| entry.func.call) {
         Some(Call::Pure(call)) => {
-            call(arguments).map_or_else(|why| why.to_string(), |value| value.type_name())
+            call(&arguments).map_or_else(|why| why.to_string(), |value| value.type_name())
         }
         _ => format!("{name} is no function"),
     }

@@ -97,8 +97,8 @@ impl<'t, C> Machine<'t, '_, C> {
             }
             Value::Number(number) => {
                 if let Some(result) = number_method(number, name) {
-                    let arguments = self.arguments(dot, name, &[], None, args, last)?;
-                    drop(arguments);
+                    let base = self.arguments(dot, name, &[], None, args, last)?;
+                    self.arguments.truncate(base);
                     return match result {
                         Ok(value) => Ok(value.into()),
                         Err(error) => self.call_failed(At::Expr(expr), name, &error),
@@ -107,11 +107,13 @@ impl<'t, C> Machine<'t, '_, C> {
             }
             Value::Object(object) => {
                 if let Some(method) = object.method(name) {
-                    let arguments = self.arguments(dot, name, method.params, method.variadic, args, last)?;
+                    let base = self.arguments(dot, name, method.params, method.variadic, args, last)?;
                     if let Some(reason) = method.unfit {
                         return self.fail(reason);
                     }
-                    return match object.call(name, arguments) {
+                    let result = object.call(name, self.arguments.get(base..).unwrap_or_default());
+                    self.arguments.truncate(base);
+                    return match result {
                         Ok(value) => {
                             self.made(&value)?;
                             Ok(Operand::of_type(value, method.returns_any))

@@ -31,8 +31,8 @@ pub(super) const ENTRIES: &[Entry<Evaluation>] = &[entry(
 /// How long a program may run; upstream's.
 const LIMIT: Duration = Duration::from_secs(30);
 
-fn plugin(evaluation: &mut Evaluation, arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let name = text(&arguments, 0);
+fn plugin(evaluation: &mut Evaluation, arguments: &[Value]) -> Result<Value, FuncError> {
+    let name = text(arguments, 0);
     if name.is_empty() {
         return Ok(Value::from(""));
     }

@@ -54,9 +54,9 @@ impl Object for Scratch {
         })
     }
 
-    fn call(&self, name: &str, arguments: Vec<Value>) -> Result<Value, FuncError> {
+    fn call(&self, name: &str, arguments: &[Value]) -> Result<Value, FuncError> {
         let mut values = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = text(&arguments, 0);
+        let key = text(arguments, 0);
         let last = arguments.last().cloned().unwrap_or(Value::Nil);
         match name {
             "Key" => return Ok(Value::from(values.contains_key(&key))),

@@ -9,14 +9,14 @@ use crate::{Entry, entry, surroundings};
 
 pub(crate) const ENTRIES: &[Entry<()>] = &[
     entry(
-        Func::pure("spew_dump", &[], |arguments| written(dumped(&arguments)?)).variadic(Param::Any),
+        Func::pure("spew_dump", &[], |arguments| written(dumped(arguments)?)).variadic(Param::Any),
         "spew_dump [values...]",
         "Nothing; what `spew_sdump` gives is printed once the template is complete: by the agent to its standard output.",
         "{{ spew_dump }}",
         "",
     ),
     entry(
-        Func::pure("spew_printf", &[Param::Str], |arguments| written(formatted(&arguments)?))
+        Func::pure("spew_printf", &[Param::Str], |arguments| written(formatted(arguments)?))
             .variadic(Param::Any),
         "spew_printf format [values...]",
         "Nothing; what `spew_sprintf` gives is printed once the template is complete: by the agent to its standard output.",
@@ -24,14 +24,14 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
         "",
     ),
     entry(
-        Func::pure("spew_sdump", &[], |arguments| dumped(&arguments).map(Value::from)).variadic(Param::Any),
+        Func::pure("spew_sdump", &[], |arguments| dumped(arguments).map(Value::from)).variadic(Param::Any),
         "spew_sdump [values...]",
         "Each value on lines of its own, with types and lengths.",
         r#"{{ spew_sdump 1 | trimSpace }}"#,
         "(int) 1",
     ),
     entry(
-        Func::pure("spew_sprintf", &[Param::Str], |arguments| formatted(&arguments).map(Value::from))
+        Func::pure("spew_sprintf", &[Param::Str], |arguments| formatted(arguments).map(Value::from))
             .variadic(Param::Any),
         "spew_sprintf format [values...]",
         "Like `printf`, but `%v` looks behind pointers and `%#v` shows types.",

@@ -136,8 +136,8 @@ fn certificate(arguments: &[Value], nth: usize) -> Certificate {
     }
 }
 
-fn gen_private_key(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let key = match bytes(&arguments, 0) {
+fn gen_private_key(arguments: &[Value]) -> Result<Value, FuncError> {
+    let key = match bytes(arguments, 0) {
         b"" | b"rsa" => Key::generate_rsa(KeySize::Rsa4096)?,
         b"ecdsa" => Key::generate_ec()?,
         b"ed25519" => Key::generate_ed()?,
@@ -172,35 +172,35 @@ fn made(request: &Request, key: &Key, parent: Option<(&Parent, &Key)>) -> Result
     Ok(Value::object(Certificate { cert: pem::encode("CERTIFICATE", &der), key: key.to_pem()? }))
 }
 
-fn gen_ca(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    made(&Request::authority(bytes(&arguments, 0), int(&arguments, 1)), &new_key()?, None)
+fn gen_ca(arguments: &[Value]) -> Result<Value, FuncError> {
+    made(&Request::authority(bytes(arguments, 0), int(arguments, 1)), &new_key()?, None)
 }
 
-fn gen_ca_with_key(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let key = given_key(&arguments, 2)?;
-    made(&Request::authority(bytes(&arguments, 0), int(&arguments, 1)), &key, None)
+fn gen_ca_with_key(arguments: &[Value]) -> Result<Value, FuncError> {
+    let key = given_key(arguments, 2)?;
+    made(&Request::authority(bytes(arguments, 0), int(arguments, 1)), &key, None)
 }
 
-fn gen_self_signed_cert(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let request = leaf(&arguments)?;
+fn gen_self_signed_cert(arguments: &[Value]) -> Result<Value, FuncError> {
+    let request = leaf(arguments)?;
     made(&request, &new_key()?, None)
 }
 
-fn gen_self_signed_cert_with_key(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let key = given_key(&arguments, 4)?;
-    made(&leaf(&arguments)?, &key, None)
+fn gen_self_signed_cert_with_key(arguments: &[Value]) -> Result<Value, FuncError> {
+    let key = given_key(arguments, 4)?;
+    made(&leaf(arguments)?, &key, None)
 }
 
-fn gen_signed_cert(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let (parent, signer) = authority(&arguments)?;
-    let request = leaf(&arguments)?;
+fn gen_signed_cert(arguments: &[Value]) -> Result<Value, FuncError> {
+    let (parent, signer) = authority(arguments)?;
+    let request = leaf(arguments)?;
     made(&request, &new_key()?, Some((&parent, &signer)))
 }
 
-fn gen_signed_cert_with_key(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let key = given_key(&arguments, 5)?;
-    let (parent, signer) = authority(&arguments)?;
-    made(&leaf(&arguments)?, &key, Some((&parent, &signer)))
+fn gen_signed_cert_with_key(arguments: &[Value]) -> Result<Value, FuncError> {
+    let key = given_key(arguments, 5)?;
+    let (parent, signer) = authority(arguments)?;
+    made(&leaf(arguments)?, &key, Some((&parent, &signer)))
 }
 
 /// The authority among the arguments of a signed certificate.
@@ -213,9 +213,9 @@ fn authority(arguments: &[Value]) -> Result<(Parent, Key), String> {
     Ok((parent, signer))
 }
 
-fn build_custom_cert(arguments: Vec<Value>) -> Result<Value, FuncError> {
+fn build_custom_cert(arguments: &[Value]) -> Result<Value, FuncError> {
     let decoded = |nth, what: &str| {
-        base64::STANDARD.decode(bytes(&arguments, nth)).map_err(|_| format!("unable to decode base64 {what}"))
+        base64::STANDARD.decode(bytes(arguments, nth)).map_err(|_| format!("unable to decode base64 {what}"))
     };
     let (cert, key) = (decoded(0, "certificate")?, decoded(1, "private key")?);
     let block = pem::blocks(&cert).next().ok_or("unable to decode certificate")?;

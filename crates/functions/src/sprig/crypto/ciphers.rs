@@ -60,8 +60,8 @@ fn failed() -> FuncError {
     FuncError::new("the cipher failed")
 }
 
-fn encrypt_aes(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let (password, text) = (bytes(&arguments, 0), bytes(&arguments, 1));
+fn encrypt_aes(arguments: &[Value]) -> Result<Value, FuncError> {
+    let (password, text) = (bytes(arguments, 0), bytes(arguments, 1));
     if text.is_empty() {
         return Ok(Value::from(""));
     }
@@ -76,8 +76,8 @@ fn encrypt_aes(arguments: Vec<Value>) -> Result<Value, FuncError> {
 }
 
 /// Upstream looks neither at the length nor at the padding: where Go would panic, that is the error.
-fn decrypt_aes(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let (password, text) = (bytes(&arguments, 0), bytes(&arguments, 1));
+fn decrypt_aes(arguments: &[Value]) -> Result<Value, FuncError> {
+    let (password, text) = (bytes(arguments, 0), bytes(arguments, 1));
     if text.is_empty() {
         return Ok(Value::from(""));
     }
@@ -114,8 +114,8 @@ fn decrypt_aes(arguments: Vec<Value>) -> Result<Value, FuncError> {
     Ok(Value::from(content))
 }
 
-fn rand_bytes(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let count = usize::try_from(int(&arguments, 0))
+fn rand_bytes(arguments: &[Value]) -> Result<Value, FuncError> {
+    let count = usize::try_from(int(arguments, 0))
         .map_err(|_| FuncError::new("runtime error: makeslice: len out of range"))?;
     bounded((count / 3).saturating_add(1).saturating_mul(4))?;
     let mut chance = vec![0; count];
@@ -123,7 +123,7 @@ fn rand_bytes(arguments: Vec<Value>) -> Result<Value, FuncError> {
     Ok(Value::from(STANDARD.encode(chance)))
 }
 
-fn uuidv4(_: Vec<Value>) -> Result<Value, FuncError> {
+fn uuidv4(_: &[Value]) -> Result<Value, FuncError> {
     let chance = u128::from_be_bytes(random()?);
     // Version 4, variant 10.
     let uuid = chance & !(0xf << 76) & !(0x3 << 62) | 0x4 << 76 | 0x2 << 62;

@@ -172,25 +172,25 @@ fn elements<'a>(list: &'a Value, complaint: &str) -> Result<&'a [Value], FuncErr
     }
 }
 
-fn list(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    Ok(Value::list(arguments))
+fn list(arguments: &[Value]) -> Result<Value, FuncError> {
+    Ok(Value::list(arguments.to_vec()))
 }
 
-fn push(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let items = elements(any(&arguments, 0), "Cannot push on type")?;
+fn push(arguments: &[Value]) -> Result<Value, FuncError> {
+    let items = elements(any(arguments, 0), "Cannot push on type")?;
     bounded_elements(items.len() + 1)?;
-    Ok(Value::list(items.iter().chain([any(&arguments, 1)]).cloned().collect()))
+    Ok(Value::list(items.iter().chain([any(arguments, 1)]).cloned().collect()))
 }
 
-fn prepend(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let items = elements(any(&arguments, 0), "Cannot prepend on type")?;
+fn prepend(arguments: &[Value]) -> Result<Value, FuncError> {
+    let items = elements(any(arguments, 0), "Cannot prepend on type")?;
     bounded_elements(items.len() + 1)?;
-    Ok(Value::list([any(&arguments, 1)].into_iter().chain(items).cloned().collect()))
+    Ok(Value::list([any(arguments, 1)].into_iter().chain(items).cloned().collect()))
 }
 
-fn concat(arguments: Vec<Value>) -> Result<Value, FuncError> {
+fn concat(arguments: &[Value]) -> Result<Value, FuncError> {
     let mut joined: Vec<Value> = Vec::new();
-    for list in &arguments {
+    for list in arguments {
         match list {
             Value::List(list) => {
                 bounded_elements(joined.len() + list.len())?;
@@ -206,13 +206,13 @@ fn concat(arguments: Vec<Value>) -> Result<Value, FuncError> {
     Ok(Value::list(joined))
 }
 
-fn reverse(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let items = elements(any(&arguments, 0), "Cannot find reverse on type")?;
+fn reverse(arguments: &[Value]) -> Result<Value, FuncError> {
+    let items = elements(any(arguments, 0), "Cannot find reverse on type")?;
     Ok(Value::list(items.iter().rev().cloned().collect()))
 }
 
-fn uniq(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let items = elements(any(&arguments, 0), "Cannot find uniq on type")?;
+fn uniq(arguments: &[Value]) -> Result<Value, FuncError> {
+    let items = elements(any(arguments, 0), "Cannot find uniq on type")?;
     let (mut kept, mut plain, mut others) = (Vec::new(), BTreeSet::new(), Vec::new());
     let (mut walk, mut patience) = (Walk::new(), Patience::new());
     for item in items {
@@ -277,8 +277,8 @@ fn contains(
     Ok(false)
 }
 
-fn without(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let items = elements(any(&arguments, 0), "Cannot find without on type")?;
+fn without(arguments: &[Value]) -> Result<Value, FuncError> {
+    let items = elements(any(arguments, 0), "Cannot find without on type")?;
     let unwanted: Vec<&Value> = arguments.iter().skip(1).collect();
     let (mut kept, mut walk, mut patience) = (Vec::new(), Walk::new(), Patience::new());
     for item in items {
@@ -289,8 +289,8 @@ fn without(arguments: Vec<Value>) -> Result<Value, FuncError> {
     Ok(Value::list(kept))
 }
 
-fn has(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let (needle, list) = (any(&arguments, 0), any(&arguments, 1));
+fn has(arguments: &[Value]) -> Result<Value, FuncError> {
+    let (needle, list) = (any(arguments, 0), any(arguments, 1));
     if list.is_nil() {
         return Ok(Value::from(false));
     }
@@ -298,13 +298,13 @@ fn has(arguments: Vec<Value>) -> Result<Value, FuncError> {
     Ok(Value::from(contains(&items, needle, &mut Walk::new(), &mut Patience::new())?))
 }
 
-fn compact(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let items = elements(any(&arguments, 0), "Cannot compact on type")?;
+fn compact(arguments: &[Value]) -> Result<Value, FuncError> {
+    let items = elements(any(arguments, 0), "Cannot compact on type")?;
     Ok(Value::list(items.iter().filter(|item| item.truth()).cloned().collect()))
 }
 
-fn sort_alpha(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let mut sorted = match any(&arguments, 0) {
+fn sort_alpha(arguments: &[Value]) -> Result<Value, FuncError> {
+    let mut sorted = match any(arguments, 0) {
         list @ Value::List(_) => super::texts::strings(list)?,
         other => vec![text(other)?.into_owned()],
     };

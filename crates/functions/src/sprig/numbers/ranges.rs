@@ -54,27 +54,27 @@ fn list(numbers: impl ExactSizeIterator<Item = i64>) -> Result<Value, FuncError>
     Ok(Value::List(List::new(Type::Int(gotemplate::IntKind::Int), items)))
 }
 
-fn until(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let end = int(&arguments, 0);
+fn until(arguments: &[Value]) -> Result<Value, FuncError> {
+    let end = int(arguments, 0);
     list(run(0, end, if end < 0 { -1 } else { 1 }))
 }
 
-fn until_step(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    list(run(int(&arguments, 0), int(&arguments, 1), int(&arguments, 2)))
+fn until_step(arguments: &[Value]) -> Result<Value, FuncError> {
+    list(run(int(arguments, 0), int(arguments, 1), int(arguments, 2)))
 }
 
-fn seq(arguments: Vec<Value>) -> Result<Value, FuncError> {
+fn seq(arguments: &[Value]) -> Result<Value, FuncError> {
     let towards = |start: i64, end: i64| if end < start { -1 } else { 1 };
     let (start, step, end) = match arguments.len() {
         1 => {
-            let end = int(&arguments, 0);
+            let end = int(arguments, 0);
             (1, towards(1, end), end)
         }
         2 => {
-            let (start, end) = (int(&arguments, 0), int(&arguments, 1));
+            let (start, end) = (int(arguments, 0), int(arguments, 1));
             (start, towards(start, end), end)
         }
-        3 => (int(&arguments, 0), int(&arguments, 1), int(&arguments, 2)),
+        3 => (int(arguments, 0), int(arguments, 1), int(arguments, 2)),
         _ => return Ok(Value::from("")),
     };
     if end < start && step > 0 {
@@ -88,8 +88,8 @@ fn seq(arguments: Vec<Value>) -> Result<Value, FuncError> {
     Ok(Value::from(out))
 }
 
-fn rand_int(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let (min, end) = (int(&arguments, 0), int(&arguments, 1));
+fn rand_int(arguments: &[Value]) -> Result<Value, FuncError> {
+    let (min, end) = (int(arguments, 0), int(arguments, 1));
     match end.wrapping_sub(min) {
         count @ 1.. => {
             let offset = Chance::new().below(count as u64)?;

@@ -194,7 +194,7 @@ impl Object for Version {
         }
     }
 
-    fn call(&self, name: &str, args: Vec<Value>) -> Result<Value, FuncError> {
+    fn call(&self, name: &str, args: &[Value]) -> Result<Value, FuncError> {
         let argument = args.first().and_then(Value::as_str).unwrap_or_default();
         let argument = String::from_utf8_lossy(argument);
         let octets = |text: String| {

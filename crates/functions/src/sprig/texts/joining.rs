@@ -10,14 +10,14 @@ use crate::{Entry, entry};
 
 pub(crate) const ENTRIES: &[Entry<()>] = &[
     entry(
-        Func::pure("sprig_quote", &[], |arguments| quoted(&arguments, quote)).variadic(Param::Any),
+        Func::pure("sprig_quote", &[], |arguments| quoted(arguments, quote)).variadic(Param::Any),
         "sprig_quote [value ...]",
         "Each value in double quotes with Go's escapes, spaces between; nils are left out.",
         r#"{{ sprig_quote "a" 1 nil }}"#,
         r#""a" "1""#,
     ),
     entry(
-        Func::pure("sprig_squote", &[], |arguments| quoted(&arguments, squote)).variadic(Param::Any),
+        Func::pure("sprig_squote", &[], |arguments| quoted(arguments, squote)).variadic(Param::Any),
         "sprig_squote [value ...]",
         "Each value in single quotes, without any escapes; nils are left out.",
         r#"{{ sprig_squote "a" 1 }}"#,
@@ -25,7 +25,7 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
     ),
     entry(
         Func::pure("sprig_cat", &[], |arguments| {
-            quoted(&arguments, |value| Ok(sprint(std::slice::from_ref(value))?))
+            quoted(arguments, |value| Ok(sprint(std::slice::from_ref(value))?))
         })
         .variadic(Param::Any),
         "sprig_cat [value ...]",
@@ -49,7 +49,7 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
     ),
     entry(
         Func::pure("sprig_join", &[Param::Str, Param::Any], |arguments| {
-            join(&strings(any(&arguments, 1))?, bytes(&arguments, 0)).map(Value::from)
+            join(&strings(any(arguments, 1))?, bytes(arguments, 0)).map(Value::from)
         }),
         "sprig_join separator list",
         "The elements as texts with the separator between, without nils.",
@@ -58,7 +58,7 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
     ),
     entry(
         Func::pure("sprig_split", TEXT_TEXT, |arguments| {
-            numbered(split(bytes(&arguments, 1), bytes(&arguments, 0), None)?)
+            numbered(split(bytes(arguments, 1), bytes(arguments, 0), None)?)
         }),
         "sprig_split separator text",
         "The parts of a text as a dictionary with the keys _0, _1 and so on.",
@@ -74,7 +74,7 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
     ),
     entry(
         Func::pure("sprig_splitList", TEXT_TEXT, |arguments| {
-            Ok(Value::strings(split(bytes(&arguments, 1), bytes(&arguments, 0), None)?))
+            Ok(Value::strings(split(bytes(arguments, 1), bytes(arguments, 0), None)?))
         }),
         "sprig_splitList separator text",
         "A list of the parts of a text; an empty separator gives single characters.",
@@ -103,21 +103,21 @@ fn squote(value: &Value) -> Result<Vec<u8>, FuncError> {
     Ok(sprintf(b"'%v'", std::slice::from_ref(value))?)
 }
 
-fn to_string(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    Ok(Value::from(&*convert::text(any(&arguments, 0))?))
+fn to_string(arguments: &[Value]) -> Result<Value, FuncError> {
+    Ok(Value::from(&*convert::text(any(arguments, 0))?))
 }
 
-fn to_strings(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let value = any(&arguments, 0);
+fn to_strings(arguments: &[Value]) -> Result<Value, FuncError> {
+    let value = any(arguments, 0);
     if is_strings(value) {
         return Ok(value.clone());
     }
     Ok(Value::strings(strings(value)?))
 }
 
-fn splitn(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let (separator, text) = (bytes(&arguments, 0), bytes(&arguments, 2));
-    numbered(match int(&arguments, 1) {
+fn splitn(arguments: &[Value]) -> Result<Value, FuncError> {
+    let (separator, text) = (bytes(arguments, 0), bytes(arguments, 2));
+    numbered(match int(arguments, 1) {
         0 => Vec::new(),
         count => split(text, separator, usize::try_from(count).ok())?,
     })

@@ -10,7 +10,7 @@ use crate::{Entry, entry};
 pub(crate) const ENTRIES: &[Entry<()>] = &[
     entry(
         Func::pure("sprig_repeat", INT_TEXT, |arguments| {
-            repeat(bytes(&arguments, 1), int(&arguments, 0)).map(Value::from)
+            repeat(bytes(arguments, 1), int(arguments, 0)).map(Value::from)
         }),
         "sprig_repeat count text",
         "The text so many times.",
@@ -19,7 +19,7 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
     ),
     entry(
         Func::pure("sprig_indent", INT_TEXT, |arguments| {
-            indent(int(&arguments, 0), bytes(&arguments, 1)).map(Value::from)
+            indent(int(arguments, 0), bytes(arguments, 1)).map(Value::from)
         }),
         "sprig_indent count text",
         "The text with so many spaces at the start of each line, empty ones too.",
@@ -28,7 +28,7 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
     ),
     entry(
         Func::pure("sprig_nindent", INT_TEXT, |arguments| {
-            let text = indent(int(&arguments, 0), bytes(&arguments, 1))?;
+            let text = indent(int(arguments, 0), bytes(arguments, 1))?;
             Ok(Value::from([b"\n", text.as_slice()].concat()))
         }),
         "sprig_nindent count text",
@@ -52,7 +52,7 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
     ),
     entry(
         Func::pure("sprig_wrap", INT_TEXT, |arguments| {
-            wrap(bytes(&arguments, 1), int(&arguments, 0), b"\n", LongWords::Whole).map(Value::from)
+            wrap(bytes(arguments, 1), int(arguments, 0), b"\n", LongWords::Whole).map(Value::from)
         }),
         "sprig_wrap width text",
         "The text in lines of at most so many bytes, broken at spaces; longer words stay whole.",
@@ -86,13 +86,13 @@ fn indent(count: i64, text: &[u8]) -> Result<Vec<u8>, FuncError> {
 
 // === Abbreviation ===
 
-fn abbrev(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let (width, text) = (int(&arguments, 0), bytes(&arguments, 1));
+fn abbrev(arguments: &[Value]) -> Result<Value, FuncError> {
+    let (width, text) = (int(arguments, 0), bytes(arguments, 1));
     Ok(Value::from(if width < 4 { text.to_vec() } else { abbreviated(text, 0, width) }))
 }
 
-fn abbrevboth(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let (offset, width, text) = (int(&arguments, 0), int(&arguments, 1), bytes(&arguments, 2));
+fn abbrevboth(arguments: &[Value]) -> Result<Value, FuncError> {
+    let (offset, width, text) = (int(arguments, 0), int(arguments, 1), bytes(arguments, 2));
     if width < 4 || offset > 0 && width < 7 {
         return Ok(Value::from(text));
     }
@@ -127,12 +127,12 @@ enum LongWords {
     Broken,
 }
 
-fn wrap_with(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let separator = match bytes(&arguments, 1) {
+fn wrap_with(arguments: &[Value]) -> Result<Value, FuncError> {
+    let separator = match bytes(arguments, 1) {
         b"" => b"\n",
         separator => separator,
     };
-    wrap(bytes(&arguments, 2), int(&arguments, 0), separator, LongWords::Broken).map(Value::from)
+    wrap(bytes(arguments, 2), int(arguments, 0), separator, LongWords::Broken).map(Value::from)
 }
 
 /// goutils' `WrapCustom`: leading spaces of a line go, trailing ones stay.

@@ -9,9 +9,7 @@ use crate::{Entry, entry};
 
 pub(crate) const ENTRIES: &[Entry<()>] = &[
     entry(
-        Func::pure("sprig_trim", TEXT, |arguments| {
-            Ok(Value::from(strings::trim_space(bytes(&arguments, 0))))
-        }),
+        Func::pure("sprig_trim", TEXT, |arguments| Ok(Value::from(strings::trim_space(bytes(arguments, 0))))),
         "sprig_trim text",
         "Without white space at both ends.",
         r#"{{ sprig_trim "  a b " }}"#,
@@ -33,7 +31,7 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
     ),
     entry(
         Func::pure("sprig_trimPrefix", TEXT_TEXT, |arguments| {
-            Ok(Value::from(strings::trim_prefix(bytes(&arguments, 1), bytes(&arguments, 0))))
+            Ok(Value::from(strings::trim_prefix(bytes(arguments, 1), bytes(arguments, 0))))
         }),
         "sprig_trimPrefix prefix text",
         "Without the prefix, if it is there.",
@@ -42,7 +40,7 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
     ),
     entry(
         Func::pure("sprig_trimSuffix", TEXT_TEXT, |arguments| {
-            Ok(Value::from(strings::trim_suffix(bytes(&arguments, 1), bytes(&arguments, 0))))
+            Ok(Value::from(strings::trim_suffix(bytes(arguments, 1), bytes(arguments, 0))))
         }),
         "sprig_trimSuffix suffix text",
         "Without the suffix, if it is there.",
@@ -79,7 +77,7 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
     ),
     entry(
         Func::pure("sprig_contains", TEXT_TEXT, |arguments| {
-            Ok(Value::from(strings::contains(bytes(&arguments, 1), bytes(&arguments, 0))))
+            Ok(Value::from(strings::contains(bytes(arguments, 1), bytes(arguments, 0))))
         }),
         "sprig_contains part text",
         "Whether the part is in the text.",
@@ -88,7 +86,7 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
     ),
     entry(
         Func::pure("sprig_hasPrefix", TEXT_TEXT, |arguments| {
-            Ok(Value::from(bytes(&arguments, 1).starts_with(bytes(&arguments, 0))))
+            Ok(Value::from(bytes(arguments, 1).starts_with(bytes(arguments, 0))))
         }),
         "sprig_hasPrefix prefix text",
         "Whether the text begins with the prefix.",
@@ -97,7 +95,7 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
     ),
     entry(
         Func::pure("sprig_hasSuffix", TEXT_TEXT, |arguments| {
-            Ok(Value::from(bytes(&arguments, 1).ends_with(bytes(&arguments, 0))))
+            Ok(Value::from(bytes(arguments, 1).ends_with(bytes(arguments, 0))))
         }),
         "sprig_hasSuffix suffix text",
         "Whether the text ends with the suffix.",
@@ -106,7 +104,7 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
     ),
     entry(
         Func::pure("sprig_replace", &[Param::Str, Param::Str, Param::Str], |arguments| {
-            let (old, new, text) = (bytes(&arguments, 0), bytes(&arguments, 1), bytes(&arguments, 2));
+            let (old, new, text) = (bytes(arguments, 0), bytes(arguments, 1), bytes(arguments, 2));
             strings::replace_all(text, old, new).map(Value::from)
         }),
         "sprig_replace old new text",
@@ -123,8 +121,8 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
     ),
 ];
 
-fn trim_all(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    Ok(Value::from(strings::trim(bytes(&arguments, 1), bytes(&arguments, 0))))
+fn trim_all(arguments: &[Value]) -> Result<Value, FuncError> {
+    Ok(Value::from(strings::trim(bytes(arguments, 1), bytes(arguments, 0))))
 }
 
 /// A byte as goutils sees it: a character of Latin-1.
@@ -132,8 +130,8 @@ fn is_space(byte: u8) -> bool {
     char::from(byte).is_whitespace()
 }
 
-fn nospace(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let text = bytes(&arguments, 0);
+fn nospace(arguments: &[Value]) -> Result<Value, FuncError> {
+    let text = bytes(arguments, 0);
     if !text.iter().copied().any(is_space) {
         return Ok(Value::from(text));
     }
@@ -141,13 +139,13 @@ fn nospace(arguments: Vec<Value>) -> Result<Value, FuncError> {
     Ok(Value::from(kept.map(char::from).collect::<String>()))
 }
 
-fn initials(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let words = bytes(&arguments, 0).split(|byte| is_space(*byte));
+fn initials(arguments: &[Value]) -> Result<Value, FuncError> {
+    let words = bytes(arguments, 0).split(|byte| is_space(*byte));
     Ok(Value::from(words.filter_map(|word| word.first().copied().map(char::from)).collect::<String>()))
 }
 
-fn substr(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let (from, to, text) = (int(&arguments, 0), int(&arguments, 1), bytes(&arguments, 2));
+fn substr(arguments: &[Value]) -> Result<Value, FuncError> {
+    let (from, to, text) = (int(arguments, 0), int(arguments, 1), bytes(arguments, 2));
     let length = text.len() as i64;
     let (from, to) = match (from, to) {
         (..0, ..0) => return out_of_range(format!("[:{to}]")),
@@ -166,14 +164,14 @@ fn out_of_range(bounds: String) -> Result<Value, FuncError> {
     Err(format!("runtime error: slice bounds out of range {bounds}").into())
 }
 
-fn trunc(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let (count, text) = (int(&arguments, 0), bytes(&arguments, 1));
+fn trunc(arguments: &[Value]) -> Result<Value, FuncError> {
+    let (count, text) = (int(arguments, 0), bytes(arguments, 1));
     let size = usize::try_from(count.unsigned_abs()).unwrap_or(usize::MAX).min(text.len());
     let range = if count < 0 { text.len() - size..text.len() } else { 0..size };
     Ok(Value::from(text.get(range).unwrap_or_default()))
 }
 
-fn plural(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let nth = if int(&arguments, 2) == 1 { 0 } else { 1 };
-    Ok(Value::from(bytes(&arguments, nth)))
+fn plural(arguments: &[Value]) -> Result<Value, FuncError> {
+    let nth = if int(arguments, 2) == 1 { 0 } else { 1 };
+    Ok(Value::from(bytes(arguments, nth)))
 }
