@@ -5,10 +5,10 @@
 
 use gotemplate::FuncError;
 
+use crate::MAX_ELEMENTS;
+
 /// Lists and maps may nest this deep.
 const MAX_DEPTH: usize = 200;
-/// A walk sees so many elements at most: values that share their parts have exponentially many.
-const MAX_STEPS: usize = 4 << 20;
 
 /// What is left of a walk.
 pub(crate) struct Walk {
@@ -17,9 +17,9 @@ pub(crate) struct Walk {
 }
 
 impl Walk {
-    /// A fresh one.
+    /// A fresh one. It sees [`MAX_ELEMENTS`] at most: values that share their parts have exponentially many.
     pub(crate) fn new() -> Self {
-        Self::of(MAX_STEPS)
+        Self::of(MAX_ELEMENTS)
     }
 
     /// One that tires after so many elements.

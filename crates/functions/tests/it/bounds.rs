@@ -21,8 +21,6 @@ const SLOW: &[&str] = &[
     "sprig_htpasswd",
     "sprig_derivePassword",
     "sprig_buildCustomCert",
-    "sprig_deepCopy",
-    "sprig_mustDeepCopy",
 ];
 
 struct Palette {
