@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -108,6 +109,55 @@ template {{
     config.write_text(
         f"""exit_after_auth = true
 {upstream_block(server.address)}{auto_auth_block(server, folder, sink=False)}{templates}"""
+    )
+    return config
+
+
+ENTRIES = 1000
+
+# Some ten kilobytes of what configurations are made of, with three loops over ENTRIES entries: eight calls an entry.
+# crates/gotemplate/benches/render.rs has the same text.
+BODY = (
+    """{{ range $i, $e := .services }}
+{{- if and (ne $e.name "") (lt $i 100000) }}
+[{{ $e.name }}]
+address = {{ $e.address | printf "%q" }}
+port    = {{ index $e "port" }}{{ if eq $e.port "8080" }} # default{{ end }}
+{{- end }}
+{{- end }}
+{{ $all := "" }}{{ range .names }}{{ $all = . }}{{ if eq . "n500" }}{{ continue }}{{ end }}{{ . }},{{ end }}
+{{ range $k, $v := .plain }}{{ $k }}={{ $v | html }}
+{{ end }}
+"""
+    + "# a line that only stands there, as most lines of a configuration do\n" * 130
+)
+
+
+def rendering_config(server: BaoServer, folder: Path, times: int) -> Path:
+    """Log in, render BODY so many times over into one file, exit."""
+    data = {
+        "services": [
+            {"name": f"n{n}", "address": f"10.0.{n // 256}.{n % 256}", "port": str(8000 + n % 100)}
+            for n in range(ENTRIES)
+        ],
+        "names": [f"n{n}" for n in range(ENTRIES)],
+        "plain": {f"n{n}": f"value <{n}>" for n in range(ENTRIES)},
+    }
+    (folder / "data.json").write_text(json.dumps(data))
+    (folder / "template.ctmpl").write_text(
+        f'{{{{ define "body" }}}}{BODY}{{{{ end }}}}'
+        f'{{{{ with file "{folder}/data.json" | parseJSON }}}}{{{{ $data := . }}}}'
+        f'{{{{ range loop {times} }}}}{{{{ template "body" $data }}}}{{{{ end }}}}{{{{ end }}}}'
+    )
+    config = folder / f"render-{times}.hcl"
+    config.write_text(
+        f"""exit_after_auth = true
+{upstream_block(server.address)}{auto_auth_block(server, folder, sink=False)}
+template {{
+  source      = "{folder}/template.ctmpl"
+  destination = "{folder}/rendered-{times}"
+}}
+"""
     )
     return config
 

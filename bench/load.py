@@ -25,14 +25,15 @@ class WrkRun:
 
 @dataclass(frozen=True)
 class Wrk:
-    """wrk with one thread and 32 connections."""
+    """wrk with one thread and, if nobody says otherwise, 32 connections."""
 
     binary: str
     seconds: int
     folder: Path
+    connections: int = 32
 
     def options(self) -> str:
-        return f"-t1 -c32 -d{self.seconds}s"
+        return f"-t1 -c{self.connections} -d{self.seconds}s"
 
     def get(self, url: str, headers: dict[str, str]) -> WrkRun:
         return self._run(url, "".join(f"wrk.headers[{lua(k)}] = {lua(v)}\n" for k, v in headers.items()))

@@ -1,4 +1,9 @@
-//! Writing.
+//! Writing: a file is replaced as a whole by a temporary one beside it, which has its mode, its owner and its content
+//! on the disk before it has the name.
+//!
+//! Who reads sees the old content or the new. The destination is never opened for writing; whatever fails leaves it
+//! as it was and takes the temporary file away. Nothing here knows what is written or why. The order of the steps is
+//! the promise: change it only with the tests about crashes and about who sees what.
 
 use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsStr;

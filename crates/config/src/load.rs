@@ -1,19 +1,20 @@
 //! Files and folders, each read, parsed and decoded, then all of them together made into settings.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use atomic_file::FileError;
-use hcl1::{Diagnostic, Source};
+use hcl1::{Diagnostic, Severity, Source};
 use vault::Product;
 
 use crate::compile::compile;
 use crate::environment::Environment;
 use crate::flags::Flags;
-use crate::problem::{Failure, Frame, Problem, Report, UnknownKeys};
+use crate::problem::{Failure, Frame, MAX_TOLD, Problem, Report, UnknownKeys};
 use crate::raw::{self, Raw};
-use crate::settings::Settings;
+use crate::settings::{Settings, Template};
 
 /// What goes into settings besides the files.
 #[derive(Clone, Copy, Debug)]
@@ -129,8 +130,7 @@ impl<'a> Run<'a> {
 
     fn unreadable(&mut self, frame: Frame, did: &str, path: &str, error: &io::Error) {
         self.unread = true;
-        let diagnostic =
-            Diagnostic::plain(hcl1::Severity::Error, format!("{did} {path}: {}", go_words(error)));
+        let diagnostic = Diagnostic::plain(Severity::Error, format!("{did} {path}: {}", go_words(error)));
         self.problems.push(Problem::new(frame, "", diagnostic));
     }
 
@@ -160,11 +160,27 @@ impl<'a> Run<'a> {
             false => compile(product, self.raw, flags, environment, &mut problems),
         };
         self.problems.extend(problems);
+        self.warnings.extend(settings.iter().flat_map(|settings| shared_destinations(&settings.templates)));
         match settings {
             Some(settings) if self.problems.is_empty() => Ok(Loaded { settings, warnings: self.warnings }),
             _ => Err(Failure { problems: self.problems, warnings: self.warnings }),
         }
     }
+}
+
+/// Templates that write one file, which upstream accepts: its content is that of whichever was rendered last.
+fn shared_destinations(templates: &[Template]) -> Vec<Diagnostic> {
+    let mut counts = BTreeMap::<&Path, usize>::new();
+    for template in templates {
+        *counts.entry(&template.destination).or_default() += 1;
+    }
+    let shared = counts.into_iter().filter(|(_, count)| *count > 1).take(MAX_TOLD);
+    let tell = |(path, count): (&Path, usize)| {
+        let message = format!("{count} templates have the destination {}", path.display());
+        Diagnostic::plain(Severity::Warning, message)
+            .hint("each replaces what the others wrote; give each a file of its own")
+    };
+    shared.map(tell).collect()
 }
 
 /// The files of a folder that count, by name. Upstream takes them in whatever order the file system has.

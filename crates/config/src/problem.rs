@@ -156,7 +156,7 @@ pub enum UnknownKeys {
 }
 
 /// More than this many problems or remarks of one file are one mistake's echo, and nobody reads them.
-const MAX_TOLD: usize = 100;
+pub(crate) const MAX_TOLD: usize = 100;
 
 /// Where the decoders of one file put what they find.
 #[derive(Debug)]

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use gotemplate::{FuncError, List, Value};
 
-use crate::MAX_RESULT;
+use crate::{MAX_ELEMENTS, MAX_RESULT};
 
 /// The bytes of a string argument.
 pub(crate) fn bytes(arguments: &[Value], nth: usize) -> &[u8] {
@@ -38,7 +38,7 @@ fn list_items(list: &List) -> &[Value] {
     list.items()
 }
 
-/// Refuses a result of more than [`MAX_RESULT`] bytes or elements before it is made.
+/// Refuses a text of more than [`MAX_RESULT`] bytes before it is made.
 ///
 /// # Errors
 /// The text to show.
@@ -47,4 +47,43 @@ pub(crate) fn bounded(size: usize) -> Result<(), FuncError> {
         return Err(FuncError::new(format!("the result is larger than {} MiB", MAX_RESULT >> 20)));
     }
     Ok(())
+}
+
+/// Puts a part behind a text, as long as that stays [`bounded`].
+///
+/// # Errors
+/// The text to show.
+pub(crate) fn append(text: &mut Vec<u8>, part: &[u8]) -> Result<(), FuncError> {
+    bounded(text.len().saturating_add(part.len()))?;
+    text.extend_from_slice(part);
+    Ok(())
+}
+
+/// Refuses a list or map of more than [`MAX_ELEMENTS`] before it is made.
+///
+/// # Errors
+/// The text to show.
+pub(crate) fn bounded_elements(count: usize) -> Result<(), FuncError> {
+    if count > MAX_ELEMENTS {
+        return Err(FuncError::new(format!("the result has more than {MAX_ELEMENTS} elements")));
+    }
+    Ok(())
+}
+
+/// Counts what one call makes, of maps within maps too.
+#[derive(Default)]
+pub(crate) struct Elements(usize);
+
+impl Elements {
+    /// A map for itself takes about as much as so many entries of a larger one.
+    pub(crate) const MAP: usize = 4;
+
+    /// Adds `count` that are about to be made.
+    ///
+    /// # Errors
+    /// When there are more than [`MAX_ELEMENTS`].
+    pub(crate) fn add(&mut self, count: usize) -> Result<(), FuncError> {
+        self.0 = self.0.saturating_add(count);
+        bounded_elements(self.0)
+    }
 }

@@ -33,9 +33,11 @@ pub struct Entry<C: 'static> {
     pub func: Func<C>,
     /// What is told about it.
     pub help: Help,
+    /// Whether it waits for somebody, or computes for seconds.
+    pub slow: bool,
 }
 
-/// An entry of both profiles.
+/// An entry of both profiles that is quick.
 pub const fn entry<C>(
     func: Func<C>,
     signature: &'static str,
@@ -43,7 +45,7 @@ pub const fn entry<C>(
     example: &'static str,
     output: &'static str,
 ) -> Entry<C> {
-    Entry { func, help: Help { signature, summary, example, output, only: None } }
+    Entry { func, help: Help { signature, summary, example, output, only: None }, slow: false }
 }
 
 impl<C> Entry<C> {
@@ -51,6 +53,13 @@ impl<C> Entry<C> {
     #[must_use]
     pub const fn only(mut self, profile: Profile) -> Self {
         self.help.only = Some(profile);
+        self
+    }
+
+    /// The same, which may take seconds: whoever evaluates it must not let others wait.
+    #[must_use]
+    pub const fn slow(mut self) -> Self {
+        self.slow = true;
         self
     }
 }

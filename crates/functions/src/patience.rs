@@ -1,35 +1,18 @@
 //! How long one call may compute: the engine looks at the clock between calls, not inside one.
 
-use std::cell::Cell;
 use std::time::Duration;
 
 use gotemplate::FuncError;
 use rustix::time::{ClockId, clock_gettime};
 
 /// Processor time of one call.
-const MOST: Duration = Duration::from_secs(5);
-
-thread_local! {
-    /// Processor time that calls of this thread may take.
-    static ALLOWED: Cell<Duration> = const { Cell::new(MOST) };
-}
-
-/// Does `work`, in which no call that loops may take more processor time than `most`. The general bound of five
-/// seconds stays.
-pub fn within<T>(most: Duration, work: impl FnOnce() -> T) -> T {
-    /// Puts the old bound back, after a panic too.
-    struct Restore(Duration);
-    impl Drop for Restore {
-        fn drop(&mut self) {
-            ALLOWED.set(self.0);
-        }
-    }
-    let _restore = Restore(ALLOWED.replace(most.min(MOST)));
-    work()
-}
+pub(crate) const MOST: Duration = Duration::from_secs(5);
 
 /// Looks at the clock are about so far apart: asking for it costs a quarter of a microsecond.
 const BETWEEN: Duration = Duration::from_millis(1);
+
+/// To look at so many bytes takes about as long as a round.
+const BYTES: usize = 4096;
 
 /// The patience left for a call that goes round and round.
 pub(crate) struct Patience {
@@ -44,7 +27,7 @@ pub(crate) struct Patience {
 impl Patience {
     pub(crate) fn new() -> Self {
         let now = processor_time();
-        Self { since: now, most: ALLOWED.get(), left: 1, apart: 1, looked: now }
+        Self { since: now, most: crate::surroundings::patience(), left: 1, apart: 1, looked: now }
     }
 
     /// One more round.
@@ -52,7 +35,16 @@ impl Patience {
     /// # Errors
     /// When the call has taken too long.
     pub(crate) fn spend(&mut self) -> Result<(), FuncError> {
-        self.left -= 1;
+        self.spend_on(0)
+    }
+
+    /// One more round, in which so many bytes are looked at.
+    ///
+    /// # Errors
+    /// When the call has taken too long.
+    pub(crate) fn spend_on(&mut self, bytes: usize) -> Result<(), FuncError> {
+        let rounds = u32::try_from(bytes / BYTES).unwrap_or(u32::MAX).saturating_add(1);
+        self.left = self.left.saturating_sub(rounds);
         if self.left > 0 {
             return Ok(());
         }

@@ -1,5 +1,7 @@
 //! Go's own functions, each with the texts of its errors.
 
+use std::borrow::Cow;
+
 use crate::compare::{eq, le, lt};
 use crate::format::{MAX_LENGTH, TOO_LONG, sprint, sprintf, sprintln};
 use crate::func::{Call, Func, FuncError, Param};
@@ -17,20 +19,20 @@ pub(crate) fn table<C>() -> Vec<Func<C>> {
         Func::new("and", REFLECT, Call::And).variadic(Param::Reflect),
         Func::new("or", REFLECT, Call::Or).variadic(Param::Reflect),
         Func::new("call", REFLECT, Call::Invoke).variadic(Param::Reflect),
-        Func::pure("not", REFLECT, |args| Ok(Value::Bool(!arg(&args, 0).truth()))),
-        Func::pure("eq", REFLECT, |args| eq(&args).map(Value::Bool)).variadic(Param::Reflect),
-        Func::pure("ne", TWO, |args| eq(&args).map(|equal| Value::Bool(!equal))),
-        Func::pure("lt", TWO, |args| lt(arg(&args, 0), arg(&args, 1)).map(Value::Bool)),
-        Func::pure("le", TWO, |args| le(arg(&args, 0), arg(&args, 1)).map(Value::Bool)),
-        Func::pure("gt", TWO, |args| le(arg(&args, 0), arg(&args, 1)).map(|le| Value::Bool(!le))),
-        Func::pure("ge", TWO, |args| lt(arg(&args, 0), arg(&args, 1)).map(|lt| Value::Bool(!lt))),
-        Func::pure("len", REFLECT, |args| len(arg(&args, 0))),
-        Func::pure("index", REFLECT, |args| index(&args)).variadic(Param::Reflect),
-        Func::pure("slice", REFLECT, |args| slice(&args)).variadic(Param::Reflect),
-        Func::pure("print", &[], |args| Ok(sprint(&args)?.into())).variadic(Param::Any),
-        Func::pure("println", &[], |args| Ok(sprintln(&args)?.into())).variadic(Param::Any),
+        Func::pure("not", REFLECT, |args| Ok(Value::Bool(!arg(args, 0).truth()))),
+        Func::pure("eq", REFLECT, |args| eq(args).map(Value::Bool)).variadic(Param::Reflect),
+        Func::pure("ne", TWO, |args| eq(args).map(|equal| Value::Bool(!equal))),
+        Func::pure("lt", TWO, |args| lt(arg(args, 0), arg(args, 1)).map(Value::Bool)),
+        Func::pure("le", TWO, |args| le(arg(args, 0), arg(args, 1)).map(Value::Bool)),
+        Func::pure("gt", TWO, |args| le(arg(args, 0), arg(args, 1)).map(|le| Value::Bool(!le))),
+        Func::pure("ge", TWO, |args| lt(arg(args, 0), arg(args, 1)).map(|lt| Value::Bool(!lt))),
+        Func::pure("len", REFLECT, |args| len(arg(args, 0))),
+        Func::pure("index", REFLECT, index).variadic(Param::Reflect),
+        Func::pure("slice", REFLECT, slice).variadic(Param::Reflect),
+        Func::pure("print", &[], |args| Ok(sprint(args)?.into())).variadic(Param::Any),
+        Func::pure("println", &[], |args| Ok(sprintln(args)?.into())).variadic(Param::Any),
         Func::pure("printf", &[Param::Str], |args| {
-            Ok(sprintf(arg(&args, 0).as_str().unwrap_or_default(), args.get(1..).unwrap_or_default())?.into())
+            Ok(sprintf(arg(args, 0).as_str().unwrap_or_default(), args.get(1..).unwrap_or_default())?.into())
         })
         .variadic(Param::Any),
         Func::pure("html", &[], |args| Ok(html(&joined(args)?)?.into())).variadic(Param::Any),
@@ -45,13 +47,13 @@ fn arg(args: &[Value], at: usize) -> &Value {
 }
 
 /// What the escapers escape: their arguments as `print` joins them, a nil as `<no value>`.
-fn joined(args: Vec<Value>) -> Result<Vec<u8>, FuncError> {
-    if let [Value::Str(text)] = args.as_slice() {
-        return Ok(text.to_vec());
+fn joined(args: &[Value]) -> Result<Cow<'_, [u8]>, FuncError> {
+    if let [Value::Str(text)] = args {
+        return Ok(Cow::Borrowed(text));
     }
-    let args: Vec<Value> =
-        args.into_iter().map(|arg| if arg.is_nil() { Value::from("<no value>") } else { arg }).collect();
-    Ok(sprint(&args)?)
+    let shown = |arg: &Value| if arg.is_nil() { Value::from("<no value>") } else { arg.clone() };
+    let args: Vec<Value> = args.iter().map(shown).collect();
+    Ok(Cow::Owned(sprint(&args)?))
 }
 
 // === Containers ===
@@ -65,13 +67,15 @@ fn len(item: &Value) -> Answer {
         Value::Chan(_) => 0,
         Value::NilPointer(_) | Value::NilInterface => return Err("len of nil pointer".into()),
         Value::Nil => return Err("reflect: call of reflect.Value.Type on zero Value".into()),
-        Value::Object(object) => {
-            let name = object.type_name();
-            return Err(format!("len of type {}", name.strip_prefix('*').unwrap_or(&name)).into());
-        }
-        _ => return Err(format!("len of type {}", item.type_name()).into()),
+        _ => return Err(format!("len of type {}", pointed_to(item)).into()),
     };
     Ok(Value::int(len as i64))
+}
+
+/// The type of a value, or of what it points to: Go has followed the pointer by then.
+fn pointed_to(item: &Value) -> String {
+    let name = item.type_name();
+    name.strip_prefix('*').map_or(name.clone(), str::to_owned)
 }
 
 fn index(args: &[Value]) -> Answer {
@@ -95,13 +99,7 @@ fn index(args: &[Value]) -> Answer {
                 let key = key(index, map.key())?;
                 map.get(&key).unwrap_or_else(|| map.zero())
             }
-            Value::Object(object) => {
-                let name = object.type_name();
-                return Err(
-                    format!("can't index item of type {}", name.strip_prefix('*').unwrap_or(&name)).into()
-                );
-            }
-            _ => return Err(format!("can't index item of type {}", item.type_name()).into()),
+            _ => return Err(format!("can't index item of type {}", pointed_to(&item)).into()),
         };
     }
     Ok(item)
@@ -162,7 +160,7 @@ fn slice(args: &[Value]) -> Answer {
         Value::Number(text) => text.len(),
         // Go slices up to the capacity, which no template can rely on; here it is the length.
         Value::List(list) => list.len(),
-        _ => return Err(format!("can't slice item of type {}", item.type_name()).into()),
+        _ => return Err(format!("can't slice item of type {}", pointed_to(item)).into()),
     };
     let mut at = [0, cap, cap];
     for (slot, index) in at.iter_mut().zip(indexes) {

@@ -92,6 +92,7 @@ pub(crate) fn execute<C>(
         vars: vec![(dollar.clone(), Operand::from(data.clone()))],
         dollar,
         base: 0,
+        arguments: Vec::new(),
         depth: 0,
         native: 0,
     };
@@ -137,6 +138,8 @@ struct Machine<'t, 'c, C> {
     dollar: Arc<str>,
     /// Variables below belong to callers.
     base: usize,
+    /// Arguments of the calls under way, the innermost call's last: no call needs a list of its own.
+    arguments: Vec<Value>,
     depth: usize,
     native: usize,
 }

@@ -133,11 +133,11 @@ pub struct Render {
 #[derive(Debug)]
 pub enum Call<C> {
     /// Needs its arguments only.
-    Pure(fn(Vec<Value>) -> Result<Value, FuncError>),
+    Pure(fn(&[Value]) -> Result<Value, FuncError>),
     /// Also reads or changes the caller's context.
-    With(fn(&mut C, Vec<Value>) -> Result<Value, FuncError>),
+    With(fn(&mut C, &[Value]) -> Result<Value, FuncError>),
     /// Says which template to render; the text it renders to is the result.
-    Render(fn(&mut C, Vec<Value>) -> Result<Render, FuncError>),
+    Render(fn(&mut C, &[Value]) -> Result<Render, FuncError>),
     /// The builtin `and`: stops at the first false argument.
     And,
     /// The builtin `or`: stops at the first true argument.
@@ -183,7 +183,7 @@ impl<C> Func<C> {
     pub const fn pure(
         name: &'static str,
         params: &'static [Param],
-        call: fn(Vec<Value>) -> Result<Value, FuncError>,
+        call: fn(&[Value]) -> Result<Value, FuncError>,
     ) -> Self {
         Self::new(name, params, Call::Pure(call))
     }
@@ -192,7 +192,7 @@ impl<C> Func<C> {
     pub const fn with(
         name: &'static str,
         params: &'static [Param],
-        call: fn(&mut C, Vec<Value>) -> Result<Value, FuncError>,
+        call: fn(&mut C, &[Value]) -> Result<Value, FuncError>,
     ) -> Self {
         Self::new(name, params, Call::With(call))
     }

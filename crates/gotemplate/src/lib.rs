@@ -103,7 +103,7 @@
 //!     fn method(&self, name: &str) -> Option<Method> {
 //!         (name == "Address").then_some(Method::new(&[Param::Int]))
 //!     }
-//!     fn call(&self, _: &str, args: Vec<Value>) -> Result<Value, FuncError> {
+//!     fn call(&self, _: &str, args: &[Value]) -> Result<Value, FuncError> {
 //!         Ok(Value::from(format!("{}:{}", self.name, args[0].as_int().unwrap_or_default())))
 //!     }
 //! }
@@ -174,6 +174,7 @@ mod node;
 mod number;
 mod object;
 mod parse;
+pub mod strconv;
 mod text;
 mod value;
 
@@ -185,7 +186,8 @@ pub use format::{sprint, sprintf, sprintln};
 pub use func::{Call, Func, FuncError, Funcs, Param, Render};
 pub use object::{Method, NilType, Object, Shape};
 pub use parse::MAX_PAREN_DEPTH;
-pub use value::{Chan, IntKind, Key, List, Map, Snapshot, Type, UintKind, Value};
+pub use text::quoted;
+pub use value::{Chan, IntKind, Key, List, Map, Snapshot, Type, UintKind, Value, without_cycles};
 
 /// How a template is read.
 #[derive(Clone, Debug, Default)]
@@ -246,6 +248,11 @@ impl Template {
 
     fn source(&self) -> node::Source<'_> {
         node::Source { text: &self.text, left: &self.left, right: &self.right }
+    }
+
+    /// What was parsed.
+    pub fn text(&self) -> &[u8] {
+        &self.text
     }
 
     /// The names it defines, itself included, sorted.

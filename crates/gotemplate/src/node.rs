@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::number::Number;
-use crate::text::{Quoting, quote};
+use crate::text::quoted;
 
 /// A statement list in [`Tree::lists`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -167,7 +167,7 @@ fn reprint_node(out: &mut Vec<u8>, node: &Node, source: Source<'_>) {
         Node::Template { name, pipe, .. } => {
             out.extend_from_slice(source.left);
             out.extend_from_slice(b"template ");
-            out.extend_from_slice(&quote(name, Quoting::Unicode));
+            out.extend_from_slice(quoted(name).as_bytes());
             if let Some(pipe) = pipe {
                 out.push(b' ');
                 reprint_pipe(out, pipe);

@@ -75,9 +75,19 @@ pub trait Object: Send + Sync {
     ///
     /// # Errors
     /// What Go's method would return; it is shown as `error calling NAME: TEXT`.
-    fn call(&self, name: &str, args: Vec<Value>) -> Result<Value, FuncError> {
+    fn call(&self, name: &str, args: &[Value]) -> Result<Value, FuncError> {
         let _ = args;
         Err(FuncError::new(format!("no method {name}")))
+    }
+
+    /// The fields as printing with `%+v`, `%#v` or `%d` shows them: private ones too.
+    fn all_fields(&self) -> Vec<(&'static str, Value)> {
+        self.fields()
+    }
+
+    /// The text of a `GoString` method, which `%#v` shows.
+    fn go_text(&self) -> Option<Vec<u8>> {
+        None
     }
 
     /// The text of a `String` or `Error` method, used for printing.

@@ -84,12 +84,20 @@ pub(crate) enum Quoting {
     Ascii,
 }
 
-/// Go's `strconv.Quote` of a byte string.
-pub(crate) fn quote(bytes: &[u8], quoting: Quoting) -> Vec<u8> {
+/// [`quoted`], with runes beyond ASCII as `quoting` wants them.
+pub(crate) fn quote(bytes: &[u8], quoting: Quoting) -> String {
     let mut out = String::with_capacity(bytes.len() + 2);
     out.push('"');
     let mut at = 0;
     while at < bytes.len() {
+        let plain = bytes[at..].iter().take_while(|byte| is_plain(**byte)).count();
+        if let Ok(text) = std::str::from_utf8(&bytes[at..at + plain])
+            && plain > 0
+        {
+            out.push_str(text);
+            at += plain;
+            continue;
+        }
         let (rune, width) = decode(&bytes[at..]);
         match rune {
             Some(rune) => push_escaped(&mut out, rune, '"', quoting),
@@ -98,12 +106,17 @@ pub(crate) fn quote(bytes: &[u8], quoting: Quoting) -> Vec<u8> {
         at += width;
     }
     out.push('"');
-    out.into_bytes()
+    out
 }
 
-/// [`quote`] for messages.
-pub(crate) fn quoted(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(&quote(bytes, Quoting::Unicode)).into_owned()
+/// Go's `strconv.Quote`, which is what `%q` shows.
+pub fn quoted(text: impl AsRef<[u8]>) -> String {
+    quote(text.as_ref(), Quoting::Unicode)
+}
+
+/// ASCII that stands for itself between quotes.
+fn is_plain(byte: u8) -> bool {
+    matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\'
 }
 
 /// Go's `strconv.QuoteRune`.
@@ -225,7 +238,7 @@ mod tests {
         assert_eq!(quoted(b"a\"b\\\n\x00\x7f"), r#""a\"b\\\n\x00\x7f""#);
         assert_eq!(quoted("é€\u{200b}\u{1f600}".as_bytes()), "\"é€\\u200b\u{1f600}\"");
         assert_eq!(quoted(b"\xff"), r#""\xff""#);
-        assert_eq!(quote("é\u{1f600}".as_bytes(), Quoting::Ascii), br#""\u00e9\U0001f600""#);
+        assert_eq!(quote("é\u{1f600}".as_bytes(), Quoting::Ascii), r#""\u00e9\U0001f600""#);
         assert_eq!(quote_rune('\'', Quoting::Unicode), r"'\''");
     }
 

@@ -4,6 +4,7 @@
 //! functions like `set` are seen by every holder.
 
 mod chan;
+mod cycles;
 mod kind;
 mod list;
 mod map;
@@ -14,6 +15,7 @@ use std::fmt;
 use std::sync::Arc;
 
 pub use chan::Chan;
+pub use cycles::without_cycles;
 pub use kind::{IntKind, Type, UintKind};
 pub use list::List;
 pub use map::{Key, Map, Snapshot};

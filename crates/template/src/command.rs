@@ -1,12 +1,11 @@
 //! A command that runs after a change.
 
-use std::process::Stdio;
-
 use config::Command;
-use rustix::process::{Pid, Signal, kill_process_group};
 use thiserror::Error;
 use tokio::process::Command as Process;
 use tokio::time::timeout;
+
+use crate::processes::{self, Group};
 
 /// Why a command failed. Worded as upstream's.
 #[derive(Debug, Error)]
@@ -43,33 +42,18 @@ pub(crate) async fn run(command: &Command, variables: &[(String, String)]) -> Re
         [] => return Ok(()),
     };
     process.envs(variables.iter().map(|(name, value)| (name, value)));
-    process.process_group(0).kill_on_drop(true).stdin(Stdio::null());
-    for secret in ["VAULT_TOKEN", "BAO_TOKEN", "NOTIFY_SOCKET"] {
-        process.env_remove(secret);
-    }
+    processes::prepare(process.as_std_mut());
+    // Waited for by tokio when it is killed.
+    process.kill_on_drop(true);
     let mut child = process.spawn().map_err(|source| CommandError::Start { command: shown(), source })?;
-    let group = child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
-    let mut group = Group(group);
+    let mut group = Group::of(child.id());
     match timeout(command.timeout, child.wait()).await {
         Ok(Ok(status)) => {
-            // What it left behind on purpose lives on.
-            group.0 = None;
+            group.spare();
             if status.success() { Ok(()) } else { Err(CommandError::Status { command: shown(), status }) }
         }
         Ok(Err(source)) => Err(CommandError::Start { command: shown(), source }),
         Err(_) => Err(CommandError::TimedOut { command: shown(), limit: command.timeout }),
-    }
-}
-
-/// A process group, killed as a whole on drop: at the time limit, and when the program stops meanwhile.
-struct Group(Option<Pid>);
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        if let Some(group) = self.0 {
-            // Those that have ended meanwhile need no signal.
-            let _ = kill_process_group(group, Signal::KILL);
-        }
     }
 }
 

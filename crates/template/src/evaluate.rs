@@ -1,6 +1,7 @@
 //! One evaluation of one template: with what is known, recording what it needed.
 
 use std::collections::{BTreeSet, HashMap};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,9 +15,11 @@ use gotemplate::{
 
 use crate::dependency::Dependency;
 use crate::functions;
+use crate::functions::Scratch;
 use crate::pki::Certificate;
+use crate::redact::{Public, redacted, shortened};
 use crate::words::errno;
-use crate::world::World;
+use crate::world::{Prints, World};
 use crate::writes::FileWrite;
 
 /// What was fetched for a dependency.
@@ -56,8 +59,16 @@ pub(crate) struct Evaluated {
     pub(crate) missing: BTreeSet<Dependency>,
     /// What `writeToFile` is to write, in order.
     pub(crate) writes: Vec<FileWrite>,
-    /// The text, or the template's error.
+    /// What it printed for whoever runs the program, if that is not us.
+    pub(crate) printed: Vec<u8>,
+    /// The text, or the template's error, without anything secret.
     pub(crate) text: Result<Vec<u8>, Box<ExecError>>,
+}
+
+/// What a program said, and the words it was called with.
+pub(crate) struct Said {
+    pub(crate) call: Vec<String>,
+    pub(crate) text: String,
 }
 
 /// The state that functions see.
@@ -68,7 +79,9 @@ pub(crate) struct Evaluation {
     /// The template's own file.
     pub(crate) destination: Option<PathBuf>,
     /// What `scratch` gives.
-    pub(crate) scratch: Value,
+    pub(crate) scratch: Arc<Scratch>,
+    /// What the program said that ran last.
+    pub(crate) said: Option<Said>,
     needed: BTreeSet<Dependency>,
     missing: BTreeSet<Dependency>,
     writes: Vec<FileWrite>,
@@ -173,6 +186,7 @@ impl Parsed {
             {
                 error.message = format!("{} ({hint})", error.message);
             }
+            error.message = shortened(error.message, MAX_MESSAGE);
             error
         })?;
         let missing_key = if settings.error_on_missing_key { MissingKey::Error } else { MissingKey::Zero };
@@ -194,7 +208,8 @@ impl Parsed {
 
     /// Evaluates it with what is known. May take long and block: not for a thread that serves others.
     pub(crate) fn evaluate(&self, known: &Arc<Knowledge>, world: &Arc<World>) -> Evaluated {
-        self.execute(known, world, if self.calls_slow { MAX_SLOW_TIME } else { MAX_TIME })
+        let most = if self.calls_slow { MAX_SLOW_TIME } else { MAX_TIME };
+        handed_out(self.around(known, world, most), world)
     }
 
     /// The same, given up and forgotten when it takes more processor time than `most`.
@@ -205,13 +220,20 @@ impl Parsed {
         world: &Arc<World>,
     ) -> Option<Evaluated> {
         let started = processor_time();
-        let evaluated = ::functions::within(most, || self.execute(known, world, most));
+        let evaluated = self.around(known, world, most);
         let late = processor_time().saturating_sub(started) > most;
         if late {
             self.slow.store(true, Ordering::Relaxed);
         }
         // Late and still complete: so be it.
-        (!late || evaluated.text.is_ok()).then_some(evaluated)
+        (!late || evaluated.0.text.is_ok()).then(|| handed_out(evaluated, world))
+    }
+
+    /// Evaluates it; gives what it printed beside what came of it.
+    fn around(&self, known: &Arc<Knowledge>, world: &Arc<World>, most: Duration) -> (Evaluated, Vec<u8>) {
+        gotemplate::without_cycles(|| {
+            ::functions::within(world.now, most, || self.execute(known, world, most))
+        })
     }
 
     fn execute(&self, known: &Arc<Knowledge>, world: &Arc<World>, most: Duration) -> Evaluated {
@@ -220,7 +242,8 @@ impl Parsed {
             world: Arc::clone(world),
             sandbox: self.sandbox.clone(),
             destination: self.destination.clone(),
-            scratch: functions::scratch(),
+            scratch: Arc::default(),
+            said: None,
             needed: BTreeSet::new(),
             missing: BTreeSet::new(),
             writes: Vec::new(),
@@ -231,10 +254,53 @@ impl Parsed {
             ExecOptions { missing_key: self.missing_key, stop: Some(&stop), ..ExecOptions::default() };
         let mut text = Vec::new();
         let outcome = self.template.execute(&self.funcs, &mut evaluation, Value::Nil, &options, &mut text);
+        // It may hold itself.
+        evaluation.scratch.clear();
+        let outcome = outcome.map_err(|error| self.told(error, &evaluation));
         let Evaluation { needed, missing, writes, .. } = evaluation;
-        Evaluated { needed, missing, writes, text: outcome.map(|()| text) }
+        Evaluated { needed, missing, writes, printed: Vec::new(), text: outcome.map(|()| text) }
+    }
+
+    /// The error as people may see it: of a sane length, and without data where there is any that is not made up.
+    fn told(&self, mut error: Box<ExecError>, evaluation: &Evaluation) -> Box<ExecError> {
+        let Evaluation { known, world, needed, said, .. } = evaluation;
+        let is_private = |dependency: &Dependency| !matches!(dependency, Dependency::List { .. });
+        if world.is_real() && (said.is_some() || needed.iter().any(is_private)) {
+            let template = String::from_utf8_lossy(self.template.text());
+            let public = Public::new([template.as_ref()]);
+            // A program that was told no data can show none of it.
+            let said = said.as_ref().filter(|said| said.call.iter().all(|word| public.has(word)));
+            let public =
+                Public::new([template.as_ref()].into_iter().chain(said.map(|said| said.text.as_str())));
+            // Whole values are looked for in the whole; what is cut then is not told anyway.
+            let message = shortened(redacted(&error.message, known, needed), MAX_MESSAGE);
+            error.message = public.mask(&message);
+        }
+        error.message = shortened(error.message.trim_end().to_owned(), MAX_MESSAGE);
+        error.context = shortened(std::mem::take(&mut error.context), MAX_QUOTE);
+        error.template = shortened(std::mem::take(&mut error.template), MAX_QUOTE);
+        error
     }
 }
+
+/// What an evaluation printed goes where the world wants it.
+fn handed_out((mut evaluated, printed): (Evaluated, Vec<u8>), world: &World) -> Evaluated {
+    // Of what is half known nobody wants to read, once for each secret that is on its way.
+    if evaluated.missing.is_empty() {
+        match world.prints {
+            // Nobody to tell if it cannot be written; upstream does not look either.
+            Prints::Itself => drop(std::io::stdout().write_all(&printed)),
+            Prints::HandsOn => evaluated.printed = printed,
+        }
+    }
+    evaluated
+}
+
+/// Longest message of an error, in bytes. A program's output may stand in it.
+const MAX_MESSAGE: usize = 4 * 1024;
+
+/// Longest part of a template that is quoted in an error, in bytes.
+const MAX_QUOTE: usize = 1024;
 
 #[cfg(test)]
 mod tests;

@@ -40,8 +40,8 @@ impl FetchError {
     }
 }
 
-/// Longest file that a template may read, or be.
-pub(crate) const MAX_FILE: usize = 16 * 1024 * 1024;
+/// Longest file that a template may read, or be, in bytes. Upstream reads whatever is there.
+pub const MAX_FILE: usize = 16 * 1024 * 1024;
 
 /// Fetches. Knows which mounts hold versioned secrets; asks for each mount once.
 pub(crate) struct Fetcher {

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use functions::Profile;
 use jiff::Timestamp;
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 use thiserror::Error;
 use vault::Secret;
 
@@ -13,7 +15,7 @@ use crate::dependency::Dependency;
 use crate::evaluate::Known;
 use crate::pki::Certificate;
 use crate::words::quoted;
-use crate::world::{Programs, World};
+use crate::world::{Prints, Programs, World};
 
 /// Everything a template may ask for. As JSON:
 ///
@@ -34,6 +36,7 @@ use crate::world::{Programs, World};
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Fixtures {
+    #[serde(deserialize_with = "answers")]
     secrets: BTreeMap<String, Secret>,
     lists: BTreeMap<String, Vec<String>>,
     certificates: BTreeMap<String, Pems>,
@@ -88,6 +91,7 @@ impl Fixtures {
             overrides: HashMap::new(),
             now: self.time,
             programs: Programs::Canned(self.plugins.clone()),
+            prints: Prints::HandsOn,
             has_files: false,
         }
     }
@@ -132,6 +136,72 @@ impl Fixtures {
         }
     }
 }
+
+/// Secrets, of which each field must be one that the server's answers have: it is ignored in those, but here it is
+/// misspelt.
+fn answers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, Secret>, D::Error> {
+    let written = BTreeMap::<String, Value>::deserialize(deserializer)?;
+    let answer = |(path, value): (String, Value)| {
+        let inside = [("", FIELDS), ("auth", AUTH_FIELDS), ("wrap_info", WRAP_FIELDS)];
+        let strange = inside.iter().find_map(|&(part, fields)| {
+            let object = if part.is_empty() { Some(&value) } else { value.get(part) };
+            object?
+                .as_object()?
+                .keys()
+                .find(|key| !fields.contains(&key.as_str()))
+                .map(|key| (part, key, fields))
+        });
+        if let Some((part, key, fields)) = strange {
+            let place = if part.is_empty() { String::new() } else { format!("`{part}` of ") };
+            let fields = fields.join(", ");
+            return Err(D::Error::custom(format!(
+                "{place}the secret {} has no field {}; there are: {fields}",
+                quoted(&path),
+                quoted(key)
+            )));
+        }
+        let secret = serde_json::from_value(value);
+        secret
+            .map(|secret| (path.clone(), secret))
+            .map_err(|error| D::Error::custom(format!("the secret {}: {error}", quoted(&path))))
+    };
+    written.into_iter().map(answer).collect()
+}
+
+/// The fields of [`Secret`].
+const FIELDS: &[&str] = &[
+    "request_id",
+    "lease_id",
+    "lease_duration",
+    "renewable",
+    "data",
+    "warnings",
+    "auth",
+    "wrap_info",
+    // Beside those, a copy of a server's answer has them, and templates cannot see them.
+    "mount_type",
+];
+
+/// The same of [`vault::Auth`].
+const AUTH_FIELDS: &[&str] = &[
+    "client_token",
+    "accessor",
+    "policies",
+    "metadata",
+    "lease_duration",
+    "renewable",
+    "orphan",
+    "num_uses",
+    "token_policies",
+    "identity_policies",
+    "entity_id",
+    "token_type",
+    "mfa_requirement",
+];
+
+/// The same of [`vault::WrapInfo`].
+const WRAP_FIELDS: &[&str] =
+    &["token", "accessor", "ttl", "creation_time", "creation_path", "wrapped_accessor"];
 
 fn secret(secret: &Secret) -> Result<Known, String> {
     Ok(Known::Secret(Some(Arc::new(secret.clone()))))

@@ -18,6 +18,7 @@ mod kv;
 mod once;
 mod output;
 mod pki;
+mod processes;
 mod redact;
 mod refresh;
 mod runner;
@@ -26,7 +27,7 @@ mod words;
 mod world;
 mod writes;
 
-pub use ::functions::{Help, Profile as HelpProfile};
+pub use fetch::MAX_FILE;
 pub use fixtures::{Fixtures, FixturesError};
 pub use functions::{Listed, catalogue};
 pub use gotemplate::{ExecError, ParseError};

@@ -1,4 +1,9 @@
-//! Where rendered texts go.
+//! Where rendered texts go: into the files of their templates, each whole or not at all, with mode and owner.
+//!
+//! It decides nothing: who calls has a complete text. Several files are written together, because the disk is what
+//! takes time; a file that holds the text already is left alone, and the caller is told, for commands run after
+//! changes only. The line about a written file is upstream's, and tools match on it. What `writeToFile` writes is
+//! not written here but in `writes.rs`, under other rules.
 
 use std::collections::{HashMap, HashSet};
 use std::os::unix::fs::PermissionsExt as _;

@@ -2,9 +2,8 @@
 
 use std::fmt;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use functions::Profile;
+use functions::go::pem::{self, Block};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer as _;
 
@@ -37,13 +36,10 @@ impl Certificate {
     /// # Errors
     /// A block that says it is a certificate and is none.
     pub(crate) fn parse(text: &[u8], profile: Profile) -> Result<Self, String> {
-        let text = String::from_utf8_lossy(text);
         let mut found = Self::default();
-        let mut rest = text.as_ref();
-        while let Some((block, behind)) = Block::next(rest) {
-            rest = behind;
+        for block in pem::blocks(text) {
             if block.kind.ends_with("PRIVATE KEY") {
-                found.key = block.encoded();
+                found.key = encoded(&block);
             } else if block.kind == "CERTIFICATE" {
                 let (_, certificate) = X509Certificate::from_der(&block.der)
                     .map_err(|_| "x509: malformed certificate".to_owned())?;
@@ -54,7 +50,7 @@ impl Certificate {
     }
 
     fn add(&mut self, block: &Block, certificate: &X509Certificate<'_>, profile: Profile) {
-        let text = block.encoded();
+        let text = encoded(block);
         if !certificate.is_ca() {
             let valid = certificate.validity();
             self.valid = Some((valid.not_before.timestamp(), valid.not_after.timestamp()));
@@ -94,57 +90,8 @@ impl Certificate {
     }
 }
 
-/// A PEM block.
-struct Block {
-    kind: String,
-    /// The lines before the first empty one, of old encrypted keys.
-    headers: Vec<String>,
-    der: Vec<u8>,
-}
-
-impl Block {
-    /// The next whole block of a text, and what is behind it.
-    fn next(text: &str) -> Option<(Self, &str)> {
-        let mut rest = text;
-        loop {
-            let (_, behind) = rest.split_once("-----BEGIN ")?;
-            rest = behind;
-            let Some((kind, body)) = behind.split_once("-----") else { continue };
-            let Some((body, behind)) = body.split_once(&format!("-----END {kind}-----")) else { continue };
-            let is_header = |line: &&str| line.contains(':');
-            let headers = body.lines().map(str::trim).filter(is_header).map(str::to_owned).collect();
-            let digits: String = body
-                .lines()
-                .filter(|line| !is_header(line))
-                .flat_map(str::chars)
-                .filter(|character| !character.is_whitespace())
-                .collect();
-            if let Ok(der) = STANDARD.decode(digits) {
-                return Some((Self { kind: kind.to_owned(), headers, der }, behind));
-            }
-        }
-    }
-
-    fn encoded(&self) -> String {
-        let mut out = format!("-----BEGIN {}-----\n", self.kind);
-        for header in &self.headers {
-            out.push_str(header);
-            out.push('\n');
-        }
-        if !self.headers.is_empty() {
-            out.push('\n');
-        }
-        let digits = STANDARD.encode(&self.der);
-        let mut line = digits.as_str();
-        while !line.is_empty() {
-            let (this, rest) = line.split_at(line.len().min(64));
-            out.push_str(this);
-            out.push('\n');
-            line = rest;
-        }
-        out.push_str(&format!("-----END {}-----\n", self.kind));
-        out
-    }
+fn encoded(block: &Block) -> String {
+    String::from_utf8_lossy(&block.encode()).into_owned()
 }
 
 #[cfg(test)]
@@ -178,7 +125,7 @@ pub(crate) mod tests {
         let (cert, key, ca) = issue(1_700_000_000, 1_700_003_600);
         let (_, _, other) = issue(0, 1);
         let text =
-            format!("# a remark: mine\n{ca}between{key}\n{other}{cert}-----BEGIN JUNK-----\nnot closed");
+            format!("# a remark: mine\n{ca}between\n{key}\n{other}{cert}-----BEGIN JUNK-----\nnot closed");
         let found = Certificate::parse(text.as_bytes(), Profile::OpenBao).unwrap();
         assert_eq!((&found.cert, &found.key, &found.ca), (&cert, &key, &other));
         assert_eq!(found.chain, [ca.clone(), other]);

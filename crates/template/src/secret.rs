@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use functions::Profile;
 use functions::formats::json::to_value;
+use functions::go::layout;
 use gotemplate::{FuncError, Key, List, Map, Method, NilType, Object, Shape, Type, Value};
 
 use crate::pki::Certificate;
@@ -58,7 +59,7 @@ impl SecretObject {
                 fields: vec![
                     ("Token", Value::from(wrap.token.expose())),
                     ("TTL", Value::int(wrap.ttl)),
-                    ("CreationTime", Value::from(time(&wrap.creation_time))),
+                    ("CreationTime", time(&wrap.creation_time)),
                     ("WrappedAccessor", Value::from(wrap.wrapped_accessor.expose())),
                 ],
             }),
@@ -115,12 +116,9 @@ impl Object for SecretObject {
     }
 }
 
-/// A time as Go prints it.
-fn time(text: &str) -> String {
-    match text.parse::<jiff::Timestamp>() {
-        Ok(time) if text.ends_with('Z') => time.strftime("%Y-%m-%d %H:%M:%S%.f +0000 UTC").to_string(),
-        _ => text.to_owned(),
-    }
+/// A `time.Time`; the zero one for what is none.
+fn time(text: &str) -> Value {
+    Value::object(layout::parse(layout::RFC3339_NANO, text.as_bytes()).unwrap_or_default())
 }
 
 /// A `[]string`, nil when it is empty.
@@ -176,7 +174,7 @@ impl Object for PemObject {
         (name == "Data").then_some(Method::new(&[]))
     }
 
-    fn call(&self, _: &str, _: Vec<Value>) -> Result<Value, FuncError> {
+    fn call(&self, _: &str, _: &[Value]) -> Result<Value, FuncError> {
         Ok(Value::object(Self(Arc::clone(&self.0), self.1)))
     }
 

@@ -2,12 +2,9 @@
 
 use std::io;
 
-use gotemplate::Value;
-
 /// `%q`.
 pub(crate) fn quoted(text: &str) -> String {
-    let quoted = gotemplate::sprintf(b"%q", &[Value::from(text)]).unwrap_or_default();
-    String::from_utf8_lossy(&quoted).into_owned()
+    gotemplate::quoted(text)
 }
 
 /// The system's error in lower case, without its number.

@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use functions::Profile;
 use jiff::Timestamp;
 
 use crate::functions::profile_of;
+use crate::processes::UnderWay;
 
 /// What templates see of the machine they run on.
 pub(crate) struct World {
@@ -21,14 +21,25 @@ pub(crate) struct World {
     pub(crate) now: Option<Timestamp>,
     /// What `plugin` may run.
     pub(crate) programs: Programs,
+    /// Where goes what a template prints.
+    pub(crate) prints: Prints,
     /// Whether there are files; without them a sandbox is a matter of names.
     pub(crate) has_files: bool,
 }
 
+/// Where goes what a template prints beside its text.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Prints {
+    /// To our standard output, as with upstream's agents.
+    Itself,
+    /// To the caller: our standard output is for the rendered text.
+    HandsOn,
+}
+
 /// What `plugin` may run.
 pub(crate) enum Programs {
-    /// Programs of this machine, until this says stop.
-    Real(Arc<AtomicBool>),
+    /// Programs of this machine, until these are stopped.
+    Real(Arc<UnderWay>),
     /// None: these are the answers, by program and arguments with a space between them.
     Canned(BTreeMap<String, String>),
 }
@@ -54,24 +65,28 @@ impl World {
             overrides: own.cloned().collect(),
             now: None,
             programs: Programs::Real(Arc::clone(&stop.0)),
+            prints: Prints::Itself,
             has_files: true,
         }
     }
-}
 
-impl World {
+    /// Whether secrets are real, not made up.
+    pub(crate) fn is_real(&self) -> bool {
+        matches!(self.programs, Programs::Real(_))
+    }
+
     /// Whether nobody waits for what is evaluated any more.
     pub(crate) fn is_stopped(&self) -> bool {
-        matches!(&self.programs, Programs::Real(stop) if stop.load(Ordering::Relaxed))
+        matches!(&self.programs, Programs::Real(stop) if stop.is_stopped())
     }
 }
 
-/// Tells programs under way to stop when nobody waits for them any more.
+/// Ends evaluations and their programs when nobody waits for them any more.
 #[derive(Default)]
-pub(crate) struct StopOnDrop(Arc<AtomicBool>);
+pub(crate) struct StopOnDrop(Arc<UnderWay>);
 
 impl Drop for StopOnDrop {
     fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.0.stop();
     }
 }

@@ -23,7 +23,7 @@ pub enum ApiError {
     #[error(transparent)]
     Body(#[from] BodyError),
     /// The server said no. Worded in several lines as the official client words it; tools match on them.
-    #[error("Error making API request.\n\nURL: {method} {url}\nCode: {}. Errors:\n\n{}", status.as_u16(), bullets(errors))]
+    #[error("Error making API request.\n\n{}URL: {method} {url}\nCode: {}. Errors:\n\n{}", namespace_line(namespace), status.as_u16(), bullets(errors))]
     Refused {
         /// The method of the request.
         method: Method,
@@ -31,6 +31,8 @@ pub enum ApiError {
         url: String,
         /// The status.
         status: StatusCode,
+        /// The namespace that the server says it answered for; empty for none.
+        namespace: String,
         /// What the server said.
         errors: ServerErrors,
         /// When the server wants to be asked again.
@@ -58,6 +60,14 @@ impl ApiError {
     }
 }
 
+/// Upstream's client tells the namespace of the answer, unless it is the root.
+fn namespace_line(namespace: &str) -> String {
+    match namespace {
+        "" | "root/" => String::new(),
+        namespace => format!("Namespace: {namespace}\n"),
+    }
+}
+
 fn bullets(errors: &ServerErrors) -> String {
     errors.errors.iter().map(|error| format!("* {error}")).collect::<Vec<_>>().join("\n")
 }
@@ -82,18 +92,20 @@ struct Answer {
     /// The path with its query, which Go's client shows in errors.
     target: String,
     status: StatusCode,
+    namespace: String,
     retry_after: Option<Duration>,
     body: bytes::Bytes,
 }
 
 impl Answer {
     fn secret(self, caller: &Caller) -> Result<Option<Secret>, ApiError> {
-        let Self { method, path, target, status, retry_after, body } = self;
+        let Self { method, path, target, status, namespace, retry_after, body } = self;
         if !status.is_success() {
             return Err(ApiError::Refused {
                 method,
                 url: format!("{}{target}", caller.address),
                 status,
+                namespace,
                 errors: ServerErrors::parse(&body),
                 retry_after,
             });
@@ -165,9 +177,12 @@ impl Caller {
         let response = upstream.send(request).await?;
         let retry_after =
             response.headers.get(header::RETRY_AFTER).and_then(|v| v.to_str().ok()?.parse().ok());
+        let namespace = response.headers.get(headers::NAMESPACE).and_then(|value| value.to_str().ok());
+        let namespace = namespace.unwrap_or_default().to_owned();
         let status = response.status;
+        let retry_after = retry_after.map(Duration::from_secs);
         let body = response.body.collect(MAX_ANSWER).await?;
-        Ok(Answer { method, path, target, status, retry_after: retry_after.map(Duration::from_secs), body })
+        Ok(Answer { method, path, target, status, namespace, retry_after, body })
     }
 
     /// A call whose answer must hold something.

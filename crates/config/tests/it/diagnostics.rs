@@ -153,3 +153,18 @@ fn no_value_of_the_environment_is_shown() {
         assert!(!shown.contains("very-secret"), "{shown}");
     }
 }
+
+#[test]
+fn templates_that_write_one_file_are_named() {
+    let template = |path: &str| format!("template {{\n  contents = \"x\"\n  destination = \"{path}\"\n}}\n");
+    let text = [AUTH.to_owned(), template("/a"), template("/b"), template("/a")].concat();
+    let drawn: Vec<_> =
+        agent().fine(&text).warnings.iter().map(|warning| warning.render(Color::Plain)).collect();
+    assert_eq!(
+        drawn,
+        [
+            "warning: 2 templates have the destination /a\n |\n = hint: each replaces what the others wrote; give each a \
+          file of its own"
+        ]
+    );
+}

@@ -1,4 +1,7 @@
-//! Digests.
+//! Digests in hexadecimal, as the agents name them; sprig has its own names for some.
+//!
+//! MD5 is here because templates name files and fingerprints by it. A digest is fixed for ever: to add one, an entry
+//! here. Nothing here makes a password's hash (`sprig::crypto::passwords`).
 
 use aws_lc_rs::{digest, hmac};
 use gotemplate::{Func, Param, Value};
@@ -10,8 +13,8 @@ use crate::{Entry, entry};
 pub(crate) const ENTRIES: &[Entry<()>] = &[
     entry(
         Func::pure("hmacSHA256Hex", &[Param::Str, Param::Str], |arguments| {
-            let key = hmac::Key::new(hmac::HMAC_SHA256, bytes(&arguments, 1));
-            Ok(hex(hmac::sign(&key, bytes(&arguments, 0)).as_ref()))
+            let key = hmac::Key::new(hmac::HMAC_SHA256, bytes(arguments, 1));
+            Ok(hex(hmac::sign(&key, bytes(arguments, 0)).as_ref()))
         }),
         "hmacSHA256Hex message key",
         "HMAC-SHA-256 in hexadecimal; the message stands before the key.",
@@ -19,7 +22,7 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
         "b60090e3052297aeb5a080889ce2fc4bca957e756faeb4df7d31800ca1e771ec",
     ),
     entry(
-        Func::pure("md5sum", &[Param::Str], |arguments| Ok(hex(Md5::digest(bytes(&arguments, 0)).as_ref()))),
+        Func::pure("md5sum", &[Param::Str], |arguments| Ok(hex(Md5::digest(bytes(arguments, 0)).as_ref()))),
         "md5sum text",
         "MD5 in hexadecimal. Not for anything that an attacker could choose.",
         r#"{{ md5sum "abc" }}"#,
@@ -27,7 +30,7 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
     ),
     entry(
         Func::pure("sha256Hex", &[Param::Str], |arguments| {
-            Ok(hex(digest::digest(&digest::SHA256, bytes(&arguments, 0)).as_ref()))
+            Ok(hex(digest::digest(&digest::SHA256, bytes(arguments, 0)).as_ref()))
         }),
         "sha256Hex text",
         "SHA-256 in hexadecimal.",
@@ -37,7 +40,5 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
 ];
 
 fn hex(bytes: &[u8]) -> Value {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
-    Value::from(digits.filter_map(|digit| DIGITS.get(usize::from(digit)).copied()).collect::<Vec<u8>>())
+    Value::from(crate::go::hex::encode(bytes))
 }

@@ -1,45 +1,51 @@
-//! Lists and maps: membership, splitting, loops. Merging is in `merge`.
+//! Lists and maps: membership, splitting, loops, merging.
 
 use gotemplate::{Chan, Func, FuncError, Key, Map, Param, Type, Value, sprintf};
 
-use super::merge::{Conflict, merged};
-use super::texts::{find, parts, trimmed};
-use crate::arguments::{any, bytes, items};
+use super::texts::parts;
+use crate::arguments::{Elements, any, bytes, items};
+use crate::go::mergo::{Conflict, merged};
+use crate::go::strconv;
+use crate::go::strings::{contains, index};
+use crate::patience::Patience;
+use crate::walk::Walk;
 use crate::{Entry, entry};
 
 const A: Param = Param::Any;
 
 pub(crate) const ENTRIES: &[Entry<()>] = &[
     entry(
-        Func::pure("contains", &[A, A], |a| is_in(any(&a, 1), any(&a, 0)).map(Value::Bool)),
+        Func::pure("contains", &[A, A], |a| {
+            is_in(any(a, 1), any(a, 0), &mut Patience::new()).map(Value::Bool)
+        }),
         "contains value list",
         "Whether the value is in the list, or the string in the string. An int never equals a float.",
         r#"{{ "a,b" | split "," | contains "b" }}"#,
         "true",
     ),
     entry(
-        Func::pure("containsAll", &[Param::Anys, A], |a| contains_some(&a, true, true)),
+        Func::pure("containsAll", &[Param::Anys, A], |a| contains_some(a, true, true)),
         "containsAll values list",
         "Whether all of the values are in the list; true without values.",
         r#"{{ split "," "a,b" | containsAll (sprig_list "a" "b") }}"#,
         "true",
     ),
     entry(
-        Func::pure("containsAny", &[Param::Anys, A], |a| contains_some(&a, false, false)),
+        Func::pure("containsAny", &[Param::Anys, A], |a| contains_some(a, false, false)),
         "containsAny values list",
         "Whether one of the values is in the list; false without values.",
         r#"{{ split "," "a,b" | containsAny (sprig_list "b" "c") }}"#,
         "true",
     ),
     entry(
-        Func::pure("containsNone", &[Param::Anys, A], |a| contains_some(&a, true, false)),
+        Func::pure("containsNone", &[Param::Anys, A], |a| contains_some(a, true, false)),
         "containsNone values list",
         "Whether none of the values is in the list; true without values.",
         r#"{{ split "," "a,b" | containsNone (sprig_list "b" "c") }}"#,
         "false",
     ),
     entry(
-        Func::pure("containsNotAll", &[Param::Anys, A], |a| contains_some(&a, false, true)),
+        Func::pure("containsNotAll", &[Param::Anys, A], |a| contains_some(a, false, true)),
         "containsNotAll values list",
         "Whether one of the values is not in the list; false without values.",
         r#"{{ split "," "a,b" | containsNotAll (sprig_list "b" "c") }}"#,
@@ -53,7 +59,7 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
         "1",
     ),
     entry(
-        Func::pure("in", &[A, A], |a| is_in(any(&a, 0), any(&a, 1)).map(Value::Bool)),
+        Func::pure("in", &[A, A], |a| is_in(any(a, 0), any(a, 1), &mut Patience::new()).map(Value::Bool)),
         "in list value",
         "Whether the value is in the list, or the string in the string. An int never equals a float.",
         r#"{{ in (split "," "a,b") "b" }}"#,
@@ -67,7 +73,7 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
         "234",
     ),
     entry(
-        Func::pure("mergeMap", &[Param::StringMap, Param::StringMap], |a| merge(&a, Conflict::Keep))
+        Func::pure("mergeMap", &[Param::StringMap, Param::StringMap], |a| merge(a, Conflict::Keep))
             .variadic(Param::Named("func(*mergo.Config)")),
         "mergeMap target source",
         "The target with what it lacks, or has empty, filled from the source, deeply. The target itself is changed.",
@@ -76,7 +82,7 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
     ),
     entry(
         Func::pure("mergeMapWithOverride", &[Param::StringMap, Param::StringMap], |a| {
-            merge(&a, Conflict::Override)
+            merge(a, Conflict::Override)
         }),
         "mergeMapWithOverride target source",
         "The target with everything from the source put over it, deeply. The target itself is changed.",
@@ -94,7 +100,8 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
 
 /// Ints are compared with ints of any width, floats with floats, strings with strings. Nothing else is equal.
 /// A nil can be compared with anything but a string: Go asks for its type then, and panics.
-fn is_in(list: &Value, value: &Value) -> Result<bool, FuncError> {
+fn is_in(list: &Value, value: &Value, patience: &mut Patience) -> Result<bool, FuncError> {
+    patience.spend_on(if let Value::Str(text) = list { text.len() } else { 0 })?;
     let no_nil = |found: bool| {
         if value.is_nil() {
             return Err(FuncError::new("reflect: call of reflect.Value.Type on zero Value"));
@@ -104,6 +111,7 @@ fn is_in(list: &Value, value: &Value) -> Result<bool, FuncError> {
     match list {
         Value::List(list) => {
             for item in list.items() {
+                patience.spend_on(if let Value::Str(text) = item { text.len() } else { 0 })?;
                 let equal = match (item, value) {
                     (Value::Int(_, a), Value::Int(_, b)) => a == b,
                     (Value::Float(a), Value::Float(b)) => a == b,
@@ -117,40 +125,31 @@ fn is_in(list: &Value, value: &Value) -> Result<bool, FuncError> {
             }
             Ok(false)
         }
-        Value::Str(text) => no_nil(value.as_str().is_some_and(|part| find(text, part).is_some())),
+        Value::Str(text) => no_nil(value.as_str().is_some_and(|part| contains(text, part))),
         Value::Number(text) => no_nil(matches!(value, Value::Number(part) if text.contains(&**part))),
         _ => Ok(false),
     }
 }
 
-/// Comparisons in one call: a second or so.
-const MAX_COMPARISONS: usize = 64 << 20;
-
 /// Whether comparing goes on to the end, which gives `at_end`. It stops at the first value whose presence is not
 /// `expected`.
 fn contains_some(arguments: &[Value], at_end: bool, expected: bool) -> Result<Value, FuncError> {
-    let list = any(arguments, 1);
-    let length = match list {
-        Value::List(list) => list.len(),
-        other => other.as_str().map_or(0, <[u8]>::len),
-    };
-    if items(arguments, 0).len().saturating_mul(length) > MAX_COMPARISONS {
-        return Err("the lists are too long to compare each with each".into());
-    }
+    let mut patience = Patience::new();
     for value in items(arguments, 0) {
-        if is_in(list, value)? != expected {
+        if is_in(any(arguments, 1), value, &mut patience)? != expected {
             return Ok(Value::Bool(!at_end));
         }
     }
     Ok(Value::Bool(at_end))
 }
 
-fn explode_map(arguments: Vec<Value>) -> Result<Value, FuncError> {
+fn explode_map(arguments: &[Value]) -> Result<Value, FuncError> {
     let exploded = Map::new(Type::Str, Type::Any, []);
-    if let Value::Map(map) = any(&arguments, 0) {
-        for (key, value) in map.entries() {
+    let mut elements = Elements::default();
+    if let Value::Map(map) = any(arguments, 0) {
+        for (key, value) in map.snapshot().iter() {
             if let Key::Str(key) = key {
-                explode(&exploded, &key, value)?;
+                explode(&exploded, key, value.clone(), &mut elements)?;
             }
         }
     }
@@ -160,7 +159,7 @@ fn explode_map(arguments: Vec<Value>) -> Result<Value, FuncError> {
 /// Slashes in one key of `explodeMap`: maps nested deeper can hardly be used.
 const MAX_SLASHES: usize = 1000;
 
-fn explode(target: &Map, path: &[u8], value: Value) -> Result<(), FuncError> {
+fn explode(target: &Map, path: &[u8], value: Value, elements: &mut Elements) -> Result<(), FuncError> {
     if path.iter().filter(|&&byte| byte == b'/').count() > MAX_SLASHES {
         return Err(FuncError::new(format!("explodeMap: a key has more than {MAX_SLASHES} slashes")));
     }
@@ -177,6 +176,7 @@ fn explode(target: &Map, path: &[u8], value: Value) -> Result<(), FuncError> {
                 return Err(FuncError::new(format!("explodeMap: {}", String::from_utf8_lossy(&text))));
             }
             None => {
+                elements.add(Elements::MAP)?;
                 let inner = Map::new(Type::Str, Type::Any, []);
                 map.insert(key, Value::Map(inner.clone()));
                 inner
@@ -188,6 +188,7 @@ fn explode(target: &Map, path: &[u8], value: Value) -> Result<(), FuncError> {
         rest = rest.get(slash + 1..).unwrap_or_default();
     }
     if !rest.is_empty() {
+        elements.add(1)?;
         map.insert(Key::str(rest), value);
     }
     Ok(())
@@ -199,23 +200,24 @@ fn merge(arguments: &[Value], conflict: Conflict) -> Result<Value, FuncError> {
         return Err("runtime error: invalid memory address or nil pointer dereference".into());
     }
     match (any(arguments, 0), any(arguments, 1)) {
-        (Value::Map(target), Value::Map(source)) => merged(target, source, conflict).map(Value::Map),
+        (Value::Map(target), Value::Map(source)) => {
+            Ok(Value::Map(merged(target, source, conflict, &mut Walk::new())?))
+        }
         (target, _) => Ok(target.clone()),
     }
 }
 
-fn split_to_map(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let (separator, assignment) = (bytes(&arguments, 0), bytes(&arguments, 1));
-    let text = trimmed(bytes(&arguments, 2));
-    let pairs = parts(text, separator).into_iter().filter_map(|part| {
-        let at = find(part, assignment)?;
+fn split_to_map(arguments: &[Value]) -> Result<Value, FuncError> {
+    let (separator, assignment) = (bytes(arguments, 0), bytes(arguments, 1));
+    let pairs = parts(bytes(arguments, 2), separator)?.into_iter().filter_map(|part| {
+        let at = index(part, assignment)?;
         Some((Key::str(part.get(..at)?), Value::from(part.get(at + assignment.len()..)?)))
     });
     Ok(Value::Map(Map::new(Type::Str, Type::Str, pairs)))
 }
 
-fn make_loop(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let range = match arguments.as_slice() {
+fn make_loop(arguments: &[Value]) -> Result<Value, FuncError> {
+    let range = match arguments {
         [to] => 0..bound(to)?,
         [from, to] => bound(from)?..bound(to)?,
         others => {
@@ -240,20 +242,8 @@ fn bound(value: &Value) -> Result<i64, FuncError> {
 
 /// `parseInt`, empty being 0.
 fn decimal(text: &[u8]) -> Result<i64, FuncError> {
-    if text.is_empty() {
-        return Ok(0);
+    match text {
+        b"" => Ok(0),
+        text => strconv::parse_int(text).map_err(|why| FuncError::new(format!("parseInt: {why}"))),
     }
-    let refuse = |why: &str| {
-        let quoted = sprintf(b"%q", &[Value::from(text)]).unwrap_or_default();
-        let quoted = String::from_utf8_lossy(&quoted).into_owned();
-        FuncError::new(format!("parseInt: strconv.ParseInt: parsing {quoted}: {why}"))
-    };
-    let digits = text.strip_prefix(b"-").or(text.strip_prefix(b"+")).unwrap_or(text);
-    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
-        return Err(refuse("invalid syntax"));
-    }
-    std::str::from_utf8(text)
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .ok_or_else(|| refuse("value out of range"))
 }

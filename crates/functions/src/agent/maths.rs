@@ -10,7 +10,7 @@ const A: Param = Param::Any;
 pub(crate) const ENTRIES: &[Entry<()>] = &[
     entry(
         Func::pure("add", &[A, A], |arguments| {
-            calculate("add", &arguments, i64::wrapping_add, u64::wrapping_add, |a, b| a + b)
+            calculate("add", arguments, i64::wrapping_add, u64::wrapping_add, |a, b| a + b)
         })
         .any(),
         "add b a",
@@ -20,8 +20,8 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
     ),
     entry(
         Func::pure("divide", &[A, A], |arguments| {
-            not_by_zero(&arguments)?;
-            calculate("divide", &arguments, i64::wrapping_div, u64::wrapping_div, |a, b| a / b)
+            not_by_zero(arguments)?;
+            calculate("divide", arguments, i64::wrapping_div, u64::wrapping_div, |a, b| a / b)
         })
         .any(),
         "divide b a",
@@ -31,7 +31,7 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
     ),
     entry(
         Func::pure("maximum", &[A, A], |arguments| {
-            choose("maximum", &arguments, |a, b| a > b, |a, b| a > b, |a, b| a > b)
+            choose("maximum", arguments, |a, b| a > b, |a, b| a > b, |a, b| a > b)
         })
         .any(),
         "maximum b a",
@@ -41,7 +41,7 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
     ),
     entry(
         Func::pure("minimum", &[A, A], |arguments| {
-            choose("minimum", &arguments, |a, b| a < b, |a, b| a < b, |a, b| a < b)
+            choose("minimum", arguments, |a, b| a < b, |a, b| a < b, |a, b| a < b)
         })
         .any(),
         "minimum b a",
@@ -58,7 +58,7 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
     ),
     entry(
         Func::pure("multiply", &[A, A], |arguments| {
-            calculate("multiply", &arguments, i64::wrapping_mul, u64::wrapping_mul, |a, b| a * b)
+            calculate("multiply", arguments, i64::wrapping_mul, u64::wrapping_mul, |a, b| a * b)
         })
         .any(),
         "multiply b a",
@@ -68,7 +68,7 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
     ),
     entry(
         Func::pure("subtract", &[A, A], |arguments| {
-            calculate("subtract", &arguments, i64::wrapping_sub, u64::wrapping_sub, |a, b| a - b)
+            calculate("subtract", arguments, i64::wrapping_sub, u64::wrapping_sub, |a, b| a - b)
         })
         .any(),
         "subtract b a",
@@ -181,15 +181,15 @@ fn choose(
     Ok(if first { a } else { b }.value())
 }
 
-fn modulo(arguments: Vec<Value>) -> Result<Value, FuncError> {
+fn modulo(arguments: &[Value]) -> Result<Value, FuncError> {
     for nth in [1, 0] {
-        let value = any(&arguments, nth);
+        let value = any(arguments, nth);
         if !matches!(value, Value::Int(..) | Value::Uint(..)) {
             return Err(unknown("modulo", value));
         }
     }
-    not_by_zero(&arguments)?;
-    calculate("modulo", &arguments, i64::wrapping_rem, u64::wrapping_rem, |a, _| a)
+    not_by_zero(arguments)?;
+    calculate("modulo", arguments, i64::wrapping_rem, u64::wrapping_rem, |a, _| a)
 }
 
 /// Refuses what would divide an integer by the integer 0.

@@ -4,7 +4,6 @@ mod encodings;
 mod hashes;
 mod lists;
 mod maths;
-mod merge;
 mod parsers;
 mod sockaddr;
 mod spew;

@@ -4,7 +4,7 @@ use gotemplate::{Func, FuncError, Param, UintKind, Value};
 
 use crate::arguments::{any, bytes};
 use crate::formats::json::{self, Dialect};
-use crate::formats::{toml, yaml};
+use crate::formats::{Fault, toml, yaml};
 use crate::go::strconv;
 use crate::{Entry, Profile, entry};
 
@@ -75,7 +75,7 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
     ),
 ];
 
-type Call = fn(Vec<Value>) -> Result<Value, FuncError>;
+type Call = fn(&[Value]) -> Result<Value, FuncError>;
 
 // Go before 1.27, with which Vault is built, writes no maps that YAML was read into: one entry for each profile.
 
@@ -123,21 +123,21 @@ const fn unescaped_json_pretty(call: Call, profile: Profile) -> Entry<()> {
     .only(profile)
 }
 
-fn parse_bool(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    parsed("parseBool", &arguments, Value::from(false), |text| strconv::parse_bool(text).map(Value::from))
+fn parse_bool(arguments: &[Value]) -> Result<Value, FuncError> {
+    parsed("parseBool", arguments, Value::from(false), |text| strconv::parse_bool(text).map(Value::from))
 }
 
-fn parse_float(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    parsed("parseFloat", &arguments, Value::from(0.0), |text| strconv::parse_float(text).map(Value::from))
+fn parse_float(arguments: &[Value]) -> Result<Value, FuncError> {
+    parsed("parseFloat", arguments, Value::from(0.0), |text| strconv::parse_float(text).map(Value::from))
 }
 
-fn parse_int(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    parsed("parseInt", &arguments, Value::int64(0), |text| strconv::parse_int(text).map(Value::int64))
+fn parse_int(arguments: &[Value]) -> Result<Value, FuncError> {
+    parsed("parseInt", arguments, Value::int64(0), |text| strconv::parse_int(text).map(Value::int64))
 }
 
-fn parse_uint(arguments: Vec<Value>) -> Result<Value, FuncError> {
+fn parse_uint(arguments: &[Value]) -> Result<Value, FuncError> {
     let uint64 = |number| Value::Uint(UintKind::Uint64, number);
-    parsed("parseUint", &arguments, uint64(0), |text| strconv::parse_uint(text).map(uint64))
+    parsed("parseUint", arguments, uint64(0), |text| strconv::parse_uint(text).map(uint64))
 }
 
 /// What `parse` makes of the text; `empty` if there is none.
@@ -157,8 +157,8 @@ fn empty_map() -> Value {
     Value::map::<&str>([])
 }
 
-fn parse_json(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    match bytes(&arguments, 0) {
+fn parse_json(arguments: &[Value]) -> Result<Value, FuncError> {
+    match bytes(arguments, 0) {
         b"" => Ok(empty_map()),
         text => {
             let parsed = json::parse(text)?;
@@ -167,8 +167,8 @@ fn parse_json(arguments: Vec<Value>) -> Result<Value, FuncError> {
     }
 }
 
-fn parse_yaml(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    match bytes(&arguments, 0) {
+fn parse_yaml(arguments: &[Value]) -> Result<Value, FuncError> {
+    match bytes(arguments, 0) {
         b"" => Ok(empty_map()),
         text => Ok(yaml::parse(text)?),
     }
@@ -178,36 +178,36 @@ const fn dialect(escape_html: bool, vault: bool) -> Dialect {
     Dialect { escape_html, profile: if vault { Profile::Vault } else { Profile::OpenBao } }
 }
 
-fn to_json<const VAULT: bool>(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    written("toJSON", json::write(any(&arguments, 0), dialect(true, VAULT)))
+fn to_json<const VAULT: bool>(arguments: &[Value]) -> Result<Value, FuncError> {
+    written("toJSON", json::write(any(arguments, 0), dialect(true, VAULT)))
 }
 
-fn to_json_pretty<const VAULT: bool>(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let compact = json::write(any(&arguments, 0), dialect(true, VAULT));
+fn to_json_pretty<const VAULT: bool>(arguments: &[Value]) -> Result<Value, FuncError> {
+    let compact = json::write(any(arguments, 0), dialect(true, VAULT));
     written("toJSONPretty", compact.and_then(|compact| json::indented(&compact)))
 }
 
-fn to_unescaped_json<const VAULT: bool>(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    written("toUnescapedJSON", json::write(any(&arguments, 0), dialect(false, VAULT)))
+fn to_unescaped_json<const VAULT: bool>(arguments: &[Value]) -> Result<Value, FuncError> {
+    written("toUnescapedJSON", json::write(any(arguments, 0), dialect(false, VAULT)))
 }
 
-fn to_unescaped_json_pretty<const VAULT: bool>(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let compact = json::write(any(&arguments, 0), dialect(false, VAULT));
+fn to_unescaped_json_pretty<const VAULT: bool>(arguments: &[Value]) -> Result<Value, FuncError> {
+    let compact = json::write(any(arguments, 0), dialect(false, VAULT));
     written("toUnescapedJSONPretty", compact.and_then(|compact| json::indented(&compact)))
 }
 
-fn to_toml(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let value = any(&arguments, 0);
+fn to_toml(arguments: &[Value]) -> Result<Value, FuncError> {
+    let value = any(arguments, 0);
     if value.is_nil() {
         return Err(FuncError::new("reflect: call of reflect.Value.Type on zero Value"));
     }
     toml::write(value).map(Value::from).map_err(|why| FuncError::new(format!("toTOML: {why}")))
 }
 
-fn to_yaml(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    Ok(Value::from(yaml::write(any(&arguments, 0))?))
+fn to_yaml(arguments: &[Value]) -> Result<Value, FuncError> {
+    Ok(Value::from(yaml::write(any(arguments, 0))?))
 }
 
-fn written(name: &str, text: Result<String, String>) -> Result<Value, FuncError> {
+fn written(name: &str, text: Result<String, Fault>) -> Result<Value, FuncError> {
     text.map(Value::from).map_err(|why| FuncError::new(format!("{name}: {why}")))
 }

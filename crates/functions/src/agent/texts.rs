@@ -5,6 +5,7 @@ use gotemplate::{Func, FuncError, Param, Value};
 use super::title;
 use crate::arguments::{bounded, bytes, int, items};
 use crate::go::regex::Regex;
+use crate::go::{strings, unicode};
 use crate::{Entry, entry};
 
 const S: Param = Param::Str;
@@ -26,7 +27,7 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
     ),
     entry(
         Func::pure("regexMatch", &[S, S], |a| {
-            Ok(Value::Bool(Regex::remembered(bytes(&a, 0))?.is_match(bytes(&a, 1))))
+            Regex::remembered(bytes(a, 0))?.is_match(bytes(a, 1)).map(Value::Bool)
         }),
         "regexMatch regex text",
         "Whether the expression matches anywhere in the text; Go's syntax, so no look-around.",
@@ -35,7 +36,7 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
     ),
     entry(
         Func::pure("regexReplaceAll", &[S, S, S], |a| {
-            Regex::remembered(bytes(&a, 0))?.replace_all(bytes(&a, 2), bytes(&a, 1)).map(Value::from)
+            Regex::remembered(bytes(a, 0))?.replace_all(bytes(a, 2), bytes(a, 1)).map(Value::from)
         }),
         "regexReplaceAll regex template text",
         "The text with all matches replaced; `${1}` is the first group, and `$1x` the group named 1x.",
@@ -43,7 +44,9 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
         "a<bb>c",
     ),
     entry(
-        Func::pure("replaceAll", &[S, S, S], replace_all),
+        Func::pure("replaceAll", &[S, S, S], |a| {
+            strings::replace_all(bytes(a, 2), bytes(a, 0), bytes(a, 1)).map(Value::from)
+        }),
         "replaceAll old new text",
         "The text with `new` for each `old`; an empty `old` is found before each character and at the end.",
         r#"{{ replaceAll "a" "o" "banana" }}"#,
@@ -57,28 +60,28 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
         "[a b c]",
     ),
     entry(
-        Func::pure("toLower", &[S], |a| Ok(map_runes(bytes(&a, 0), title::simple_lower))),
+        Func::pure("toLower", &[S], |a| Ok(Value::from(strings::map(bytes(a, 0), unicode::to_lower)))),
         "toLower text",
         "Lower case, character by character.",
         r#"{{ toLower "ABC" }}"#,
         "abc",
     ),
     entry(
-        Func::pure("toTitle", &[S], |a| title::titled(bytes(&a, 0)).map(Value::from)),
+        Func::pure("toTitle", &[S], |a| title::titled(bytes(a, 0)).map(Value::from)),
         "toTitle text",
         "The first letter of each word in upper case; all others stay.",
         r#"{{ toTitle "o'neil mcDonald" }}"#,
         "O'neil McDonald",
     ),
     entry(
-        Func::pure("toUpper", &[S], |a| Ok(map_runes(bytes(&a, 0), title::simple_upper))),
+        Func::pure("toUpper", &[S], |a| Ok(Value::from(strings::map(bytes(a, 0), unicode::to_upper)))),
         "toUpper text",
         "Upper case, character by character: a sharp s stays.",
         r#"{{ toUpper "abc" }}"#,
         "ABC",
     ),
     entry(
-        Func::pure("trim", &[S, S], trim),
+        Func::pure("trim", &[S, S], |a| Ok(Value::from(strings::trim(bytes(a, 1), bytes(a, 0))))),
         "trim characters text",
         "Without any of the characters at both ends.",
         r#"{{ trim "-/" "/-a-b/" }}"#,
@@ -86,8 +89,7 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
     ),
     entry(
         Func::pure("trimPrefix", &[S, S], |a| {
-            let (prefix, text) = (bytes(&a, 0), bytes(&a, 1));
-            Ok(Value::from(text.strip_prefix(prefix).unwrap_or(text)))
+            Ok(Value::from(strings::trim_prefix(bytes(a, 1), bytes(a, 0))))
         }),
         "trimPrefix prefix text",
         "Without the prefix, once.",
@@ -95,7 +97,7 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
         "ab",
     ),
     entry(
-        Func::pure("trimSpace", &[S], |a| Ok(Value::from(trimmed(bytes(&a, 0))))),
+        Func::pure("trimSpace", &[S], |a| Ok(Value::from(strings::trim_space(bytes(a, 0))))),
         "trimSpace text",
         "Without white space at both ends.",
         r#"{{ trimSpace " a " }}"#,
@@ -103,8 +105,7 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
     ),
     entry(
         Func::pure("trimSuffix", &[S, S], |a| {
-            let (suffix, text) = (bytes(&a, 0), bytes(&a, 1));
-            Ok(Value::from(text.strip_suffix(suffix).unwrap_or(text)))
+            Ok(Value::from(strings::trim_suffix(bytes(a, 1), bytes(a, 0))))
         }),
         "trimSuffix suffix text",
         "Without the suffix, once.",
@@ -113,8 +114,8 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
     ),
 ];
 
-fn indent(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let (count, text) = (int(&arguments, 0), bytes(&arguments, 1));
+fn indent(arguments: &[Value]) -> Result<Value, FuncError> {
+    let (count, text) = (int(arguments, 0), bytes(arguments, 1));
     let Ok(count) = usize::try_from(count) else {
         return Err("indent value must be a positive integer".into());
     };
@@ -132,143 +133,23 @@ fn indent(arguments: Vec<Value>) -> Result<Value, FuncError> {
     Ok(Value::from(out))
 }
 
-fn join(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let separator = bytes(&arguments, 0);
+fn join(arguments: &[Value]) -> Result<Value, FuncError> {
     let parts: Vec<&[u8]> =
-        items(&arguments, 1).iter().map(|item| item.as_str().unwrap_or_default()).collect();
-    let length: usize = parts.iter().map(|part| part.len()).sum();
-    bounded(length.saturating_add(separator.len().saturating_mul(parts.len().saturating_sub(1))))?;
-    Ok(Value::from(parts.join(separator)))
+        items(arguments, 1).iter().map(|item| item.as_str().unwrap_or_default()).collect();
+    strings::join(&parts, bytes(arguments, 0)).map(Value::from)
 }
 
-fn split(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let (separator, text) = (bytes(&arguments, 0), trimmed(bytes(&arguments, 1)));
-    Ok(Value::strings(parts(text, separator)))
+fn split(arguments: &[Value]) -> Result<Value, FuncError> {
+    parts(bytes(arguments, 1), bytes(arguments, 0)).map(Value::strings)
 }
 
-/// Go's `strings.Split` of a text that is not empty; an empty one has no parts here.
-pub(super) fn parts<'t>(text: &'t [u8], separator: &[u8]) -> Vec<&'t [u8]> {
-    let mut parts = Vec::new();
-    if text.is_empty() {
-        return parts;
+/// The parts of a text that is trimmed first; an empty one has none.
+///
+/// # Errors
+/// When there are too many.
+pub(super) fn parts<'t>(text: &'t [u8], separator: &[u8]) -> Result<Vec<&'t [u8]>, FuncError> {
+    match strings::trim_space(text) {
+        b"" => Ok(Vec::new()),
+        text => strings::split(text, separator, None),
     }
-    let mut rest = text;
-    if separator.is_empty() {
-        while let Some((_, width)) = rune(rest) {
-            let (first, behind) = rest.split_at(width);
-            parts.push(first);
-            rest = behind;
-        }
-        return parts;
-    }
-    while let Some(at) = find(rest, separator) {
-        parts.push(rest.get(..at).unwrap_or_default());
-        rest = rest.get(at + separator.len()..).unwrap_or_default();
-    }
-    parts.push(rest);
-    parts
-}
-
-/// Where `needle` begins first.
-pub(super) fn find(text: &[u8], needle: &[u8]) -> Option<usize> {
-    let Some(&first) = needle.first() else { return Some(0) };
-    let mut from = 0;
-    while let Some(at) = text.get(from..)?.iter().position(|&byte| byte == first) {
-        if text.get(from + at..)?.starts_with(needle) {
-            return Some(from + at);
-        }
-        from += at + 1;
-    }
-    None
-}
-
-/// The first character and its width; a byte that is no UTF-8 is U+FFFD of width one.
-pub(crate) fn rune(text: &[u8]) -> Option<(char, usize)> {
-    let head = text.get(..text.len().min(4)).unwrap_or_default();
-    let chunk = head.utf8_chunks().next()?;
-    Some(chunk.valid().chars().next().map_or((char::REPLACEMENT_CHARACTER, 1), |c| (c, c.len_utf8())))
-}
-
-/// The last character and its width, likewise.
-fn last_rune(text: &[u8]) -> Option<(char, usize)> {
-    text.last()?;
-    for width in 1..=text.len().min(4) {
-        let tail = text.get(text.len() - width..).unwrap_or_default();
-        if let Ok(tail) = std::str::from_utf8(tail)
-            && let Some(c) = tail.chars().next()
-        {
-            return Some((c, width));
-        }
-    }
-    Some((char::REPLACEMENT_CHARACTER, 1))
-}
-
-/// Without the characters at both ends that `cut` says.
-fn trimmed_by(mut text: &[u8], cut: impl Fn(char) -> bool) -> &[u8] {
-    while let Some((c, width)) = rune(text)
-        && cut(c)
-    {
-        text = text.get(width..).unwrap_or_default();
-    }
-    while let Some((c, width)) = last_rune(text)
-        && cut(c)
-    {
-        text = text.get(..text.len() - width).unwrap_or_default();
-    }
-    text
-}
-
-/// Without white space at both ends.
-pub(super) fn trimmed(text: &[u8]) -> &[u8] {
-    trimmed_by(text, char::is_whitespace)
-}
-
-fn trim(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let (characters, text) = (bytes(&arguments, 0), bytes(&arguments, 1));
-    // A bad byte among the characters stands for U+FFFD, and so for any bad byte.
-    let mut set = Vec::new();
-    let mut rest = characters;
-    while let Some((c, width)) = rune(rest) {
-        set.push(c);
-        rest = rest.get(width..).unwrap_or_default();
-    }
-    Ok(Value::from(trimmed_by(text, |c| set.contains(&c))))
-}
-
-fn replace_all(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let (old, new, text) = (bytes(&arguments, 0), bytes(&arguments, 1), bytes(&arguments, 2));
-    let mut out = Vec::new();
-    let mut put = |part: &[u8]| {
-        bounded(out.len() + part.len())?;
-        out.extend_from_slice(part);
-        Ok::<(), FuncError>(())
-    };
-    let mut rest = text;
-    if old.is_empty() {
-        put(new)?;
-        while let Some((_, width)) = rune(rest) {
-            let (first, behind) = rest.split_at(width);
-            put(first)?;
-            put(new)?;
-            rest = behind;
-        }
-        return Ok(Value::from(out));
-    }
-    while let Some(at) = find(rest, old) {
-        put(rest.get(..at).unwrap_or_default())?;
-        put(new)?;
-        rest = rest.get(at + old.len()..).unwrap_or_default();
-    }
-    put(rest)?;
-    Ok(Value::from(out))
-}
-
-/// One character for one; each bad byte becomes U+FFFD.
-fn map_runes(mut text: &[u8], map: fn(char) -> char) -> Value {
-    let mut out = String::with_capacity(text.len());
-    while let Some((c, width)) = rune(text) {
-        out.push(map(c));
-        text = text.get(width..).unwrap_or_default();
-    }
-    Value::from(out)
 }

@@ -1,44 +1,12 @@
-//! Upper, lower and title case of characters, and of the words of a text.
+//! Title case of the words of a text.
+
+use std::collections::HashMap;
 
 use gotemplate::FuncError;
 use unicode_segmentation::UnicodeSegmentation as _;
 
-use super::texts::rune;
 use crate::arguments::bounded;
-
-/// The one character that is this one in lower case.
-pub(super) fn simple_lower(c: char) -> char {
-    match c {
-        // The only one whose full mapping, with a combining dot, differs from the simple one.
-        '\u{130}' => 'i',
-        _ => single(c, c.to_lowercase()),
-    }
-}
-
-/// The one character that is this one in upper case; without one it stays.
-pub(super) fn simple_upper(c: char) -> char {
-    match iota_subscript(c) {
-        Some(title) => title,
-        None => single(c, c.to_uppercase()),
-    }
-}
-
-fn single(c: char, mut mapped: impl Iterator<Item = char>) -> char {
-    match (mapped.next(), mapped.next()) {
-        (Some(one), None) => one,
-        _ => c,
-    }
-}
-
-/// Greek letters with an iota below: in full they grow by a letter, but there is one character for each.
-fn iota_subscript(c: char) -> Option<char> {
-    let distance = match c {
-        '\u{1f80}'..='\u{1f87}' | '\u{1f90}'..='\u{1f97}' | '\u{1fa0}'..='\u{1fa7}' => 8,
-        '\u{1fb3}' | '\u{1fc3}' | '\u{1ff3}' => 9,
-        _ => return None,
-    };
-    char::from_u32(u32::from(c) + distance)
-}
+use crate::go::unicode::{first_rune, is_bad, is_title, to_title};
 
 /// How a character takes part in the division into words.
 #[derive(Clone, Copy, PartialEq)]
@@ -58,11 +26,17 @@ enum Break {
 pub(super) fn titled(mut text: &[u8]) -> Result<Vec<u8>, FuncError> {
     let mut out = Vec::with_capacity(text.len());
     let (mut within, mut after_middle) = (false, false);
-    while let Some((c, width)) = rune(text) {
+    // To find out takes long; texts have few characters beyond ASCII that differ.
+    let mut kinds = HashMap::new();
+    while let Some((c, width)) = first_rune(text) {
         let (here, rest) = text.split_at(width);
         // A bad byte has no property at all.
-        let bad = width == 1 && !c.is_ascii();
-        let kind = if bad { Break::Always } else { kind(c) };
+        let bad = is_bad(c, width);
+        let kind = match c {
+            _ if bad => Break::Always,
+            _ if c.is_ascii() => kind(c),
+            _ => *kinds.entry(c).or_insert_with(|| kind(c)),
+        };
         if after_middle && kind == Break::Middle {
             within = false;
         }
@@ -118,43 +92,23 @@ fn is_cased(c: char) -> bool {
     c.is_lowercase() || c.is_uppercase() || is_title(c)
 }
 
-fn is_title(c: char) -> bool {
-    matches!(
-        c,
-        '\u{1c5}' | '\u{1c8}' | '\u{1cb}' | '\u{1f2}'
-            | '\u{1f88}'..='\u{1f8f}' | '\u{1f98}'..='\u{1f9f}' | '\u{1fa8}'..='\u{1faf}'
-            | '\u{1fbc}' | '\u{1fcc}' | '\u{1ffc}'
-    )
-}
-
 fn push_title(out: &mut Vec<u8>, c: char) {
     let mut push = |c: char| out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
-    if is_title(c) {
-        return push(c);
-    }
-    if let Some(title) = iota_subscript(c) {
+    let title = to_title(c);
+    if title != c || is_title(c) || c.to_uppercase().len() == 1 {
         return push(title);
     }
-    match c {
-        // Two letters in one: the first in upper case, the second not.
-        '\u{1c4}'..='\u{1c6}' => push('\u{1c5}'),
-        '\u{1c7}'..='\u{1c9}' => push('\u{1c8}'),
-        '\u{1ca}'..='\u{1cc}' => push('\u{1cb}'),
-        '\u{1f1}'..='\u{1f3}' => push('\u{1f2}'),
-        // Georgian has capitals, but not for the beginning of a word.
-        '\u{10d0}'..='\u{10fa}' | '\u{10fd}'..='\u{10ff}' => push(c),
-        // An apostrophe and an n.
-        '\u{149}' => c.to_uppercase().for_each(push),
-        // Ligatures: only the first letter is raised. Behind Greek letters an iota goes below instead.
-        _ => {
-            let greek = matches!(c, '\u{1f80}'..='\u{1fff}');
-            for (at, upper) in c.to_uppercase().enumerate() {
-                match upper {
-                    '\u{399}' if at > 0 && greek => push('\u{345}'),
-                    _ if at > 0 => upper.to_lowercase().for_each(&mut push),
-                    _ => push(upper),
-                }
-            }
+    // Several letters in one. An apostrophe and an n.
+    if c == '\u{149}' {
+        return c.to_uppercase().for_each(push);
+    }
+    // Ligatures: only the first letter is raised. Behind Greek letters an iota goes below instead.
+    let greek = matches!(c, '\u{1f80}'..='\u{1fff}');
+    for (at, upper) in c.to_uppercase().enumerate() {
+        match upper {
+            '\u{399}' if at > 0 && greek => push('\u{345}'),
+            _ if at > 0 => upper.to_lowercase().for_each(&mut push),
+            _ => push(upper),
         }
     }
 }

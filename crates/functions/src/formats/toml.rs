@@ -1,26 +1,33 @@
 //! TOML as BurntSushi/toml 1.5 writes it. Nothing recurses: what is still to be written waits on a stack.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use gotemplate::{List, Map, Type, Value};
 
-use super::text::trimmed;
+use super::Fault;
 use super::walk::{Special, Trail, key_text, special};
-use crate::arguments::bounded;
+use crate::MAX_RESULT;
+use crate::arguments::{Elements, bounded};
+use crate::go::layout::RFC3339_NANO;
 use crate::go::strconv::{float, int, quote};
+use crate::go::strings::trim_space;
 
 /// A value as a TOML document, trimmed: maps as tables, anything else as a bare value.
 ///
 /// # Errors
 /// The library's words for what has no TOML form, or that the text would be too large.
-pub(crate) fn write(value: &Value) -> Result<Vec<u8>, String> {
+pub(crate) fn write(value: &Value) -> Result<Vec<u8>, Fault> {
+    if let Value::Complex(..) | Value::Chan(_) = value {
+        return Err(format!("unsupported type for key '': {}", go_kind(value)).into());
+    }
     let mut writer = Writer::default();
-    writer.tasks.push(Task::Encode(Path::default(), value.clone()));
+    let kind = kind(value, &mut writer.seen)?;
+    writer.encode(None, value, kind)?;
     while let Some(task) = writer.tasks.pop() {
         writer.step(task)?;
-        bounded(writer.out.len()).map_err(|why| why.to_string())?;
+        bounded(writer.out.len())?;
     }
-    Ok(trimmed(&writer.out).to_vec())
+    Ok(trim_space(&writer.out).to_vec())
 }
 
 /// What the writer distinguishes.
@@ -31,43 +38,47 @@ enum Kind {
     Plain,
 }
 
-/// Where a value stands: `a.b`, quoted where needed.
-#[derive(Clone, Default)]
+/// Where the table at hand stands: `a.b`, quoted where needed.
+#[derive(Default)]
 struct Path {
-    whole: Rc<Vec<u8>>,
-    last: Rc<Vec<u8>>,
-    depth: usize,
+    whole: Vec<u8>,
+    /// How long `whole` was before each of its keys.
+    lengths: Vec<usize>,
 }
 
 impl Path {
-    fn join(&self, key: &[u8]) -> Self {
-        let last = quoted_key(key);
-        let mut whole = self.whole.to_vec();
-        if self.depth > 0 {
-            whole.push(b'.');
+    fn push(&mut self, key: &[u8]) {
+        self.lengths.push(self.whole.len());
+        if self.lengths.len() > 1 {
+            self.whole.push(b'.');
         }
-        whole.extend_from_slice(&last);
-        Self { whole: Rc::new(whole), last: Rc::new(last), depth: self.depth + 1 }
+        self.whole.extend_from_slice(&quoted_key(key));
     }
 
-    fn indent(&self) -> Vec<u8> {
-        b"  ".repeat(self.depth.saturating_sub(1))
+    fn pop(&mut self) {
+        self.whole.truncate(self.lengths.pop().unwrap_or_default());
+    }
+
+    fn depth(&self) -> usize {
+        self.lengths.len()
     }
 }
 
 enum Task {
-    /// A value of a table, or the document.
-    Encode(Path, Value),
+    /// A value of the table at hand.
+    Encode(Arc<[u8]>, Value, Option<Kind>),
     /// A value behind `=` or in an array.
     Element(Value),
-    /// A table of an array of tables.
-    TableOfArray(Path, Value),
+    /// A table of the array of tables at hand.
+    TableOfArray(Value),
     Text(&'static str),
-    Bytes(Vec<u8>),
+    Key(Arc<[u8]>),
     /// A line break, but not at the very beginning.
     Newline,
     /// A container is done.
     Leave,
+    /// So is what stands under the last key.
+    Up,
 }
 
 #[derive(Default)]
@@ -76,24 +87,30 @@ struct Writer {
     /// Whether anything was written, were it empty.
     begun: bool,
     tasks: Vec<Task>,
+    path: Path,
     trail: Trail,
+    /// Elements of lists that were looked at to tell tables from values.
+    seen: Elements,
 }
 
 impl Writer {
-    fn step(&mut self, task: Task) -> Result<(), String> {
+    fn step(&mut self, task: Task) -> Result<(), Fault> {
         match task {
-            Task::Encode(path, value) => self.encode(path, &value)?,
+            Task::Encode(key, value, kind) => self.encode(Some(&key), &value, kind)?,
             Task::Element(value) => self.element(&value)?,
-            Task::TableOfArray(path, value) => {
+            Task::TableOfArray(value) => {
                 self.newline();
-                self.text(&[path.indent().as_slice(), b"[[", &path.whole, b"]]"].concat());
-                self.newline();
-                self.table(&path, &value)?;
+                self.header("[[", "]]")?;
+                self.table(&value)?;
             }
             Task::Text(text) => self.text(text.as_bytes()),
-            Task::Bytes(text) => self.text(&text),
+            Task::Key(key) => {
+                self.text(&quoted_key(&key));
+                self.text(b" = ");
+            }
             Task::Newline => self.newline(),
             Task::Leave => self.trail.leave(),
+            Task::Up => self.path.pop(),
         }
         Ok(())
     }
@@ -109,39 +126,56 @@ impl Writer {
         }
     }
 
+    /// Spaces for what stands so deep.
+    fn indent(&mut self, depth: usize) {
+        self.out.resize(self.out.len() + 2 * depth.saturating_sub(1), b' ');
+    }
+
+    /// The path of the table at hand in brackets.
+    fn header(&mut self, open: &str, close: &str) -> Result<(), Fault> {
+        bounded(self.out.len() + self.path.whole.len())?;
+        self.indent(self.path.depth());
+        self.out.extend_from_slice(open.as_bytes());
+        self.out.extend_from_slice(&self.path.whole);
+        self.text(close.as_bytes());
+        self.newline();
+        Ok(())
+    }
+
     /// Puts tasks on the stack so that they are done in this order.
     fn schedule(&mut self, tasks: Vec<Task>) {
         self.tasks.extend(tasks.into_iter().rev());
     }
 
-    fn encode(&mut self, path: Path, value: &Value) -> Result<(), String> {
-        match value {
-            Value::Complex(..) | Value::Chan(_) => {
-                let path = String::from_utf8_lossy(&path.whole);
-                return Err(format!("unsupported type for key '{path}': {}", go_kind(value)));
+    /// A value of the table at hand, or the document.
+    fn encode(&mut self, key: Option<&[u8]>, value: &Value, kind: Option<Kind>) -> Result<(), Fault> {
+        match (kind, value, key) {
+            (Some(Kind::ArrayOfTables), _, None) => {
+                return Err("toml: top-level values must be Go maps or structs".to_owned().into());
             }
-            Value::List(list) if kind(value)? == Some(Kind::ArrayOfTables) => {
-                if path.depth == 0 {
-                    return Err("toml: top-level values must be Go maps or structs".to_owned());
-                }
-                let tables = list.items().iter().cloned();
-                let tasks = tables.map(|table| Task::TableOfArray(path.clone(), table)).collect();
+            (Some(Kind::ArrayOfTables), Value::List(list), Some(key)) => {
+                self.trail.count(list.len())?;
+                self.path.push(key);
+                let tables = list.items().iter().cloned().map(Task::TableOfArray);
+                let tasks = tables.chain([Task::Up]).collect();
                 self.schedule(tasks);
             }
-            _ if is_nil(value) && !matches!(value, Value::List(_)) => {}
-            _ if kind(value)? == Some(Kind::Table) => {
-                if path.depth == 1 {
+            (Some(Kind::Table), ..) => {
+                let Some(key) = key else { return self.table(value) };
+                if self.path.depth() == 0 {
                     self.newline();
                 }
-                if path.depth > 0 {
-                    self.text(&[path.indent().as_slice(), b"[", &path.whole, b"]"].concat());
-                    self.newline();
-                }
-                self.table(&path, value)?;
+                self.path.push(key);
+                self.header("[", "]")?;
+                self.tasks.push(Task::Up);
+                self.table(value)?;
             }
-            _ if path.depth == 0 => self.tasks.push(Task::Element(value.clone())),
-            _ => {
-                self.text(&[path.indent().as_slice(), &path.last, b" = "].concat());
+            (None, ..) if !matches!(value, Value::List(_)) => {}
+            (_, _, None) => self.tasks.push(Task::Element(value.clone())),
+            (_, _, Some(key)) => {
+                self.indent(self.path.depth() + 1);
+                self.text(&quoted_key(key));
+                self.text(b" = ");
                 self.schedule(vec![Task::Element(value.clone()), Task::Newline]);
             }
         }
@@ -149,25 +183,24 @@ impl Writer {
     }
 
     /// The fields of a table under its header: simple values first, then tables.
-    fn table(&mut self, path: &Path, value: &Value) -> Result<(), String> {
+    fn table(&mut self, value: &Value) -> Result<(), Fault> {
         self.enter(value)?;
-        let (direct, tables) = fields(value)?;
+        let (direct, tables) = fields(value, &mut self.seen)?;
         let all = direct.into_iter().chain(tables);
-        let mut tasks: Vec<Task> =
-            all.map(|field| Task::Encode(path.join(&field.name), field.value)).collect();
-        tasks.push(Task::Leave);
+        let tasks = all.map(|field| Task::Encode(field.name, field.value, field.kind));
+        let tasks = tasks.chain([Task::Leave]).collect();
         self.schedule(tasks);
         Ok(())
     }
 
-    fn inline_table(&mut self, value: &Value) -> Result<(), String> {
+    fn inline_table(&mut self, value: &Value) -> Result<(), Fault> {
         self.enter(value)?;
-        let (direct, tables) = fields(value)?;
+        let (direct, tables) = fields(value, &mut self.seen)?;
         let is_map = matches!(value, Value::Map(_));
         let mut tasks = vec![Task::Text("{")];
         for (group, follows) in [(&direct, is_map && tables.any()), (&tables, false)] {
             for field in &group.fields {
-                tasks.push(Task::Bytes([quoted_key(&field.name).as_slice(), b" = "].concat()));
+                tasks.push(Task::Key(field.name.clone()));
                 tasks.push(Task::Element(field.value.clone()));
                 // The library counts the fields it skips as nil, so a comma may have nothing behind it.
                 if follows || field.nth + 1 != group.counted {
@@ -180,7 +213,7 @@ impl Writer {
         Ok(())
     }
 
-    fn array(&mut self, list: &List) -> Result<(), String> {
+    fn array(&mut self, list: &List) -> Result<(), Fault> {
         self.enter(&Value::List(list.clone()))?;
         let mut tasks = vec![Task::Text("[")];
         for (nth, item) in list.items().iter().enumerate() {
@@ -194,7 +227,7 @@ impl Writer {
         Ok(())
     }
 
-    fn element(&mut self, value: &Value) -> Result<(), String> {
+    fn element(&mut self, value: &Value) -> Result<(), Fault> {
         let text = match value {
             Value::Str(text) => quoted(text),
             Value::Bool(value) => value.to_string().into_bytes(),
@@ -205,12 +238,12 @@ impl Writer {
             Value::List(list) => return self.array(list),
             Value::Map(_) => return self.inline_table(value),
             Value::Object(object) => match special(object.as_ref()) {
-                Some(Special::Time(text)) => text.into_bytes(),
+                Some(Special::Time(time)) => time.format(RFC3339_NANO),
                 Some(Special::Text(text)) => quoted(&text),
                 None => return self.inline_table(value),
             },
             Value::Complex(..) | Value::Chan(_) => {
-                return Err(format!("unexpected type: {}", value.type_name()));
+                return Err(format!("unexpected type: {}", value.type_name()).into());
             }
             Value::Nil | Value::NilInterface | Value::NilPointer(_) => Vec::new(),
         };
@@ -218,16 +251,19 @@ impl Writer {
         Ok(())
     }
 
-    fn enter(&mut self, value: &Value) -> Result<(), String> {
-        self.trail.enter(value).map_err(|_| "toml: the value contains itself".to_owned())
+    fn enter(&mut self, value: &Value) -> Result<(), Fault> {
+        self.trail.enter(value, |_| "toml: the value contains itself".to_owned())
     }
 }
 
 // === Fields ===
 
+type Named = (Arc<[u8]>, Value);
+
 struct Field {
-    name: Vec<u8>,
+    name: Arc<[u8]>,
     value: Value,
+    kind: Option<Kind>,
     /// Its place among those that the library counts for its commas.
     nth: usize,
 }
@@ -256,35 +292,36 @@ impl IntoIterator for Group {
 }
 
 /// The fields of a map or struct: simple values, then tables.
-fn fields(value: &Value) -> Result<(Group, Group), String> {
+fn fields(value: &Value, seen: &mut Elements) -> Result<(Group, Group), Fault> {
     let (mut direct, mut tables) = (Group::default(), Group::default());
     let (entries, is_map) = match value {
         Value::Map(map) => (map_entries(map)?, true),
         Value::Object(object) => {
             let fields = object.fields().into_iter();
-            (fields.map(|(name, value)| (name.as_bytes().to_vec(), value)).collect(), false)
+            (fields.map(|(name, value)| (name.as_bytes().into(), value)).collect(), false)
         }
         _ => (Vec::new(), true),
     };
     for (place, (name, value)) in entries.into_iter().enumerate() {
-        let group = match kind(&value)? {
+        let kind = kind(&value, seen)?;
+        let group = match kind {
             Some(Kind::Table | Kind::ArrayOfTables) => &mut tables,
             _ => &mut direct,
         };
         let nth = if is_map { group.counted } else { place };
         group.counted += 1;
         if !is_nil(&value) {
-            group.fields.push(Field { name, value, nth });
+            group.fields.push(Field { name, value, kind, nth });
         }
     }
     Ok((direct, tables))
 }
 
-fn map_entries(map: &Map) -> Result<Vec<(Vec<u8>, Value)>, String> {
+fn map_entries(map: &Map) -> Result<Vec<Named>, Fault> {
     if !matches!(map.key(), Type::Str | Type::Number) {
-        return Err("toml: cannot encode a map with non-string key type".to_owned());
+        return Err("toml: cannot encode a map with non-string key type".to_owned().into());
     }
-    Ok(map.entries().into_iter().filter_map(|(key, value)| Some((key_text(&key)?, value))).collect())
+    Ok(map.snapshot().iter().filter_map(|(key, value)| Some((key_text(key)?, value.clone()))).collect())
 }
 
 fn is_nil(value: &Value) -> bool {
@@ -297,21 +334,23 @@ fn is_nil(value: &Value) -> bool {
 }
 
 /// How a value is laid out; `None` for nil.
-fn kind(value: &Value) -> Result<Option<Kind>, String> {
+fn kind(value: &Value, seen: &mut Elements) -> Result<Option<Kind>, Fault> {
     if is_nil(value) {
         return Ok(None);
     }
     Ok(Some(match value {
         Value::Map(_) => Kind::Table,
         Value::Object(object) if special(object.as_ref()).is_none() => Kind::Table,
-        Value::List(list) if is_array_of_tables(list)? => Kind::ArrayOfTables,
-        Value::Complex(..) | Value::Chan(_) => return Err(format!("unsupported type: {}", go_kind(value))),
+        Value::List(list) if is_array_of_tables(list, seen)? => Kind::ArrayOfTables,
+        Value::Complex(..) | Value::Chan(_) => {
+            return Err(format!("unsupported type: {}", go_kind(value)).into());
+        }
         _ => Kind::Plain,
     }))
 }
 
 /// Whether all elements are tables. Refuses nil elements, also those of arrays inside.
-fn is_array_of_tables(list: &List) -> Result<bool, String> {
+fn is_array_of_tables(list: &List, seen: &mut Elements) -> Result<bool, Fault> {
     let mut tables = !list.is_empty();
     let mut open = vec![list.items().iter()];
     while let Some(items) = open.last_mut() {
@@ -319,13 +358,15 @@ fn is_array_of_tables(list: &List) -> Result<bool, String> {
             open.pop();
             continue;
         };
+        // They may be the same few again and again.
+        seen.add(1)?;
         if is_nil(item) {
-            return Err("toml: cannot encode array with nil element".to_owned());
+            return Err("toml: cannot encode array with nil element".to_owned().into());
         }
         if let Value::List(inner) = item {
             tables = false;
             open.push(inner.items().iter());
-        } else if kind(item)? != Some(Kind::Table) && open.len() == 1 {
+        } else if kind(item, seen)? != Some(Kind::Table) && open.len() == 1 {
             tables = false;
         }
     }
@@ -351,6 +392,10 @@ fn quoted(text: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len() + 2);
     out.push(b'"');
     for &byte in text {
+        if out.len() > MAX_RESULT {
+            // Too much already; the rest is not worth the memory.
+            break;
+        }
         match byte {
             b'"' => out.extend_from_slice(b"\\\""),
             b'\\' => out.extend_from_slice(b"\\\\"),

@@ -206,7 +206,7 @@ impl Object for Duration {
         })
     }
 
-    fn call(&self, name: &str, args: Vec<Value>) -> Result<Value, FuncError> {
+    fn call(&self, name: &str, args: &[Value]) -> Result<Value, FuncError> {
         let multiple = argument(args.first());
         Ok(match name {
             "Abs" => Value::object(Self(self.0.saturating_abs())),

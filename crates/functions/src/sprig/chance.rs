@@ -1,11 +1,11 @@
 //! Chance. It may become a password, so it is the system's best.
 
-use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
 use gotemplate::FuncError;
+
+use super::crypto::fill;
 
 /// A source of random numbers that asks the system for many bytes at once.
 pub(super) struct Chance {
-    source: SystemRandom,
     bytes: [u8; 512],
     used: usize,
 }
@@ -13,7 +13,7 @@ pub(super) struct Chance {
 impl Chance {
     /// A source that has asked for nothing yet.
     pub(super) fn new() -> Self {
-        Self { source: SystemRandom::new(), bytes: [0; 512], used: 512 }
+        Self { bytes: [0; 512], used: 512 }
     }
 
     /// A number from 0 to `count` - 1, each as likely as any other; 0 if there is none.
@@ -36,7 +36,7 @@ impl Chance {
 
     fn number(&mut self) -> Result<u64, FuncError> {
         if self.used >= self.bytes.len() {
-            self.source.fill(&mut self.bytes).map_err(|_| "the system gave no random bytes")?;
+            fill(&mut self.bytes)?;
             self.used = 0;
         }
         let chunk = self.bytes.get(self.used..).and_then(|rest| rest.first_chunk::<8>());

@@ -3,8 +3,9 @@
 use gotemplate::{Func, FuncError, Key, List, Map, Param, Type, Value};
 
 use super::convert::text;
-use super::deep::{self, Conflict, Unmerged, Walk};
-use crate::arguments::{any, bounded, bytes};
+use super::deep::{self, Walk};
+use crate::arguments::{any, bounded_elements, bytes};
+use crate::go::mergo::{Conflict, Unmerged, merged};
 use crate::{Entry, entry};
 
 const DICT: &[Param] = &[Param::StringMap];
@@ -107,7 +108,7 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
         "map[a:1 b:3]",
     ),
     entry(
-        Func::pure("sprig_mergeOverwrite", DICT, |arguments| merge(arguments, Conflict::Overwrite, false))
+        Func::pure("sprig_mergeOverwrite", DICT, |arguments| merge(arguments, Conflict::Override, false))
             .variadic(Param::StringMap)
             .any(),
         "sprig_mergeOverwrite target [source ...]",
@@ -116,7 +117,7 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
         "map[a:2 b:3]",
     ),
     entry(
-        Func::pure("sprig_mustMergeOverwrite", DICT, |arguments| merge(arguments, Conflict::Overwrite, true))
+        Func::pure("sprig_mustMergeOverwrite", DICT, |arguments| merge(arguments, Conflict::Override, true))
             .variadic(Param::StringMap)
             .any(),
         "sprig_mustMergeOverwrite target [source ...]",
@@ -155,7 +156,7 @@ fn maps(arguments: &[Value]) -> impl Iterator<Item = &Map> {
     })
 }
 
-fn dict(arguments: Vec<Value>) -> Result<Value, FuncError> {
+fn dict(arguments: &[Value]) -> Result<Value, FuncError> {
     let mut entries = Vec::with_capacity(arguments.len().div_ceil(2));
     for pair in arguments.chunks(2) {
         let key = text(any(pair, 0))?.into_owned();
@@ -164,37 +165,37 @@ fn dict(arguments: Vec<Value>) -> Result<Value, FuncError> {
     Ok(Value::map(entries))
 }
 
-fn get(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let value = map(&arguments, 0).get(&Key::str(bytes(&arguments, 1)));
+fn get(arguments: &[Value]) -> Result<Value, FuncError> {
+    let value = map(arguments, 0).get(&Key::str(bytes(arguments, 1)));
     Ok(value.unwrap_or_else(|| Value::from("")))
 }
 
-fn set(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let map = map(&arguments, 0);
-    bounded(map.len() + 1)?;
-    if !map.insert(Key::str(bytes(&arguments, 1)), any(&arguments, 2).clone()) {
+fn set(arguments: &[Value]) -> Result<Value, FuncError> {
+    let map = map(arguments, 0);
+    bounded_elements(map.len() + 1)?;
+    if !map.insert(Key::str(bytes(arguments, 1)), any(arguments, 2).clone()) {
         return Err("assignment to entry in nil map".into());
     }
     Ok(Value::Map(map))
 }
 
-fn unset(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let map = map(&arguments, 0);
-    map.remove(&Key::str(bytes(&arguments, 1)));
+fn unset(arguments: &[Value]) -> Result<Value, FuncError> {
+    let map = map(arguments, 0);
+    map.remove(&Key::str(bytes(arguments, 1)));
     Ok(Value::Map(map))
 }
 
-fn has_key(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    Ok(Value::from(map(&arguments, 0).get(&Key::str(bytes(&arguments, 1))).is_some()))
+fn has_key(arguments: &[Value]) -> Result<Value, FuncError> {
+    Ok(Value::from(map(arguments, 0).get(&Key::str(bytes(arguments, 1))).is_some()))
 }
 
-fn pluck(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let key = Key::str(bytes(&arguments, 0));
-    Ok(Value::list(maps(&arguments).filter_map(|map| map.get(&key)).collect()))
+fn pluck(arguments: &[Value]) -> Result<Value, FuncError> {
+    let key = Key::str(bytes(arguments, 0));
+    Ok(Value::list(maps(arguments).filter_map(|map| map.get(&key)).collect()))
 }
 
-fn dig(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let [keys @ .., default, dict] = arguments.as_slice() else {
+fn dig(arguments: &[Value]) -> Result<Value, FuncError> {
+    let [keys @ .., default, dict] = arguments else {
         return Err("dig needs at least three arguments".into());
     };
     if keys.is_empty() {
@@ -229,48 +230,47 @@ fn conversion(value: &Value, wanted: &Type) -> FuncError {
     format!("interface conversion: interface {{}} is {have}, not {wanted}").into()
 }
 
-fn keys(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    bounded(maps(&arguments).map(Map::len).sum())?;
-    let keys = maps(&arguments).flat_map(Map::entries).map(|(key, _)| key.value()).collect();
+fn keys(arguments: &[Value]) -> Result<Value, FuncError> {
+    bounded_elements(maps(arguments).map(Map::len).sum())?;
+    let mut keys = Vec::new();
+    for map in maps(arguments) {
+        keys.extend(map.snapshot().iter().map(|(key, _)| key.value()));
+    }
     Ok(Value::List(List::new(Type::Str, keys)))
 }
 
-fn values(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    Ok(Value::list(map(&arguments, 0).entries().into_iter().map(|(_, value)| value).collect()))
+fn values(arguments: &[Value]) -> Result<Value, FuncError> {
+    let entries = map(arguments, 0).snapshot();
+    Ok(Value::list(entries.iter().map(|(_, value)| value.clone()).collect()))
 }
 
-fn pick(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let map = map(&arguments, 0);
+fn pick(arguments: &[Value]) -> Result<Value, FuncError> {
+    let map = map(arguments, 0);
     let keys = arguments.iter().skip(1).filter_map(Value::as_str);
     Ok(Value::map(keys.filter_map(|key| Some((key, map.get(&Key::str(key))?)))))
 }
 
-fn omit(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let picked = Map::new(Type::Str, Type::Any, map(&arguments, 0).entries());
+fn omit(arguments: &[Value]) -> Result<Value, FuncError> {
+    let picked = Map::new(Type::Str, Type::Any, map(arguments, 0).entries());
     for key in arguments.iter().skip(1).filter_map(Value::as_str) {
         picked.remove(&Key::str(key));
     }
     Ok(Value::Map(picked))
 }
 
-fn merge(arguments: Vec<Value>, conflict: Conflict, must: bool) -> Result<Value, FuncError> {
-    let mut target = map(&arguments, 0);
+fn merge(arguments: &[Value], conflict: Conflict, must: bool) -> Result<Value, FuncError> {
+    let mut target = map(arguments, 0);
     for source in maps(arguments.get(1..).unwrap_or_default()) {
-        if target.is_nil() && !source.is_nil() {
-            target = Map::new(Type::Str, Type::Any, []);
-        }
-        match deep::merge(&target, source, conflict, &mut Walk::new()) {
-            Ok(()) => {}
-            Err(Unmerged::Panic(error)) => return Err(error),
-            Err(Unmerged::Types) if must => return Err("src and dst must be of same type".into()),
-            Err(Unmerged::Types) => return Ok(Value::from("")),
-        }
+        target = match merged(&target, source, conflict, &mut Walk::new()) {
+            Err(Unmerged::Types) if !must => return Ok(Value::from("")),
+            outcome => outcome?,
+        };
     }
     Ok(Value::Map(target))
 }
 
-fn deep_copy(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    match any(&arguments, 0) {
+fn deep_copy(arguments: &[Value]) -> Result<Value, FuncError> {
+    match any(arguments, 0) {
         Value::Nil | Value::NilInterface => Err("reflect: call of reflect.Value.Type on zero Value".into()),
         value => deep::copy(value, &mut Walk::new()),
     }

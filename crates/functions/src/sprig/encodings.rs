@@ -1,9 +1,9 @@
 //! Base64 and base32. What cannot be decoded gives the text of the error, not an error.
 
-use base64::prelude::{BASE64_STANDARD, Engine as _};
 use gotemplate::{Func, FuncError, Param, Value};
 
 use crate::arguments::{bounded, bytes};
+use crate::go::base64;
 use crate::{Entry, entry};
 
 const TEXT: &[Param] = &[Param::Str];
@@ -11,8 +11,8 @@ const TEXT: &[Param] = &[Param::Str];
 pub(crate) const ENTRIES: &[Entry<()>] = &[
     entry(
         Func::pure("sprig_b64enc", TEXT, |arguments| {
-            bounded(bytes(&arguments, 0).len().div_ceil(3) * 4)?;
-            Ok(Value::from(BASE64_STANDARD.encode(bytes(&arguments, 0))))
+            bounded(bytes(arguments, 0).len().div_ceil(3) * 4)?;
+            Ok(Value::from(base64::STANDARD.encode(bytes(arguments, 0))))
         }),
         "sprig_b64enc text",
         "The text in base64, with padding.",
@@ -20,7 +20,9 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
         "aGVsbG8=",
     ),
     entry(
-        Func::pure("sprig_b64dec", TEXT, |arguments| decoded(&arguments, "base64", decode_base64)),
+        Func::pure("sprig_b64dec", TEXT, |arguments| {
+            decoded(arguments, "base64", |text| base64::STANDARD.decode(text))
+        }),
         "sprig_b64dec text",
         "The bytes that base64 stands for; the message of the error, if it is none.",
         r#"{{ sprig_b64dec "aGVsbG8=" }}"#,
@@ -28,8 +30,8 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
     ),
     entry(
         Func::pure("sprig_b32enc", TEXT, |arguments| {
-            bounded(bytes(&arguments, 0).len().div_ceil(5) * 8)?;
-            Ok(Value::from(encode_base32(bytes(&arguments, 0))))
+            bounded(bytes(arguments, 0).len().div_ceil(5) * 8)?;
+            Ok(Value::from(encode_base32(bytes(arguments, 0))))
         }),
         "sprig_b32enc text",
         "The text in base32, with padding.",
@@ -37,7 +39,7 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
         "NBSWY3DP",
     ),
     entry(
-        Func::pure("sprig_b32dec", TEXT, |arguments| decoded(&arguments, "base32", decode_base32)),
+        Func::pure("sprig_b32dec", TEXT, |arguments| decoded(arguments, "base32", decode_base32)),
         "sprig_b32dec text",
         "The bytes that base32 stands for; the message of the error, if it is none.",
         r#"{{ sprig_b32dec "NBSWY3DP" }}"#,
@@ -53,51 +55,6 @@ fn decoded(arguments: &[Value], name: &str, decode: fn(&[u8]) -> Decoded) -> Res
         Ok(plain) => Value::from(plain),
         Err(at) => Value::from(format!("illegal {name} data at input byte {at}")),
     })
-}
-
-/// Line ends may stand anywhere and count for the place of a fault.
-fn decode_base64(text: &[u8]) -> Decoded {
-    let mut out = Vec::with_capacity(text.len() / 4 * 3);
-    let mut rest = text.iter().copied().enumerate().filter(|(_, byte)| !matches!(byte, b'\n' | b'\r'));
-    loop {
-        let (mut bits, mut count) = (0u32, 0);
-        while count < 4 {
-            let Some((at, byte)) = rest.next() else {
-                // Go counts back from the end, line ends within the last group or not.
-                return if count == 0 { Ok(out) } else { Err(text.len() - count) };
-            };
-            if byte == b'=' {
-                match count {
-                    0 | 1 => return Err(at),
-                    2 => match rest.next() {
-                        None => return Err(text.len()),
-                        Some((_, b'=')) => {}
-                        Some((next, _)) => return Err(next - 1),
-                    },
-                    _ => {}
-                }
-                if let Some((at, _)) = rest.next() {
-                    return Err(at);
-                }
-                out.extend((bits << (6 * (4 - count))).to_be_bytes().into_iter().skip(1).take(count - 1));
-                return Ok(out);
-            }
-            bits = bits << 6 | sextet(byte).ok_or(at)?;
-            count += 1;
-        }
-        out.extend(bits.to_be_bytes().into_iter().skip(1));
-    }
-}
-
-fn sextet(byte: u8) -> Option<u32> {
-    Some(u32::from(match byte {
-        b'A'..=b'Z' => byte - b'A',
-        b'a'..=b'z' => byte - b'a' + 26,
-        b'0'..=b'9' => byte - b'0' + 52,
-        b'+' => 62,
-        b'/' => 63,
-        _ => return None,
-    }))
 }
 
 const BASE32: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";

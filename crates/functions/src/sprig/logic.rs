@@ -14,7 +14,7 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
         "none",
     ),
     entry(
-        Func::pure("sprig_empty", &[Param::Any], |arguments| Ok(Value::from(!any(&arguments, 0).truth()))),
+        Func::pure("sprig_empty", &[Param::Any], |arguments| Ok(Value::from(!any(arguments, 0).truth()))),
         "sprig_empty value",
         "Whether the value is empty: zero, nil, false, or without elements.",
         r#"{{ sprig_empty "" }} {{ sprig_empty "0" }}"#,
@@ -51,7 +51,7 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
         "yes",
     ),
     entry(
-        Func::pure("sprig_fail", &[Param::Str], |arguments| Err(FuncError::new(text(&arguments, 0)))),
+        Func::pure("sprig_fail", &[Param::Str], |arguments| Err(FuncError::new(text(arguments, 0)))),
         "sprig_fail message",
         "Ends the rendering with an error of this text.",
         r#"{{ if false }}{{ sprig_fail "no" }}{{ end }}fine"#,
@@ -66,16 +66,16 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
     ),
 ];
 
-fn default(arguments: Vec<Value>) -> Result<Value, FuncError> {
+fn default(arguments: &[Value]) -> Result<Value, FuncError> {
     let given = arguments.get(1).filter(|value| value.truth());
-    Ok(given.unwrap_or_else(|| any(&arguments, 0)).clone())
+    Ok(given.unwrap_or_else(|| any(arguments, 0)).clone())
 }
 
-fn coalesce(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    Ok(arguments.into_iter().find(Value::truth).unwrap_or(Value::Nil))
+fn coalesce(arguments: &[Value]) -> Result<Value, FuncError> {
+    Ok(arguments.iter().find(|value| value.truth()).cloned().unwrap_or(Value::Nil))
 }
 
-fn ternary(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let nth = if any(&arguments, 2).truth() { 0 } else { 1 };
-    Ok(any(&arguments, nth).clone())
+fn ternary(arguments: &[Value]) -> Result<Value, FuncError> {
+    let nth = if any(arguments, 2).truth() { 0 } else { 1 };
+    Ok(any(arguments, nth).clone())
 }

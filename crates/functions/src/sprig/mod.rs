@@ -1,4 +1,10 @@
-//! Sprig, each name with the prefix `sprig_`.
+//! Sprig, each name with the prefix `sprig_`: version 3.2.3, of which Vault's profile has what is the same wherever it
+//! runs.
+//!
+//! A file is a part of sprig's own documentation. What such a part shares with the agents' functions is in `go` and
+//! `formats`; here are sprig's names, parameters and oddities, which are kept: a `must…` function fails where its
+//! plain sibling gives something empty. What the environment or a name server answers is in the crate `template`.
+//! To add a function: an entry in its part's table; a new table goes into the list below.
 
 mod chance;
 mod convert;

@@ -23,7 +23,7 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
         "/a",
     ),
     entry(
-        Func::pure("sprig_clean", TEXT, |arguments| Ok(Value::from(clean(bytes(&arguments, 0))))),
+        Func::pure("sprig_clean", TEXT, |arguments| Ok(Value::from(clean(bytes(arguments, 0))))),
         "sprig_clean path",
         "The shortest path of the same meaning, without . and .. where possible.",
         r#"{{ sprig_clean "/a/../b//c" }}"#,
@@ -58,7 +58,7 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
         "/a",
     ),
     entry(
-        Func::pure("sprig_osClean", TEXT, |arguments| Ok(Value::from(clean(bytes(&arguments, 0))))),
+        Func::pure("sprig_osClean", TEXT, |arguments| Ok(Value::from(clean(bytes(arguments, 0))))),
         "sprig_osClean path",
         "The same as sprig_clean.",
         r#"{{ sprig_osClean "/a/../b" }}"#,
@@ -80,8 +80,8 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
     ),
 ];
 
-fn base(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let path = bytes(&arguments, 0);
+fn base(arguments: &[Value]) -> Result<Value, FuncError> {
+    let path = bytes(arguments, 0);
     if path.is_empty() {
         return Ok(Value::from("."));
     }
@@ -90,8 +90,8 @@ fn base(arguments: Vec<Value>) -> Result<Value, FuncError> {
     Ok(Value::from(if last.is_empty() { b"/" } else { last }))
 }
 
-fn dir(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let path = bytes(&arguments, 0);
+fn dir(arguments: &[Value]) -> Result<Value, FuncError> {
+    let path = bytes(arguments, 0);
     let end = path.iter().rposition(|byte| *byte == b'/').map_or(0, |slash| slash + 1);
     Ok(Value::from(clean(path.get(..end).unwrap_or_default())))
 }
@@ -121,12 +121,12 @@ fn clean(path: &[u8]) -> Vec<u8> {
     }
 }
 
-fn ext(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let last = bytes(&arguments, 0).rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+fn ext(arguments: &[Value]) -> Result<Value, FuncError> {
+    let last = bytes(arguments, 0).rsplit(|byte| *byte == b'/').next().unwrap_or_default();
     let point = last.iter().rposition(|byte| *byte == b'.');
     Ok(Value::from(point.and_then(|point| last.get(point..)).unwrap_or_default()))
 }
 
-fn is_abs(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    Ok(Value::from(bytes(&arguments, 0).starts_with(b"/")))
+fn is_abs(arguments: &[Value]) -> Result<Value, FuncError> {
+    Ok(Value::from(bytes(arguments, 0).starts_with(b"/")))
 }

@@ -11,7 +11,7 @@ const NAME_VALUE: &[Param] = &[Param::Str, Param::Any];
 
 pub(crate) const ENTRIES: &[Entry<()>] = &[
     entry(
-        Func::pure("sprig_typeOf", &[Param::Any], |arguments| Ok(any(&arguments, 0).type_name().into())),
+        Func::pure("sprig_typeOf", &[Param::Any], |arguments| Ok(any(arguments, 0).type_name().into())),
         "sprig_typeOf value",
         "The name of the value's Go type.",
         "{{ sprig_typeOf (sprig_list 1) }}",
@@ -32,7 +32,7 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
         "true",
     ),
     entry(
-        Func::pure("sprig_kindOf", &[Param::Any], |arguments| Ok(kind(any(&arguments, 0)).into())),
+        Func::pure("sprig_kindOf", &[Param::Any], |arguments| Ok(kind(any(arguments, 0)).into())),
         "sprig_kindOf value",
         "The kind of the value's Go type: string, int, slice, map, invalid for nil.",
         "{{ sprig_kindOf (sprig_list 1) }}",
@@ -54,20 +54,20 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
     ),
 ];
 
-fn type_is(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    Ok(Value::from(any(&arguments, 1).type_name().as_bytes() == bytes(&arguments, 0)))
+fn type_is(arguments: &[Value]) -> Result<Value, FuncError> {
+    Ok(Value::from(any(arguments, 1).type_name().as_bytes() == bytes(arguments, 0)))
 }
 
-fn type_is_like(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let (wanted, name) = (bytes(&arguments, 0), any(&arguments, 1).type_name());
+fn type_is_like(arguments: &[Value]) -> Result<Value, FuncError> {
+    let (wanted, name) = (bytes(arguments, 0), any(arguments, 1).type_name());
     let pointed = name.strip_prefix('*').map(str::as_bytes);
     Ok(Value::from(name.as_bytes() == wanted || pointed == Some(wanted)))
 }
 
-fn kind_is(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    Ok(Value::from(kind(any(&arguments, 1)).as_bytes() == bytes(&arguments, 0)))
+fn kind_is(arguments: &[Value]) -> Result<Value, FuncError> {
+    Ok(Value::from(kind(any(arguments, 1)).as_bytes() == bytes(arguments, 0)))
 }
 
-fn deep_equal(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    equal(any(&arguments, 0), any(&arguments, 1), &mut Walk::new()).map(Value::from)
+fn deep_equal(arguments: &[Value]) -> Result<Value, FuncError> {
+    equal(any(arguments, 0), any(arguments, 1), &mut Walk::new()).map(Value::from)
 }

@@ -1,4 +1,5 @@
 //! All functions together: their examples, and what the real agent made of the corpora.
 
+mod bounds;
 mod corpus;
 mod examples;

@@ -38,21 +38,30 @@ impl<'t, C> Machine<'t, '_, C> {
                     },
                     (None, None) => String::new(),
                 };
-                let arguments = self.arguments(dot, name, func.params, func.variadic, args, last)?;
-                Err(not_callable(&callee, arguments.first().unwrap_or(&Value::Nil)))
+                let base = self.arguments(dot, name, func.params, func.variadic, args, last)?;
+                let callee = not_callable(&callee, self.arguments.get(base).unwrap_or(&Value::Nil));
+                self.arguments.truncate(base);
+                Err(callee)
             }
             Call::Pure(call) => {
-                let arguments = self.arguments(dot, name, func.params, func.variadic, args, last)?;
-                given = self.given_away(&arguments);
-                call(arguments)
+                let base = self.arguments(dot, name, func.params, func.variadic, args, last)?;
+                let arguments = self.arguments.get(base..).unwrap_or_default();
+                given = self.given_away(arguments);
+                let result = call(arguments);
+                self.arguments.truncate(base);
+                result
             }
             Call::With(call) => {
-                let arguments = self.arguments(dot, name, func.params, func.variadic, args, last)?;
-                call(self.context, arguments)
+                let base = self.arguments(dot, name, func.params, func.variadic, args, last)?;
+                let result = call(self.context, self.arguments.get(base..).unwrap_or_default());
+                self.arguments.truncate(base);
+                result
             }
             Call::Render(call) => {
-                let arguments = self.arguments(dot, name, func.params, func.variadic, args, last)?;
-                match call(self.context, arguments) {
+                let base = self.arguments(dot, name, func.params, func.variadic, args, last)?;
+                let render = call(self.context, self.arguments.get(base..).unwrap_or_default());
+                self.arguments.truncate(base);
+                match render {
                     Ok(render) => self.render(render),
                     Err(error) => Err(error),
                 }
@@ -139,7 +148,8 @@ impl<'t, C> Machine<'t, '_, C> {
         Ok(last.unwrap_or_else(|| value.into()))
     }
 
-    /// All arguments, converted. `args[0]` is the callee; a piped value comes last.
+    /// Puts all arguments, converted, on top of the machine's; gives where they begin. `args[0]` is the callee; a
+    /// piped value comes last.
     pub(super) fn arguments(
         &mut self,
         dot: &Operand,
@@ -148,7 +158,7 @@ impl<'t, C> Machine<'t, '_, C> {
         variadic: Option<Param>,
         args: &'t [Expr],
         last: Option<Operand>,
-    ) -> Executed<Vec<Value>> {
+    ) -> Executed<usize> {
         let args = args.get(1..).unwrap_or_default();
         let count = args.len() + usize::from(last.is_some());
         match variadic {
@@ -164,20 +174,19 @@ impl<'t, C> Machine<'t, '_, C> {
             _ => {}
         }
         let param = |at: usize| params.get(at).copied().or(variadic).unwrap_or(Param::Any);
-        let mut values = Vec::with_capacity(count);
+        let base = self.arguments.len();
         for (at, arg) in args.iter().enumerate() {
-            values.push(self.argument(dot, param(at), arg)?);
+            let value = self.argument(dot, param(at), arg)?;
+            self.arguments.push(value);
         }
         if let Some(last) = last {
-            values.push(self.converted(last, param(args.len()))?);
+            let value = self.converted(last, param(args.len()))?;
+            self.arguments.push(value);
         }
-        for value in &values {
-            if let Value::Str(text) = value {
-                let handled = self.meter.handle(text.len());
-                self.within(handled)?;
-            }
-        }
-        Ok(values)
+        let texts = self.arguments.get(base..).unwrap_or_default().iter().filter_map(Value::as_str);
+        let handled = self.meter.handle(texts.map(<[u8]>::len).sum());
+        self.within(handled)?;
+        Ok(base)
     }
 
     fn argument(&mut self, dot: &Operand, param: Param, arg: &'t Expr) -> Executed<Value> {

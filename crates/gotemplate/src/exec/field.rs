@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Executed, Machine, MissingKey, Operand};
 use crate::func::FuncError;
 use crate::node::{At, Expr, ExprKind};
-use crate::number::parse_float;
+use crate::strconv::{Fault, float, int};
 use crate::text::quoted;
 use crate::value::{Key, Type, Value};
 
@@ -97,8 +97,8 @@ impl<'t, C> Machine<'t, '_, C> {
             }
             Value::Number(number) => {
                 if let Some(result) = number_method(number, name) {
-                    let arguments = self.arguments(dot, name, &[], None, args, last)?;
-                    drop(arguments);
+                    let base = self.arguments(dot, name, &[], None, args, last)?;
+                    self.arguments.truncate(base);
                     return match result {
                         Ok(value) => Ok(value.into()),
                         Err(error) => self.call_failed(At::Expr(expr), name, &error),
@@ -107,11 +107,13 @@ impl<'t, C> Machine<'t, '_, C> {
             }
             Value::Object(object) => {
                 if let Some(method) = object.method(name) {
-                    let arguments = self.arguments(dot, name, method.params, method.variadic, args, last)?;
+                    let base = self.arguments(dot, name, method.params, method.variadic, args, last)?;
                     if let Some(reason) = method.unfit {
                         return self.fail(reason);
                     }
-                    return match object.call(name, arguments) {
+                    let result = object.call(name, self.arguments.get(base..).unwrap_or_default());
+                    self.arguments.truncate(base);
+                    return match result {
                         Ok(value) => {
                             self.made(&value)?;
                             Ok(Operand::of_type(value, method.returns_any))
@@ -151,30 +153,11 @@ impl<'t, C> Machine<'t, '_, C> {
 
 /// The methods of `json.Number`.
 fn number_method(text: &str, name: &str) -> Option<Result<Value, FuncError>> {
-    let refused = |function: &str, why: &str| {
-        Err(FuncError::new(format!("strconv.{function}: parsing {}: {why}", quoted(text.as_bytes()))))
-    };
+    let told = |function| move |fault: Fault| FuncError::new(fault.told(function, text.as_bytes()));
     Some(match name {
         "String" => Ok(Value::from(text)),
-        "Int64" => match text.parse::<i64>() {
-            Ok(value) => Ok(Value::int64(value)),
-            Err(error) => refused("ParseInt", int_fault(&error)),
-        },
-        "Float64" => match parse_float(text) {
-            Some(value) => Ok(Value::Float(value)),
-            None if text.parse::<f64>().is_ok_and(f64::is_infinite) => {
-                refused("ParseFloat", "value out of range")
-            }
-            None => refused("ParseFloat", "invalid syntax"),
-        },
+        "Int64" => int(text.as_bytes(), 10, 64).map(Value::int64).map_err(told("ParseInt")),
+        "Float64" => float(text.as_bytes()).map(Value::Float).map_err(told("ParseFloat")),
         _ => return None,
     })
-}
-
-fn int_fault(error: &std::num::ParseIntError) -> &'static str {
-    use std::num::IntErrorKind;
-    match error.kind() {
-        IntErrorKind::PosOverflow | IntErrorKind::NegOverflow => "value out of range",
-        _ => "invalid syntax",
-    }
 }

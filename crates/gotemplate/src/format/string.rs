@@ -27,7 +27,7 @@ impl Printer {
         let quoted = if self.flags.sharp && can_backquote(text) {
             [b"`", text, b"`"].concat()
         } else {
-            quote(text, if self.flags.plus { Quoting::Ascii } else { Quoting::Unicode })
+            quote(text, if self.flags.plus { Quoting::Ascii } else { Quoting::Unicode }).into_bytes()
         };
         self.pad(&quoted);
     }

@@ -115,13 +115,22 @@ impl Printer {
                 {
                     return self.string(value, &text, verb);
                 }
+                if self.flags.sharp_v
+                    && verb == 'v'
+                    && let Some(text) = object.go_text()
+                {
+                    return self.text(&text);
+                }
                 if let Some(Value::Int(_, int)) = object.underlying() {
                     return self.integer(value, int.unsigned_abs(), int as u64, int < 0, true, verb);
                 }
                 if object.shape() == Shape::Pointer {
                     if depth > 0 {
                         // Go prints the address here, which is never the same twice.
-                        return self.push("0x0");
+                        return match self.flags.sharp_v {
+                            true => self.push(&format!("({})(0x0)", object.type_name())),
+                            false => self.push("0x0"),
+                        };
                     }
                     self.push("&");
                 }
@@ -130,7 +139,7 @@ impl Printer {
                     self.push(name.strip_prefix('*').unwrap_or(&name));
                 }
                 self.push("{");
-                for (at, (name, field)) in object.fields().iter().enumerate() {
+                for (at, (name, field)) in object.all_fields().iter().enumerate() {
                     if at > 0 {
                         self.separator();
                     }

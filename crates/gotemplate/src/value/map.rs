@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use super::cycles::suspect;
 use super::list::drop_all;
 use super::{IntKind, List, Type, UintKind, Value};
 
@@ -109,6 +110,17 @@ pub struct Map {
 /// walks it.
 pub(super) struct Entries(RwLock<Arc<Table>>);
 
+impl Entries {
+    /// Lets go of everything.
+    pub(super) fn clear(&self) {
+        let mut table = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let all = std::mem::take(&mut *table);
+        // Dropping may come back to this map.
+        drop(table);
+        drop(all);
+    }
+}
+
 /// The entries at one time; dropping them never recurses.
 #[derive(Clone, Default)]
 pub(super) struct Table(BTreeMap<Key, Value>);
@@ -193,8 +205,16 @@ impl Map {
         matches!((&self.entries, &other.entries), (Some(a), Some(b)) if Arc::ptr_eq(a, b))
     }
 
+    /// What tells this map from all others while it lives; the same for every holder, and 0 for a nil map.
+    pub fn address(&self) -> usize {
+        self.entries.as_ref().map_or(0, |entries| Arc::as_ptr(entries).addr())
+    }
+
     /// Sets a key, seen by every holder of this map. False for a nil map, where Go would panic.
     pub fn insert(&self, key: Key, value: Value) -> bool {
+        if let Some(entries) = &self.entries {
+            suspect(entries, &value);
+        }
         self.write().map(|mut table| Arc::make_mut(&mut table).0.insert(key, value)).is_some()
     }
 

@@ -13,18 +13,28 @@ const ENTRY: usize = size_of::<(Key, Value)>() * 3 / 2;
 impl Value {
     /// The bytes that exist only because of this value: what others hold too does not count. Stops counting above
     /// `enough`. With `maps` false, maps and what is in them count nothing.
+    #[inline]
     pub(crate) fn weight(&self, maps: bool, enough: usize) -> usize {
         match self {
             Self::Str(text) => alone(text, text.len()),
             Self::Number(text) => alone(text, text.len()),
-            Self::List(_) | Self::Map(_) => Scale { maps, enough, total: 0, pending: Vec::new() }.weigh(self),
+            Self::List(list) if list.items.as_ref().is_some_and(is_alone) => {
+                Scale { maps, enough, total: 0, pending: Vec::new() }.weigh(self)
+            }
+            Self::Map(map) if maps && map.entries.as_ref().is_some_and(is_alone) => {
+                Scale { maps, enough, total: 0, pending: Vec::new() }.weigh(self)
+            }
             _ => 0,
         }
     }
 }
 
+fn is_alone<T: ?Sized>(shared: &Arc<T>) -> bool {
+    Arc::strong_count(shared) == 1
+}
+
 fn alone<T: ?Sized>(shared: &Arc<T>, bytes: usize) -> usize {
-    if Arc::strong_count(shared) == 1 { BLOCK + bytes } else { 0 }
+    if is_alone(shared) { BLOCK + bytes } else { 0 }
 }
 
 /// Has a stack of its own, as values nest deeper than threads recurse.

@@ -45,7 +45,7 @@ pub(crate) fn funcs() -> Funcs<Context> {
         })
         .any(),
         Func::pure("mergeMap", &[Param::StringMap, Param::StringMap], |args| Ok(args[0].clone())),
-        Func::pure("sprig_list", &[], |args| Ok(Value::list(args))).variadic(Param::Any),
+        Func::pure("sprig_list", &[], |args| Ok(Value::list(args.to_vec()))).variadic(Param::Any),
         Func::pure("secret", &[], |args| match args.get(1).map(string) {
             Some(pair) if !pair.contains('=') => Err(format!("not k=v pair {pair:?}").into()),
             _ => Ok(Value::Nil),
@@ -62,7 +62,7 @@ fn string(value: &Value) -> String {
     String::from_utf8_lossy(value.as_str().unwrap_or_default()).into_owned()
 }
 
-fn execute_template(_: &mut Context, args: Vec<Value>) -> Result<Render, FuncError> {
+fn execute_template(_: &mut Context, args: &[Value]) -> Result<Render, FuncError> {
     if args.len() > 2 {
         let count = args.len();
         return Err(
@@ -73,7 +73,7 @@ fn execute_template(_: &mut Context, args: Vec<Value>) -> Result<Render, FuncErr
     Ok(Render { template: args[0].as_str().unwrap_or_default().to_vec(), data })
 }
 
-fn split(args: Vec<Value>) -> Answer {
+fn split(args: &[Value]) -> Answer {
     let (separator, text) = (string(&args[0]), string(&args[1]));
     let text = text.trim();
     if separator.is_empty() {
@@ -82,25 +82,25 @@ fn split(args: Vec<Value>) -> Answer {
     Ok(if text.is_empty() { Value::strings([""; 0]) } else { Value::strings(text.split(&separator)) })
 }
 
-fn join(args: Vec<Value>) -> Answer {
+fn join(args: &[Value]) -> Answer {
     let Value::List(list) = &args[1] else { return Err("no list".into()) };
     Ok(Value::from(list.items().iter().map(string).collect::<Vec<_>>().join(&string(&args[0]))))
 }
 
-fn split_to_map(args: Vec<Value>) -> Answer {
+fn split_to_map(args: &[Value]) -> Answer {
     let (outer, inner, text) = (string(&args[0]), string(&args[1]), string(&args[2]));
     let pairs = text.split(&outer).filter_map(|pair| pair.split_once(&inner));
     Ok(Value::Map(Map::new(Type::Str, Type::Str, pairs.map(|(k, v)| (Key::str(k), Value::from(v))))))
 }
 
-fn indent(args: Vec<Value>) -> Answer {
+fn indent(args: &[Value]) -> Answer {
     let Ok(count) = usize::try_from(args[0].as_int().unwrap_or(0)) else {
         return Err("indent value must be a positive integer".into());
     };
     Ok(Value::from(" ".repeat(count) + &string(&args[1])))
 }
 
-fn range(args: Vec<Value>) -> Answer {
+fn range(args: &[Value]) -> Answer {
     let bounds: Vec<i64> = args.iter().filter_map(Value::as_int).collect();
     Ok(Value::Chan(Chan::new(match bounds.as_slice() {
         [end] => 0..*end,
@@ -128,7 +128,7 @@ impl Object for Scratch {
         })
     }
 
-    fn call(&self, name: &str, args: Vec<Value>) -> Answer {
+    fn call(&self, name: &str, args: &[Value]) -> Answer {
         let key = string(&args[0]);
         let mut values = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match name {

@@ -32,7 +32,7 @@ impl Object for Secret {
         (name == "Twice").then_some(Method::new(&[Param::Str]))
     }
 
-    fn call(&self, _: &str, args: Vec<Value>) -> Result<Value, FuncError> {
+    fn call(&self, _: &str, args: &[Value]) -> Result<Value, FuncError> {
         let text = args[0].as_str().unwrap_or_default();
         if text.is_empty() { Err("nothing to repeat".into()) } else { Ok(Value::from([text, text].concat())) }
     }

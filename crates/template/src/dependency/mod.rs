@@ -141,7 +141,7 @@ impl fmt::Display for Dependency {
 fn short_hash(data: &BTreeMap<String, String>) -> String {
     let text: String = data.iter().map(|(key, value)| format!("{key}={}", quoted(value))).collect();
     let hash = digest(&SHA1_FOR_LEGACY_USE_ONLY, text.as_bytes());
-    hash.as_ref().iter().take(4).map(|byte| format!("{byte:02x}")).collect()
+    functions::go::hex::encode(hash.as_ref().get(..4).unwrap_or_default())
 }
 
 /// The same: the data stays out of it.

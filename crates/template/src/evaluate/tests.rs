@@ -19,6 +19,7 @@ fn world(profile: Profile) -> World {
         overrides: pairs(&[("BAO_ADDR", "http://v")]),
         now: None,
         programs: Programs::Real(Arc::default()),
+        prints: crate::world::Prints::HandsOn,
         has_files: true,
     }
 }
@@ -224,6 +225,10 @@ fn secrets_have_gos_types() {
         (r#"{{range secrets "secret"}}<{{.}}>{{end}}{{printf "%T" (secrets "secret")}}"#, "<a><b/>[]string"),
         (r#"{{pkiCert}}"#, "<no value>"),
         (r#"{{with secret "wrap"}}{{.WrapInfo}}{{end}}"#, "{s.w 300 2026-11-22 03:13:45.080596 +0000 UTC }"),
+        (
+            r#"{{with secret "wrap"}}{{with .WrapInfo.CreationTime}}{{.Year}} {{.Format "15:04"}}{{end}}{{end}}"#,
+            "2026 03:13",
+        ),
     ] {
         assert_eq!(text(template), want, "{template}");
     }
@@ -376,4 +381,31 @@ fn writes_are_noted_and_nothing_is_written() {
     assert_eq!((z.path.to_str(), z.content.is_empty(), z.attributes.owner), (Some("/p/z"), true, Some(0)));
     assert!(z.attributes.group.is_some() && z.create);
     assert_eq!((w.content.as_slice(), w.append), (&b"c"[..], false), "three texts: no flags");
+}
+
+/// Memory of this process in KiB.
+fn memory() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+#[test]
+fn what_holds_itself_is_freed_with_the_evaluation() {
+    for template in [
+        r#"{{ $m := sprig_dict "a" (sprig_repeat 1000000 "x") }}{{ $_ := sprig_set $m "m" $m }}"#,
+        r#"{{ $m := sprig_dict "a" (sprig_repeat 1000000 "x") }}{{ $_ := sprig_set $m "l" (sprig_list (sprig_dict "m" $m)) }}"#,
+        r#"{{ scratch.Set "a" (sprig_repeat 1000000 "x") }}{{ scratch.Set "b" scratch }}"#,
+        r#"{{ scratch.MapSet "m" "a" (sprig_repeat 1000000 "x") }}{{ scratch.MapSet "m" "m" (scratch.Get "m") }}"#,
+        r#"{{ $m := sprig_dict "a" (sprig_repeat 1000000 "x") }}{{ $_ := sprig_set $m "m" $m }}{{ sprig_fail "x" }}"#,
+    ] {
+        let parsed = parsed(template, &settings(), Profile::OpenBao).unwrap();
+        let (known, world) = (Arc::new(known()), Arc::new(world(Profile::OpenBao)));
+        let before = memory();
+        for _ in 0..200 {
+            parsed.evaluate(&known, &world);
+        }
+        let grown = memory().saturating_sub(before);
+        assert!(grown < 50_000, "{template}: {grown} KiB more");
+    }
 }

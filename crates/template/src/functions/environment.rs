@@ -56,6 +56,7 @@ pub(super) const ENTRIES: &[Entry<Evaluation>] = &[
         r#"{{ sprig_getHostByName "127.0.0.1" }}"#,
         "127.0.0.1",
     )
+    .slow()
     .only(Profile::OpenBao),
     entry(
         Func::with("timestamp", &[], timestamp).variadic(Param::Str),
@@ -79,21 +80,21 @@ impl World {
     }
 }
 
-fn env(evaluation: &mut Evaluation, arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let found = evaluation.world.variable(&text(&arguments, 0));
+fn env(evaluation: &mut Evaluation, arguments: &[Value]) -> Result<Value, FuncError> {
+    let found = evaluation.world.variable(&text(arguments, 0));
     Ok(Value::from(found.map_or("", String::as_str)))
 }
 
-fn env_or_default(evaluation: &mut Evaluation, arguments: Vec<Value>) -> Result<Value, FuncError> {
-    match evaluation.world.variable(&text(&arguments, 0)) {
+fn env_or_default(evaluation: &mut Evaluation, arguments: &[Value]) -> Result<Value, FuncError> {
+    match evaluation.world.variable(&text(arguments, 0)) {
         Some(value) => Ok(Value::from(value.as_str())),
-        None => Ok(arguments.into_iter().nth(1).unwrap_or(Value::Nil)),
+        None => Ok(arguments.get(1).cloned().unwrap_or(Value::Nil)),
     }
 }
 
 /// Without the second look that `env` takes.
-fn must_env(evaluation: &mut Evaluation, arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let name = text(&arguments, 0);
+fn must_env(evaluation: &mut Evaluation, arguments: &[Value]) -> Result<Value, FuncError> {
+    let name = text(arguments, 0);
     let World { overrides, environment, .. } = &*evaluation.world;
     let found = [overrides, environment].into_iter().filter_map(|variables| variables.get(&name));
     match found.into_iter().find(|value| !value.is_empty()) {
@@ -102,14 +103,14 @@ fn must_env(evaluation: &mut Evaluation, arguments: Vec<Value>) -> Result<Value,
     }
 }
 
-fn sprig_env(evaluation: &mut Evaluation, arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let found = evaluation.world.environment.get(&text(&arguments, 0));
+fn sprig_env(evaluation: &mut Evaluation, arguments: &[Value]) -> Result<Value, FuncError> {
+    let found = evaluation.world.environment.get(&text(arguments, 0));
     Ok(Value::from(found.map_or("", String::as_str)))
 }
 
 /// Go's `os.ExpandEnv`, oddities included.
-fn expand_env(evaluation: &mut Evaluation, arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let whole = text(&arguments, 0);
+fn expand_env(evaluation: &mut Evaluation, arguments: &[Value]) -> Result<Value, FuncError> {
+    let whole = text(arguments, 0);
     let mut out = String::with_capacity(whole.len());
     let mut rest = whole.as_str();
     while let Some((before, behind)) = rest.split_once('$') {
@@ -150,8 +151,8 @@ fn variable_name(text: &str) -> (Option<&str>, &str) {
 }
 
 /// Go panics where a name has no address, and its words are kept.
-fn host_by_name(evaluation: &mut Evaluation, arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let name = text(&arguments, 0);
+fn host_by_name(evaluation: &mut Evaluation, arguments: &[Value]) -> Result<Value, FuncError> {
+    let name = text(arguments, 0);
     if matches!(evaluation.world.programs, Programs::Canned(_)) && name.parse::<IpAddr>().is_err() {
         return Err("names of hosts are not looked up here".into());
     }
@@ -164,11 +165,11 @@ fn host_by_name(evaluation: &mut Evaluation, arguments: Vec<Value>) -> Result<Va
     }
 }
 
-fn timestamp(evaluation: &mut Evaluation, arguments: Vec<Value>) -> Result<Value, FuncError> {
+fn timestamp(evaluation: &mut Evaluation, arguments: &[Value]) -> Result<Value, FuncError> {
     let now = evaluation.world.now.unwrap_or_else(Timestamp::now);
-    let layout = match arguments.as_slice() {
+    let layout = match arguments {
         [] => "2006-01-02T15:04:05Z".to_owned(),
-        [_] => text(&arguments, 0),
+        [_] => text(arguments, 0),
         more => {
             let text =
                 format!("timestamp: wrong number of arguments, expected 0 or 1, but got {}", more.len());

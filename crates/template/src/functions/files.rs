@@ -31,8 +31,8 @@ pub(super) const ENTRIES: &[Entry<Evaluation>] = &[
     ),
 ];
 
-fn file(evaluation: &mut Evaluation, arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let path = text(&arguments, 0);
+fn file(evaluation: &mut Evaluation, arguments: &[Value]) -> Result<Value, FuncError> {
+    let path = text(arguments, 0);
     if path.is_empty() {
         return Ok(Value::from(""));
     }
@@ -45,12 +45,12 @@ fn file(evaluation: &mut Evaluation, arguments: Vec<Value>) -> Result<Value, Fun
     })
 }
 
-fn write_to_file(evaluation: &mut Evaluation, arguments: Vec<Value>) -> Result<Value, FuncError> {
+fn write_to_file(evaluation: &mut Evaluation, arguments: &[Value]) -> Result<Value, FuncError> {
     let rest = arguments.get(4..).unwrap_or_default();
     let Some(content) = rest.last() else { return Err("runtime error: index out of range [-1]".into()) };
     let flags = if rest.len() == 2 { text(rest, 0) } else { String::new() };
-    let mode = mode(&text(&arguments, 3))?;
-    let (user, group) = (text(&arguments, 1), text(&arguments, 2));
+    let mode = mode(&text(arguments, 3))?;
+    let (user, group) = (text(arguments, 1), text(arguments, 2));
     let attributes = Attributes { owner: user_of(&user)?, group: group_of(&group)?, ..Attributes::new(mode) };
     let mut content = content.as_str().unwrap_or_default().to_vec();
     let keep_filled = content.is_empty() && !flags.contains("allow_empty");
@@ -58,7 +58,7 @@ fn write_to_file(evaluation: &mut Evaluation, arguments: Vec<Value>) -> Result<V
         content.push(b'\n');
     }
     let append = flags.contains("append");
-    let path = PathBuf::from(text(&arguments, 0));
+    let path = PathBuf::from(text(arguments, 0));
     if path.file_name().is_none() {
         return Err(FuncError::new(format!("open {}: is a directory", path.display())));
     }

@@ -11,6 +11,9 @@ mod programs;
 mod scratch;
 mod secrets;
 
+use std::collections::BTreeSet;
+use std::sync::LazyLock;
+
 use ::functions::{Entry, Help, Profile};
 use gotemplate::{Funcs, Value};
 
@@ -18,7 +21,7 @@ use crate::evaluate::Evaluation;
 
 pub(crate) use denial::deny;
 pub(crate) use elsewhere::hint;
-pub(crate) use scratch::scratch;
+pub(crate) use scratch::Scratch;
 
 const TABLES: &[&[Entry<Evaluation>]] = &[
     environment::ENTRIES,
@@ -47,8 +50,27 @@ pub struct Listed {
     pub name: &'static str,
     /// Whose it is: `Go`, `Agents` or `Sprig`.
     pub group: &'static str,
-    /// What it does.
-    pub help: Help,
+    /// A call with the parameters' names.
+    pub signature: &'static str,
+    /// What it does, in one sentence.
+    pub summary: &'static str,
+    /// A template of one line that uses it.
+    pub example: &'static str,
+    /// What the example renders to.
+    pub output: &'static str,
+    /// The only profile that has it; none for both.
+    pub only: Option<config::Profile>,
+}
+
+impl Listed {
+    fn new(name: &'static str, group: &'static str, help: Help) -> Self {
+        let Help { signature, summary, example, output, only } = help;
+        let only = only.map(|only| match only {
+            Profile::OpenBao => config::Profile::OpenBao,
+            Profile::Vault => config::Profile::Vault,
+        });
+        Self { name, group, signature, summary, example, output, only }
+    }
 }
 
 /// Every function of a profile, by group and name.
@@ -56,17 +78,18 @@ pub fn catalogue(profile: config::Profile) -> Vec<Listed> {
     let profile = profile_of(profile);
     let named = |(name, help): (&'static str, Help)| {
         let group = if name.starts_with("sprig_") { "Sprig" } else { "Agents" };
-        Listed { name, group, help }
+        Listed::new(name, group, help)
     };
     let pure = ::functions::entries(profile).map(|entry| (entry.func.name, entry.help));
     let own = own(profile).map(|entry| (entry.func.name, entry.help));
-    let go = builtins::HELP.iter().map(|&(name, help)| Listed { name, group: "Go", help });
+    let go = builtins::HELP.iter().map(|&(name, help)| Listed::new(name, "Go", help));
     let mut all: Vec<_> = go.chain(pure.chain(own).map(named)).collect();
     all.sort_by_key(|listed| (listed.group != "Go", listed.group, listed.name));
     all
 }
 
-/// The configuration's word for it.
+/// Whose functions a configuration means. `functions` and `config` know nothing of each other, so each has its own
+/// type: here one becomes the other, and outside of this crate there is the configuration's only.
 pub(crate) fn profile_of(profile: config::Profile) -> Profile {
     match profile {
         config::Profile::OpenBao => Profile::OpenBao,
@@ -74,19 +97,15 @@ pub(crate) fn profile_of(profile: config::Profile) -> Profile {
     }
 }
 
-/// Functions that wait for somebody, or compute for seconds.
-const SLOW: &[&str] = &[
-    "plugin",
-    "sprig_bcrypt",
-    "sprig_buildCustomCert",
-    "sprig_derivePassword",
-    "sprig_getHostByName",
-    "sprig_htpasswd",
-];
-
 /// Whether a function may take seconds.
 pub(crate) fn is_slow(name: &str) -> bool {
-    SLOW.contains(&name) || name.starts_with("sprig_gen")
+    static SLOW: LazyLock<BTreeSet<&str>> = LazyLock::new(|| {
+        let both = [Profile::OpenBao, Profile::Vault];
+        let pure = both.into_iter().flat_map(::functions::entries).filter(|entry| entry.slow);
+        let own = both.into_iter().flat_map(own).filter(|entry| entry.slow);
+        pure.map(|entry| entry.func.name).chain(own.map(|entry| entry.func.name)).collect()
+    });
+    SLOW.contains(name)
 }
 
 fn own(profile: Profile) -> impl Iterator<Item = &'static Entry<Evaluation>> {

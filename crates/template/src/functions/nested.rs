@@ -13,13 +13,12 @@ pub(super) const ENTRIES: &[Entry<Evaluation>] = &[entry(
     "HELLO ANN",
 )];
 
-fn execute(_: &mut Evaluation, arguments: Vec<Value>) -> Result<Render, FuncError> {
+fn execute(_: &mut Evaluation, arguments: &[Value]) -> Result<Render, FuncError> {
     if arguments.len() > 2 {
         let count = arguments.len();
         let text = format!("executeTemplate: wrong number of arguments, expected 1 or 2, but got {count}");
         return Err(FuncError::new(text));
     }
-    let mut arguments = arguments.into_iter();
-    let template = arguments.next().as_ref().and_then(Value::as_str).unwrap_or_default().to_vec();
-    Ok(Render { template, data: arguments.next().unwrap_or(Value::Nil) })
+    let template = arguments.first().and_then(Value::as_str).unwrap_or_default().to_vec();
+    Ok(Render { template, data: arguments.get(1).cloned().unwrap_or(Value::Nil) })
 }

@@ -3,19 +3,18 @@
 use std::fs::File;
 use std::io::Read as _;
 use std::os::fd::OwnedFd;
-use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use ::functions::{Entry, MAX_RESULT, entry};
 use gotemplate::{Func, FuncError, Param, Value};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::process::{Pid, Signal, kill_process_group};
 
 use super::{text, texts};
-use crate::evaluate::Evaluation;
+use crate::evaluate::{Evaluation, Said};
+use crate::processes::UnderWay;
 use crate::words::{errno, quoted};
 use crate::world::Programs;
 
@@ -26,23 +25,24 @@ pub(super) const ENTRIES: &[Entry<Evaluation>] = &[entry(
      evaluated, for 30 seconds at most.",
     r#"{{ plugin "host-role" "web" }}"#,
     "frontend",
-)];
+)
+.slow()];
 
 /// How long a program may run; upstream's.
 const LIMIT: Duration = Duration::from_secs(30);
 
-fn plugin(evaluation: &mut Evaluation, arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let name = text(&arguments, 0);
+fn plugin(evaluation: &mut Evaluation, arguments: &[Value]) -> Result<Value, FuncError> {
+    let name = text(arguments, 0);
     if name.is_empty() {
         return Ok(Value::from(""));
     }
-    let arguments: Vec<String> = texts(arguments.get(1..).unwrap_or_default())
+    let mut arguments: Vec<String> = texts(arguments.get(1..).unwrap_or_default())
         .iter()
         .map(|argument| argument.trim().to_owned())
         .filter(|argument| !argument.is_empty())
         .collect();
     let outcome = match &evaluation.world.programs {
-        Programs::Real(stop) => run(&name, &arguments, LIMIT, stop),
+        Programs::Real(under_way) => run(&name, &arguments, LIMIT, under_way),
         Programs::Canned(answers) => {
             let call = [std::slice::from_ref(&name), arguments.as_slice()].concat().join(" ");
             answers.get(&call).cloned().map(Value::from).ok_or_else(|| {
@@ -50,22 +50,23 @@ fn plugin(evaluation: &mut Evaluation, arguments: Vec<Value>) -> Result<Value, F
             })
         }
     };
+    let text = outcome.as_ref().err().cloned().unwrap_or_default();
+    arguments.push(name);
+    evaluation.said = Some(Said { call: arguments, text });
     outcome.map_err(FuncError::new)
 }
 
 /// Runs a program to its end and gives its output, or says in upstream's words why not.
-fn run(name: &str, arguments: &[String], limit: Duration, stop: &AtomicBool) -> Result<Value, String> {
+fn run(name: &str, arguments: &[String], limit: Duration, under_way: &UnderWay) -> Result<Value, String> {
     let mut process = Command::new(name);
-    process.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    for secret in ["VAULT_TOKEN", "BAO_TOKEN", "NOTIFY_SOCKET"] {
-        process.env_remove(secret);
-    }
+    process.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
     let shown = quoted(name);
-    let child = process.process_group(0).spawn().map_err(|error| {
+    let stopping = || format!("exec {shown}: the program is stopping");
+    let started = under_way.start(&mut process).map_err(|error| {
         format!("exec {shown}: {}\n\nstdout:\n\n\n\nstderr:\n\n", start_failed(name, &error))
     })?;
-    let mut running = Running::new(child);
-    match running.wait(limit, stop) {
+    let mut running = Running::new(started.ok_or_else(stopping)?, under_way);
+    match running.wait(limit) {
         Ended::With(status) if status.success() => Ok(Value::from(running.out.text.trim_ascii())),
         Ended::With(status) => {
             let (out, err) = (running.out.lossy(), running.err.lossy());
@@ -73,7 +74,7 @@ fn run(name: &str, arguments: &[String], limit: Duration, stop: &AtomicBool) -> 
         }
         Ended::TooLate => Err(format!("exec {shown}: did not finish in {}s", limit.as_secs())),
         Ended::TooMuch => Err(format!("exec {shown}: it wrote more than {} MiB", MAX_RESULT >> 20)),
-        Ended::Stopped => Err(format!("exec {shown}: the program is stopping")),
+        Ended::Stopped => Err(stopping()),
         Ended::Lost(error) => Err(format!("exec {shown}: {}", errno(&error))),
     }
 }
@@ -87,9 +88,9 @@ enum Ended {
 }
 
 /// A program under way; its whole process group is killed on drop, unless it has ended by itself.
-struct Running {
+struct Running<'a> {
     child: Child,
-    group: Option<Pid>,
+    under_way: &'a UnderWay,
     out: Stream,
     err: Stream,
 }
@@ -101,35 +102,30 @@ struct Stream {
     text: Vec<u8>,
 }
 
-impl Running {
-    fn new(mut child: Child) -> Self {
-        let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+impl<'a> Running<'a> {
+    fn new(mut child: Child, under_way: &'a UnderWay) -> Self {
         let stream = |fd: Option<OwnedFd>| Stream { file: fd.map(File::from), text: Vec::new() };
         let out = stream(child.stdout.take().map(OwnedFd::from));
         let err = stream(child.stderr.take().map(OwnedFd::from));
-        Self { child, group, out, err }
+        Self { child, under_way, out, err }
     }
 
     /// Until it has ended and both outputs are closed, as Go waits.
     #[expect(clippy::disallowed_types, reason = "a real process takes real time, also under a paused clock")]
-    fn wait(&mut self, limit: Duration, stop: &AtomicBool) -> Ended {
+    fn wait(&mut self, limit: Duration) -> Ended {
         let start = std::time::Instant::now();
         // Nobody tells us of the end of a program that has closed its outputs, so we look.
         let mut pause = Duration::from_millis(1);
         loop {
-            if stop.load(Ordering::Relaxed) {
+            if self.under_way.is_stopped() {
                 return Ended::Stopped;
             }
             if start.elapsed() >= limit {
                 return Ended::TooLate;
             }
             if self.out.file.is_none() && self.err.file.is_none() {
-                match self.child.try_wait() {
-                    Ok(Some(status)) => {
-                        // What it left behind on purpose lives on.
-                        self.group = None;
-                        return Ended::With(status);
-                    }
+                match self.under_way.ended(&mut self.child) {
+                    Ok(Some(status)) => return Ended::With(status),
                     Ok(None) => {}
                     Err(error) => return Ended::Lost(error),
                 }
@@ -186,13 +182,9 @@ impl Stream {
     }
 }
 
-impl Drop for Running {
+impl Drop for Running<'_> {
     fn drop(&mut self) {
-        if let Some(group) = self.group {
-            // Those that have ended meanwhile need no signal.
-            let _ = kill_process_group(group, Signal::KILL);
-            let _ = self.child.wait();
-        }
+        self.under_way.end(&mut self.child);
     }
 }
 
@@ -228,7 +220,7 @@ mod tests {
 
     fn shell(line: &str, limit: u64) -> Result<String, String> {
         let arguments = ["-c".to_owned(), line.to_owned()];
-        let ran = run("sh", &arguments, Duration::from_millis(limit), &AtomicBool::new(false));
+        let ran = run("sh", &arguments, Duration::from_millis(limit), &UnderWay::default());
         ran.map(|value| String::from_utf8_lossy(value.as_str().unwrap()).into_owned())
     }
 
@@ -245,7 +237,7 @@ mod tests {
         ] {
             assert_eq!(shell(line, 9000).unwrap_err(), want);
         }
-        let start = |name: &str| run(name, &[], LIMIT, &AtomicBool::new(false)).unwrap_err();
+        let start = |name: &str| run(name, &[], LIMIT, &UnderWay::default()).unwrap_err();
         for (name, want) in [
             (
                 "/nonexistent/x",
@@ -268,7 +260,9 @@ mod tests {
         let line = format!("(sleep 0.5; echo x > {}) & sleep 60", late.display());
         assert_eq!(shell(&line, 50).unwrap_err(), "exec \"sh\": did not finish in 0s");
         assert!(shell("cat /dev/zero", 20_000).unwrap_err().contains("wrote more than 16 MiB"));
-        let stopping = run("sleep", &["60".to_owned()], LIMIT, &AtomicBool::new(true));
+        let ending = UnderWay::default();
+        ending.stop();
+        let stopping = run("sleep", &["60".to_owned()], LIMIT, &ending);
         assert!(stopping.unwrap_err().ends_with("is stopping"));
         // Longer than the child would have taken.
         assert_eq!(shell("sleep 0.8", 9000).unwrap(), "");

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use ::functions::{Entry, entry};
 use gotemplate::{Func, FuncError, Key, List, Map, Method, Object, Param, Type, Value};
@@ -12,7 +12,9 @@ use crate::evaluate::Evaluation;
 use crate::words::quoted;
 
 pub(super) const ENTRIES: &[Entry<Evaluation>] = &[entry(
-    Func::with("scratch", &[], |evaluation: &mut Evaluation, _| Ok(evaluation.scratch.clone())),
+    Func::with("scratch", &[], |evaluation: &mut Evaluation, _| {
+        Ok(Value::Object(Arc::clone(&evaluation.scratch) as Arc<dyn Object>))
+    }),
     "scratch",
     "A store for one rendering, shared by all defined templates: .Key, .Get, .Set, .SetX (if absent), .MapSet, \
      .MapSetX, .MapValues.",
@@ -20,13 +22,17 @@ pub(super) const ENTRIES: &[Entry<Evaluation>] = &[entry(
     "3",
 )];
 
-/// An empty store.
-pub(crate) fn scratch() -> Value {
-    Value::object(Scratch::default())
-}
-
+/// What `scratch` gives.
 #[derive(Default)]
-struct Scratch(Mutex<BTreeMap<String, Value>>);
+pub(crate) struct Scratch(Mutex<BTreeMap<String, Value>>);
+
+impl Scratch {
+    /// Lets go of everything: it may hold itself.
+    pub(crate) fn clear(&self) {
+        let all = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        drop(all);
+    }
+}
 
 const KEY: Method = Method::new(&[Param::Str]);
 const GET: Method = Method::new(&[Param::Str]).any();
@@ -48,9 +54,9 @@ impl Object for Scratch {
         })
     }
 
-    fn call(&self, name: &str, arguments: Vec<Value>) -> Result<Value, FuncError> {
+    fn call(&self, name: &str, arguments: &[Value]) -> Result<Value, FuncError> {
         let mut values = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = text(&arguments, 0);
+        let key = text(arguments, 0);
         let last = arguments.last().cloned().unwrap_or(Value::Nil);
         match name {
             "Key" => return Ok(Value::from(values.contains_key(&key))),

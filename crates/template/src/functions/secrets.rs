@@ -35,16 +35,16 @@ pub(super) const ENTRIES: &[Entry<Evaluation>] = &[
     ),
 ];
 
-fn secret(evaluation: &mut Evaluation, arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let Some(dependency) = Dependency::secret(&texts(&arguments))? else { return Ok(Value::Nil) };
+fn secret(evaluation: &mut Evaluation, arguments: &[Value]) -> Result<Value, FuncError> {
+    let Some(dependency) = Dependency::secret(&texts(arguments))? else { return Ok(Value::Nil) };
     Ok(match evaluation.need(dependency) {
         Some(Known::Secret(Some(secret))) => SecretObject::value(&secret),
         _ => Value::Nil,
     })
 }
 
-fn secrets(evaluation: &mut Evaluation, arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let path = text(&arguments, 0);
+fn secrets(evaluation: &mut Evaluation, arguments: &[Value]) -> Result<Value, FuncError> {
+    let path = text(arguments, 0);
     let known = if path.is_empty() { None } else { evaluation.need(Dependency::list(&path)?) };
     Ok(match known {
         Some(Known::List(Some(names))) => Value::strings(names.iter().map(String::as_str)),
@@ -52,9 +52,9 @@ fn secrets(evaluation: &mut Evaluation, arguments: Vec<Value>) -> Result<Value, 
     })
 }
 
-fn certificate(evaluation: &mut Evaluation, arguments: Vec<Value>) -> Result<Value, FuncError> {
+fn certificate(evaluation: &mut Evaluation, arguments: &[Value]) -> Result<Value, FuncError> {
     let destination = evaluation.destination.clone();
-    let dependency = Dependency::certificate(&texts(&arguments), destination)?;
+    let dependency = Dependency::certificate(&texts(arguments), destination)?;
     let Some(dependency) = dependency else { return Ok(Value::Nil) };
     Ok(match evaluation.need(dependency) {
         Some(Known::Certificate(certificate)) => {

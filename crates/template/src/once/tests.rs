@@ -32,13 +32,13 @@ fn every_function_has_an_example_that_renders_as_told() {
     for profile in [Profile::OpenBao, Profile::Vault] {
         let catalogue = crate::catalogue(profile);
         let functions = table(profile_of(profile));
-        for crate::Listed { name, help, .. } in &catalogue {
-            if !help.example.contains(name) || !help.signature.starts_with(name) {
+        for crate::Listed { name, signature, example, output, .. } in &catalogue {
+            if !example.contains(name) || !signature.starts_with(name) {
                 failures.push(format!("{name}: its example or signature is another's"));
             }
-            match render(help.example, profile, EXAMPLES).outcome {
-                Ok(text) if text == help.output.as_bytes() => {}
-                other => failures.push(format!("{name}: {} is {other:?}", help.example)),
+            match render(example, profile, EXAMPLES).outcome {
+                Ok(text) if text == output.as_bytes() => {}
+                other => failures.push(format!("{name}: {example} is {other:?}")),
             }
         }
         let told: Vec<&str> = catalogue.iter().map(|listed| listed.name).collect();
@@ -112,5 +112,58 @@ fn errors_have_their_place() {
         panic!()
     };
     assert_eq!(error.line, 1);
-    assert!(error.message.ends_with("no template \"[redacted]\" associated with template \"\""), "{error}");
+    // What is made up is no secret, and who tries a template out wants to see it.
+    assert!(error.message.ends_with("no template \"hunter2\" associated with template \"\""), "{error}");
+}
+
+#[test]
+fn a_misspelt_field_of_a_secret_is_told() {
+    for (fixtures, want) in [
+        (
+            r#"{"secrets": {"kv/a": {"dta": {"v": 1}}}}"#,
+            r#"the secret "kv/a" has no field "dta"; there are: request_id, lease_id"#,
+        ),
+        (
+            r#"{"secrets": {"kv/a": {"auth": {"token": "x"}}}}"#,
+            r#"`auth` of the secret "kv/a" has no field "token"; there are: client_token"#,
+        ),
+        (
+            r#"{"secrets": {"kv/a": {"wrap_info": {"Token": "x"}}}}"#,
+            r#"has no field "Token"; there are: token"#,
+        ),
+        (r#"{"secrets": {"kv/a": {"lease_duration": "x"}}}"#, r#"the secret "kv/a": invalid type"#),
+    ] {
+        let error = Fixtures::parse(fixtures.as_bytes()).unwrap_err().to_string();
+        assert!(error.contains(want), "{error}");
+    }
+    let whole =
+        r#"{"secrets": {"kv/a": {"data": {"n": 1.50}, "lease_id": "", "warnings": null, "auth": null}}}"#;
+    assert_eq!(text(r#"{{ with secret "kv/a" }}{{ .Data.n }}{{ end }}"#, whole), "1.50");
+}
+
+#[test]
+fn the_time_of_fixtures_is_every_functions() {
+    let now = r#"{"now": "2001-02-03T04:05:06Z"}"#;
+    for (template, want) in [
+        (r#"{{ timestamp }}"#, "2001-02-03T04:05:06Z"),
+        (r#"{{ sprig_now.UTC.Format "2006-01-02T15:04:05" }}"#, "2001-02-03T04:05:06"),
+        (r#"{{ sprig_ago (sprig_now.Add -90000000000) }}"#, "1m30s"),
+        (r#"{{ sprig_dateInZone "2006" "no time" "UTC" }}"#, "2001"),
+        (r#"{{ sprig_htmlDateInZone nil "UTC" }}"#, "2001-02-03"),
+    ] {
+        assert_eq!(text(template, now), want, "{template}");
+    }
+}
+
+#[test]
+fn what_is_printed_is_handed_on_once_when_nothing_is_missing() {
+    let secret = r#"{"secrets": {"kv/a": {"data": {"v": "x"}}}}"#;
+    for end in ["", "{{ sprig_fail .Data.v }}"] {
+        let template = format!(
+            r#"{{{{ spew_dump 1 }}}}{{{{ with secret "kv/a" }}}}{{{{ spew_printf "%v" .Data.v }}}}{end}{{{{ end }}}}"#
+        );
+        let rendered = render(&template, Profile::OpenBao, secret);
+        assert_eq!(rendered.printed, b"(int) 1\nx", "{template}");
+        assert_eq!(rendered.outcome.is_ok(), end.is_empty());
+    }
 }

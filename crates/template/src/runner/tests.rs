@@ -509,8 +509,8 @@ async fn rendering_once_writes_nothing() {
     assert_eq!(good.outcome.as_ref().unwrap(), b"canary");
     assert_eq!((good.writes[0].content.as_slice(), &good.writes[0].path), (&b"x"[..], &extra));
     assert_eq!(
-        (good.source.as_str(), good.needed.as_slice()),
-        ("(dynamic)", &["vault.read(kv/a)".to_owned()][..])
+        (good.source.as_deref(), good.needed.as_slice()),
+        (None, &["vault.read(kv/a)".to_owned()][..])
     );
     assert!(matches!(bad.outcome, Err(crate::RenderError::Parse(_))));
     let why = absent.outcome.as_ref().unwrap_err().to_string();

@@ -51,32 +51,30 @@ static FUNCTIONS: LazyLock<Funcs<()>> = LazyLock::new(|| {
         }),
         Func::pure("GetPublicIPs", &[], |_| Ok(joined(&by_rfc("6890", sorted("type,size", all()?)?)?.1))),
         Func::pure("GetInterfaceIP", &[S], |a| {
-            let named = by_name(bytes(&a, 0), all()?)?.0;
+            let named = by_name(bytes(a, 0), all()?)?.0;
             Ok(first(&sorted("type,size", by_flag("forwardable", named)?.0)?))
         }),
         Func::pure("GetInterfaceIPs", &[S], |a| {
-            Ok(joined(&sorted("type,size", by_name(bytes(&a, 0), all()?)?.0)?))
+            Ok(joined(&sorted("type,size", by_name(bytes(a, 0), all()?)?.0)?))
         }),
         Func::pure("include", &[S, S, LIST], |a| {
-            select::select(Side::Matched, &text(&a, 0), bytes(&a, 1), taken(&a, 2)).map(list)
+            select::select(Side::Matched, &text(a, 0), bytes(a, 1), taken(a, 2)).map(list)
         }),
         Func::pure("exclude", &[S, S, LIST], |a| {
-            select::select(Side::Rest, &text(&a, 0), bytes(&a, 1), taken(&a, 2)).map(list)
+            select::select(Side::Rest, &text(a, 0), bytes(a, 1), taken(a, 2)).map(list)
         }),
-        Func::pure("sort", &[S, LIST], |a| sorted(&text(&a, 0), taken(&a, 1)).map(list)),
-        Func::pure("unique", &[S, LIST], |a| select::unique(&text(&a, 0), taken(&a, 1)).map(list)),
+        Func::pure("sort", &[S, LIST], |a| sorted(&text(a, 0), taken(a, 1)).map(list)),
+        Func::pure("unique", &[S, LIST], |a| select::unique(&text(a, 0), taken(a, 1)).map(list)),
         Func::pure("limit", &[Param::Uint64, LIST], limit),
         Func::pure("offset", &[Param::Int, LIST], offset),
         Func::pure("attr", &[S, Param::Any], attr),
         Func::pure("join", &[S, S, LIST], join),
-        Func::pure("math", &[S, S, LIST], |a| {
-            maths::each(&text(&a, 0), &text(&a, 1), taken(&a, 2)).map(list)
-        }),
+        Func::pure("math", &[S, S, LIST], |a| maths::each(&text(a, 0), &text(a, 1), taken(a, 2)).map(list)),
     ]);
     funcs
 });
 
-fn sockaddr(arguments: Vec<Value>) -> Result<Value, FuncError> {
+fn sockaddr(arguments: &[Value]) -> Result<Value, FuncError> {
     let words: Vec<&[u8]> = arguments.iter().map(|word| word.as_str().unwrap_or_default()).collect();
     let input = [b"{{ ", words.join(&b' ').as_slice(), b" }}"].concat();
     let failed = |doing: &str, why: String| {
@@ -156,16 +154,16 @@ fn joined(addresses: &[IfAddr]) -> Value {
     Value::from(all.join(" "))
 }
 
-fn limit(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let mut addresses = taken(&arguments, 1);
-    if let Value::Uint(_, count) = any(&arguments, 0) {
+fn limit(arguments: &[Value]) -> Result<Value, FuncError> {
+    let mut addresses = taken(arguments, 1);
+    if let Value::Uint(_, count) = any(arguments, 0) {
         addresses.truncate(usize::try_from(*count).unwrap_or(usize::MAX));
     }
     Ok(list(addresses))
 }
 
-fn offset(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let (offset, addresses) = (int(&arguments, 0), taken(&arguments, 1));
+fn offset(arguments: &[Value]) -> Result<Value, FuncError> {
+    let (offset, addresses) = (int(arguments, 0), taken(arguments, 1));
     let (magnitude, count) = (offset.unsigned_abs(), addresses.len());
     let Some(skip) = usize::try_from(magnitude).ok().filter(|&skip| skip <= count) else {
         return Err(FuncError::new(format!(
@@ -177,8 +175,8 @@ fn offset(arguments: Vec<Value>) -> Result<Value, FuncError> {
     Ok(list(addresses.get(begin..).unwrap_or_default().to_vec()))
 }
 
-fn attr(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let (name, value) = (text(&arguments, 0), any(&arguments, 1));
+fn attr(arguments: &[Value]) -> Result<Value, FuncError> {
+    let (name, value) = (text(arguments, 0), any(arguments, 1));
     let Some(addresses) = view(value) else {
         let shown = sprintf(b"%v", std::slice::from_ref(value)).unwrap_or_default();
         return Err(FuncError::new(format!(
@@ -193,9 +191,9 @@ fn attr(arguments: Vec<Value>) -> Result<Value, FuncError> {
     }
 }
 
-fn join(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let (name, separator) = (text(&arguments, 0), text(&arguments, 1));
-    let addresses = view(any(&arguments, 2)).unwrap_or_default();
+fn join(arguments: &[Value]) -> Result<Value, FuncError> {
+    let (name, separator) = (text(arguments, 0), text(arguments, 1));
+    let addresses = view(any(arguments, 2)).unwrap_or_default();
     let all: Result<Vec<String>, FuncError> =
         addresses.iter().map(|address| attribute(address, &name)).collect();
     let all = all?;

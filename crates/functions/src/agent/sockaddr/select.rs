@@ -3,12 +3,13 @@
 use std::cmp::Ordering;
 use std::net::IpAddr;
 
-use gotemplate::FuncError;
+use gotemplate::{FuncError, Value, quoted, sprintf};
 
 use super::address::{Address, Type};
 use super::interfaces::{self, BROADCAST, IfAddr, LOOPBACK, MULTICAST, POINT_TO_POINT, UP};
-use super::{maths, rfcs};
+use super::rfcs;
 use crate::go::regex::Regex;
+use crate::go::strconv;
 
 /// Those that match, and the others.
 pub(super) type Halves = (Vec<IfAddr>, Vec<IfAddr>);
@@ -28,12 +29,10 @@ impl Side {
     }
 }
 
-fn quoted(text: &str) -> String {
-    maths::quoted(b"%q", text)
-}
-
+/// As `%+q` shows it.
 fn ascii_quoted(text: &str) -> String {
-    maths::quoted(b"%+q", text)
+    let shown = sprintf(b"%+q", &[Value::from(text)]).unwrap_or_default();
+    String::from_utf8_lossy(&shown).into_owned()
 }
 
 pub(super) fn select(
@@ -77,7 +76,12 @@ fn by_regex(
         let shown = ascii_quoted(&String::from_utf8_lossy(regex));
         FuncError::new(format!("Unable to compile {what} regexp {shown}: {why}"))
     })?;
-    Ok(addresses.into_iter().partition(|one| compiled.is_match(of(one).as_bytes())))
+    let mut halves = Halves::default();
+    for one in addresses {
+        let half = if compiled.is_match(of(&one).as_bytes())? { &mut halves.0 } else { &mut halves.1 };
+        half.push(one);
+    }
+    Ok(halves)
 }
 
 pub(super) fn by_flag(names: &str, addresses: Vec<IfAddr>) -> Result<Halves, FuncError> {
@@ -165,7 +169,7 @@ fn divide(halves: &mut Halves, addresses: &[IfAddr], matches: impl Fn(&IfAddr) -
 }
 
 pub(super) fn by_rfc(number: &str, addresses: Vec<IfAddr>) -> Result<Halves, FuncError> {
-    let rfc = maths::parse_uint(number, 64)
+    let rfc = strconv::parse_uint(number.as_bytes())
         .map_err(|why| FuncError::new(format!("unable to parse RFC number {}: {why}", quoted(number))))?;
     let mut halves = Halves::default();
     for one in addresses {
@@ -191,7 +195,7 @@ fn by_rfcs(numbers: &str, addresses: &[IfAddr]) -> Result<Halves, FuncError> {
 }
 
 fn by_size(size: &str, addresses: Vec<IfAddr>) -> Result<Halves, FuncError> {
-    let bits = maths::parse_uint(size, 64)
+    let bits = strconv::parse_uint(size.as_bytes())
         .map_err(|why| FuncError::new(format!("invalid exclude size argument ({}): {why}", quoted(size))))?;
     if let Some(one) = addresses.iter().find(|one| bits > u64::from(one.address.width())) {
         let family = match one.address.kind() {

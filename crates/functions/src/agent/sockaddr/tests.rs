@@ -34,6 +34,6 @@ fn attributes_of_networks() {
 fn this_machine_has_a_loopback_address() {
     let expression =
         "GetAllInterfaces | include \"flags\" \"loopback\" | include \"type\" \"ip\" | attr \"address\"";
-    let found = sockaddr(vec![Value::from(expression)]).unwrap();
+    let found = sockaddr(&[Value::from(expression)]).unwrap();
     assert!(matches!(found.as_str(), Some(b"127.0.0.1" | b"::1" | b"")));
 }

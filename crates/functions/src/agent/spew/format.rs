@@ -109,7 +109,7 @@ impl State<'_> {
         if !indexed {
             self.index(&mut rest);
         }
-        let Some((verb, size)) = crate::agent::texts::rune(rest) else {
+        let Some((verb, size)) = crate::go::unicode::first_rune(rest) else {
             self.push("%!(NOVERB)");
             return Ok(rest);
         };
@@ -219,7 +219,7 @@ fn format_value(out: &mut Vec<u8>, value: &Value, inner: Inner, depth: usize) ->
         }
         Value::Map(map) => {
             out.extend_from_slice(b"map[");
-            for (at, (key, item)) in map.entries().iter().enumerate() {
+            for (at, (key, item)) in map.snapshot().iter().enumerate() {
                 if at > 0 {
                     out.push(b' ');
                 }

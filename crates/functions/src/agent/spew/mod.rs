@@ -2,38 +2,36 @@
 
 mod format;
 
-use std::io::Write as _;
-
 use gotemplate::{Func, FuncError, List, Map, Object, Param, Shape, Value, sprintf};
 
 use crate::arguments::{bounded, bytes};
-use crate::{Entry, entry};
+use crate::{Entry, entry, surroundings};
 
 pub(crate) const ENTRIES: &[Entry<()>] = &[
     entry(
-        Func::pure("spew_dump", &[], |arguments| written(dumped(&arguments)?)).variadic(Param::Any),
+        Func::pure("spew_dump", &[], |arguments| written(dumped(arguments)?)).variadic(Param::Any),
         "spew_dump [values...]",
-        "Nothing; what `spew_sdump` gives goes to the standard output of the agent.",
+        "Nothing; what `spew_sdump` gives is printed once the template is complete: by the agent to its standard output.",
         "{{ spew_dump }}",
         "",
     ),
     entry(
-        Func::pure("spew_printf", &[Param::Str], |arguments| written(formatted(&arguments)?))
+        Func::pure("spew_printf", &[Param::Str], |arguments| written(formatted(arguments)?))
             .variadic(Param::Any),
         "spew_printf format [values...]",
-        "Nothing; what `spew_sprintf` gives goes to the standard output of the agent.",
+        "Nothing; what `spew_sprintf` gives is printed once the template is complete: by the agent to its standard output.",
         r#"{{ spew_printf "" }}"#,
         "",
     ),
     entry(
-        Func::pure("spew_sdump", &[], |arguments| dumped(&arguments).map(Value::from)).variadic(Param::Any),
+        Func::pure("spew_sdump", &[], |arguments| dumped(arguments).map(Value::from)).variadic(Param::Any),
         "spew_sdump [values...]",
         "Each value on lines of its own, with types and lengths.",
         r#"{{ spew_sdump 1 | trimSpace }}"#,
         "(int) 1",
     ),
     entry(
-        Func::pure("spew_sprintf", &[Param::Str], |arguments| formatted(&arguments).map(Value::from))
+        Func::pure("spew_sprintf", &[Param::Str], |arguments| formatted(arguments).map(Value::from))
             .variadic(Param::Any),
         "spew_sprintf format [values...]",
         "Like `printf`, but `%v` looks behind pointers and `%#v` shows types.",
@@ -49,8 +47,7 @@ const MAX_DEPTH: usize = 200;
 const ADDRESS: &str = "0xc000000000";
 
 fn written(text: Vec<u8>) -> Result<Value, FuncError> {
-    // Nobody to tell if it cannot be written; upstream does not look either.
-    let _ = std::io::stdout().write_all(&text);
+    surroundings::print(&text)?;
     Ok(Value::from(""))
 }
 
@@ -153,7 +150,7 @@ impl Dump {
             self.push("<nil>");
             return Ok(());
         }
-        self.block(list.items(), |dump, item| dump.value(item, Lead::Pad))
+        self.block(list.len(), list.items().iter(), |dump, item| dump.value(item, Lead::Pad))
     }
 
     fn map(&mut self, map: &Map) -> Result<(), FuncError> {
@@ -161,7 +158,9 @@ impl Dump {
             self.push("<nil>");
             return Ok(());
         }
-        self.block(&map.entries(), |dump, (key, value)| {
+        // Not a copy of them: a map may contain itself.
+        let entries = map.snapshot();
+        self.block(map.len(), entries.iter(), |dump, (key, value)| {
             dump.value(&key.value(), Lead::Pad)?;
             dump.push(": ");
             dump.value(value, Lead::Type)
@@ -173,7 +172,8 @@ impl Dump {
             self.out.extend_from_slice(&text);
             return Ok(());
         }
-        self.block(&object.fields(), |dump, (name, value)| {
+        let fields = object.fields();
+        self.block(fields.len(), fields.iter(), |dump, (name, value)| {
             dump.pad();
             dump.push(&format!("{name}: "));
             dump.value(value, Lead::Type)
@@ -182,14 +182,15 @@ impl Dump {
 
     fn block<T>(
         &mut self,
-        items: &[T],
-        mut each: impl FnMut(&mut Self, &T) -> Result<(), FuncError>,
+        count: usize,
+        items: impl Iterator<Item = T>,
+        mut each: impl FnMut(&mut Self, T) -> Result<(), FuncError>,
     ) -> Result<(), FuncError> {
         self.push("{\n");
         self.depth += 1;
-        for (at, item) in items.iter().enumerate() {
+        for (at, item) in items.enumerate() {
             each(self, item)?;
-            self.push(if at + 1 < items.len() { ",\n" } else { "\n" });
+            self.push(if at + 1 < count { ",\n" } else { "\n" });
         }
         self.depth -= 1;
         self.pad();

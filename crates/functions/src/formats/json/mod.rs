@@ -27,9 +27,9 @@ pub fn to_value(json: &serde_json::Value) -> Value {
 /// Go's `json.Marshal`: compact, keys sorted, `<`, `>` and `&` escaped.
 ///
 /// # Errors
-/// Go's words for what has no JSON form.
+/// Go's words for what has no JSON form, or that the text would be too large.
 pub fn marshal(value: &Value) -> Result<String, String> {
-    write(value, Dialect::default())
+    write(value, Dialect::default()).map_err(|fault| fault.to_string())
 }
 
 #[cfg(test)]

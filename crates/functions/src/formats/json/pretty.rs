@@ -1,17 +1,18 @@
 //! Indented JSON out of compact JSON, which is how Go does it too.
 
 use crate::arguments::bounded;
+use crate::formats::Fault;
 
 /// Two spaces a level; what is empty stays `[]` and `{}`.
 ///
 /// # Errors
 /// The text would be too large.
-pub(crate) fn indented(compact: &str) -> Result<String, String> {
+pub(crate) fn indented(compact: &str) -> Result<String, Fault> {
     let mut out = String::with_capacity(compact.len() * 2);
     let (mut depth, mut quoted, mut escaped) = (0usize, false, false);
     let mut chars = compact.chars().peekable();
     while let Some(c) = chars.next() {
-        bounded(out.len()).map_err(|why| why.to_string())?;
+        bounded(out.len())?;
         if quoted {
             out.push(c);
             quoted = c != '"' || escaped;

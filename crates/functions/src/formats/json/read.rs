@@ -1,11 +1,11 @@
 //! Reading: Go 1.27's grammar and words. Nothing recurses, so depth costs no stack.
 
-use std::collections::BTreeMap;
-
 use gotemplate::{Key, Map, Type, Value};
 
-use crate::formats::text::lossy;
+use crate::arguments::Elements;
+use crate::formats::Fault;
 use crate::go::strconv::quote;
+use crate::go::unicode::{first_rune, is_bad, lossy};
 
 /// What a text holds.
 pub(crate) struct Parsed {
@@ -18,9 +18,9 @@ pub(crate) struct Parsed {
 /// Reads `text`: objects become `map[string]interface {}`, numbers `float64`, null a nil interface.
 ///
 /// # Errors
-/// Go's words for the first fault of syntax.
-pub(crate) fn parse(text: &[u8]) -> Result<Parsed, String> {
-    Reader { text, at: 0, frames: Vec::new(), out_of_range: None }.run()
+/// Go's words for the first fault of syntax, or that there are too many values.
+pub(crate) fn parse(text: &[u8]) -> Result<Parsed, Fault> {
+    Reader { text, at: 0, frames: Vec::new(), out_of_range: None, elements: Elements::default() }.run()
 }
 
 /// As deep as Go reads.
@@ -31,7 +31,7 @@ const END: &str = "unexpected end of JSON input";
 /// An array or object whose end was not seen yet.
 enum Frame {
     Array(Vec<Value>),
-    Object { entries: BTreeMap<Key, Value>, key: Vec<u8> },
+    Object { entries: Vec<(Key, Value)>, key: Vec<u8> },
 }
 
 /// What stands where a value was looked for.
@@ -45,10 +45,11 @@ struct Reader<'a> {
     at: usize,
     frames: Vec<Frame>,
     out_of_range: Option<String>,
+    elements: Elements,
 }
 
 impl Reader<'_> {
-    fn run(mut self) -> Result<Parsed, String> {
+    fn run(mut self) -> Result<Parsed, Fault> {
         loop {
             if let Found::Whole(value) = self.value()?
                 && let Some(value) = self.close(value)?
@@ -59,10 +60,11 @@ impl Reader<'_> {
     }
 
     /// Takes a whole value or the beginning of one.
-    fn value(&mut self) -> Result<Found, String> {
+    fn value(&mut self) -> Result<Found, Fault> {
         self.skip_space();
+        self.elements.add(if self.peek() == Some(b'{') { Elements::MAP } else { 1 })?;
         let value = match self.peek() {
-            None => return Err(END.to_owned()),
+            None => return Err(END.to_owned().into()),
             Some(b'"') => Value::from(self.string()?),
             Some(b'n') => self.literal("null", Value::NilInterface)?,
             Some(b't') => self.literal("true", Value::from(true))?,
@@ -70,13 +72,13 @@ impl Reader<'_> {
             Some(b'-' | b'0'..=b'9') => self.number()?,
             Some(b'[') => {
                 self.open(Frame::Array(Vec::new()))?;
-                return self.first(b']');
+                return Ok(self.first(b']')?);
             }
             Some(b'{') => {
-                self.open(Frame::Object { entries: BTreeMap::new(), key: Vec::new() })?;
-                return self.first(b'}');
+                self.open(Frame::Object { entries: Vec::new(), key: Vec::new() })?;
+                return Ok(self.first(b'}')?);
             }
-            Some(_) => return Err(self.unexpected("looking for beginning of value")),
+            Some(_) => return Err(self.unexpected("looking for beginning of value").into()),
         };
         Ok(Found::Whole(value))
     }
@@ -119,7 +121,7 @@ impl Reader<'_> {
                     (b']', "after array element")
                 }
                 Some(Frame::Object { entries, key }) => {
-                    entries.insert(Key::str(key), value);
+                    entries.push((Key::str(key), value));
                     (b'}', "after object key:value pair")
                 }
             };
@@ -358,12 +360,11 @@ fn printable(c: char) -> bool {
 
 /// The first character of `text` in single quotes, as Go's `%q` shows a rune.
 fn quoted_rune(text: &[u8]) -> String {
-    let first = text.utf8_chunks().next();
-    match first.and_then(|chunk| chunk.valid().chars().next()) {
-        Some(rune) => {
+    match first_rune(text) {
+        Some((rune, width)) if !is_bad(rune, width) => {
             let quoted = gotemplate::sprintf(b"%q", &[Value::int(i64::from(u32::from(rune)))]);
             String::from_utf8_lossy(&quoted.unwrap_or_default()).into_owned()
         }
-        None => format!("'\\x{:02x}'", text.first().copied().unwrap_or_default()),
+        _ => format!("'\\x{:02x}'", text.first().copied().unwrap_or_default()),
     }
 }

@@ -1,17 +1,19 @@
 //! Writing: compact, as Go's `Marshal`. Nothing recurses, so depth costs no stack.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 use std::vec;
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use gotemplate::{Key, Map, Type, UintKind, Value};
 
 use super::read::pointer_token;
-use crate::Profile;
 use crate::arguments::bounded;
-use crate::formats::text::lossy;
+use crate::formats::Fault;
 use crate::formats::walk::{Special, Trail, key_text, special};
 use crate::go::strconv::quote;
+use crate::go::unicode::lossy;
+use crate::{MAX_RESULT, Profile};
 
 /// In which points writers differ.
 #[derive(Clone, Copy, Debug)]
@@ -32,7 +34,7 @@ impl Default for Dialect {
 ///
 /// # Errors
 /// Go's words for what has no JSON form, or that the text would be too large.
-pub(crate) fn write(value: &Value, dialect: Dialect) -> Result<String, String> {
+pub(crate) fn write(value: &Value, dialect: Dialect) -> Result<String, Fault> {
     let mut writer = Writer { dialect, out: String::new(), frames: Vec::new(), trail: Trail::default() };
     writer.run(value)?;
     Ok(writer.out)
@@ -41,7 +43,7 @@ pub(crate) fn write(value: &Value, dialect: Dialect) -> Result<String, String> {
 /// A container that is half written.
 enum Frame {
     Array { items: vec::IntoIter<Value>, written: usize },
-    Object { fields: vec::IntoIter<(Vec<u8>, Value)>, written: usize, key: Vec<u8> },
+    Object { fields: vec::IntoIter<(Arc<[u8]>, Value)>, written: usize, key: Arc<[u8]> },
 }
 
 struct Writer {
@@ -52,10 +54,10 @@ struct Writer {
 }
 
 impl Writer {
-    fn run(&mut self, value: &Value) -> Result<(), String> {
+    fn run(&mut self, value: &Value) -> Result<(), Fault> {
         self.value(value)?;
         loop {
-            bounded(self.out.len()).map_err(|why| why.to_string())?;
+            bounded(self.out.len())?;
             let escape_html = self.dialect.escape_html;
             let next = match self.frames.last_mut() {
                 None => return Ok(()),
@@ -97,7 +99,7 @@ impl Writer {
     }
 
     /// Writes a scalar, or the beginning of a container.
-    fn value(&mut self, value: &Value) -> Result<(), String> {
+    fn value(&mut self, value: &Value) -> Result<(), Fault> {
         let out = &mut self.out;
         match value {
             Value::Nil | Value::NilInterface | Value::NilPointer(_) => out.push_str("null"),
@@ -107,7 +109,7 @@ impl Writer {
             Value::Number(text) if text.is_empty() => out.push('0'),
             Value::Number(text) if is_number(text) => out.push_str(text),
             Value::Number(text) => {
-                return Err(format!("json: invalid number literal {}", quote(text.as_bytes())));
+                return Err(format!("json: invalid number literal {}", quote(text.as_bytes())).into());
             }
             Value::Float(value) => out.push_str(&float(*value)?),
             Value::Str(bytes) => string(bytes, self.dialect.escape_html, out),
@@ -130,56 +132,60 @@ impl Writer {
             }
             Value::Map(map) => self.map(map)?,
             Value::Object(object) => match special(object.as_ref()) {
-                Some(Special::Time(text)) => string(text.as_bytes(), self.dialect.escape_html, out),
+                Some(Special::Time(time)) => {
+                    let text = time.rfc3339().map_err(|why| {
+                        format!("json: error calling MarshalJSON for type *time.Time: {why}")
+                    })?;
+                    string(text.as_bytes(), self.dialect.escape_html, out);
+                }
                 Some(Special::Text(text)) => string(&text, self.dialect.escape_html, out),
                 None => {
                     out.push('{');
                     self.enter(value)?;
                     let fields = object.fields().into_iter();
-                    self.object(fields.map(|(name, value)| (name.as_bytes().to_vec(), value)).collect());
+                    self.object(fields.map(|(name, value)| (name.as_bytes().into(), value)).collect());
                 }
             },
             Value::Complex(..) | Value::Chan(_) => {
-                return Err(format!("json: unsupported type: {}", value.type_name()));
+                return Err(format!("json: unsupported type: {}", value.type_name()).into());
             }
         }
         Ok(())
     }
 
-    fn map(&mut self, map: &Map) -> Result<(), String> {
+    fn map(&mut self, map: &Map) -> Result<(), Fault> {
         let value = Value::Map(map.clone());
         let keyed = matches!(map.key(), Type::Str | Type::Number | Type::Int(_) | Type::Uint(_));
         if !keyed && (self.dialect.profile == Profile::Vault || *map.key() != Type::Any) {
-            return Err(format!("json: unsupported type: {}", value.type_name()));
+            return Err(format!("json: unsupported type: {}", value.type_name()).into());
         }
         if map.is_nil() {
             self.out.push_str("null");
             return Ok(());
         }
+        self.enter(&value)?;
         self.out.push('{');
         let mut fields = Vec::new();
-        for (key, value) in map.entries() {
-            let text = match (key_text(&key), key) {
+        for (key, value) in map.snapshot().iter() {
+            let text = match (key_text(key), key) {
                 (Some(text), _) => text,
-                (None, Key::Float(number)) if !number.is_finite() => return Err(unsupported(number)),
-                (None, _) => return Err(self.key_is_no_string()),
+                (None, Key::Float(number)) if !number.is_finite() => return Err(unsupported(*number).into()),
+                (None, _) => return Err(self.key_is_no_string().into()),
             };
-            fields.push((text, value));
+            fields.push((text, value.clone()));
         }
-        self.enter(&value)?;
         fields.sort_by(|(a, _), (b, _)| a.cmp(b));
         self.object(fields);
         Ok(())
     }
 
-    fn object(&mut self, fields: Vec<(Vec<u8>, Value)>) {
-        self.frames.push(Frame::Object { fields: fields.into_iter(), written: 0, key: Vec::new() });
+    fn object(&mut self, fields: Vec<(Arc<[u8]>, Value)>) {
+        self.frames.push(Frame::Object { fields: fields.into_iter(), written: 0, key: Arc::from([]) });
     }
 
-    fn enter(&mut self, value: &Value) -> Result<(), String> {
-        self.trail
-            .enter(value)
-            .map_err(|kind| format!("json: unsupported value: encountered a cycle via {kind}"))
+    fn enter(&mut self, value: &Value) -> Result<(), Fault> {
+        let cycle = |kind: &str| format!("json: unsupported value: encountered a cycle via {kind}");
+        self.trail.enter(value, cycle)
     }
 
     /// A key like `true` in a map that may have keys of any type.
@@ -204,6 +210,10 @@ impl Writer {
 fn string(bytes: &[u8], escape_html: bool, out: &mut String) {
     out.push('"');
     for c in lossy(bytes).chars() {
+        if out.len() > MAX_RESULT {
+            // Too much already; the rest is not worth the memory.
+            return;
+        }
         match c {
             '"' => out.push_str("\\\""),
             '\\' => out.push_str("\\\\"),

@@ -1,20 +1,21 @@
 //! From events to nodes, and from nodes to values. Aliases are values anew each time, within the library's bounds.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
-use base64::Engine as _;
-use base64::alphabet::STANDARD;
-use base64::engine::{GeneralPurpose, GeneralPurposeConfig};
 use gotemplate::{Key, Map, Type, Value};
 
 use super::events::{Event, Parser, Scalar};
 use super::resolve::{Tag, is_binary, is_merge, resolve};
+use crate::arguments::Elements;
+use crate::formats::Fault;
+use crate::go::base64::STANDARD;
 
 /// The first document of a text: maps are `map[interface {}]interface {}`; a nil interface if there is none.
 ///
 /// # Errors
-/// The library's words.
-pub(crate) fn parse(text: &[u8]) -> Result<Value, String> {
+/// The library's words, or that there are too many nodes.
+pub(crate) fn parse(text: &[u8]) -> Result<Value, Fault> {
     let document = compose(text)?;
     match document.root {
         Some(root) => Decoder { nodes: &document.nodes, decoded: 1, ..Decoder::default() }.run(root),
@@ -46,12 +47,13 @@ struct Document {
     root: Option<Id>,
 }
 
-fn compose(text: &[u8]) -> Result<Document, String> {
+fn compose(text: &[u8]) -> Result<Document, Fault> {
     let mut parser = Parser::new(text);
     let (mut nodes, mut open, mut root) = (Vec::new(), Vec::<Id>::new(), None);
     let mut anchors: HashMap<Vec<u8>, Id> = HashMap::new();
+    let mut elements = Elements::default();
     loop {
-        let event = parser.next().map_err(|problem| problem.to_string())?;
+        let event = parser.next()?;
         let (node, anchor, opens) = match event {
             Event::StreamStart | Event::DocumentStart => continue,
             Event::StreamEnd | Event::DocumentEnd => return Ok(Document { nodes, root }),
@@ -68,12 +70,13 @@ fn compose(text: &[u8]) -> Result<Document, String> {
             Event::Alias(name) => {
                 let Some(&target) = anchors.get(&name) else {
                     let name = String::from_utf8_lossy(&name);
-                    return Err(told(format_args!("unknown anchor '{name}' referenced")));
+                    return Err(told(format_args!("unknown anchor '{name}' referenced")).into());
                 };
                 (Node::Alias { name, target }, None, false)
             }
         };
         let id = nodes.len();
+        elements.add(weight(&node))?;
         nodes.push(node);
         if let Some(name) = anchor {
             anchors.insert(name, id);
@@ -86,6 +89,11 @@ fn compose(text: &[u8]) -> Result<Document, String> {
             open.push(id);
         }
     }
+}
+
+/// What a node counts.
+fn weight(node: &Node) -> usize {
+    if let Node::Mapping(_) = node { Elements::MAP } else { 1 }
 }
 
 // === Values ===
@@ -130,10 +138,13 @@ struct Decoder<'a> {
     alias_depth: usize,
     decoded: usize,
     through_aliases: usize,
+    elements: Elements,
+    /// Scalars that were reached through an alias: however often, they are one text.
+    known: HashMap<Id, Value>,
 }
 
 impl Decoder<'_> {
-    fn run(mut self, root: Id) -> Result<Value, String> {
+    fn run(mut self, root: Id) -> Result<Value, Fault> {
         self.open_aliases = vec![false; self.nodes.len()];
         let mut step = Step::Decode(root);
         loop {
@@ -168,16 +179,25 @@ impl Decoder<'_> {
         Ok(())
     }
 
-    fn enter(&mut self, node: Id, into: Option<Map>) -> Result<Step, String> {
+    fn enter(&mut self, node: Id, into: Option<Map>) -> Result<Step, Fault> {
         self.count()?;
-        match self.nodes.get(node) {
+        let nodes = self.nodes;
+        self.elements.add(nodes.get(node).map_or(1, weight))?;
+        match nodes.get(node) {
             None => Ok(Step::Done(Value::NilInterface)),
+            Some(Node::Scalar(scalar)) if self.alias_depth > 0 => {
+                let value = match self.known.entry(node) {
+                    Entry::Occupied(known) => known.get().clone(),
+                    Entry::Vacant(unknown) => unknown.insert(value_of(scalar)?).clone(),
+                };
+                Ok(Step::Done(value))
+            }
             Some(Node::Scalar(scalar)) => Ok(Step::Done(value_of(scalar)?)),
             Some(Node::Alias { name, target }) => {
                 if let Some(open) = self.open_aliases.get_mut(node) {
                     if *open {
                         let name = String::from_utf8_lossy(name);
-                        return Err(told(format_args!("anchor '{name}' value contains itself")));
+                        return Err(told(format_args!("anchor '{name}' value contains itself")).into());
                     }
                     *open = true;
                 }
@@ -200,7 +220,7 @@ impl Decoder<'_> {
     }
 
     /// Goes on in a container with the value of its last child; what comes before the first is ignored.
-    fn take(&mut self, frame: Frame, value: Value) -> Result<Step, String> {
+    fn take(&mut self, frame: Frame, value: Value) -> Result<Step, Fault> {
         match frame {
             Frame::Alias { node } => {
                 self.alias_depth -= 1;
@@ -239,7 +259,7 @@ impl Decoder<'_> {
         map: Map,
         key: Option<Key>,
         value: Value,
-    ) -> Result<Step, String> {
+    ) -> Result<Step, Fault> {
         let Some(child) = self.child(node, next) else {
             if let Some(key) = key {
                 map.insert(key, value);
@@ -298,18 +318,13 @@ impl Decoder<'_> {
     }
 }
 
-/// Base64 as Go reads it: bits behind the end may be anything.
-const BASE64: GeneralPurpose =
-    GeneralPurpose::new(&STANDARD, GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true));
-
 fn value_of(scalar: &Scalar) -> Result<Value, String> {
     let Scalar { tag, value, implicit, .. } = scalar;
     if tag.is_empty() && !implicit {
         return Ok(Value::from(value.as_slice()));
     }
     if is_binary(tag) {
-        let text: Vec<u8> = value.iter().copied().filter(|byte| !matches!(byte, b'\r' | b'\n')).collect();
-        let decoded = BASE64.decode(text).map(Value::from);
+        let decoded = STANDARD.decode(value).map(Value::from);
         return decoded.map_err(|_| told("!!binary value contains invalid base64 data"));
     }
     let known = Tag::of(tag);

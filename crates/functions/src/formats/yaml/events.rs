@@ -1,6 +1,9 @@
 //! From tokens to events: the grammar.
 
+use std::collections::HashMap;
+
 use super::scan::{Problem, Scanner, Token, TokenKind};
+use crate::arguments::{bounded, bounded_elements};
 
 /// A piece of a document.
 #[derive(Debug)]
@@ -66,7 +69,9 @@ pub(super) struct Parser {
     /// What follows the nodes that are open.
     states: Vec<State>,
     /// Handles and prefixes of the document.
-    directives: Vec<(Vec<u8>, Vec<u8>)>,
+    directives: HashMap<Vec<u8>, Vec<u8>>,
+    /// The length of all tags so far.
+    tags: usize,
 }
 
 impl Parser {
@@ -75,7 +80,8 @@ impl Parser {
             scanner: Scanner::new(text),
             state: State::StreamStart,
             states: Vec::new(),
-            directives: Vec::new(),
+            directives: HashMap::new(),
+            tags: 0,
         }
     }
 
@@ -203,25 +209,18 @@ impl Parser {
                 }
             }
             if let Token { kind: TokenKind::TagDirective { handle, prefix }, .. } = self.scanner.next()? {
-                if self.prefix(&handle).is_some() {
+                bounded_elements(self.directives.len() + 1)?;
+                if self.directives.insert(handle, prefix).is_some() {
                     return Err(Problem::at(line, "found duplicate %TAG directive"));
                 }
-                self.directives.push((handle, prefix));
             }
         }
     }
 
     fn default_directives(&mut self) {
         for (handle, prefix) in [(b"!".as_slice(), b"!".as_slice()), (b"!!", TAG_PREFIX)] {
-            if self.prefix(handle).is_none() {
-                self.directives.push((handle.to_vec(), prefix.to_vec()));
-            }
+            self.directives.entry(handle.to_vec()).or_insert_with(|| prefix.to_vec());
         }
-    }
-
-    fn prefix(&self, handle: &[u8]) -> Option<&[u8]> {
-        let mut directives = self.directives.iter();
-        directives.find(|(known, _)| known == handle).map(|(_, prefix)| prefix.as_slice())
     }
 
     // === Nodes ===
@@ -297,8 +296,13 @@ impl Parser {
         if handle.is_empty() {
             return Ok((anchor, suffix));
         }
-        match self.prefix(&handle) {
-            Some(prefix) => Ok((anchor, [prefix, suffix.as_slice()].concat())),
+        match self.directives.get(&handle) {
+            Some(prefix) => {
+                // A long prefix may stand before every node.
+                self.tags = self.tags.saturating_add(prefix.len());
+                bounded(self.tags)?;
+                Ok((anchor, [prefix.as_slice(), &suffix].concat()))
+            }
             None => Err(Problem::at(line, "found undefined tag handle")),
         }
     }

@@ -9,19 +9,21 @@ use super::emit::{Emitter, Style};
 use super::order::sorted;
 use super::resolve::{Tag, is_base_60, tag_of};
 use crate::arguments::bounded;
-use crate::formats::text::trimmed;
+use crate::formats::Fault;
 use crate::formats::walk::{Special, Trail, special};
+use crate::go::layout::RFC3339_NANO;
 use crate::go::strconv::{float, format_float, int};
+use crate::go::strings::trim_space;
 
 /// A value as a YAML document, trimmed.
 ///
 /// # Errors
 /// The library's words for what has no YAML form, or that the text would be too large.
-pub(crate) fn write(value: &Value) -> Result<Vec<u8>, String> {
+pub(crate) fn write(value: &Value) -> Result<Vec<u8>, Fault> {
     let mut writer = Writer { emitter: Emitter::new(), frames: Vec::new(), trail: Trail::default() };
     writer.value(value)?;
     writer.run()?;
-    Ok(trimmed(&writer.emitter.finish()).to_vec())
+    Ok(trim_space(&writer.emitter.finish()).to_vec())
 }
 
 /// A container that is half written.
@@ -37,9 +39,9 @@ struct Writer {
 }
 
 impl Writer {
-    fn run(&mut self) -> Result<(), String> {
+    fn run(&mut self) -> Result<(), Fault> {
         loop {
-            bounded(self.emitter.len()).map_err(|why| why.to_string())?;
+            bounded(self.emitter.len())?;
             let next = match self.frames.last_mut() {
                 None => return Ok(()),
                 Some(Frame::Sequence(items)) => items.next().inspect(|_| self.emitter.dash()),
@@ -61,7 +63,7 @@ impl Writer {
     }
 
     /// Writes a scalar, or begins a container.
-    fn value(&mut self, value: &Value) -> Result<(), String> {
+    fn value(&mut self, value: &Value) -> Result<(), Fault> {
         match value {
             Value::List(list) if list.is_empty() => self.emitter.empty("[", "]"),
             Value::Map(map) if map.is_empty() => self.emitter.empty("{", "}"),
@@ -73,15 +75,15 @@ impl Writer {
             Value::Map(map) => {
                 self.enter(value)?;
                 self.emitter.begin_mapping();
-                self.frames.push(Frame::Mapping(sorted(map.entries()).into_iter()));
+                self.frames.push(Frame::Mapping(sorted(&map.snapshot()).into_iter()));
             }
             Value::Object(object) => match special(object.as_ref()) {
-                Some(Special::Time(text)) => self.scalar(&Scalar::plain(text)),
+                Some(Special::Time(time)) => self.scalar(&Scalar::plain(time.format(RFC3339_NANO))),
                 Some(Special::Text(text)) => self.scalar(&Scalar::text(&text)),
                 None => self.object(value, object.as_ref())?,
             },
             Value::Complex(..) | Value::Chan(_) => {
-                return Err(format!("cannot marshal type: {}", value.type_name()));
+                return Err(format!("cannot marshal type: {}", value.type_name()).into());
             }
             scalar => self.scalar(&Scalar::of(scalar)),
         }
@@ -89,7 +91,7 @@ impl Writer {
     }
 
     /// A struct: its fields in their order, in lower case.
-    fn object(&mut self, value: &Value, object: &dyn Object) -> Result<(), String> {
+    fn object(&mut self, value: &Value, object: &dyn Object) -> Result<(), Fault> {
         let fields: Vec<_> =
             object.fields().into_iter().map(|(name, value)| (Key::str(name.to_lowercase()), value)).collect();
         if fields.is_empty() {
@@ -106,8 +108,8 @@ impl Writer {
         self.emitter.value(&scalar.text, scalar.tag, scalar.style);
     }
 
-    fn enter(&mut self, value: &Value) -> Result<(), String> {
-        self.trail.enter(value).map_err(|_| "yaml: the value contains itself".to_owned())
+    fn enter(&mut self, value: &Value) -> Result<(), Fault> {
+        self.trail.enter(value, |_| "yaml: the value contains itself".to_owned())
     }
 }
 
@@ -131,7 +133,7 @@ impl Scalar {
                 (_, Ok(number)) => Self::float(number),
                 _ => Self::text(literal.as_bytes()),
             },
-            _ => Self::plain("null".to_owned()),
+            _ => Self::plain("null"),
         }
     }
 
@@ -139,15 +141,15 @@ impl Scalar {
         Self::of(&key.value())
     }
 
-    fn plain(text: String) -> Self {
-        Self { text: text.into_bytes(), tag: "", style: Style::Plain }
+    fn plain(text: impl Into<Vec<u8>>) -> Self {
+        Self { text: text.into(), tag: "", style: Style::Plain }
     }
 
     fn float(value: f64) -> Self {
         if value.is_nan() {
-            Self::plain(".nan".to_owned())
+            Self::plain(".nan")
         } else if value.is_infinite() {
-            Self::plain(if value > 0.0 { ".inf" } else { "-.inf" }.to_owned())
+            Self::plain(if value > 0.0 { ".inf" } else { "-.inf" })
         } else {
             Self::plain(format_float(value))
         }

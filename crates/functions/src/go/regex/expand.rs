@@ -3,52 +3,82 @@
 use std::sync::LazyLock;
 
 use gotemplate::FuncError;
+use memchr::memchr;
 use regex::bytes::Regex;
 
-use crate::arguments::bounded;
+use crate::arguments::{append, bounded_elements};
+use crate::patience::Patience;
 
 /// What a name may consist of: letters, decimal digits and `_`, of any script.
 static NAME: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"\A[\pL\p{Nd}_]+").ok());
 
-/// Appends `template` to `out` with the groups put in. What names no group becomes nothing; a `$` that begins no
-/// name stays.
-pub(super) fn expand<'t>(
-    out: &mut Vec<u8>,
-    template: &[u8],
-    names: &[String],
-    group: impl Fn(usize) -> Option<&'t [u8]>,
-) -> Result<(), FuncError> {
-    let mut put = |part: &[u8]| {
-        bounded(out.len() + part.len())?;
-        out.extend_from_slice(part);
-        Ok::<(), FuncError>(())
-    };
-    let mut rest = template;
-    while let Some(dollar) = rest.iter().position(|&byte| byte == b'$') {
-        let (before, after) = rest.split_at(dollar);
-        put(before)?;
-        rest = after.get(1..).unwrap_or_default();
-        if let Some(behind) = rest.strip_prefix(b"$") {
-            put(b"$")?;
-            rest = behind;
-            continue;
+/// A template, read once for all matches.
+pub(super) struct Template<'p>(Vec<Piece<'p>>);
+
+enum Piece<'p> {
+    Text(&'p [u8]),
+    /// One, or all of one name, of which the first counts that took part in the match.
+    Groups(Vec<usize>),
+}
+
+impl<'p> Template<'p> {
+    /// A `$` that begins no name stays.
+    ///
+    /// # Errors
+    /// When it has too many pieces.
+    pub(super) fn parse(template: &'p [u8], names: &[String]) -> Result<Self, FuncError> {
+        let (mut pieces, mut rest) = (Vec::new(), template);
+        while let Some(dollar) = memchr(b'$', rest) {
+            bounded_elements(pieces.len())?;
+            let (before, after) = rest.split_at(dollar);
+            let (sign, behind) = after.split_at(1);
+            if !before.is_empty() {
+                pieces.push(Piece::Text(before));
+            }
+            if let Some(behind) = behind.strip_prefix(b"$") {
+                pieces.push(Piece::Text(sign));
+                rest = behind;
+            } else if let Some((name, behind)) = reference(behind) {
+                let groups: Vec<usize> = match number(name) {
+                    Some(number) => (number < names.len()).then_some(number).into_iter().collect(),
+                    None => {
+                        let named = names.iter().enumerate().filter(|(_, own)| own.as_bytes() == name);
+                        named.map(|(number, _)| number).collect()
+                    }
+                };
+                if !groups.is_empty() {
+                    pieces.push(Piece::Groups(groups));
+                }
+                rest = behind;
+            } else {
+                pieces.push(Piece::Text(sign));
+                rest = behind;
+            }
         }
-        let Some((name, behind)) = reference(rest) else {
-            put(b"$")?;
-            continue;
-        };
-        rest = behind;
-        let found = match number(name) {
-            Some(number) => group(number),
-            None => names
-                .iter()
-                .enumerate()
-                .filter(|(_, own)| own.as_bytes() == name)
-                .find_map(|(number, _)| group(number)),
-        };
-        put(found.unwrap_or_default())?;
+        pieces.push(Piece::Text(rest));
+        Ok(Self(pieces))
     }
-    put(rest)
+
+    /// Appends the template to `out` with the groups put in. What names no group becomes nothing.
+    ///
+    /// # Errors
+    /// When the result would be too long, or patience ends.
+    pub(super) fn expand<'t>(
+        &self,
+        out: &mut Vec<u8>,
+        group: impl Fn(usize) -> Option<&'t [u8]>,
+        patience: &mut Patience,
+    ) -> Result<(), FuncError> {
+        for piece in &self.0 {
+            patience.spend()?;
+            let part = match piece {
+                Piece::Text(text) => Some(*text),
+                Piece::Groups(numbers) => numbers.iter().find_map(|&number| group(number)),
+            };
+            append(out, part.unwrap_or_default())?;
+        }
+        Ok(())
+    }
 }
 
 /// The name behind a `$`, and what follows it.

@@ -21,13 +21,17 @@ use std::ops::Range;
 use gotemplate::FuncError;
 use regex::{CaptureLocations, RegexBuilder};
 
-use crate::arguments::bounded;
+use crate::arguments::{append, bounded_elements};
 use crate::patience::Patience;
+use expand::Template;
 
 /// Memory that one compiled expression may take; Go allows about ten times as much.
 const MAX_COMPILED: usize = 16 << 20;
 /// Above what the nesting that `translate` lets pass can need.
 const NEST_LIMIT: u32 = 4 * translate::MAX_HEIGHT as u32 + 100;
+/// Pieces of an expression times bytes of a text. Each byte may meet every piece, at some 10 ns, where the states that
+/// the crate remembers are too many or too large; it cannot be asked to stop.
+const MAX_MEETINGS: u64 = 1 << 28;
 /// Compiled expressions that a thread remembers: a template is rendered again and again.
 const REMEMBERED: usize = 8;
 
@@ -37,6 +41,8 @@ pub struct Regex {
     inner: regex::Regex,
     /// The groups' names from group 0 on, empty for those without.
     names: Vec<String>,
+    /// Its pieces, those repeated counted as often.
+    size: u64,
     /// The expression is the empty text, for which [`split`](Self::split) has a rule of its own.
     empty: bool,
 }
@@ -56,7 +62,7 @@ impl Regex {
                 regex::Error::CompiledTooBig(_) => translate::error("expression too large", pattern),
                 _ => translate::error("regexp/syntax: internal error", pattern),
             })?;
-        Ok(Self { inner, names: translated.names, empty: pattern.is_empty() })
+        Ok(Self { inner, names: translated.names, size: translated.size, empty: pattern.is_empty() })
     }
 
     /// [`new`](Self::new), or what this thread compiled before.
@@ -81,25 +87,38 @@ impl Regex {
     }
 
     /// Whether it matches anywhere.
-    pub fn is_match(&self, text: &[u8]) -> bool {
-        self.inner.is_match(&Subject::new(text).text)
+    ///
+    /// # Errors
+    /// When the expression is large and the text long, which could take minutes. So it is for all that follow.
+    pub fn is_match(&self, text: &[u8]) -> Result<bool, FuncError> {
+        Ok(self.inner.is_match(&self.subject(text)?.text))
     }
 
     /// The leftmost match.
-    pub fn find(&self, text: &[u8]) -> Option<Range<usize>> {
-        let subject = Subject::new(text);
-        self.inner.find(&subject.text).map(|found| subject.range(found.range()))
+    ///
+    /// # Errors
+    /// As [`is_match`](Self::is_match).
+    pub fn find(&self, text: &[u8]) -> Result<Option<Range<usize>>, FuncError> {
+        let subject = self.subject(text)?;
+        Ok(self.inner.find(&subject.text).map(|found| subject.range(found.range())))
+    }
+
+    fn subject<'t>(&self, text: &'t [u8]) -> Result<Subject<'t>, FuncError> {
+        if self.size.saturating_mul(text.len() as u64) > MAX_MEETINGS {
+            return Err("the expression is too large for so long a text".into());
+        }
+        Ok(Subject::new(text))
     }
 
     /// The matches one after the other, at most `limit` of them unless it is negative. An empty match right
     /// behind another match does not count.
     ///
     /// # Errors
-    /// When it takes seconds: each match is found in linear time, all of them are not.
+    /// When there are too many, or it takes seconds: each match is found in linear time, all of them are not.
     pub fn find_all(&self, text: &[u8], limit: i64) -> Result<Vec<Range<usize>>, FuncError> {
         let mut patience = Patience::new();
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        let subject = Subject::new(text);
+        let subject = self.subject(text)?;
         let (mut found, mut position, mut previous_end) = (Vec::new(), 0, None);
         while found.len() < limit && position <= subject.text.len() {
             patience.spend()?;
@@ -115,6 +134,7 @@ impl Regex {
             }
             previous_end = Some(range.end);
             if accepted {
+                bounded_elements(found.len() + 1)?;
                 found.push(subject.range(range));
             }
         }
@@ -124,35 +144,37 @@ impl Regex {
     /// All matches replaced by `template`, in which `$1`, `${1}` and `${name}` stand for groups and `$$` for `$`.
     ///
     /// # Errors
-    /// When the result would be too long.
+    /// When the result would be too long, the template has too many references, or it takes seconds.
     pub fn replace_all(&self, text: &[u8], template: &[u8]) -> Result<Vec<u8>, FuncError> {
         if !template.contains(&b'$') {
             return self.replace_all_literal(text, template);
         }
-        self.replace(text, |out, locations, source| {
+        let template = Template::parse(template, &self.names)?;
+        self.replace(text, |out, locations, source, patience| {
             let group = |number| locations.get(number).and_then(|(start, end)| source.get(start..end));
-            expand::expand(out, template, &self.names, group)
+            template.expand(out, group, patience)
         })
     }
 
     /// All matches replaced by `replacement` as it is.
     ///
     /// # Errors
-    /// When the result would be too long.
+    /// When the result would be too long, or it takes seconds.
     pub fn replace_all_literal(&self, text: &[u8], replacement: &[u8]) -> Result<Vec<u8>, FuncError> {
-        self.replace(text, |out, _, _| {
-            bounded(out.len() + replacement.len())?;
-            out.extend_from_slice(replacement);
-            Ok(())
-        })
+        self.replace(text, |out, _, _, _| append(out, replacement))
     }
 
     fn replace(
         &self,
         text: &[u8],
-        mut put: impl FnMut(&mut Vec<u8>, &CaptureLocations, &Source<'_, '_>) -> Result<(), FuncError>,
+        mut put: impl FnMut(
+            &mut Vec<u8>,
+            &CaptureLocations,
+            &Source<'_, '_>,
+            &mut Patience,
+        ) -> Result<(), FuncError>,
     ) -> Result<Vec<u8>, FuncError> {
-        let subject = Subject::new(text);
+        let subject = self.subject(text)?;
         let source = Source { text, subject: &subject };
         let mut patience = Patience::new();
         let mut locations = self.inner.capture_locations();
@@ -166,19 +188,15 @@ impl Regex {
             else {
                 break;
             };
-            let between = source.get(last_end..range.start).unwrap_or_default();
-            bounded(out.len() + between.len())?;
-            out.extend_from_slice(between);
+            append(&mut out, source.get(last_end..range.start).unwrap_or_default())?;
             // An empty match right behind another one would replace twice.
             if range.end > last_end || range.start == 0 {
-                put(&mut out, &locations, &source)?;
+                put(&mut out, &locations, &source, &mut patience)?;
             }
             last_end = range.end;
             position = range.end.max(position + subject.width(position).max(1));
         }
-        let tail = source.get(last_end..subject.text.len()).unwrap_or_default();
-        bounded(out.len() + tail.len())?;
-        out.extend_from_slice(tail);
+        append(&mut out, source.get(last_end..subject.text.len()).unwrap_or_default())?;
         Ok(out)
     }
 
@@ -226,8 +244,9 @@ pub fn quote_meta(text: &[u8]) -> Vec<u8> {
 /// A text as the crate reads it, and the way back to the bytes it was made of.
 struct Subject<'t> {
     text: Cow<'t, str>,
-    /// Where in `text` the characters end that stand for one bad byte each.
-    replaced: Vec<usize>,
+    /// Where in `text` the characters end that stand for one bad byte each. Half a `usize`, as a text of 16 MiB may
+    /// have nothing else; the end of an address space of 4 GiB is none of a text here.
+    replaced: Vec<u32>,
 }
 
 impl<'t> Subject<'t> {
@@ -235,12 +254,14 @@ impl<'t> Subject<'t> {
         if let Ok(text) = std::str::from_utf8(bytes) {
             return Self { text: Cow::Borrowed(text), replaced: Vec::new() };
         }
-        let (mut text, mut replaced) = (String::with_capacity(bytes.len() + 16), Vec::new());
+        let bad: usize = bytes.utf8_chunks().map(|chunk| chunk.invalid().len()).sum();
+        let mut text = String::with_capacity(bytes.len() + 2 * bad);
+        let mut replaced = Vec::with_capacity(bad);
         for chunk in bytes.utf8_chunks() {
             text.push_str(chunk.valid());
             for _ in chunk.invalid() {
                 text.push(char::REPLACEMENT_CHARACTER);
-                replaced.push(text.len());
+                replaced.push(u32::try_from(text.len()).unwrap_or(u32::MAX));
             }
         }
         Self { text: Cow::Owned(text), replaced }
@@ -256,7 +277,7 @@ impl<'t> Subject<'t> {
     }
 
     fn original(&self, position: usize) -> usize {
-        let before = self.replaced.partition_point(|&end| end <= position);
+        let before = self.replaced.partition_point(|&end| end as usize <= position);
         position - before * (char::REPLACEMENT_CHARACTER.len_utf8() - 1)
     }
 }

@@ -10,7 +10,7 @@ fn regex(pattern: &str) -> Regex {
 fn bad_bytes_count_as_one_character_each() {
     let any = regex(".");
     assert_eq!(any.find_all(b"\xff\xc3\xa9\xe2\x82", -1).unwrap(), [0..1, 1..3, 3..4, 4..5]);
-    assert_eq!(regex("\\x{fffd}").find(b"ab\xff"), Some(2..3));
+    assert_eq!(regex("\\x{fffd}").find(b"ab\xff").unwrap(), Some(2..3));
 }
 
 #[test]
@@ -20,9 +20,9 @@ fn a_group_that_can_never_take_part_keeps_its_number() {
 
 #[test]
 fn surrogates_match_nothing() {
-    assert!(!regex("\\x{d800}").is_match("\u{fffd}a".as_bytes()));
-    assert!(regex("^[\\x{d7ff}-\\x{e000}]$").is_match("\u{e000}".as_bytes()));
-    assert!(regex("^[^\\x{dfff}]$").is_match(b"a"));
+    assert!(!regex("\\x{d800}").is_match("\u{fffd}a".as_bytes()).unwrap());
+    assert!(regex("^[\\x{d7ff}-\\x{e000}]$").is_match("\u{e000}".as_bytes()).unwrap());
+    assert!(regex("^[^\\x{dfff}]$").is_match(b"a").unwrap());
 }
 
 #[test]
@@ -41,6 +41,22 @@ fn what_would_take_too_long_is_refused() {
         let why = Regex::new(pattern.as_bytes()).unwrap_err();
         assert!(why.contains("too large") || why.contains("too deeply"), "{}", &why[..80]);
     }
+}
+
+#[test]
+fn a_large_expression_reads_short_texts_only() {
+    let text = vec![b'a'; 64 << 10];
+    for pattern in ["a".repeat(64 << 10), "[ab]*b(?:[ab]{100}){10}".into(), "((a{10}){10}){10}b{990}".into()]
+    {
+        let regex = regex(&pattern);
+        assert!(regex.is_match(&text[..1000]).is_ok(), "{}", &pattern[..20]);
+        let why = regex.is_match(&text.repeat(20)).unwrap_err().to_string();
+        assert_eq!(why, "the expression is too large for so long a text");
+        assert!(regex.find_all(&text.repeat(20), -1).is_err());
+    }
+    // What is usual reads the longest texts.
+    let usual = regex(r"^[a-zA-Z0-9._%+-]+@[a-zA-Z0-9.-]+\.[a-zA-Z]{2,}(/\w+)*$");
+    assert!(usual.subject(&text.repeat(256)).is_ok(), "{}", usual.size);
 }
 
 #[test]
@@ -122,8 +138,8 @@ proptest! {
             Err(why) => prop_assert!(!why.contains("internal error"), "{why}"),
             Ok(regex) => {
                 let found = regex.find_all(&text, -1).unwrap();
-                prop_assert_eq!(!found.is_empty(), regex.is_match(&text));
-                prop_assert_eq!(regex.find(&text), found.first().cloned());
+                prop_assert_eq!(!found.is_empty(), regex.is_match(&text).unwrap());
+                prop_assert_eq!(regex.find(&text).unwrap(), found.first().cloned());
                 prop_assert!(found.windows(2).all(|pair| pair[0].end <= pair[1].start));
                 prop_assert_eq!(regex.replace_all(&text, b"${0}").unwrap(), text.clone());
                 regex.replace_all(&text, &template).unwrap();
@@ -135,6 +151,6 @@ proptest! {
     #[test]
     fn a_quoted_text_matches_itself_only(text in ".{0,12}") {
         let regex = Regex::new(&[b"^", &quote_meta(text.as_bytes())[..], b"$"].concat()).unwrap();
-        prop_assert!(regex.is_match(text.as_bytes()));
+        prop_assert!(regex.is_match(text.as_bytes()).unwrap());
     }
 }

@@ -7,6 +7,7 @@
 use std::fmt::Write as _;
 
 use super::classes;
+use crate::go::unicode::{first_rune, is_bad};
 
 /// Groups within groups. Go allows a tree of 1000; the crate recurses while it compiles.
 pub(super) const MAX_HEIGHT: usize = 250;
@@ -21,6 +22,8 @@ const MAX_COST: u64 = 30_000_000;
 pub(super) struct Translated {
     pub(super) pattern: String,
     pub(super) names: Vec<String>,
+    /// How many characters and classes it has, with repetitions written out.
+    pub(super) size: u64,
 }
 
 /// Go's message.
@@ -35,11 +38,9 @@ pub(super) fn until<'p>(text: &'p [u8], rest: &[u8]) -> &'p [u8] {
 
 /// The first character and what follows it.
 pub(super) fn rune(text: &[u8]) -> Result<(char, &[u8]), String> {
-    let head = text.get(..text.len().min(4)).unwrap_or_default();
-    let first = head.utf8_chunks().next().and_then(|chunk| chunk.valid().chars().next());
-    match first {
-        Some(first) => Ok((first, text.get(first.len_utf8()..).unwrap_or_default())),
-        None => Err(error("invalid UTF-8", text)),
+    match first_rune(text) {
+        Some((first, width)) if !is_bad(first, width) => Ok((first, text.get(width..).unwrap_or_default())),
+        _ => Err(error("invalid UTF-8", text)),
     }
 }
 
@@ -69,6 +70,8 @@ struct Item {
     start: usize,
     /// The largest product of counts within it.
     weight: u64,
+    /// Its pieces, as often as they are repeated.
+    size: u64,
     height: usize,
     repeated: bool,
 }
@@ -79,17 +82,19 @@ struct Group {
     /// Those outside, to return to.
     flags: Flags,
     weight: u64,
+    size: u64,
     height: usize,
     last: Option<Item>,
 }
 
 impl Group {
     fn new(start: usize, flags: Flags) -> Self {
-        Self { start, flags, weight: 1, height: 0, last: None }
+        Self { start, flags, weight: 1, size: 0, height: 0, last: None }
     }
 
     fn push(&mut self, item: Item) {
         self.weight = self.weight.max(item.weight);
+        self.size = self.size.saturating_add(item.size);
         self.height = self.height.max(item.height);
         self.last = Some(item);
     }
@@ -127,7 +132,7 @@ pub(super) fn translate(pattern: &[u8]) -> Result<Translated, String> {
     if writer.cost > MAX_COST {
         return Err(error("expression too large", pattern));
     }
-    Ok(Translated { pattern: writer.out, names: writer.names })
+    Ok(Translated { pattern: writer.out, names: writer.names, size: writer.group.size })
 }
 
 impl Writer {
@@ -202,7 +207,7 @@ impl Writer {
     fn piece<'p>(&mut self, text: &str, rest: &'p [u8]) -> &'p [u8] {
         let start = self.out.len();
         self.out.push_str(text);
-        self.group.push(Item { start, weight: 1, height: 0, repeated: false });
+        self.group.push(Item { start, weight: 1, size: 1, height: 0, repeated: false });
         rest
     }
 
@@ -293,8 +298,14 @@ impl Writer {
         let group = std::mem::replace(&mut self.group, self.around.pop()?);
         self.out.push(')');
         self.flags = group.flags;
-        let Group { start, weight, height, .. } = group;
-        self.group.push(Item { start, weight, height: height + 1, repeated: false });
+        let Group { start, weight, size, height, .. } = group;
+        self.group.push(Item {
+            start,
+            weight,
+            size: size.saturating_add(1),
+            height: height + 1,
+            repeated: false,
+        });
         Some(())
     }
 
@@ -374,6 +385,8 @@ impl Writer {
             return Err(error("missing argument to repetition operator", until(before, after)));
         };
         item.weight = item.weight.saturating_mul(factor);
+        self.group.size = self.group.size.saturating_sub(item.size);
+        item.size = item.size.saturating_mul(factor.max(1));
         if counted && item.weight > MAX_REPEAT {
             return Err(error("invalid repeat count", until(before, after)));
         }

@@ -61,9 +61,9 @@ impl Time {
         Self { unix, nanosecond: nanosecond.min(999_999_999), zone }
     }
 
-    /// The clock's time in the local zone.
+    /// The evaluation's time in the local zone.
     pub fn now() -> Self {
-        Self::from(jiff::Timestamp::now()).in_zone(Zone::Local)
+        Self::from(crate::surroundings::now()).in_zone(Zone::Local)
     }
 
     /// The same instant in another zone.

@@ -84,8 +84,8 @@ impl Object for Time {
         })
     }
 
-    fn call(&self, name: &str, args: Vec<Value>) -> Result<Value, FuncError> {
-        let number = |nth| crate::arguments::int(&args, nth);
+    fn call(&self, name: &str, args: &[Value]) -> Result<Value, FuncError> {
+        let number = |nth| crate::arguments::int(args, nth);
         let span = duration::argument(args.first());
         let other = || args.first().and_then(Self::of).cloned().unwrap_or_default();
         let order = || self.key().cmp(&other().key());
@@ -100,7 +100,7 @@ impl Object for Time {
             "Compare" => Value::int(order() as i64),
             "Sub" => Value::object(self.since(&other())),
             "Format" => {
-                let layout = crate::arguments::bytes(&args, 0);
+                let layout = crate::arguments::bytes(args, 0);
                 // A year may have thrice the digits of its example.
                 crate::arguments::bounded(layout.len().saturating_mul(4))?;
                 Value::from(self.format(layout))
@@ -140,6 +140,10 @@ impl Object for Time {
 
     fn text(&self) -> Option<Vec<u8>> {
         Some(self.format(PRINTED))
+    }
+
+    fn go_text(&self) -> Option<Vec<u8>> {
+        Some(self.as_go())
     }
 
     fn equals(&self, other: &dyn Object) -> bool {
@@ -188,7 +192,7 @@ impl Object for Named {
         (name == "String").then(|| Method::new(&[]))
     }
 
-    fn call(&self, _: &str, _: Vec<Value>) -> Result<Value, FuncError> {
+    fn call(&self, _: &str, _: &[Value]) -> Result<Value, FuncError> {
         Ok(Value::from(self.text().unwrap_or_default()))
     }
 
@@ -218,7 +222,7 @@ impl Object for Location {
         (name == "String").then(|| Method::new(&[]))
     }
 
-    fn call(&self, _: &str, _: Vec<Value>) -> Result<Value, FuncError> {
+    fn call(&self, _: &str, _: &[Value]) -> Result<Value, FuncError> {
         Ok(Value::from(self.0.name()))
     }
 

@@ -8,8 +8,8 @@ use gotemplate::{Func, FuncError, Object, Param, Shape, Value};
 
 use super::issue::{Parent, Request, issue};
 use super::key::Key;
-use super::pem;
 use crate::arguments::{any, bytes, int, items};
+use crate::go::{base64, pem};
 use crate::{Entry, entry};
 
 pub(crate) const ENTRIES: &[Entry<()>] = &[
@@ -19,28 +19,32 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
         "An object with `.Cert` and `.Key` from two PEM texts in base64, to sign others with.",
         r#"{{ $a := sprig_genCA "a" 1 }}{{ eq $a (sprig_buildCustomCert (base64Encode $a.Cert) (base64Encode $a.Key)) }}"#,
         "true",
-    ),
+    )
+    .slow(),
     entry(
         Func::pure("sprig_genCA", &[Param::Str, Param::Int], gen_ca),
         "sprig_genCA name days",
         "A new authority with an RSA key of 2048 bits, as PEM in `.Cert` and `.Key`; another in each pass.",
         r#"{{ slice (sprig_genCA "my-ca" 365).Cert 0 27 }}"#,
         "-----BEGIN CERTIFICATE-----",
-    ),
+    )
+    .slow(),
     entry(
         Func::pure("sprig_genCAWithKey", &[Param::Str, Param::Int, Param::Str], gen_ca_with_key),
         "sprig_genCAWithKey name days key",
         "A new authority with the private key of a PEM text.",
         r#"{{ slice (sprig_genCAWithKey "my-ca" 365 (sprig_genPrivateKey "ecdsa")).Key 0 30 }}"#,
         "-----BEGIN EC PRIVATE KEY-----",
-    ),
+    )
+    .slow(),
     entry(
         Func::pure("sprig_genPrivateKey", &[Param::Str], gen_private_key),
         "sprig_genPrivateKey type",
         "A new private key as PEM: `rsa` (4096 bits, may take seconds), `ecdsa` (P-256) or `ed25519`; no `dsa`.",
         r#"{{ sprig_genPrivateKey "ed25519" | len }}"#,
         "119",
-    ),
+    )
+    .slow(),
     entry(
         Func::pure(
             "sprig_genSelfSignedCert",
@@ -51,7 +55,8 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
         "A certificate signed by its own new RSA key, for lists of addresses and of DNS names, or nil.",
         r#"{{ slice (sprig_genSelfSignedCert "host" nil nil 365).Key 0 31 }}"#,
         "-----BEGIN RSA PRIVATE KEY-----",
-    ),
+    )
+    .slow(),
     entry(
         Func::pure(
             "sprig_genSelfSignedCertWithKey",
@@ -62,7 +67,8 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
         "The same with the private key of a PEM text.",
         r#"{{ $k := sprig_genPrivateKey "ecdsa" }}{{ eq $k (sprig_genSelfSignedCertWithKey "h" nil nil 1 $k).Key }}"#,
         "true",
-    ),
+    )
+    .slow(),
     entry(
         Func::pure(
             "sprig_genSignedCert",
@@ -73,7 +79,8 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
         "A certificate with a new RSA key, signed by what `sprig_genCA` or `sprig_buildCustomCert` gave.",
         r#"{{ $a := sprig_genCA "a" 1 }}{{ slice (sprig_genSignedCert "host" nil nil 1 $a).Cert 0 27 }}"#,
         "-----BEGIN CERTIFICATE-----",
-    ),
+    )
+    .slow(),
     entry(
         Func::pure(
             "sprig_genSignedCertWithKey",
@@ -84,7 +91,8 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
         "The same with the private key of a PEM text.",
         r#"{{ $a := sprig_genCA "a" 1 }}{{ slice (sprig_genSignedCertWithKey "h" nil nil 1 $a $a.Key).Cert 0 27 }}"#,
         "-----BEGIN CERTIFICATE-----",
-    ),
+    )
+    .slow(),
 ];
 
 const CERTIFICATE: Param = Param::Named("sprig.certificate");
@@ -128,8 +136,8 @@ fn certificate(arguments: &[Value], nth: usize) -> Certificate {
     }
 }
 
-fn gen_private_key(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let key = match bytes(&arguments, 0) {
+fn gen_private_key(arguments: &[Value]) -> Result<Value, FuncError> {
+    let key = match bytes(arguments, 0) {
         b"" | b"rsa" => Key::generate_rsa(KeySize::Rsa4096)?,
         b"ecdsa" => Key::generate_ec()?,
         b"ed25519" => Key::generate_ed()?,
@@ -164,54 +172,53 @@ fn made(request: &Request, key: &Key, parent: Option<(&Parent, &Key)>) -> Result
     Ok(Value::object(Certificate { cert: pem::encode("CERTIFICATE", &der), key: key.to_pem()? }))
 }
 
-fn gen_ca(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    made(&Request::authority(bytes(&arguments, 0), int(&arguments, 1)), &new_key()?, None)
+fn gen_ca(arguments: &[Value]) -> Result<Value, FuncError> {
+    made(&Request::authority(bytes(arguments, 0), int(arguments, 1)), &new_key()?, None)
 }
 
-fn gen_ca_with_key(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let key = given_key(&arguments, 2)?;
-    made(&Request::authority(bytes(&arguments, 0), int(&arguments, 1)), &key, None)
+fn gen_ca_with_key(arguments: &[Value]) -> Result<Value, FuncError> {
+    let key = given_key(arguments, 2)?;
+    made(&Request::authority(bytes(arguments, 0), int(arguments, 1)), &key, None)
 }
 
-fn gen_self_signed_cert(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let request = leaf(&arguments)?;
+fn gen_self_signed_cert(arguments: &[Value]) -> Result<Value, FuncError> {
+    let request = leaf(arguments)?;
     made(&request, &new_key()?, None)
 }
 
-fn gen_self_signed_cert_with_key(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let key = given_key(&arguments, 4)?;
-    made(&leaf(&arguments)?, &key, None)
+fn gen_self_signed_cert_with_key(arguments: &[Value]) -> Result<Value, FuncError> {
+    let key = given_key(arguments, 4)?;
+    made(&leaf(arguments)?, &key, None)
 }
 
-fn gen_signed_cert(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let (parent, signer) = authority(&arguments)?;
-    let request = leaf(&arguments)?;
+fn gen_signed_cert(arguments: &[Value]) -> Result<Value, FuncError> {
+    let (parent, signer) = authority(arguments)?;
+    let request = leaf(arguments)?;
     made(&request, &new_key()?, Some((&parent, &signer)))
 }
 
-fn gen_signed_cert_with_key(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let key = given_key(&arguments, 5)?;
-    let (parent, signer) = authority(&arguments)?;
-    made(&leaf(&arguments)?, &key, Some((&parent, &signer)))
+fn gen_signed_cert_with_key(arguments: &[Value]) -> Result<Value, FuncError> {
+    let key = given_key(arguments, 5)?;
+    let (parent, signer) = authority(arguments)?;
+    made(&leaf(arguments)?, &key, Some((&parent, &signer)))
 }
 
 /// The authority among the arguments of a signed certificate.
 fn authority(arguments: &[Value]) -> Result<(Parent, Key), String> {
     let authority = certificate(arguments, 4);
-    let block = pem::decode(&authority.cert).ok_or("unable to decode certificate")?;
+    let block = pem::blocks(&authority.cert).next().ok_or("unable to decode certificate")?;
     let parent = Parent::read(&block.der)
         .map_err(|why| format!("error parsing certificate: decodedSignerCert.Bytes: {why}"))?;
     let signer = Key::from_pem(&authority.key).map_err(|why| format!("error parsing private key: {why}"))?;
     Ok((parent, signer))
 }
 
-fn build_custom_cert(arguments: Vec<Value>) -> Result<Value, FuncError> {
+fn build_custom_cert(arguments: &[Value]) -> Result<Value, FuncError> {
     let decoded = |nth, what: &str| {
-        crate::go::base64::decode(bytes(&arguments, nth))
-            .map_err(|_| format!("unable to decode base64 {what}"))
+        base64::STANDARD.decode(bytes(arguments, nth)).map_err(|_| format!("unable to decode base64 {what}"))
     };
     let (cert, key) = (decoded(0, "certificate")?, decoded(1, "private key")?);
-    let block = pem::decode(&cert).ok_or("unable to decode certificate")?;
+    let block = pem::blocks(&cert).next().ok_or("unable to decode certificate")?;
     Parent::read(&block.der).map_err(|why| format!("error parsing certificate: decodedCert.Bytes: {why}"))?;
     Key::from_pem(&key).map_err(|why| format!("error parsing private key: {why}"))?;
     Ok(Value::object(Certificate { cert, key }))

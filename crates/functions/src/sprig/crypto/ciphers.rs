@@ -5,11 +5,11 @@ use aws_lc_rs::cipher::{
     EncryptionContext, UnboundCipherKey,
 };
 use aws_lc_rs::iv::FixedLength;
-use base64::prelude::{BASE64_STANDARD, Engine as _};
 use gotemplate::{Func, FuncError, Param, Value};
 
 use super::{fill, random};
 use crate::arguments::{bounded, bytes, int};
+use crate::go::base64::STANDARD;
 use crate::{Entry, Profile, entry};
 
 pub(crate) const ENTRIES: &[Entry<()>] = &[
@@ -60,8 +60,8 @@ fn failed() -> FuncError {
     FuncError::new("the cipher failed")
 }
 
-fn encrypt_aes(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let (password, text) = (bytes(&arguments, 0), bytes(&arguments, 1));
+fn encrypt_aes(arguments: &[Value]) -> Result<Value, FuncError> {
+    let (password, text) = (bytes(arguments, 0), bytes(arguments, 1));
     if text.is_empty() {
         return Ok(Value::from(""));
     }
@@ -72,16 +72,17 @@ fn encrypt_aes(arguments: Vec<Value>) -> Result<Value, FuncError> {
     let key = EncryptingKey::cbc(cipher_key(password)?).map_err(|_| failed())?;
     let context = EncryptionContext::Iv128(FixedLength::from(iv));
     key.less_safe_encrypt(&mut content, context).map_err(|_| failed())?;
-    Ok(Value::from(BASE64_STANDARD.encode([&iv[..], &content].concat())))
+    Ok(Value::from(STANDARD.encode([&iv[..], &content].concat())))
 }
 
 /// Upstream looks neither at the length nor at the padding: where Go would panic, that is the error.
-fn decrypt_aes(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let (password, text) = (bytes(&arguments, 0), bytes(&arguments, 1));
+fn decrypt_aes(arguments: &[Value]) -> Result<Value, FuncError> {
+    let (password, text) = (bytes(arguments, 0), bytes(arguments, 1));
     if text.is_empty() {
         return Ok(Value::from(""));
     }
-    let sealed = crate::go::base64::decode(text)
+    let sealed = STANDARD
+        .decode(text)
         .map_err(|at| FuncError::new(format!("illegal base64 data at input byte {at}")))?;
     let Some((iv, content)) = sealed.split_at_checked(BLOCK) else {
         // Go's buffer is as long as the text could be, and has room for a start that is not there.
@@ -113,16 +114,16 @@ fn decrypt_aes(arguments: Vec<Value>) -> Result<Value, FuncError> {
     Ok(Value::from(content))
 }
 
-fn rand_bytes(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let count = usize::try_from(int(&arguments, 0))
+fn rand_bytes(arguments: &[Value]) -> Result<Value, FuncError> {
+    let count = usize::try_from(int(arguments, 0))
         .map_err(|_| FuncError::new("runtime error: makeslice: len out of range"))?;
     bounded((count / 3).saturating_add(1).saturating_mul(4))?;
     let mut chance = vec![0; count];
     fill(&mut chance)?;
-    Ok(Value::from(BASE64_STANDARD.encode(chance)))
+    Ok(Value::from(STANDARD.encode(chance)))
 }
 
-fn uuidv4(_: Vec<Value>) -> Result<Value, FuncError> {
+fn uuidv4(_: &[Value]) -> Result<Value, FuncError> {
     let chance = u128::from_be_bytes(random()?);
     // Version 4, variant 10.
     let uuid = chance & !(0xf << 76) & !(0x3 << 62) | 0x4 << 76 | 0x2 << 62;

@@ -6,7 +6,7 @@
 use std::net::{IpAddr, Ipv6Addr};
 
 use aws_lc_rs::digest;
-use gotemplate::{Value, sprintf};
+use gotemplate::{Value, quoted, sprintf};
 
 use super::der::{BITS, CONTEXT_0, CONTEXT_3, INTEGER, OCTETS, OID, Reader, SEQUENCE, element, positive};
 use super::key::Key;
@@ -223,9 +223,7 @@ fn extensions(
         let mut names = Vec::new();
         for name in &request.names {
             if !name.is_ascii() {
-                let text = sprintf(b"%q", &[Value::from(name.as_slice())])?;
-                let text = String::from_utf8_lossy(&text).into_owned();
-                return Err(format!("x509: {text} cannot be encoded as an IA5String"));
+                return Err(format!("x509: {} cannot be encoded as an IA5String", quoted(name)));
             }
             names.extend(element(0x82, &[name]));
         }

@@ -9,7 +9,7 @@ use aws_lc_rs::signature::{
 };
 
 use super::der::{INTEGER, OCTETS, OID, Reader, SEQUENCE};
-use super::pem;
+use crate::go::pem;
 
 /// A private key. It has no `Debug`, so that none is shown by chance.
 pub(super) enum Key {
@@ -48,7 +48,7 @@ impl Key {
     /// # Errors
     /// Upstream's text; faults deep inside a key are told in general words.
     pub(super) fn from_pem(text: &[u8]) -> Result<Self, String> {
-        let Some(block) = pem::decode(text) else { return Err("no PEM data in input".into()) };
+        let Some(block) = pem::blocks(text).next() else { return Err("no PEM data in input".into()) };
         if block.kind == "PRIVATE KEY" {
             return Self::from_pkcs8(&block.der).map_err(|why| format!("decoding PEM as PKCS#8: {why}"));
         }

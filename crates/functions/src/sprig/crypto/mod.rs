@@ -8,7 +8,6 @@ mod der;
 mod issue;
 mod key;
 pub(super) mod passwords;
-mod pem;
 
 use gotemplate::FuncError;
 
@@ -19,6 +18,7 @@ fn random<const N: usize>() -> Result<[u8; N], FuncError> {
     Ok(bytes)
 }
 
-fn fill(bytes: &mut [u8]) -> Result<(), FuncError> {
+/// The same for as many bytes as are asked for.
+pub(super) fn fill(bytes: &mut [u8]) -> Result<(), FuncError> {
     aws_lc_rs::rand::fill(bytes).map_err(|_| FuncError::new("no randomness to be had"))
 }

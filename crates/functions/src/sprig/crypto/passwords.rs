@@ -15,7 +15,8 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
         "A bcrypt hash with a new salt each time; above 72 bytes its text says that it failed.",
         r#"{{ sprig_bcrypt "secret" | len }}"#,
         "60",
-    ),
+    )
+    .slow(),
     entry(
         Func::pure(
             "sprig_derivePassword",
@@ -26,14 +27,16 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
         "The password that Master Password gives; types are `maximum long medium short basic pin`.",
         r#"{{ sprig_derivePassword 1 "long" "password" "user" "example.com" }}"#,
         "ZedaFaxcZaso9*",
-    ),
+    )
+    .slow(),
     entry(
         Func::pure("sprig_htpasswd", &[Param::Str, Param::Str], htpasswd),
         "sprig_htpasswd user password",
         "A line for Apache's password file, with a bcrypt hash; a new one each time.",
         r#"{{ slice (sprig_htpasswd "ann" "secret") 0 11 }}"#,
         "ann:$2a$10$",
-    ),
+    )
+    .slow(),
 ];
 
 /// The cost that Go's bcrypt takes when not told otherwise.
@@ -49,16 +52,16 @@ fn bcrypt_text(password: &[u8]) -> Result<Vec<u8>, FuncError> {
     Ok(hash.format_for_version(Version::TwoA).into_bytes())
 }
 
-fn bcrypt_of(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    bcrypt_text(bytes(&arguments, 0)).map(Value::from)
+fn bcrypt_of(arguments: &[Value]) -> Result<Value, FuncError> {
+    bcrypt_text(bytes(arguments, 0)).map(Value::from)
 }
 
-fn htpasswd(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let user = bytes(&arguments, 0);
+fn htpasswd(arguments: &[Value]) -> Result<Value, FuncError> {
+    let user = bytes(arguments, 0);
     if user.contains(&b':') {
         return Ok(Value::from([b"invalid username: ", user].concat()));
     }
-    Ok(Value::from([user, b":", &bcrypt_text(bytes(&arguments, 1))?].concat()))
+    Ok(Value::from([user, b":", &bcrypt_text(bytes(arguments, 1))?].concat()))
 }
 
 /// What derived passwords look like: a letter for each character, standing for a row of [`characters`].
@@ -109,13 +112,13 @@ fn characters(class: u8) -> &'static [u8] {
     }
 }
 
-fn derive_password(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let counter = match any(&arguments, 0) {
+fn derive_password(arguments: &[Value]) -> Result<Value, FuncError> {
+    let counter = match any(arguments, 0) {
         Value::Uint(_, counter) => *counter as u32,
         _ => 0,
     };
     let (kind, password, user, site) =
-        (bytes(&arguments, 1), bytes(&arguments, 2), bytes(&arguments, 3), bytes(&arguments, 4));
+        (bytes(arguments, 1), bytes(arguments, 2), bytes(arguments, 3), bytes(arguments, 4));
     let Some(templates) = templates(kind) else {
         return Ok(Value::from([b"cannot find password template ", kind].concat()));
     };

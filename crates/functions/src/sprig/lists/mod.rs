@@ -8,7 +8,8 @@ use gotemplate::{Func, FuncError, IntKind, List, Param, Type, UintKind, Value};
 
 use super::convert::{NIL_DEREFERENCE, kind, text};
 use super::deep::{Walk, equal};
-use crate::arguments::{any, bounded};
+use crate::arguments::{any, bounded_elements};
+use crate::patience::Patience;
 use crate::{Entry, entry};
 
 pub(crate) use parts::ENTRIES as PARTS;
@@ -171,28 +172,28 @@ fn elements<'a>(list: &'a Value, complaint: &str) -> Result<&'a [Value], FuncErr
     }
 }
 
-fn list(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    Ok(Value::list(arguments))
+fn list(arguments: &[Value]) -> Result<Value, FuncError> {
+    Ok(Value::list(arguments.to_vec()))
 }
 
-fn push(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let items = elements(any(&arguments, 0), "Cannot push on type")?;
-    bounded(items.len() + 1)?;
-    Ok(Value::list(items.iter().chain([any(&arguments, 1)]).cloned().collect()))
+fn push(arguments: &[Value]) -> Result<Value, FuncError> {
+    let items = elements(any(arguments, 0), "Cannot push on type")?;
+    bounded_elements(items.len() + 1)?;
+    Ok(Value::list(items.iter().chain([any(arguments, 1)]).cloned().collect()))
 }
 
-fn prepend(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let items = elements(any(&arguments, 0), "Cannot prepend on type")?;
-    bounded(items.len() + 1)?;
-    Ok(Value::list([any(&arguments, 1)].into_iter().chain(items).cloned().collect()))
+fn prepend(arguments: &[Value]) -> Result<Value, FuncError> {
+    let items = elements(any(arguments, 0), "Cannot prepend on type")?;
+    bounded_elements(items.len() + 1)?;
+    Ok(Value::list([any(arguments, 1)].into_iter().chain(items).cloned().collect()))
 }
 
-fn concat(arguments: Vec<Value>) -> Result<Value, FuncError> {
+fn concat(arguments: &[Value]) -> Result<Value, FuncError> {
     let mut joined: Vec<Value> = Vec::new();
-    for list in &arguments {
+    for list in arguments {
         match list {
             Value::List(list) => {
-                bounded(joined.len() + list.len())?;
+                bounded_elements(joined.len() + list.len())?;
                 joined.extend_from_slice(list.items());
             }
             Value::Nil | Value::NilInterface => return Err(NIL_DEREFERENCE.into()),
@@ -205,20 +206,21 @@ fn concat(arguments: Vec<Value>) -> Result<Value, FuncError> {
     Ok(Value::list(joined))
 }
 
-fn reverse(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let items = elements(any(&arguments, 0), "Cannot find reverse on type")?;
+fn reverse(arguments: &[Value]) -> Result<Value, FuncError> {
+    let items = elements(any(arguments, 0), "Cannot find reverse on type")?;
     Ok(Value::list(items.iter().rev().cloned().collect()))
 }
 
-fn uniq(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let items = elements(any(&arguments, 0), "Cannot find uniq on type")?;
+fn uniq(arguments: &[Value]) -> Result<Value, FuncError> {
+    let items = elements(any(arguments, 0), "Cannot find uniq on type")?;
     let (mut kept, mut plain, mut others) = (Vec::new(), BTreeSet::new(), Vec::new());
-    let mut walk = Walk::new();
+    let (mut walk, mut patience) = (Walk::new(), Patience::new());
     for item in items {
-        let known = match fingerprint(item) {
+        patience.spend()?;
+        let known = match Fingerprint::of(item) {
             Some(fingerprint) => !plain.insert(fingerprint),
             None => {
-                let known = contains(&others, item, &mut walk)?;
+                let known = contains(&others, item, &mut walk, &mut patience)?;
                 if !known {
                     others.push(item);
                 }
@@ -233,23 +235,41 @@ fn uniq(arguments: Vec<Value>) -> Result<Value, FuncError> {
 }
 
 /// What tells a plain value from every other of any type, so that most lists need no comparison of all with all.
-fn fingerprint(value: &Value) -> Option<(u8, Vec<u8>)> {
-    Some(match value {
-        Value::Nil | Value::NilInterface => (0, Vec::new()),
-        Value::Str(text) => (1, text.to_vec()),
-        Value::Number(text) => (2, text.as_bytes().to_vec()),
-        Value::Bool(value) => (3, vec![u8::from(*value)]),
-        Value::Int(IntKind::Int, value) => (4, value.to_le_bytes().to_vec()),
-        Value::Int(IntKind::Int64, value) => (5, value.to_le_bytes().to_vec()),
-        Value::Uint(UintKind::Uint64, value) => (6, value.to_le_bytes().to_vec()),
-        // The two zeros are equal, and no NaN equals itself.
-        Value::Float(value) if !value.is_nan() => (7, (value + 0.0).to_le_bytes().to_vec()),
-        _ => return None,
-    })
+#[derive(Eq, Ord, PartialEq, PartialOrd)]
+enum Fingerprint<'a> {
+    Nil,
+    Text(&'a [u8]),
+    Number(&'a str),
+    Bool(bool),
+    Int(IntKind, i64),
+    Uint(UintKind, u64),
+    Float(u64),
 }
 
-fn contains(haystack: &[&Value], needle: &Value, walk: &mut Walk) -> Result<bool, FuncError> {
+impl<'a> Fingerprint<'a> {
+    fn of(value: &'a Value) -> Option<Self> {
+        Some(match value {
+            Value::Nil | Value::NilInterface => Self::Nil,
+            Value::Str(text) => Self::Text(text),
+            Value::Number(text) => Self::Number(text),
+            Value::Bool(value) => Self::Bool(*value),
+            Value::Int(kind, value) => Self::Int(*kind, *value),
+            Value::Uint(kind, value) => Self::Uint(*kind, *value),
+            // The two zeros are equal, and no NaN equals itself.
+            Value::Float(value) if !value.is_nan() => Self::Float((value + 0.0).to_bits()),
+            _ => return None,
+        })
+    }
+}
+
+fn contains(
+    haystack: &[&Value],
+    needle: &Value,
+    walk: &mut Walk,
+    patience: &mut Patience,
+) -> Result<bool, FuncError> {
     for item in haystack {
+        patience.spend()?;
         if equal(needle, item, walk)? {
             return Ok(true);
         }
@@ -257,34 +277,34 @@ fn contains(haystack: &[&Value], needle: &Value, walk: &mut Walk) -> Result<bool
     Ok(false)
 }
 
-fn without(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let items = elements(any(&arguments, 0), "Cannot find without on type")?;
+fn without(arguments: &[Value]) -> Result<Value, FuncError> {
+    let items = elements(any(arguments, 0), "Cannot find without on type")?;
     let unwanted: Vec<&Value> = arguments.iter().skip(1).collect();
-    let (mut kept, mut walk) = (Vec::new(), Walk::new());
+    let (mut kept, mut walk, mut patience) = (Vec::new(), Walk::new(), Patience::new());
     for item in items {
-        if !contains(&unwanted, item, &mut walk)? {
+        if !contains(&unwanted, item, &mut walk, &mut patience)? {
             kept.push(item.clone());
         }
     }
     Ok(Value::list(kept))
 }
 
-fn has(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let (needle, list) = (any(&arguments, 0), any(&arguments, 1));
+fn has(arguments: &[Value]) -> Result<Value, FuncError> {
+    let (needle, list) = (any(arguments, 0), any(arguments, 1));
     if list.is_nil() {
         return Ok(Value::from(false));
     }
     let items: Vec<&Value> = elements(list, "Cannot find has on type")?.iter().collect();
-    Ok(Value::from(contains(&items, needle, &mut Walk::new())?))
+    Ok(Value::from(contains(&items, needle, &mut Walk::new(), &mut Patience::new())?))
 }
 
-fn compact(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let items = elements(any(&arguments, 0), "Cannot compact on type")?;
+fn compact(arguments: &[Value]) -> Result<Value, FuncError> {
+    let items = elements(any(arguments, 0), "Cannot compact on type")?;
     Ok(Value::list(items.iter().filter(|item| item.truth()).cloned().collect()))
 }
 
-fn sort_alpha(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let mut sorted = match any(&arguments, 0) {
+fn sort_alpha(arguments: &[Value]) -> Result<Value, FuncError> {
+    let mut sorted = match any(arguments, 0) {
         list @ Value::List(_) => super::texts::strings(list)?,
         other => vec![text(other)?.into_owned()],
     };

@@ -4,7 +4,7 @@ use gotemplate::{Func, FuncError, List, Param, Type, Value};
 
 use super::super::convert::int as to_int;
 use super::{LIST, elements};
-use crate::arguments::{any, bounded, int};
+use crate::arguments::{any, bounded_elements, int};
 use crate::{Entry, entry};
 
 const CHUNK: &[Param] = &[Param::Int, Param::Any];
@@ -96,13 +96,13 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
     ),
 ];
 
-fn first(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let items = elements(any(&arguments, 0), "Cannot find first on type")?;
+fn first(arguments: &[Value]) -> Result<Value, FuncError> {
+    let items = elements(any(arguments, 0), "Cannot find first on type")?;
     Ok(items.first().cloned().unwrap_or(Value::Nil))
 }
 
-fn last(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let items = elements(any(&arguments, 0), "Cannot find last on type")?;
+fn last(arguments: &[Value]) -> Result<Value, FuncError> {
+    let items = elements(any(arguments, 0), "Cannot find last on type")?;
     Ok(items.last().cloned().unwrap_or(Value::Nil))
 }
 
@@ -111,18 +111,18 @@ fn remaining(items: Option<&[Value]>) -> Value {
     items.map_or(Value::List(List::nil(Type::Any)), |items| Value::list(items.to_vec()))
 }
 
-fn rest(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let items = elements(any(&arguments, 0), "Cannot find rest on type")?;
+fn rest(arguments: &[Value]) -> Result<Value, FuncError> {
+    let items = elements(any(arguments, 0), "Cannot find rest on type")?;
     Ok(remaining(items.split_first().map(|(_, rest)| rest)))
 }
 
-fn initial(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let items = elements(any(&arguments, 0), "Cannot find initial on type")?;
+fn initial(arguments: &[Value]) -> Result<Value, FuncError> {
+    let items = elements(any(arguments, 0), "Cannot find initial on type")?;
     Ok(remaining(items.split_last().map(|(_, initial)| initial)))
 }
 
-fn slice(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let list = any(&arguments, 0);
+fn slice(arguments: &[Value]) -> Result<Value, FuncError> {
+    let list = any(arguments, 0);
     let items = elements(list, "list should be type of slice or array but")?;
     if items.is_empty() {
         return Ok(Value::Nil);
@@ -141,8 +141,8 @@ fn slice(arguments: Vec<Value>) -> Result<Value, FuncError> {
     Ok(Value::List(List::new(element, part.to_vec())))
 }
 
-fn chunk(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let (size, items) = (int(&arguments, 0), elements(any(&arguments, 1), "Cannot chunk type")?);
+fn chunk(arguments: &[Value]) -> Result<Value, FuncError> {
+    let (size, items) = (int(arguments, 0), elements(any(arguments, 1), "Cannot chunk type")?);
     let length = items.len() as i64;
     let unmakeable = || FuncError::new("runtime error: makeslice: len out of range");
     // Go reckons in floats; a size below one gives a count of chunks that is odd but may be zero.
@@ -154,7 +154,7 @@ fn chunk(arguments: Vec<Value>) -> Result<Value, FuncError> {
         Ok(0) => Vec::new(),
         Ok(_) => {
             let size = usize::try_from(size).map_err(|_| unmakeable())?;
-            bounded(items.len())?;
+            bounded_elements(items.len())?;
             items.chunks(size).map(|chunk| Value::list(chunk.to_vec())).collect()
         }
         Err(_) => return Err(unmakeable()),

@@ -9,7 +9,7 @@ use crate::{Entry, entry};
 
 pub(crate) const ENTRIES: &[Entry<()>] = &[
     entry(
-        Func::pure("sprig_addf", &[], |arguments| fold(Decimal::zero(), &arguments, Decimal::add))
+        Func::pure("sprig_addf", &[], |arguments| fold(Decimal::zero(), arguments, Decimal::add))
             .variadic(Param::Any),
         "sprig_addf [number ...]",
         "The sum, reckoned in decimal digits.",
@@ -17,14 +17,14 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
         "0.3",
     ),
     entry(
-        Func::pure("sprig_add1f", ONE, |arguments| fold(Decimal::one(), &arguments, Decimal::add)),
+        Func::pure("sprig_add1f", ONE, |arguments| fold(Decimal::one(), arguments, Decimal::add)),
         "sprig_add1f number",
         "One more, reckoned in decimal digits.",
         "{{ sprig_add1f 1.1 }}",
         "2.1",
     ),
     entry(
-        Func::pure("sprig_subf", ONE, |arguments| from_first(&arguments, Decimal::subtract))
+        Func::pure("sprig_subf", ONE, |arguments| from_first(arguments, Decimal::subtract))
             .variadic(Param::Any),
         "sprig_subf number [number ...]",
         "The first number less the others, reckoned in decimal digits.",
@@ -32,7 +32,7 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
         "0.1",
     ),
     entry(
-        Func::pure("sprig_mulf", ONE, |arguments| from_first(&arguments, Decimal::multiply))
+        Func::pure("sprig_mulf", ONE, |arguments| from_first(arguments, Decimal::multiply))
             .variadic(Param::Any),
         "sprig_mulf number [number ...]",
         "The product, reckoned in decimal digits.",
@@ -40,7 +40,7 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
         "1.21",
     ),
     entry(
-        Func::pure("sprig_divf", ONE, |arguments| from_first(&arguments, Decimal::divide))
+        Func::pure("sprig_divf", ONE, |arguments| from_first(arguments, Decimal::divide))
             .variadic(Param::Any),
         "sprig_divf number [number ...]",
         "The first number divided by the others, each time rounded to 16 places behind the point.",

@@ -9,14 +9,14 @@ use crate::{Entry, entry};
 
 pub(crate) const ENTRIES: &[Entry<()>] = &[
     entry(
-        Func::pure("sprig_maxf", ONE, |arguments| most(&arguments, larger)).variadic(Param::Any),
+        Func::pure("sprig_maxf", ONE, |arguments| most(arguments, larger)).variadic(Param::Any),
         "sprig_maxf number [number ...]",
         "The largest of floating-point numbers.",
         "{{ sprig_maxf 1 2.5 }}",
         "2.5",
     ),
     entry(
-        Func::pure("sprig_minf", ONE, |arguments| most(&arguments, |a, b| -larger(-a, -b)))
+        Func::pure("sprig_minf", ONE, |arguments| most(arguments, |a, b| -larger(-a, -b)))
             .variadic(Param::Any),
         "sprig_minf number [number ...]",
         "The smallest of floating-point numbers.",
@@ -24,14 +24,14 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
         "1.5",
     ),
     entry(
-        Func::pure("sprig_ceil", ONE, |arguments| Ok(Value::from(float(any(&arguments, 0)).ceil()))),
+        Func::pure("sprig_ceil", ONE, |arguments| Ok(Value::from(float(any(arguments, 0)).ceil()))),
         "sprig_ceil number",
         "The next whole number upwards, as a float.",
         "{{ sprig_ceil 1.1 }}",
         "2",
     ),
     entry(
-        Func::pure("sprig_floor", ONE, |arguments| Ok(Value::from(float(any(&arguments, 0)).floor()))),
+        Func::pure("sprig_floor", ONE, |arguments| Ok(Value::from(float(any(arguments, 0)).floor()))),
         "sprig_floor number",
         "The next whole number downwards, as a float.",
         "{{ sprig_floor 1.9 }}",
@@ -63,13 +63,13 @@ fn larger(a: f64, b: f64) -> f64 {
     }
 }
 
-fn round(arguments: Vec<Value>) -> Result<Value, FuncError> {
+fn round(arguments: &[Value]) -> Result<Value, FuncError> {
     let threshold = match arguments.get(2) {
         Some(Value::Float(threshold)) => *threshold,
         _ => 0.5,
     };
-    let power = power_of_ten(int(&arguments, 1));
-    let digits = power * float(any(&arguments, 0));
+    let power = power_of_ten(int(arguments, 1));
+    let digits = power * float(any(arguments, 0));
     let fraction = digits - digits.trunc();
     let whole = if fraction >= threshold { digits.ceil() } else { digits.floor() };
     Ok(Value::from(whole / power))

@@ -3,7 +3,7 @@
 use gotemplate::{Func, FuncError, List, Param, Type, Value};
 
 use super::super::chance::Chance;
-use crate::arguments::{bounded, int};
+use crate::arguments::{append, bounded_elements, int};
 use crate::{Entry, entry};
 
 pub(crate) const ENTRIES: &[Entry<()>] = &[
@@ -38,53 +38,58 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
 ];
 
 /// The integers from `start` to before `end`, none if `step` leads away from it.
-fn run(start: i64, end: i64, step: i64) -> Result<Vec<i64>, FuncError> {
-    if start == end || step == 0 || (start < end) != (step > 0) {
-        return Ok(Vec::new());
-    }
-    let count = start.abs_diff(end).div_ceil(step.unsigned_abs());
-    bounded(usize::try_from(count).unwrap_or(usize::MAX))?;
-    Ok((0..count as i64).map(|nth| start.wrapping_add(nth.wrapping_mul(step))).collect())
+fn run(start: i64, end: i64, step: i64) -> impl ExactSizeIterator<Item = i64> {
+    let count = if start == end || step == 0 || (start < end) != (step > 0) {
+        0
+    } else {
+        start.abs_diff(end).div_ceil(step.unsigned_abs())
+    };
+    let count = usize::try_from(count).unwrap_or(usize::MAX);
+    (0..count).map(move |nth| start.wrapping_add((nth as i64).wrapping_mul(step)))
 }
 
-fn ints(numbers: Vec<i64>) -> Value {
-    Value::List(List::new(Type::Int(gotemplate::IntKind::Int), numbers.into_iter().map(Value::int).collect()))
+fn list(numbers: impl ExactSizeIterator<Item = i64>) -> Result<Value, FuncError> {
+    bounded_elements(numbers.len())?;
+    let items = numbers.map(Value::int).collect();
+    Ok(Value::List(List::new(Type::Int(gotemplate::IntKind::Int), items)))
 }
 
-fn until(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let end = int(&arguments, 0);
-    run(0, end, if end < 0 { -1 } else { 1 }).map(ints)
+fn until(arguments: &[Value]) -> Result<Value, FuncError> {
+    let end = int(arguments, 0);
+    list(run(0, end, if end < 0 { -1 } else { 1 }))
 }
 
-fn until_step(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    run(int(&arguments, 0), int(&arguments, 1), int(&arguments, 2)).map(ints)
+fn until_step(arguments: &[Value]) -> Result<Value, FuncError> {
+    list(run(int(arguments, 0), int(arguments, 1), int(arguments, 2)))
 }
 
-fn seq(arguments: Vec<Value>) -> Result<Value, FuncError> {
+fn seq(arguments: &[Value]) -> Result<Value, FuncError> {
     let towards = |start: i64, end: i64| if end < start { -1 } else { 1 };
     let (start, step, end) = match arguments.len() {
         1 => {
-            let end = int(&arguments, 0);
+            let end = int(arguments, 0);
             (1, towards(1, end), end)
         }
         2 => {
-            let (start, end) = (int(&arguments, 0), int(&arguments, 1));
+            let (start, end) = (int(arguments, 0), int(arguments, 1));
             (start, towards(start, end), end)
         }
-        3 => (int(&arguments, 0), int(&arguments, 1), int(&arguments, 2)),
+        3 => (int(arguments, 0), int(arguments, 1), int(arguments, 2)),
         _ => return Ok(Value::from("")),
     };
     if end < start && step > 0 {
         return Ok(Value::from(""));
     }
-    let numbers = run(start, end.wrapping_add(towards(start, end)), step)?;
-    let texts: Vec<String> = numbers.iter().map(i64::to_string).collect();
-    bounded(texts.iter().map(|text| text.len() + 1).sum())?;
-    Ok(Value::from(texts.join(" ")))
+    let mut out = Vec::new();
+    for number in run(start, end.wrapping_add(towards(start, end)), step) {
+        let space = if out.is_empty() { "" } else { " " };
+        append(&mut out, format!("{space}{number}").as_bytes())?;
+    }
+    Ok(Value::from(out))
 }
 
-fn rand_int(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let (min, end) = (int(&arguments, 0), int(&arguments, 1));
+fn rand_int(arguments: &[Value]) -> Result<Value, FuncError> {
+    let (min, end) = (int(arguments, 0), int(arguments, 1));
     match end.wrapping_sub(min) {
         count @ 1.. => {
             let offset = Chance::new().below(count as u64)?;

@@ -35,8 +35,8 @@ static PATTERNS: LazyLock<Option<Patterns>> = LazyLock::new(|| {
     })
 });
 
-/// The longest constraint that is read, in bytes; each condition is matched by several expressions.
-const MAX_TEXT: usize = 16 << 10;
+/// The longest version or constraint that is read, in bytes; each condition is matched by several expressions.
+pub(super) const MAX_TEXT: usize = 16 << 10;
 
 /// All conditions of a group must be met.
 pub(super) struct Group {

@@ -26,13 +26,13 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
     ),
 ];
 
-fn semver(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    Ok(Value::object(Version::parse(&text(&arguments, 0), Shape::Pointer)?))
+fn semver(arguments: &[Value]) -> Result<Value, FuncError> {
+    Ok(Value::object(Version::parse(&text(arguments, 0), Shape::Pointer)?))
 }
 
-fn semver_compare(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let alternatives = constraint::parse(&text(&arguments, 0))?;
-    let version = Version::parse(&text(&arguments, 1), Shape::Pointer)?;
+fn semver_compare(arguments: &[Value]) -> Result<Value, FuncError> {
+    let alternatives = constraint::parse(&text(arguments, 0))?;
+    let version = Version::parse(&text(arguments, 1), Shape::Pointer)?;
     Ok(Value::from(constraint::check(&alternatives, &version)))
 }
 

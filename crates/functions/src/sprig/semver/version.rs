@@ -8,6 +8,7 @@ use std::sync::LazyLock;
 use gotemplate::{FuncError, List, Method, Object, Param, Shape, Type, UintKind, Value};
 use regex::Regex;
 
+use super::constraint::MAX_TEXT;
 use crate::go::strconv;
 
 /// `v1.2.3-pre+meta`, of which only the first number must be there.
@@ -34,9 +35,12 @@ impl Version {
     /// Reads a version; minor and patch are 0 if they are missing.
     ///
     /// # Errors
-    /// Upstream's words.
+    /// Upstream's words, or that it is too long.
     pub(super) fn parse(text: &str, shape: Shape) -> Result<Self, FuncError> {
         static PATTERN: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(&format!("^{VERSION}$")).ok());
+        if text.len() > MAX_TEXT {
+            return Err("the version is too long".into());
+        }
         let found = PATTERN.as_ref().and_then(|pattern| pattern.captures(text));
         let found = found.ok_or("invalid semantic version")?;
         let part = |nth| found.get(nth).map(|part| part.as_str()).unwrap_or_default();
@@ -162,6 +166,18 @@ impl Object for Version {
         self.shape
     }
 
+    fn all_fields(&self) -> Vec<(&'static str, Value)> {
+        let number = |number| Value::Uint(UintKind::Uint64, number);
+        vec![
+            ("major", number(self.major)),
+            ("minor", number(self.minor)),
+            ("patch", number(self.patch)),
+            ("pre", Value::from(self.pre.as_str())),
+            ("metadata", Value::from(self.metadata.as_str())),
+            ("original", Value::from(self.original.as_str())),
+        ]
+    }
+
     fn method(&self, name: &str) -> Option<Method> {
         match name {
             "Major" | "Minor" | "Patch" | "Prerelease" | "Metadata" | "String" | "IncMajor" | "IncMinor"
@@ -178,7 +194,7 @@ impl Object for Version {
         }
     }
 
-    fn call(&self, name: &str, args: Vec<Value>) -> Result<Value, FuncError> {
+    fn call(&self, name: &str, args: &[Value]) -> Result<Value, FuncError> {
         let argument = args.first().and_then(Value::as_str).unwrap_or_default();
         let argument = String::from_utf8_lossy(argument);
         let octets = |text: String| {

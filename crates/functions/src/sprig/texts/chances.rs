@@ -4,8 +4,8 @@ use gotemplate::{Func, FuncError, Param, Value};
 
 use super::super::chance::Chance;
 use super::TEXT;
-use super::runes::chars;
 use crate::arguments::{bounded, bytes, int};
+use crate::go::unicode::chars;
 use crate::{Entry, Profile, entry};
 
 const COUNT: &[Param] = &[Param::Int];
@@ -13,7 +13,7 @@ const COUNT: &[Param] = &[Param::Int];
 pub(crate) const ENTRIES: &[Entry<()>] = &[
     entry(
         Func::pure("sprig_randAlphaNum", COUNT, |arguments| {
-            random(&arguments, |byte| byte.is_ascii_alphanumeric())
+            random(arguments, |byte| byte.is_ascii_alphanumeric())
         }),
         "sprig_randAlphaNum count",
         "So many random letters and digits, good for a password.",
@@ -23,7 +23,7 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
     .only(Profile::OpenBao),
     entry(
         Func::pure("sprig_randAlpha", COUNT, |arguments| {
-            random(&arguments, |byte| byte.is_ascii_alphabetic())
+            random(arguments, |byte| byte.is_ascii_alphabetic())
         }),
         "sprig_randAlpha count",
         "So many random letters.",
@@ -33,7 +33,7 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
     .only(Profile::OpenBao),
     entry(
         Func::pure("sprig_randAscii", COUNT, |arguments| {
-            random(&arguments, |byte| byte == b' ' || byte.is_ascii_graphic())
+            random(arguments, |byte| byte == b' ' || byte.is_ascii_graphic())
         }),
         "sprig_randAscii count",
         "So many random characters from the space to the tilde.",
@@ -42,7 +42,7 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
     )
     .only(Profile::OpenBao),
     entry(
-        Func::pure("sprig_randNumeric", COUNT, |arguments| random(&arguments, |byte| byte.is_ascii_digit())),
+        Func::pure("sprig_randNumeric", COUNT, |arguments| random(arguments, |byte| byte.is_ascii_digit())),
         "sprig_randNumeric count",
         "So many random digits.",
         "{{ sprig_randNumeric 16 | len }}",
@@ -72,8 +72,8 @@ fn random(arguments: &[Value], allowed: fn(u8) -> bool) -> Result<Value, FuncErr
     Ok(Value::from(text))
 }
 
-fn shuffle(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let mut shuffled: Vec<char> = chars(bytes(&arguments, 0)).collect();
+fn shuffle(arguments: &[Value]) -> Result<Value, FuncError> {
+    let mut shuffled: Vec<char> = chars(bytes(arguments, 0)).collect();
     let mut chance = Chance::new();
     for last in (1..shuffled.len()).rev() {
         shuffled.swap(last, chance.below(last as u64 + 1)? as usize);

@@ -3,15 +3,14 @@
 use gotemplate::{Func, FuncError, Param, Value};
 
 use super::INT_TEXT;
-use super::joining::find;
-use super::parts::replace;
-use crate::arguments::{bounded, bytes, int};
+use crate::arguments::{append, bounded, bytes, int};
+use crate::go::strings::{index, replace_all};
 use crate::{Entry, entry};
 
 pub(crate) const ENTRIES: &[Entry<()>] = &[
     entry(
         Func::pure("sprig_repeat", INT_TEXT, |arguments| {
-            repeat(bytes(&arguments, 1), int(&arguments, 0)).map(Value::from)
+            repeat(bytes(arguments, 1), int(arguments, 0)).map(Value::from)
         }),
         "sprig_repeat count text",
         "The text so many times.",
@@ -20,7 +19,7 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
     ),
     entry(
         Func::pure("sprig_indent", INT_TEXT, |arguments| {
-            indent(int(&arguments, 0), bytes(&arguments, 1)).map(Value::from)
+            indent(int(arguments, 0), bytes(arguments, 1)).map(Value::from)
         }),
         "sprig_indent count text",
         "The text with so many spaces at the start of each line, empty ones too.",
@@ -29,7 +28,7 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
     ),
     entry(
         Func::pure("sprig_nindent", INT_TEXT, |arguments| {
-            let text = indent(int(&arguments, 0), bytes(&arguments, 1))?;
+            let text = indent(int(arguments, 0), bytes(arguments, 1))?;
             Ok(Value::from([b"\n", text.as_slice()].concat()))
         }),
         "sprig_nindent count text",
@@ -53,7 +52,7 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
     ),
     entry(
         Func::pure("sprig_wrap", INT_TEXT, |arguments| {
-            wrap(bytes(&arguments, 1), int(&arguments, 0), b"\n", LongWords::Whole).map(Value::from)
+            wrap(bytes(arguments, 1), int(arguments, 0), b"\n", LongWords::Whole).map(Value::from)
         }),
         "sprig_wrap width text",
         "The text in lines of at most so many bytes, broken at spaces; longer words stay whole.",
@@ -80,20 +79,20 @@ fn repeat(text: &[u8], count: i64) -> Result<Vec<u8>, FuncError> {
 
 fn indent(count: i64, text: &[u8]) -> Result<Vec<u8>, FuncError> {
     let padding = repeat(b" ", count)?;
-    let indented = replace(text, b"\n", &[b"\n", padding.as_slice()].concat())?;
+    let indented = replace_all(text, b"\n", &[b"\n", padding.as_slice()].concat())?;
     bounded(padding.len() + indented.len() + 1)?;
     Ok([padding, indented].concat())
 }
 
 // === Abbreviation ===
 
-fn abbrev(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let (width, text) = (int(&arguments, 0), bytes(&arguments, 1));
+fn abbrev(arguments: &[Value]) -> Result<Value, FuncError> {
+    let (width, text) = (int(arguments, 0), bytes(arguments, 1));
     Ok(Value::from(if width < 4 { text.to_vec() } else { abbreviated(text, 0, width) }))
 }
 
-fn abbrevboth(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let (offset, width, text) = (int(&arguments, 0), int(&arguments, 1), bytes(&arguments, 2));
+fn abbrevboth(arguments: &[Value]) -> Result<Value, FuncError> {
+    let (offset, width, text) = (int(arguments, 0), int(arguments, 1), bytes(arguments, 2));
     if width < 4 || offset > 0 && width < 7 {
         return Ok(Value::from(text));
     }
@@ -128,12 +127,12 @@ enum LongWords {
     Broken,
 }
 
-fn wrap_with(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let separator = match bytes(&arguments, 1) {
+fn wrap_with(arguments: &[Value]) -> Result<Value, FuncError> {
+    let separator = match bytes(arguments, 1) {
         b"" => b"\n",
         separator => separator,
     };
-    wrap(bytes(&arguments, 2), int(&arguments, 0), separator, LongWords::Broken).map(Value::from)
+    wrap(bytes(arguments, 2), int(arguments, 0), separator, LongWords::Broken).map(Value::from)
 }
 
 /// goutils' `WrapCustom`: leading spaces of a line go, trailing ones stay.
@@ -150,17 +149,15 @@ fn wrap(text: &[u8], width: i64, separator: &[u8], long_words: LongWords) -> Res
         let (end, next) = match (window.iter().rposition(|byte| *byte == b' '), long_words) {
             (Some(space), _) => (space, space + 1),
             (None, LongWords::Broken) => (width, width),
-            (None, LongWords::Whole) => match rest.get(width..).and_then(|rest| find(rest, b" ")) {
+            (None, LongWords::Whole) => match rest.get(width..).and_then(|rest| index(rest, b" ")) {
                 Some(space) => (width + space, width + space + 1),
                 None => break,
             },
         };
-        bounded(out.len() + end + separator.len())?;
-        out.extend_from_slice(rest.get(..end).unwrap_or_default());
-        out.extend_from_slice(separator);
+        append(&mut out, rest.get(..end).unwrap_or_default())?;
+        append(&mut out, separator)?;
         rest = rest.get(next..).unwrap_or_default();
     }
-    bounded(out.len() + rest.len())?;
-    out.extend_from_slice(rest);
+    append(&mut out, rest)?;
     Ok(out)
 }

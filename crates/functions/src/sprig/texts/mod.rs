@@ -5,7 +5,6 @@ mod chances;
 mod joining;
 mod layout;
 mod parts;
-mod runes;
 mod words;
 
 use gotemplate::{FuncError, Param, Type, Value};

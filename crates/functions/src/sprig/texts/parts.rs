@@ -2,15 +2,14 @@
 
 use gotemplate::{Func, FuncError, Param, Value};
 
-use super::joining::find;
-use super::runes::{chars, runes};
 use super::{INT_TEXT, TEXT, TEXT_TEXT};
-use crate::arguments::{bounded, bytes, int};
+use crate::arguments::{bytes, int};
+use crate::go::strings;
 use crate::{Entry, entry};
 
 pub(crate) const ENTRIES: &[Entry<()>] = &[
     entry(
-        Func::pure("sprig_trim", TEXT, trim),
+        Func::pure("sprig_trim", TEXT, |arguments| Ok(Value::from(strings::trim_space(bytes(arguments, 0))))),
         "sprig_trim text",
         "Without white space at both ends.",
         r#"{{ sprig_trim "  a b " }}"#,
@@ -31,14 +30,18 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
         "5.00",
     ),
     entry(
-        Func::pure("sprig_trimPrefix", TEXT_TEXT, trim_prefix),
+        Func::pure("sprig_trimPrefix", TEXT_TEXT, |arguments| {
+            Ok(Value::from(strings::trim_prefix(bytes(arguments, 1), bytes(arguments, 0))))
+        }),
         "sprig_trimPrefix prefix text",
         "Without the prefix, if it is there.",
         r#"{{ sprig_trimPrefix "-" "-hello" }}"#,
         "hello",
     ),
     entry(
-        Func::pure("sprig_trimSuffix", TEXT_TEXT, trim_suffix),
+        Func::pure("sprig_trimSuffix", TEXT_TEXT, |arguments| {
+            Ok(Value::from(strings::trim_suffix(bytes(arguments, 1), bytes(arguments, 0))))
+        }),
         "sprig_trimSuffix suffix text",
         "Without the suffix, if it is there.",
         r#"{{ sprig_trimSuffix "-" "hello-" }}"#,
@@ -74,8 +77,7 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
     ),
     entry(
         Func::pure("sprig_contains", TEXT_TEXT, |arguments| {
-            let (part, text) = (bytes(&arguments, 0), bytes(&arguments, 1));
-            Ok(Value::from(part.is_empty() || find(text, part).is_some()))
+            Ok(Value::from(strings::contains(bytes(arguments, 1), bytes(arguments, 0))))
         }),
         "sprig_contains part text",
         "Whether the part is in the text.",
@@ -84,7 +86,7 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
     ),
     entry(
         Func::pure("sprig_hasPrefix", TEXT_TEXT, |arguments| {
-            Ok(Value::from(bytes(&arguments, 1).starts_with(bytes(&arguments, 0))))
+            Ok(Value::from(bytes(arguments, 1).starts_with(bytes(arguments, 0))))
         }),
         "sprig_hasPrefix prefix text",
         "Whether the text begins with the prefix.",
@@ -93,7 +95,7 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
     ),
     entry(
         Func::pure("sprig_hasSuffix", TEXT_TEXT, |arguments| {
-            Ok(Value::from(bytes(&arguments, 1).ends_with(bytes(&arguments, 0))))
+            Ok(Value::from(bytes(arguments, 1).ends_with(bytes(arguments, 0))))
         }),
         "sprig_hasSuffix suffix text",
         "Whether the text ends with the suffix.",
@@ -102,7 +104,8 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
     ),
     entry(
         Func::pure("sprig_replace", &[Param::Str, Param::Str, Param::Str], |arguments| {
-            replace(bytes(&arguments, 2), bytes(&arguments, 0), bytes(&arguments, 1)).map(Value::from)
+            let (old, new, text) = (bytes(arguments, 0), bytes(arguments, 1), bytes(arguments, 2));
+            strings::replace_all(text, old, new).map(Value::from)
         }),
         "sprig_replace old new text",
         "The text with new for each old; an empty old is found around every character.",
@@ -118,38 +121,8 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
     ),
 ];
 
-fn trim(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let text = bytes(&arguments, 0);
-    Ok(Value::from(stripped(text, |rune| rune.is_some_and(char::is_whitespace))))
-}
-
-fn trim_all(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let unwanted: Vec<char> = chars(bytes(&arguments, 0)).collect();
-    let is_unwanted = |rune: Option<char>| unwanted.contains(&rune.unwrap_or(char::REPLACEMENT_CHARACTER));
-    Ok(Value::from(stripped(bytes(&arguments, 1), is_unwanted)))
-}
-
-/// `text` without the characters at both ends that `unwanted` names.
-fn stripped(text: &[u8], unwanted: impl Fn(Option<char>) -> bool) -> &[u8] {
-    let (mut start, mut end, mut at) = (None, 0, 0);
-    for (rune, bytes) in runes(text) {
-        if !unwanted(rune) {
-            start = start.or(Some(at));
-            end = at + bytes.len();
-        }
-        at += bytes.len();
-    }
-    text.get(start.unwrap_or(0)..end).unwrap_or_default()
-}
-
-fn trim_prefix(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let text = bytes(&arguments, 1);
-    Ok(Value::from(text.strip_prefix(bytes(&arguments, 0)).unwrap_or(text)))
-}
-
-fn trim_suffix(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let text = bytes(&arguments, 1);
-    Ok(Value::from(text.strip_suffix(bytes(&arguments, 0)).unwrap_or(text)))
+fn trim_all(arguments: &[Value]) -> Result<Value, FuncError> {
+    Ok(Value::from(strings::trim(bytes(arguments, 1), bytes(arguments, 0))))
 }
 
 /// A byte as goutils sees it: a character of Latin-1.
@@ -157,8 +130,8 @@ fn is_space(byte: u8) -> bool {
     char::from(byte).is_whitespace()
 }
 
-fn nospace(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let text = bytes(&arguments, 0);
+fn nospace(arguments: &[Value]) -> Result<Value, FuncError> {
+    let text = bytes(arguments, 0);
     if !text.iter().copied().any(is_space) {
         return Ok(Value::from(text));
     }
@@ -166,13 +139,13 @@ fn nospace(arguments: Vec<Value>) -> Result<Value, FuncError> {
     Ok(Value::from(kept.map(char::from).collect::<String>()))
 }
 
-fn initials(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let words = bytes(&arguments, 0).split(|byte| is_space(*byte));
+fn initials(arguments: &[Value]) -> Result<Value, FuncError> {
+    let words = bytes(arguments, 0).split(|byte| is_space(*byte));
     Ok(Value::from(words.filter_map(|word| word.first().copied().map(char::from)).collect::<String>()))
 }
 
-fn substr(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let (from, to, text) = (int(&arguments, 0), int(&arguments, 1), bytes(&arguments, 2));
+fn substr(arguments: &[Value]) -> Result<Value, FuncError> {
+    let (from, to, text) = (int(arguments, 0), int(arguments, 1), bytes(arguments, 2));
     let length = text.len() as i64;
     let (from, to) = match (from, to) {
         (..0, ..0) => return out_of_range(format!("[:{to}]")),
@@ -191,43 +164,14 @@ fn out_of_range(bounds: String) -> Result<Value, FuncError> {
     Err(format!("runtime error: slice bounds out of range {bounds}").into())
 }
 
-fn trunc(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let (count, text) = (int(&arguments, 0), bytes(&arguments, 1));
+fn trunc(arguments: &[Value]) -> Result<Value, FuncError> {
+    let (count, text) = (int(arguments, 0), bytes(arguments, 1));
     let size = usize::try_from(count.unsigned_abs()).unwrap_or(usize::MAX).min(text.len());
     let range = if count < 0 { text.len() - size..text.len() } else { 0..size };
     Ok(Value::from(text.get(range).unwrap_or_default()))
 }
 
-/// `strings.ReplaceAll`.
-///
-/// # Errors
-/// When the result is too large.
-pub(super) fn replace(text: &[u8], old: &[u8], new: &[u8]) -> Result<Vec<u8>, FuncError> {
-    let mut out = Vec::with_capacity(text.len());
-    let put = |part: &[u8], out: &mut Vec<u8>| {
-        bounded(out.len().saturating_add(part.len()))?;
-        out.extend_from_slice(part);
-        Ok::<_, FuncError>(())
-    };
-    if old.is_empty() {
-        for (_, rune) in runes(text) {
-            put(new, &mut out)?;
-            put(rune, &mut out)?;
-        }
-        put(new, &mut out)?;
-        return Ok(out);
-    }
-    let mut rest = text;
-    while let Some(at) = find(rest, old) {
-        put(rest.get(..at).unwrap_or_default(), &mut out)?;
-        put(new, &mut out)?;
-        rest = rest.get(at + old.len()..).unwrap_or_default();
-    }
-    put(rest, &mut out)?;
-    Ok(out)
-}
-
-fn plural(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let nth = if int(&arguments, 2) == 1 { 0 } else { 1 };
-    Ok(Value::from(bytes(&arguments, nth)))
+fn plural(arguments: &[Value]) -> Result<Value, FuncError> {
+    let nth = if int(arguments, 2) == 1 { 0 } else { 1 };
+    Ok(Value::from(bytes(arguments, nth)))
 }

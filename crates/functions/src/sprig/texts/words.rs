@@ -1,6 +1,8 @@
 //! xstrings' idea of words in `someHTTPServer2xx-name`, for the cases of identifiers.
 
-use super::runes::{chars, first_rune, is_letter, is_number, is_punctuation, is_upper, to_lower, to_upper};
+use crate::go::unicode::{
+    chars, first_rune, is_letter, is_number, is_punctuation, is_upper, to_lower, to_upper,
+};
 
 /// What separates words.
 fn is_connector(rune: char) -> bool {
@@ -34,11 +36,10 @@ fn is_small(rune: char) -> bool {
 /// The first valid character of `text` and the bytes up to its end; `previous` if there is none.
 fn next_valid(text: &[u8], previous: Option<char>) -> (Option<char>, usize) {
     let mut size = 0;
-    while let Some(rest) = text.get(size..).filter(|rest| !rest.is_empty()) {
-        let (rune, width) = first_rune(rest);
+    while let Some((rune, width)) = text.get(size..).and_then(first_rune) {
         size += width;
-        if rune.is_some_and(|rune| rune != char::REPLACEMENT_CHARACTER) {
-            return (rune, size);
+        if rune != char::REPLACEMENT_CHARACTER {
+            return (Some(rune), size);
         }
     }
     (previous, size)

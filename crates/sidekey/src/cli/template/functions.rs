@@ -56,13 +56,13 @@ pub(super) fn functions(arguments: &FunctionsArgs) -> Exit {
 /// The functions of both profiles. One that is not the same in both is there twice.
 fn both() -> Vec<Listed> {
     let mut all = template::catalogue(Profile::OpenBao);
-    all.extend(template::catalogue(Profile::Vault).into_iter().filter(|listed| listed.help.only.is_some()));
+    all.extend(template::catalogue(Profile::Vault).into_iter().filter(|listed| listed.only.is_some()));
     all.sort_by_key(|listed| (listed.group != "Go", listed.group, listed.name));
     // Two that differ in what only the other's users can see are told as one.
     all.dedup_by(|second, first| {
-        let same = first.name == second.name && first.help.summary == second.help.summary;
+        let same = first.name == second.name && first.summary == second.summary;
         if same {
-            first.help.only = None;
+            first.only = None;
         }
         same
     });
@@ -70,10 +70,7 @@ fn both() -> Vec<Listed> {
 }
 
 fn is_in(listed: &Listed, profile: Profile) -> bool {
-    listed
-        .help
-        .only
-        .is_none_or(|only| (only == template::HelpProfile::OpenBao) == (profile == Profile::OpenBao))
+    listed.only.is_none_or(|only| only == profile)
 }
 
 fn profiles(listed: &Listed) -> &'static str {
@@ -96,10 +93,13 @@ fn as_text(found: &[Listed]) -> String {
             "both" => String::new(),
             one => format!("  [{one} only]"),
         };
-        let help = &listed.help;
-        out.push_str(&format!("{}{only}\n    {}\n", help.signature, help.summary));
-        if !help.example.is_empty() {
-            out.push_str(&format!("    {}  ->  {}\n", help.example, help.output.replace('\n', "\n        ")));
+        out.push_str(&format!("{}{only}\n    {}\n", listed.signature, listed.summary));
+        if !listed.example.is_empty() {
+            out.push_str(&format!(
+                "    {}  ->  {}\n",
+                listed.example,
+                listed.output.replace('\n', "\n        ")
+            ));
         }
     }
     out
@@ -112,11 +112,11 @@ fn as_json(found: &[Listed]) -> String {
             json!({
                 "name": listed.name,
                 "group": listed.group,
-                "signature": listed.help.signature,
-                "summary": listed.help.summary,
+                "signature": listed.signature,
+                "summary": listed.summary,
                 "profile": profiles(listed),
-                "example": listed.help.example,
-                "output": listed.help.output,
+                "example": listed.example,
+                "output": listed.output,
             })
         })
         .collect();
@@ -131,15 +131,14 @@ fn as_markdown(found: &[Listed]) -> String {
             group = listed.group;
             out.push_str(&format!("\n### {group}\n\n"));
         }
-        let help = &listed.help;
         let only = match profiles(listed) {
             "openbao" => " *(openbao only)*",
             "vault" => " *(vault only)*",
             _ => "",
         };
-        out.push_str(&format!("- **`{}`**{only} {}", help.signature, help.summary));
-        if !help.example.is_empty() {
-            out.push_str(&format!("  \n  {} gives {}", code(help.example), code(help.output)));
+        out.push_str(&format!("- **`{}`**{only} {}", listed.signature, listed.summary));
+        if !listed.example.is_empty() {
+            out.push_str(&format!("  \n  {} gives {}", code(listed.example), code(listed.output)));
         }
         out.push('\n');
     }

@@ -55,6 +55,11 @@ fn print_bytes(bytes: &[u8]) {
     let _ = out.write_all(bytes).and_then(|()| out.flush());
 }
 
+/// What a template printed beside its text, to standard error: standard output may be the file that is made.
+fn print_aside(bytes: &[u8]) {
+    let _ = std::io::stderr().lock().write_all(bytes);
+}
+
 /// The files that `writeToFile` would write, behind the template's own text.
 fn print_writes(writes: &[Written]) {
     for write in writes {

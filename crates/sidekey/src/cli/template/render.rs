@@ -2,17 +2,18 @@
 
 use std::path::{Path, PathBuf};
 
+use atomic_file::FileError;
 use clap::Args;
 use config::{Contents, Environment, Flags, Loader, Template, UnknownKeys};
 use telemetry::Style;
-use template::Rendered;
+use template::{MAX_FILE, Rendered};
 use tracing::level_filters::LevelFilter;
 use vault::{Product, Token};
 
 use super::super::Exit;
 use super::super::check::{color, print_failure, print_warnings};
 use super::differ::unified;
-use super::{print_bytes, print_writes, show};
+use super::{print_aside, print_bytes, print_writes, show};
 use crate::daemon;
 
 /// Flags of `template render`.
@@ -82,11 +83,11 @@ fn rendered(
     let runtime = daemon::runtime().map_err(|error| format!("cannot start the runtime: {error}"))?;
     let outcome = runtime.block_on(daemon::render_once(settings, environment, &templates, token));
     runtime.shutdown_background();
-    let (all, not_revoked) = outcome.map_err(|error| error.to_string())?;
-    if let Some(error) = not_revoked {
+    let once = outcome.map_err(|error| error.to_string())?;
+    if let Some(error) = once.not_revoked {
         eprintln!("warning: the login's token could not be revoked and lives on until its end: {error}");
     }
-    Ok(all)
+    once.rendered.map_err(|error| error.to_string())
 }
 
 /// The templates that `names` mean; all of them for none.
@@ -112,28 +113,35 @@ fn wanted(templates: &[Template], names: &[String]) -> Result<Vec<Template>, Str
     Ok(templates.iter().filter(chosen).cloned().collect())
 }
 
+#[expect(clippy::print_stderr, reason = "the command line speaks here")]
 fn tell(arguments: &RenderArgs, all: &[Rendered]) -> Exit {
     let (mut failed, mut differs) = (false, false);
     for rendered in all {
-        let destination = rendered.destination.display().to_string();
+        print_aside(&rendered.printed);
         let text = match &rendered.outcome {
             Ok(text) => text,
             Err(error) => {
-                let name = if rendered.source == "(dynamic)" { &destination } else { &rendered.source };
-                show::show(name, rendered, error);
+                let file = rendered.source.as_ref().unwrap_or(&rendered.destination);
+                show::show(&file.display().to_string(), rendered, error);
                 failed = true;
                 continue;
             }
         };
         if arguments.diff {
-            differs |= tell_difference(&destination, text);
             let whole = rendered.writes.iter().filter(|write| !write.append);
-            for write in whole {
-                differs |= tell_difference(&write.path.display().to_string(), &write.content);
+            let whole = whole.map(|write| (&write.path, &write.content));
+            for (path, text) in std::iter::once((&rendered.destination, text)).chain(whole) {
+                match tell_difference(path, text) {
+                    Ok(difference) => differs |= difference,
+                    Err(error) => {
+                        eprintln!("error: {error}");
+                        failed = true;
+                    }
+                }
             }
         } else {
             if all.len() > 1 {
-                print_bytes(format!("==> {destination}\n").as_bytes());
+                print_bytes(format!("==> {}\n", rendered.destination.display()).as_bytes());
             }
             print_bytes(text);
             print_writes(&rendered.writes);
@@ -149,29 +157,20 @@ fn tell(arguments: &RenderArgs, all: &[Rendered]) -> Exit {
     }
 }
 
-/// The longest file that is compared.
-const MAX_FILE: usize = 64 << 20;
-
-/// Prints how the file on disk differs; says whether it does. One that is not there or cannot be read does.
-#[expect(clippy::print_stderr, reason = "the command line speaks here")]
-fn tell_difference(path: &str, text: &[u8]) -> bool {
-    let (old, old_name) = match atomic_file::read_regular(Path::new(path), MAX_FILE) {
-        Ok(old) => (old, path),
-        Err(error) if error.is_missing() => (Vec::new(), "/dev/null"),
-        Err(error) => {
-            eprintln!("error: {error}");
-            return true;
+/// Prints how the file on disk differs; says whether it does. One that is not there does, whatever the text.
+///
+/// # Errors
+/// It cannot be read, or is no file.
+fn tell_difference(path: &Path, text: &[u8]) -> Result<bool, FileError> {
+    let name = path.display().to_string();
+    let difference = match atomic_file::read_regular(path, MAX_FILE) {
+        Ok(old) => unified(&old, text, &name, &name, color()),
+        Err(error) if error.is_missing() => {
+            let difference = unified(b"", text, "/dev/null", &name, color());
+            Some(difference.unwrap_or_else(|| format!("--- /dev/null\n+++ {name}\n")))
         }
+        Err(error) => return Err(error),
     };
-    match unified(&old, text, old_name, path, color()) {
-        None if old_name != path => {
-            print_bytes(format!("--- {old_name}\n+++ {path}\n").as_bytes());
-            true
-        }
-        None => false,
-        Some(difference) => {
-            print_bytes(difference.as_bytes());
-            true
-        }
-    }
+    print_bytes(difference.as_deref().unwrap_or_default().as_bytes());
+    Ok(difference.is_some())
 }

@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use config::{Contents, Environment, Profile, Template};
-use template::Fixtures;
+use template::{Fixtures, MAX_FILE};
 
 use super::super::Exit;
 use super::super::check::color;
 use super::differ::unified;
-use super::{profile, show};
+use super::{print_aside, profile, show};
 
 /// Flags of `template test`.
 #[derive(Args, Debug)]
@@ -39,9 +39,6 @@ pub(super) struct TestArgs {
     #[arg(long, value_name = "NAME")]
     deny: Vec<String>,
 }
-
-/// The longest template, fixtures or expectation that is read.
-const MAX_FILE: usize = 64 << 20;
 
 #[expect(clippy::print_stderr, reason = "the command line speaks here")]
 pub(super) fn test(arguments: &TestArgs) -> Exit {
@@ -75,6 +72,7 @@ fn tried(arguments: &TestArgs) -> Result<Exit, String> {
     let profile = arguments.profile.unwrap_or_else(|| Environment::capture().profile());
     let rendered = template::render_with(&text, &settings, profile, &fixtures);
     let name = arguments.file.display().to_string();
+    print_aside(&rendered.printed);
     let output = match &rendered.outcome {
         Ok(output) => output,
         Err(error) => {

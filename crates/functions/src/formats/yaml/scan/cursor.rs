@@ -1,23 +1,26 @@
 //! The characters and the place in them.
 
+use gotemplate::FuncError;
+
+use crate::formats::Fault;
 use crate::formats::yaml::characters::{is_blank_or_end, is_break, width};
 
 /// Why a text could not be read.
-#[derive(Clone, Debug)]
-pub(crate) struct Problem {
-    text: String,
-    /// As the library shows it; it shows none where it counts 0.
-    line: usize,
-}
+#[derive(Debug)]
+pub(crate) struct Problem(Fault);
 
 impl Problem {
     /// What the parser does not understand; `line` counts from 0, and is shown so.
     pub(crate) fn at(line: usize, text: &str) -> Self {
-        Self { text: text.to_owned(), line }
+        match line {
+            // The library shows no line where it counts 0.
+            0 => Self::nowhere(text),
+            line => Self(Fault::Said(format!("yaml: line {line}: {text}"))),
+        }
     }
 
-    pub(crate) fn nowhere(text: impl Into<String>) -> Self {
-        Self { text: text.into(), line: 0 }
+    pub(crate) fn nowhere(text: &str) -> Self {
+        Self(Fault::Said(format!("yaml: {text}")))
     }
 
     /// Cannot happen: tokens are asked for behind the end.
@@ -26,12 +29,15 @@ impl Problem {
     }
 }
 
-impl std::fmt::Display for Problem {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.line {
-            0 => write!(f, "yaml: {}", self.text),
-            line => write!(f, "yaml: line {line}: {}", self.text),
-        }
+impl From<FuncError> for Problem {
+    fn from(why: FuncError) -> Self {
+        Self(Fault::Bound(why))
+    }
+}
+
+impl From<Problem> for Fault {
+    fn from(problem: Problem) -> Self {
+        problem.0
     }
 }
 

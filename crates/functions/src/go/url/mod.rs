@@ -1,30 +1,40 @@
-//! `url.Parse`.
+//! `net/url`: URLs taken apart.
 
-use super::address;
-use super::escape::{Part, escaped, unescaped};
-use crate::go::strconv::quote;
+mod address;
+mod escape;
 
-/// The parts of a URL, unescaped but for the query.
+use gotemplate::quoted;
+
+pub use self::escape::{Part, escaped, unescaped};
+
+/// The parts of a URL, unescaped but for the query. It may hold a password, so it has no `Debug`.
 #[derive(Default)]
-pub(super) struct Url {
-    pub(super) scheme: String,
-    pub(super) opaque: Vec<u8>,
-    pub(super) user: Option<User>,
-    pub(super) host: Vec<u8>,
-    pub(super) path: Vec<u8>,
-    pub(super) query: Vec<u8>,
-    pub(super) fragment: Vec<u8>,
+pub struct Url {
+    /// `https`, in small letters; empty if there is none.
+    pub scheme: String,
+    /// What follows the scheme if that is no slash: `x` of `mailto:x`.
+    pub opaque: Vec<u8>,
+    /// What stands before an `@`.
+    pub user: Option<User>,
+    /// With the port, if there is one.
+    pub host: Vec<u8>,
+    /// From the first slash behind the host.
+    pub path: Vec<u8>,
+    /// What follows the question mark.
+    pub query: Vec<u8>,
+    /// What follows the hash.
+    pub fragment: Vec<u8>,
 }
 
 /// Who asks.
-pub(super) struct User {
+pub struct User {
     name: Vec<u8>,
     password: Option<Vec<u8>>,
 }
 
 impl User {
     /// As it stands in a URL.
-    pub(super) fn text(&self) -> Vec<u8> {
+    pub fn text(&self) -> Vec<u8> {
         let mut out = escaped(&self.name, Part::User);
         if let Some(password) = &self.password {
             out.push(b':');
@@ -38,9 +48,9 @@ impl User {
 ///
 /// # Errors
 /// Go's words, with the URL.
-pub(super) fn parse(text: &[u8]) -> Result<Url, String> {
+pub fn parse(text: &[u8]) -> Result<Url, String> {
     let (rest, fragment) = cut(text, b'#');
-    let told = |shown: &[u8], why: String| format!("parse {}: {why}", quote(shown));
+    let told = |shown: &[u8], why: String| format!("parse {}: {why}", quoted(shown));
     let mut url = without_fragment(rest).map_err(|why| told(rest, why))?;
     url.fragment = unescaped(fragment.unwrap_or_default(), Part::Fragment).map_err(|why| told(text, why))?;
     Ok(url)
@@ -124,7 +134,7 @@ fn authority(scheme: &str, text: &[u8]) -> Result<(Option<User>, Vec<u8>), Strin
 }
 
 fn host(scheme: &str, text: &[u8]) -> Result<Vec<u8>, String> {
-    let wrong_port = |port: &[u8]| format!("invalid port {} after host", quote(port));
+    let wrong_port = |port: &[u8]| format!("invalid port {} after host", quoted(port));
     match text.iter().rposition(|byte| *byte == b'[') {
         Some(0) => {}
         Some(_) => return Err("invalid IP-literal".into()),
@@ -168,7 +178,7 @@ fn is_port(text: &[u8]) -> bool {
 }
 
 /// The host without its port and without brackets.
-pub(super) fn host_name(host: &[u8]) -> &[u8] {
+pub fn host_name(host: &[u8]) -> &[u8] {
     let port = host.iter().rposition(|byte| *byte == b':');
     let split = port.and_then(|at| host.split_at_checked(at));
     let name = split.filter(|(_, port)| is_port(port)).map_or(host, |(name, _)| name);

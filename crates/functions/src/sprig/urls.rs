@@ -1,15 +1,10 @@
 //! URLs taken apart and put together.
 
-mod address;
-mod escape;
-mod parse;
-
 use gotemplate::{Func, FuncError, Map, Param, Value};
 
-use self::escape::{Part, escaped};
-use self::parse::{User, host_name};
 use super::convert::{NIL_DEREFERENCE, kind};
 use crate::arguments::{bounded, bytes};
+use crate::go::url::{self, Part, User, escaped, host_name};
 use crate::{Entry, entry};
 
 pub(crate) const ENTRIES: &[Entry<()>] = &[
@@ -29,8 +24,8 @@ pub(crate) const ENTRIES: &[Entry<()>] = &[
     ),
 ];
 
-fn url_parse(arguments: Vec<Value>) -> Result<Value, FuncError> {
-    let url = parse::parse(bytes(&arguments, 0)).map_err(|why| format!("unable to parse url: {why}"))?;
+fn url_parse(arguments: &[Value]) -> Result<Value, FuncError> {
+    let url = url::parse(bytes(arguments, 0)).map_err(|why| format!("unable to parse url: {why}"))?;
     Ok(Value::map([
         ("scheme", Value::from(url.scheme)),
         ("hostname", Value::from(host_name(&url.host))),
@@ -57,7 +52,7 @@ fn part(map: &Map, name: &str) -> Result<Vec<u8>, FuncError> {
     }
 }
 
-fn url_join(arguments: Vec<Value>) -> Result<Value, FuncError> {
+fn url_join(arguments: &[Value]) -> Result<Value, FuncError> {
     let Some(Value::Map(map)) = arguments.first() else { return Ok(Value::from("")) };
     let (scheme, host, path) = (part(map, "scheme")?, part(map, "host")?, part(map, "path")?);
     let (query, opaque) = (part(map, "query")?, part(map, "opaque")?);
@@ -109,6 +104,6 @@ fn user(text: &[u8]) -> Result<Option<User>, FuncError> {
         return Ok(None);
     }
     let url = [b"proto://", text, b"@host"].concat();
-    let url = parse::parse(&url).map_err(|why| format!("unable to parse userinfo in dict: {why}"))?;
+    let url = url::parse(&url).map_err(|why| format!("unable to parse userinfo in dict: {why}"))?;
     Ok(url.user)
 }

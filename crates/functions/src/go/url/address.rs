@@ -1,6 +1,6 @@
 //! `netip.ParseAddr`, for its verdict and its words.
 
-use crate::go::strconv::quote;
+use gotemplate::quoted;
 
 /// Which kind of address it is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -21,8 +21,8 @@ pub(super) fn check(text: &[u8]) -> Result<Version, String> {
         None => Err(Fault::new("unable to parse IP")),
     };
     fault.map_err(|Fault { why, at }| {
-        let at = at.map(|at| format!(" (at {})", quote(at))).unwrap_or_default();
-        format!("ParseAddr({}): {why}{at}", quote(text))
+        let at = at.map(|at| format!(" (at {})", quoted(at))).unwrap_or_default();
+        format!("ParseAddr({}): {why}{at}", quoted(text))
     })
 }
 

@@ -1,14 +1,21 @@
 //! Percent signs in URLs, as `net/url` reads and writes them.
 
-use crate::go::strconv::quote;
+use gotemplate::quoted;
 
 /// Where in a URL a text stands: each place has characters of its own that need no escape.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Part {
+pub enum Part {
+    /// Slashes and all.
     Path,
+    /// A key or a value; a space is a plus.
+    Query,
+    /// A name or an address.
     Host,
+    /// What follows the percent sign of an IPv6 address.
     Zone,
+    /// A name or a password.
     User,
+    /// What follows the hash.
     Fragment,
 }
 
@@ -25,7 +32,7 @@ fn needs_escape(byte: u8, part: Part) -> bool {
             Part::Path => byte == b'?',
             Part::User => matches!(byte, b'@' | b'/' | b'?' | b':'),
             Part::Fragment => false,
-            Part::Host | Part::Zone => true,
+            Part::Query | Part::Host | Part::Zone => true,
         },
         b'!' | b'(' | b')' | b'*' => part != Part::Fragment,
         _ => true,
@@ -33,10 +40,12 @@ fn needs_escape(byte: u8, part: Part) -> bool {
 }
 
 /// The text with escapes where this part needs them.
-pub(super) fn escaped(text: &[u8], part: Part) -> Vec<u8> {
+pub fn escaped(text: &[u8], part: Part) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());
     for &byte in text {
-        if needs_escape(byte, part) {
+        if byte == b' ' && part == Part::Query {
+            out.push(b'+');
+        } else if needs_escape(byte, part) {
             out.extend_from_slice(format!("%{byte:02X}").as_bytes());
         } else {
             out.push(byte);
@@ -49,19 +58,19 @@ pub(super) fn escaped(text: &[u8], part: Part) -> Vec<u8> {
 ///
 /// # Errors
 /// Go's words for an escape that is none or stands where it may not.
-pub(super) fn unescaped(text: &[u8], part: Part) -> Result<Vec<u8>, String> {
+pub fn unescaped(text: &[u8], part: Part) -> Result<Vec<u8>, String> {
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text;
     while let Some((&byte, tail)) = rest.split_first() {
         if byte == b'%' {
-            let refused = || format!("invalid URL escape {}", quote(rest.get(..3).unwrap_or(rest)));
+            let refused = || format!("invalid URL escape {}", quoted(rest.get(..3).unwrap_or(rest)));
             let plain =
                 tail.first_chunk::<2>().and_then(|digits| hexadecimal(*digits)).ok_or_else(refused)?;
             // In a host only bytes beyond ASCII may be escaped, and the percent sign before a zone.
             let allowed = match part {
                 Part::Host => plain >= 0x80 || plain == b'%',
                 Part::Zone => plain == b'%' || plain == b' ' || !needs_escape(plain, Part::Host),
-                Part::Path | Part::User | Part::Fragment => true,
+                Part::Path | Part::Query | Part::User | Part::Fragment => true,
             };
             if !allowed {
                 return Err(refused());
@@ -71,9 +80,9 @@ pub(super) fn unescaped(text: &[u8], part: Part) -> Result<Vec<u8>, String> {
             continue;
         }
         if matches!(part, Part::Host | Part::Zone) && byte.is_ascii() && needs_escape(byte, part) {
-            return Err(format!("invalid character {} in host name", quote(&[byte])));
+            return Err(format!("invalid character {} in host name", quoted([byte])));
         }
-        out.push(byte);
+        out.push(if byte == b'+' && part == Part::Query { b' ' } else { byte });
         rest = tail;
     }
     Ok(out)
