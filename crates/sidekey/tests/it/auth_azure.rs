@@ -29,7 +29,7 @@ fn answer(asked: &Asked, key: &KeyPair) -> Reply {
         }})),
         "/metadata/identity/oauth2/token" if asked.query("resource") == RESOURCE => {
             let id = format!("{}{}", asked.query("client_id"), asked.query("object_id"));
-            Reply::json(&token(key, &format!("vm-{id}")))
+            Reply::json(&token(key, &format!("vm{id}")))
         }
         "/msi/token" if asked.header("x-identity-header") == "ih" && asked.query("resource") == RESOURCE => {
             assert_eq!(asked.query("api-version"), "2019-08-01");
@@ -72,15 +72,15 @@ async fn a_machine_and_every_credential_of_the_environment_log_in() {
     let endpoint = format!("metadata_endpoint = {url:?}\n");
     let nowhere = "metadata_endpoint = \"http://127.0.0.1:1\"\n".to_owned();
     let cases: Vec<(&str, String, Vec<(&str, &str)>, &str)> = vec![
-        ("the machine", endpoint.clone(), vec![], "vm-"),
+        ("the machine", endpoint.clone(), vec![], "vm"),
         (
             "the machine, by the variable",
             String::new(),
             vec![("AZURE_POD_IDENTITY_AUTHORITY_HOST", url)],
-            "vm-",
+            "vm",
         ),
-        ("one of its identities", format!("{endpoint}client_id = \"c7\""), vec![], "vm-c7"),
-        ("another", format!("{endpoint}object_id = \"o7\""), vec![], "vm-o7"),
+        ("one of its identities", format!("{endpoint}client_id = \"c7\""), vec![], "vmc7"),
+        ("another", format!("{endpoint}object_id = \"o7\""), vec![], "vmo7"),
         (
             "a secret",
             format!("{from_environment}{nowhere}"),
@@ -99,7 +99,7 @@ async fn a_machine_and_every_credential_of_the_environment_log_in() {
             vec![("AZURE_FEDERATED_TOKEN_FILE", federated)],
             "principal",
         ),
-        ("a managed identity of the machine", format!("{from_environment}{endpoint}"), vec![], "vm-c1"),
+        ("a managed identity of the machine", format!("{from_environment}{endpoint}"), vec![], "vmc1"),
     ];
     for (what, keys, more, oid) in cases {
         let mut environment = more;

@@ -292,7 +292,7 @@ async fn credentials_of_google_that_are_of_no_use_are_named() {
         (
             content(r#"{"type": "gdch"}"#),
             vec![],
-            "its type is \"gdch\"; service_account, authorized_user and external_account",
+            "service_account, authorized_user and external_account can be used",
         ),
         (content(no_key), vec![], "in the key credentials: it holds no private key in PEM"),
         (

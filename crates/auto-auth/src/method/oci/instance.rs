@@ -133,19 +133,16 @@ impl Instance {
 
 /// `https://auth.<region>.<domain>`. Both parts are checked: what is no name must not lead elsewhere.
 async fn federation_endpoint(service: &Outside) -> Result<String, LoginError> {
-    let path = "/instance/regionInfo";
-    let info = match service.get(path, &[(header::AUTHORIZATION, AUTHORIZATION)]).await {
-        Ok(answer) => answer.json().filter(serde_json::Value::is_object),
-        Err(_) => None,
-    };
+    // First what every version has: a service that is not there is found out at once.
+    let region = get(service, "/instance/region").await?.trim().to_ascii_lowercase();
+    let old = OLD_REGIONS.iter().find(|(old, _)| *old == region);
+    let region = old.map_or(region.as_str(), |(_, new)| new).to_owned();
+    let info = service.get("/instance/regionInfo", &[(header::AUTHORIZATION, AUTHORIZATION)]).await.ok();
+    let info = info.and_then(|answer| answer.json());
     let text = |name| info.as_ref().and_then(|info| info.get(name)?.as_str()).map(str::to_ascii_lowercase);
     let (region, domain) = match (text("regionIdentifier"), text("realmDomainComponent")) {
         (Some(region), Some(domain)) => (region, domain),
-        _ => {
-            let region = get(service, "/instance/region").await?.trim().to_ascii_lowercase();
-            let old = OLD_REGIONS.iter().find(|(old, _)| *old == region);
-            (old.map_or(region.as_str(), |(_, new)| new).to_owned(), DOMAIN.to_owned())
-        }
+        _ => (region, DOMAIN.to_owned()),
     };
     let is_name = |text: &str, dots: bool| {
         let allowed =
