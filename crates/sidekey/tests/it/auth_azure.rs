@@ -7,7 +7,7 @@ use rcgen::{CertificateParams, KeyPair};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::stub::{Asked, Reply, Stub, jwt, log_in, part, rsa_key, unix_time};
+use crate::stub::{Asked, Reply, Stub, jwt, log_in, login_anywhere, page, part, rsa_key, unix_time};
 use crate::{Stage, put};
 
 const RESOURCE: &str = "https://management.azure.com/";
@@ -153,6 +153,8 @@ async fn the_body_is_upstreams() {
         "role": "r1", "jwt": null, "vm_name": "vm1", "vmss_name": "", "resource_group_name": "rg1", "subscription_id": "s1",
     });
     assert_eq!((login.method.as_str(), body), ("PUT", expected));
+    let environment = [("AZURE_POD_IDENTITY_AUTHORITY_HOST", azure.url.as_str())];
+    page("azure", "resource", &login_anywhere("/v1/auth/azure/login").await, &environment).await;
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use rcgen::KeyPair;
 use serde_json::{Value, json};
 use testkit::{Program, eventually};
 
-use crate::stub::{Asked, Reply, Stub, jwt, part, rsa_key, unix_time};
+use crate::stub::{Asked, Reply, Stub, jwt, login_anywhere, page, part, rsa_key, unix_time};
 use crate::{Stage, put, sidekey};
 
 const ACCOUNT: &str = "app@project.iam.gserviceaccount.com";
@@ -120,6 +120,9 @@ async fn gce_logs_in_with_the_identity_of_the_machine() {
         )
         .await;
     assert_eq!(run.code, Some(1), "{}", run.output);
+
+    page("gcp", "\"gce\"", &login_anywhere("/v1/auth/gcp/login").await, &[("GCE_METADATA_HOST", &host)])
+        .await;
 
     // Google's keys rotate, and the server learns of it late: the back-off bridges it.
     let (old, rotated) = (rsa_key(), Arc::clone(&google.key));

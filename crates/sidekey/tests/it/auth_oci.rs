@@ -11,27 +11,29 @@ use testkit::{Program, eventually};
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
-use crate::stub::{Asked, Reply, Stub, jwt, log_in, rsa_key, unix_time};
+use crate::stub::{Asked, Reply, Stub, jwt, log_in, login_anywhere, page, rsa_key, unix_time};
 use crate::{put, sidekey};
 
 const TENANCY: &str = "ocid1.tenancy.oc1..aaaa";
 const USER: &str = "ocid1.user.oc1..bbbb";
 
-/// The key id, if the signature is good; else what the verifier said.
-async fn verify(public_key: &str, method: &str, target: &str, headers: &Value, body: &str) -> String {
-    // The package is fetched by `make setup` where the machine has none.
+/// Python with the package cryptography: that of the tests' verifiers, else the machine's own.
+fn python() -> Command {
+    let named = std::env::var_os("SIDEKEY_VERIFIERS").map(std::path::PathBuf::from);
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let fetched =
-        here.ancestors().map(|folder| folder.join(".openbao/cryptography")).find(|folder| folder.is_dir());
+    let mut fetched = here.ancestors().map(|folder| folder.join(".openbao/verifiers"));
     let mut command = Command::new("python3");
-    command
-        .arg(here.join("tests/oci/verify.py"))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    if let Some(folder) = fetched {
+    if let Some(folder) = named.or_else(|| fetched.find(|folder| folder.is_dir())) {
         command.env("PYTHONPATH", folder);
     }
+    command
+}
+
+/// The key id, if the signature is good; else what the verifier said.
+async fn verify(public_key: &str, method: &str, target: &str, headers: &Value, body: &str) -> String {
+    let mut command = python();
+    command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/oci/verify.py"));
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     let asked = json!({"public_key": public_key, "method": method, "target": target, "headers": headers, "body": body});
     child.stdin.take().unwrap().write_all(asked.to_string().as_bytes()).await.unwrap();
@@ -74,18 +76,14 @@ async fn an_api_key_of_every_place_signs() {
     let (first, second) = (rsa_key(), rsa_key());
     put(&path("first.pem"), &first.serialize_pem());
     // PKCS#1, as Oracle's console gives keys: the inner part of PKCS#8.
-    let mut openssl = Command::new("python3");
-    openssl.arg("-c").arg(
+    let mut convert = python();
+    convert.arg("-c").arg(
         "import sys\nfrom cryptography.hazmat.primitives import serialization as s\n\
          k = s.load_pem_private_key(open(sys.argv[1], 'rb').read(), None)\n\
          open(sys.argv[2], 'wb').write(k.private_bytes(s.Encoding.PEM, s.PrivateFormat.TraditionalOpenSSL, s.NoEncryption()))",
     );
     put(&path("second.p8"), &second.serialize_pem());
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    if let Some(fetched) = here.ancestors().map(|f| f.join(".openbao/cryptography")).find(|f| f.is_dir()) {
-        openssl.env("PYTHONPATH", fetched);
-    }
-    assert!(openssl.arg(path("second.p8")).arg(path("second.pem")).status().await.unwrap().success());
+    assert!(convert.arg(path("second.p8")).arg(path("second.pem")).status().await.unwrap().success());
     let config = |name: &str, fingerprint: &str, key: &str| {
         let file = path(name);
         atomic_file::create_folders(file.parent().unwrap()).unwrap();
@@ -142,6 +140,22 @@ async fn an_api_key_of_every_place_signs() {
         assert_eq!(signer, format!("{TENANCY}/{USER}/{fingerprint}"), "{what}");
         assert!(!run.output.contains("PRIVATE KEY"));
     }
+    // A key that comes late ends the wait at once.
+    let late = path("late");
+    let mut agent = Program::agent(sidekey(), folder.path())
+        .server(&server.url)
+        .config(&format!(
+            "auto_auth {{\n method \"oci\" {{ min_backoff = \"200s\"\n config = {{ type = \"apikey\"\n role = \"r1\"\n \
+             credential_poll_interval = \"200ms\"\n config_file = {late:?} }} }}\n sink \"file\" {{ config = {{ path = {:?} }} }}\n}}",
+            path("token")
+        ))
+        .start()
+        .unwrap();
+    agent.says("error authenticating").await.unwrap();
+    config("late", "aa:05", &second_path);
+    agent.says("token written").await.unwrap();
+    agent.stop().await.unwrap();
+
     // The verifier is no yes-man.
     let last = server.asked("login").pop().unwrap();
     assert!(signer_of(&last, &first.public_key_pem()).await.contains("InvalidSignature"));
@@ -269,6 +283,24 @@ async fn an_instance_signs_with_a_session_key() {
         assert!(signer.starts_with("ST$eyJ"), "{signer}");
         assert!(!run.output.contains("eyJ") && !run.output.contains("PRIVATE KEY"), "{}", run.output);
     }
+
+    // The page's own configurations; Oracle's endpoint is found by the region there, and is not asked here.
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join(".oci/config");
+    atomic_file::create_folders(file.parent().unwrap()).unwrap();
+    let key = home.path().join("key.pem");
+    put(&key, &certificates.key.serialize_pem());
+    put(
+        &file,
+        &format!("[DEFAULT]\nuser={USER}\nfingerprint=aa\ntenancy={TENANCY}\nkey_file={}\n", key.display()),
+    );
+    page(
+        "oci",
+        "apikey",
+        &login_anywhere("/v1/auth/oci/login/app").await,
+        &[("HOME", home.path().to_str().unwrap())],
+    )
+    .await;
 
     // A token that ends is replaced by the poll, and with it the login; certificates may have changed by then.
     let oracle = oracle(Arc::clone(&certificates), &["/opc/v2"], 30).await;

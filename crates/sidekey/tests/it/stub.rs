@@ -1,5 +1,6 @@
 //! A service of a cloud, or a server, that answers as a closure says and remembers what it was asked.
 
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -10,8 +11,9 @@ use serde_json::{Value, json};
 use testkit::Program;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::process::Command;
 
-use crate::{Stage, sidekey};
+use crate::{Stage, put, sidekey};
 
 /// A request as it came.
 #[derive(Clone, Debug)]
@@ -234,4 +236,45 @@ pub(crate) async fn log_in(server: &str, method: &str, keys: &str, environment: 
     let status = agent.ended().await.unwrap();
     let token = std::fs::read_to_string(token).unwrap_or_default();
     Run { code: status.code(), output: agent.output().join("\n"), token }
+}
+
+/// A server that lets everybody in at one path.
+pub(crate) async fn login_anywhere(path: &'static str) -> Stub {
+    Stub::start(move |asked| {
+        if asked.path != path {
+            return Reply::Say(404, "{}".to_owned());
+        }
+        Reply::json(&json!({"auth": {"client_token": "s.of-page", "lease_duration": 3600}}))
+    })
+    .await
+}
+
+/// The configurations on the page of a method hold before a strict check, and the first that holds `words` logs in,
+/// with nothing changed but address and folder.
+pub(crate) async fn page(method: &str, words: &str, server: &Stub, environment: &[(&str, &str)]) {
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/auth").join(format!("{method}.md"));
+    let text = std::fs::read_to_string(docs).unwrap();
+    let blocks: Vec<&str> =
+        text.split("```hcl\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("page.hcl");
+    for block in &blocks {
+        put(&file, block);
+        let checked = Command::new(sidekey()).arg("check").arg(&file).arg("-strict").output().await.unwrap();
+        assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stdout));
+    }
+    let block = blocks.iter().find(|block| block.contains(words)).unwrap();
+    let mut block = block.replace("/run/sidekey", folder.path().to_str().unwrap());
+    if block.contains("vault {") {
+        block = block.replace("https://vault.example.com:8200", &server.url);
+    } else {
+        block.push_str(&format!("vault {{ address = {:?} }}", server.url));
+    }
+    let mut program = Program::agent(sidekey(), folder.path()).config(&block).flag("-exit-after-auth");
+    for (name, value) in environment {
+        program = program.env(name, value);
+    }
+    let mut agent = program.start().unwrap();
+    agent.says("token written").await.unwrap();
+    assert_eq!(std::fs::read_to_string(folder.path().join("token")).unwrap(), "s.of-page");
 }

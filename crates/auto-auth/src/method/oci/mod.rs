@@ -81,7 +81,8 @@ impl Oci {
 
     async fn has_changed(&mut self, environment: &Environment) -> bool {
         match self.key_id(environment).await {
-            Ok(key_id) => self.last_key_id.replace(key_id.clone()).is_some_and(|last| last != key_id),
+            // Where there was none so far, logins fail for want of it.
+            Ok(key_id) => self.last_key_id.replace(key_id.clone()) != Some(key_id),
             Err(error) => {
                 debug!(target: "auth.handler", error = %error, "unable to retrieve current creds, retaining last creds");
                 false
