@@ -278,6 +278,8 @@ async fn an_instance_signs_with_a_session_key() {
         }
         let run = log_in(&server.url, "oci", &keys, &environment).await;
         assert_eq!(run.code, Some(0), "{}", run.output);
+        // Version 1 is for instances that have no other.
+        assert_eq!(oracle.asked("/opc/v1/").is_empty(), versions.len() == 2);
         let session_key = session_key(&oracle.asked("/v1/x509")[0], &certificates.leaf).await;
         let signer = signer_of(&server.asked("login")[before], &session_key).await;
         assert!(signer.starts_with("ST$eyJ"), "{signer}");
