@@ -8,9 +8,15 @@
 //! come through [`credential::Credential`], whatever is asked outside the server through [`outside::Outside`].
 
 mod approle;
+mod assertion;
 mod attempt;
+mod azure;
 mod credential;
+mod gcp;
+mod oauth;
+mod oci;
 mod outside;
+mod rsa;
 mod token_file;
 
 use std::sync::Arc;
@@ -68,6 +74,9 @@ pub(crate) trait Method: Send {
 pub(crate) fn new(settings: &config::Method) -> Box<dyn Method> {
     match &settings.kind {
         config::MethodKind::AppRole(keys) => Box::new(approle::AppRole::new(keys)),
+        config::MethodKind::Azure(keys) => Box::new(azure::Azure::new(keys)),
+        config::MethodKind::Gcp(keys) => Box::new(gcp::Gcp::new(keys)),
+        config::MethodKind::Oci(keys) => Box::new(oci::Oci::new(keys)),
         config::MethodKind::TokenFile(keys) => Box::new(token_file::TokenFile::new(keys)),
     }
 }

@@ -45,7 +45,8 @@ impl Outside {
         let refused = |reason: String| LoginError::Outside { what, url: base.clone(), reason };
         let address = base.parse().map_err(|error: vault::AddressError| refused(error.to_string()))?;
         let settings = ClientSettings {
-            timeout: within,
+            // The limit in `send` comes first, and says how long it was.
+            timeout: within * 2,
             retry: RetryPolicy::Never,
             keep_alive: false,
             ..ClientSettings::new(address)

@@ -17,6 +17,9 @@ pub use self::auto_auth::{
     AppRole, AutoAuth, DEFAULT_MAX_BACKOFF, DEFAULT_MIN_BACKOFF, DEFAULT_SINK_MODE, FileSink, Method,
     MethodKind, TokenFile,
 };
+pub use self::auto_auth::{Azure, AzureIdentity};
+pub use self::auto_auth::{DEFAULT_JWT_LIFETIME, Gcp, GcpIam, GcpKind};
+pub use self::auto_auth::{DEFAULT_OCI_POLL_INTERVAL, DEFAULT_OCI_PROFILE, Oci, OciKind};
 pub use self::cache::Cache;
 pub use self::file_access::Identity;
 pub use self::listener::{DEFAULT_LISTEN, Endpoint, Listener, ListenerTls, Role, SocketAccess};

@@ -77,6 +77,43 @@ fn methods_that_lack_something() {
             "method \"token_file\" { config = { token_file_path = 5 } }",
             "Error creating token_file auth method: could not convert 'token_file_path' config value to string",
         ),
+        (
+            "method \"azure\" { config = { role = \"r\" } }",
+            "Error creating azure auth method: missing 'resource' value",
+        ),
+        (
+            "method \"azure\" { config = { role = \"r\"\n resource = \"x\"\n object_id = \"a\"\n client_id = \"b\" } }",
+            "Error creating azure auth method: only one of 'object_id' or 'client_id' may be provided",
+        ),
+        (
+            "method \"azure\" { config = { role = \"r\"\n resource = \"x\"\n authenticate_from_environment = \"maybe\" } }",
+            "Error creating azure auth method: could not convert 'authenticate_from_environment' config value to \
+             bool: cannot parse '' as bool: strconv.ParseBool: parsing \"maybe\": invalid syntax",
+        ),
+        (
+            "method \"gcp\" { config = { type = \"gke\"\n role = \"r\" } }",
+            "Error creating gcp auth method: 'type' value is invalid",
+        ),
+        (
+            "method \"gcp\" { config = { type = \"iam\"\n role = \"r\"\n credentials = 5 } }",
+            "Error creating gcp auth method: could not convert 'credentials' value into string",
+        ),
+        (
+            "method \"gcp\" { config = { type = \"iam\"\n role = \"r\"\n jwt_exp = 721 } }",
+            "Error creating gcp auth method: 'jwt_exp' must be between 1 and 720 minutes",
+        ),
+        (
+            "method \"oci\" { config = { type = \"apikey\" } }",
+            "Error creating oci auth method: missing 'role' value",
+        ),
+        (
+            "method \"oci\" { config = { type = \"x\"\n role = \"r\" } }",
+            "Error creating oci auth method: 'type' value is invalid",
+        ),
+        (
+            "method \"oci\" { config = { type = \"apikey\"\n role = \"r\"\n credential_poll_interval = 0 } }",
+            "Error creating oci auth method: 'credential_poll_interval' must be longer than nothing",
+        ),
         ("method \"nosuch\" {}", "Error creating nosuch auth method: unknown auth method \"nosuch\""),
         (
             "method \"kubernetes\" {}",

@@ -3,6 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "tests may be blunt")]
 
 mod agent;
+mod auth_azure;
+mod auth_gcp;
+mod auth_oci;
 mod bad_input;
 mod clients;
 mod command_line;
@@ -11,6 +14,7 @@ mod examples;
 mod life;
 mod listener;
 mod scripted;
+mod stub;
 mod templates;
 mod upstream;
 

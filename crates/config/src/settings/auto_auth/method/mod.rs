@@ -3,7 +3,10 @@
 //! To add one: a file with its keys and `read`, a variant of [`MethodKind`], a line in `KINDS`.
 
 mod approle;
+mod azure;
+mod gcp;
 mod keys;
+mod oci;
 mod token_file;
 
 use std::time::Duration;
@@ -17,6 +20,9 @@ use crate::go_duration::GoDuration;
 use crate::nearest::nearest;
 
 pub use approle::AppRole;
+pub use azure::{Azure, AzureIdentity};
+pub use gcp::{DEFAULT_JWT_LIFETIME, Gcp, GcpIam, GcpKind};
+pub use oci::{DEFAULT_OCI_POLL_INTERVAL, DEFAULT_OCI_PROFILE, Oci, OciKind};
 pub use token_file::TokenFile;
 
 /// First wait after a failed login; upstream's.
@@ -47,6 +53,9 @@ pub struct Method {
 #[expect(missing_docs, reason = "each is the method of its name")]
 pub enum MethodKind {
     AppRole(AppRole),
+    Azure(Azure),
+    Gcp(Gcp),
+    Oci(Oci),
     TokenFile(TokenFile),
 }
 
@@ -55,6 +64,9 @@ impl MethodKind {
     pub fn name(&self) -> &'static str {
         match self {
             Self::AppRole(_) => "approle",
+            Self::Azure(_) => "azure",
+            Self::Gcp(_) => "gcp",
+            Self::Oci(_) => "oci",
             Self::TokenFile(_) => "token_file",
         }
     }
@@ -66,6 +78,9 @@ impl MethodKind {
             Self::AppRole(approle) => {
                 Some(Self::AppRole(AppRole { remove_secret_id_file: false, ..approle.clone() }))
             }
+            Self::Azure(_) => Some(self.clone()),
+            Self::Gcp(_) => Some(self.clone()),
+            Self::Oci(_) => Some(self.clone()),
             Self::TokenFile(_) => Some(self.clone()),
         }
     }
@@ -80,26 +95,15 @@ type Read = fn(&Fields<'_>) -> Option<MethodKind>;
 /// The methods by their types.
 const KINDS: &[(&str, Read)] = &[
     ("approle", |config| approle::read(config).map(MethodKind::AppRole)),
+    ("azure", |config| azure::read(config).map(MethodKind::Azure)),
+    ("gcp", |config| gcp::read(config).map(MethodKind::Gcp)),
+    ("oci", |config| oci::read(config).map(MethodKind::Oci)),
     ("token_file", |config| token_file::read(config).map(MethodKind::TokenFile)),
 ];
 
 /// Types that somebody has and we have not: HashiCorp's and OpenBao's, the latter in older versions.
-const NOT_BUILT: &[&str] = &[
-    "alicloud",
-    "aws",
-    "azure",
-    "cert",
-    "cf",
-    "gcp",
-    "jwt",
-    "kerberos",
-    "kubernetes",
-    "ldap",
-    "oci",
-    "pcf",
-    "radius",
-    "userpass",
-];
+const NOT_BUILT: &[&str] =
+    &["alicloud", "aws", "cert", "cf", "jwt", "kerberos", "kubernetes", "ldap", "pcf", "radius", "userpass"];
 
 pub(super) fn read(auto_auth: &Fields<'_>, raw: &mut RawAutoAuth) {
     let only_one = "one and only one \"method\" block is required";

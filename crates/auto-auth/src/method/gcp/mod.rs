@@ -1,0 +1,87 @@
+//! `gcp`: a Google service account, proven by a token of the metadata server or a JWT that Google signs.
+
+mod credentials;
+mod external;
+mod metadata;
+
+use serde_json::{Value, json};
+use vault::{BoxFuture, SecretString};
+
+use self::credentials::Credentials;
+use self::metadata::Metadata;
+use super::outside::{FAR, Outside};
+use super::{Attempt, LoginError, Method, Scene, assertion, oauth};
+
+/// Google's own.
+const IAM_ENDPOINT: &str = "https://iamcredentials.googleapis.com";
+
+/// What the tools of Google read another address of that service from.
+const IAM_ENDPOINT_VARIABLE: &str = "CLOUDSDK_API_ENDPOINT_OVERRIDES_IAMCREDENTIALS";
+
+/// What the configuration says; credentials are looked for at each login.
+pub(super) struct Gcp(config::Gcp);
+
+impl Gcp {
+    pub(super) fn new(keys: &config::Gcp) -> Self {
+        Self(keys.clone())
+    }
+
+    async fn prepare(&self, scene: &Scene<'_>) -> Result<Attempt, LoginError> {
+        let jwt = match &self.0.kind {
+            config::GcpKind::Gce => {
+                let audience = format!("{}/vault/{}", scene.caller.address, self.0.role);
+                self.metadata(scene)?.identity(self.0.service_account.as_deref(), &audience).await?
+            }
+            config::GcpKind::Iam(iam) => self.signed(iam, scene).await?,
+        };
+        Ok(Attempt::login(scene.mount, json!({"role": self.0.role, "jwt": jwt.expose()})))
+    }
+
+    fn metadata(&self, scene: &Scene<'_>) -> Result<Metadata, LoginError> {
+        Metadata::new(self.0.metadata_endpoint.as_deref(), scene.environment)
+    }
+
+    /// A JWT of the service account, signed by Google or, if that is wished, by the account's own key.
+    async fn signed(&self, iam: &config::GcpIam, scene: &Scene<'_>) -> Result<SecretString, LoginError> {
+        let credentials = Credentials::find(iam.credentials.as_ref(), scene.environment)?;
+        let account = self.account(&credentials, scene).await?;
+        let claims = json!({
+            "aud": format!("http://vault/{}", self.0.role),
+            "exp": assertion::unix_time(iam.jwt_lifetime),
+            "sub": account,
+        });
+        if iam.sign_locally {
+            return credentials.sign(&account, &claims);
+        }
+        let token = credentials.access_token(|| self.metadata(scene)).await?;
+        let from_environment = scene.environment.exact(IAM_ENDPOINT_VARIABLE).filter(|url| !url.is_empty());
+        let endpoint = iam.iam_endpoint.as_deref().or(from_environment).unwrap_or(IAM_ENDPOINT);
+        let service = Outside::new("IAM credentials service", endpoint, FAR)?;
+        // An address is escaped whole: a slash in it must not lead to another account.
+        let target = format!("/v1/projects/-/serviceAccounts/{}:signJwt", oauth::escape(&account));
+        let body = json!({"payload": Value::to_string(&claims)});
+        let answer = oauth::post_json(&service, &target, Some(&token), &body).await?;
+        oauth::token(&service, &target, &answer, "signedJwt")
+    }
+
+    /// Whose JWT it is: as configured, else the account of the credentials.
+    async fn account(&self, credentials: &Credentials, scene: &Scene<'_>) -> Result<String, LoginError> {
+        if let Some(account) = self.0.service_account.as_deref().or(credentials.email()) {
+            return Ok(account.to_owned());
+        }
+        if let Credentials::Metadata = credentials {
+            return self.metadata(scene)?.email().await;
+        }
+        Err(LoginError::NoCredentials(
+            "could not obtain service account from credentials; set service_account to the e-mail address of \
+             the account to authenticate as"
+                .to_owned(),
+        ))
+    }
+}
+
+impl Method for Gcp {
+    fn prepare<'a>(&'a mut self, scene: &'a Scene<'a>) -> BoxFuture<'a, Result<Attempt, LoginError>> {
+        Box::pin(Self::prepare(self, scene))
+    }
+}
