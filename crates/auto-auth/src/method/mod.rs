@@ -7,10 +7,18 @@
 //! To add one: its stanza in `config`, a file here that implements [`Method`], a line in [`new`]. Credentials in files
 //! come through [`credential::Credential`], whatever is asked outside the server through [`outside::Outside`].
 
+mod alicloud;
 mod approle;
 mod attempt;
+mod aws;
+mod cf;
 mod credential;
+mod instance;
+#[cfg(test)]
+mod loopback;
 mod outside;
+mod percent;
+mod rsa_key;
 mod token_file;
 
 use std::sync::Arc;
@@ -67,7 +75,10 @@ pub(crate) trait Method: Send {
 /// The method of a stanza. Reads nothing yet.
 pub(crate) fn new(settings: &config::Method) -> Box<dyn Method> {
     match &settings.kind {
+        config::MethodKind::AliCloud(keys) => Box::new(alicloud::AliCloud::new(keys)),
         config::MethodKind::AppRole(keys) => Box::new(approle::AppRole::new(keys)),
+        config::MethodKind::Aws(keys) => aws::new(keys),
+        config::MethodKind::Cf(keys) => Box::new(cf::Cf::new(keys)),
         config::MethodKind::TokenFile(keys) => Box::new(token_file::TokenFile::new(keys)),
     }
 }

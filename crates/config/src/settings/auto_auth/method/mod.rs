@@ -2,7 +2,10 @@
 //!
 //! To add one: a file with its keys and `read`, a variant of [`MethodKind`], a line in `KINDS`.
 
+mod alicloud;
 mod approle;
+mod aws;
+mod cf;
 mod keys;
 mod token_file;
 
@@ -16,7 +19,10 @@ use crate::decode::{Fields, Labels};
 use crate::go_duration::GoDuration;
 use crate::nearest::nearest;
 
+pub use alicloud::{AliCloud, AliCloudSource};
 pub use approle::AppRole;
+pub use aws::{Aws, AwsEc2, AwsIam, AwsKeys, AwsLogin, AwsNonce, DEFAULT_AWS_REGION};
+pub use cf::Cf;
 pub use token_file::TokenFile;
 
 /// First wait after a failed login; upstream's.
@@ -46,7 +52,10 @@ pub struct Method {
 #[derive(Clone, Debug, PartialEq)]
 #[expect(missing_docs, reason = "each is the method of its name")]
 pub enum MethodKind {
+    AliCloud(AliCloud),
     AppRole(AppRole),
+    Aws(Aws),
+    Cf(Cf),
     TokenFile(TokenFile),
 }
 
@@ -54,7 +63,10 @@ impl MethodKind {
     /// The `type` of the stanza.
     pub fn name(&self) -> &'static str {
         match self {
+            Self::AliCloud(_) => "alicloud",
             Self::AppRole(_) => "approle",
+            Self::Aws(_) => "aws",
+            Self::Cf(_) => "cf",
             Self::TokenFile(_) => "token_file",
         }
     }
@@ -66,7 +78,9 @@ impl MethodKind {
             Self::AppRole(approle) => {
                 Some(Self::AppRole(AppRole { remove_secret_id_file: false, ..approle.clone() }))
             }
-            Self::TokenFile(_) => Some(self.clone()),
+            // The server binds the instance to the first nonce it sees: another one would lock the program out.
+            Self::Aws(Aws { login: AwsLogin::Ec2(AwsEc2 { nonce: AwsNonce::Fresh, .. }), .. }) => None,
+            Self::AliCloud(_) | Self::Aws(_) | Self::Cf(_) | Self::TokenFile(_) => Some(self.clone()),
         }
     }
 }
@@ -79,24 +93,24 @@ type Read = fn(&Fields<'_>) -> Option<MethodKind>;
 
 /// The methods by their types.
 const KINDS: &[(&str, Read)] = &[
+    ("alicloud", |config| alicloud::read(config).map(MethodKind::AliCloud)),
     ("approle", |config| approle::read(config).map(MethodKind::AppRole)),
+    ("aws", |config| aws::read(config).map(MethodKind::Aws)),
+    ("cf", |config| cf::read(config).map(MethodKind::Cf)),
+    ("pcf", |config| cf::read(config).map(MethodKind::Cf)),
     ("token_file", |config| token_file::read(config).map(MethodKind::TokenFile)),
 ];
 
 /// Types that somebody has and we have not: HashiCorp's and OpenBao's, the latter in older versions.
 const NOT_BUILT: &[&str] = &[
-    "alicloud",
-    "aws",
     "azure",
     "cert",
-    "cf",
     "gcp",
     "jwt",
     "kerberos",
     "kubernetes",
     "ldap",
     "oci",
-    "pcf",
     "radius",
     "userpass",
 ];
