@@ -3,8 +3,12 @@
 #![expect(clippy::unwrap_used, reason = "tests may be blunt")]
 
 mod agent;
+mod auth_alicloud;
+mod auth_aws;
+mod auth_cf;
 mod bad_input;
 mod clients;
+mod clouds;
 mod command_line;
 mod differential;
 mod examples;

@@ -185,7 +185,7 @@ async fn a_hop_limit_is_told_as_such_and_takes_no_longer_than_its_time() {
     let start = Instant::now();
     let error = prepared(iam(None).as_mut(), &[(ENDPOINT, &service.address)]).await.unwrap_err().to_string();
     assert!(start.elapsed() < Duration::from_secs(4));
-    for part in ["401", "no answer within 2 seconds", "hop limit", "AWS_ACCESS_KEY_ID is not set"] {
+    for part in ["401", "/latest/api/token: ", "hop limit", "AWS_ACCESS_KEY_ID is not set"] {
         assert!(error.contains(part), "{part}: {error}");
     }
 }

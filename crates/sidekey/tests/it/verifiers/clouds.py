@@ -182,10 +182,10 @@ def start_cf():
 
     key = rsa.generate_private_key(65537, 2048)
     kinds = serialization.PrivateFormat
-    for name, kind in [("pkcs1", kinds.TraditionalOpenSSL), ("pkcs8", kinds.PKCS8)]:
-        with open(os.path.join(FOLDER, name + ".pem"), "wb") as file:
-            file.write(key.private_bytes(serialization.Encoding.PEM, kind, serialization.NoEncryption()))
     other = rsa.generate_private_key(65537, 2048)
+    for name, kind, whose in [("pkcs1", kinds.TraditionalOpenSSL, key), ("pkcs8", kinds.PKCS8, key), ("other", kinds.PKCS8, other)]:
+        with open(os.path.join(FOLDER, name + ".pem"), "wb") as file:
+            file.write(whose.private_bytes(serialization.Encoding.PEM, kind, serialization.NoEncryption()))
     with open(os.path.join(FOLDER, "cert.pem"), "wb") as file:
         for signer in (key, other):
             file.write(certificate(signer).public_bytes(serialization.Encoding.PEM))
