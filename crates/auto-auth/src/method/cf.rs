@@ -58,7 +58,8 @@ impl Cf {
             "signing_time": signing_time,
             "signature": format!("v1:{}", STANDARD.encode(signature)),
         });
-        let files = [CERTIFICATE, KEY].iter().filter_map(|name| scene.environment.exact(name)).map(PathBuf::from);
+        let files =
+            [CERTIFICATE, KEY].iter().filter_map(|name| scene.environment.exact(name)).map(PathBuf::from);
         self.last = Some(Seen { certificate, files: files.collect() });
         Ok(Attempt::login(scene.mount, body))
     }
@@ -76,9 +77,8 @@ impl Method for Cf {
 
     fn has_new_credentials<'a>(&'a mut self, scene: &'a Scene<'a>) -> BoxFuture<'a, bool> {
         // A pair that cannot be used, as while it is being replaced, is no news.
-        let news = papers(scene.environment).is_ok_and(|papers| {
-            self.last.as_ref().is_none_or(|seen| seen.certificate != papers.certificate)
-        });
+        let news = papers(scene.environment)
+            .is_ok_and(|papers| self.last.as_ref().is_none_or(|seen| seen.certificate != papers.certificate));
         Box::pin(std::future::ready(news))
     }
 }
@@ -94,7 +94,8 @@ fn papers(environment: &Environment) -> Result<Papers, LoginError> {
     let pem = SecretString::from(
         String::from_utf8(pem).map_err(|_| refused(KEY, environment, "it holds no private key in PEM"))?,
     );
-    let key = rsa_key::from_pem(pem.expose().as_bytes()).map_err(|reason| refused(KEY, environment, reason))?;
+    let key =
+        rsa_key::from_pem(pem.expose().as_bytes()).map_err(|reason| refused(KEY, environment, reason))?;
     Ok(Papers { certificate, key })
 }
 

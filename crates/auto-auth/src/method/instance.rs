@@ -82,9 +82,7 @@ impl Instance {
         };
         match (token, tokenless) {
             (Err(error), Tokenless::Forbidden) => Err(error),
-            (token, _) => {
-                Ok(Self { outside, dialect, token: token.map_err(|error| error.to_string()) })
-            }
+            (token, _) => Ok(Self { outside, dialect, token: token.map_err(|error| error.to_string()) }),
         }
     }
 
@@ -120,7 +118,11 @@ impl Instance {
             None => {
                 let answer = self.get(roles).await.map_err(|error| match error {
                     LoginError::Outside { what, url, reason } if reason.starts_with("it answered 404") => {
-                        LoginError::Outside { what, url, reason: format!("{reason}: the instance has no role") }
+                        LoginError::Outside {
+                            what,
+                            url,
+                            reason: format!("{reason}: the instance has no role"),
+                        }
                     }
                     error => error,
                 })?;

@@ -15,7 +15,11 @@ async fn iam_logins_are_what_aws_would_take() {
     let config = cloud.documented(0);
 
     // From the environment, for the default region and for another.
-    let keys = [("AWS_ACCESS_KEY_ID", id.as_str()), ("AWS_SECRET_ACCESS_KEY", &secret), ("AWS_REGION", "ap-south-1")];
+    let keys = [
+        ("AWS_ACCESS_KEY_ID", id.as_str()),
+        ("AWS_SECRET_ACCESS_KEY", &secret),
+        ("AWS_REGION", "ap-south-1"),
+    ];
     let said = cloud.logs_in(&config, &keys).await;
     assert!(!said.contains(&secret), "{said}");
     let elsewhere = config.replacen("config = {", "config = {\n region = \"eu-west-1\"", 1);

@@ -54,7 +54,8 @@ pub(super) fn signed_target(
     now: Timestamp,
 ) -> Result<String, LoginError> {
     let mut bytes = [0; 16];
-    let failed = |_| LoginError::NoCredentials("the system gives no random numbers for a signature".to_owned());
+    let failed =
+        |_| LoginError::NoCredentials("the system gives no random numbers for a signature".to_owned());
     rand::fill(&mut bytes).map_err(failed)?;
     let nonce: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
     let time = now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
@@ -107,7 +108,9 @@ fn sign(secret: &Secret, to_sign: &[u8]) -> Result<String, LoginError> {
             };
             key.and_then(|key| rsa_key::sign(&key, &RSA_PKCS1_SHA256, to_sign))
                 .map(|signature| STANDARD.encode(signature))
-                .map_err(|reason| LoginError::NoCredentials(format!("the private key cannot be used: {reason}")))
+                .map_err(|reason| {
+                    LoginError::NoCredentials(format!("the private key cannot be used: {reason}"))
+                })
         }
     }
 }

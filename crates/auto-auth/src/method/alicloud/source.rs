@@ -68,12 +68,16 @@ impl Sources {
 
     /// # Errors
     /// The source that counts gives no keys.
-    pub(super) async fn keys(&mut self, environment: &Environment, now: Timestamp) -> Result<Keys, LoginError> {
+    pub(super) async fn keys(
+        &mut self,
+        environment: &Environment,
+        now: Timestamp,
+    ) -> Result<Keys, LoginError> {
         let from_environment = from_environment(environment)?;
-        let found = found(&from_environment).or_else(|| found(&self.configured)).unwrap_or(Found::Instance(None));
-        let lasts = |keys: &Keys| {
-            keys.expires.is_some_and(|end| now.checked_add(EARLY).is_ok_and(|soon| soon < end))
-        };
+        let found =
+            found(&from_environment).or_else(|| found(&self.configured)).unwrap_or(Found::Instance(None));
+        let lasts =
+            |keys: &Keys| keys.expires.is_some_and(|end| now.checked_add(EARLY).is_ok_and(|soon| soon < end));
         let session = match (found, &self.session) {
             (Found::Keys(keys), _) => return Ok(keys),
             (Found::Instance(role), _) => return self.from_instance(environment, role).await,
@@ -99,7 +103,8 @@ impl Sources {
                     ("RegionId", KEY_PAIR_REGION),
                 ];
                 let fields = ["SessionAccessKeyId", "SessionAccessKeySecret", "SecurityToken"];
-                exchange(environment, KEY_PAIR_REGION, &question, &keys, ("SessionAccessKey", fields), now).await?
+                exchange(environment, KEY_PAIR_REGION, &question, &keys, ("SessionAccessKey", fields), now)
+                    .await?
             }
         };
         self.session = Some(session.clone());
@@ -114,7 +119,8 @@ impl Sources {
             true => Tokenless::Forbidden,
             false => Tokenless::Allowed,
         };
-        let instance = Instance::open(base.unwrap_or(METADATA), DIALECT, tokenless).await.map_err(nothing_else)?;
+        let instance =
+            Instance::open(base.unwrap_or(METADATA), DIALECT, tokenless).await.map_err(nothing_else)?;
         instance.role_keys(role).await.map(Keys::from).map_err(nothing_else)
     }
 }
@@ -158,7 +164,9 @@ fn from_environment(environment: &Environment) -> Result<AliCloudSource, LoginEr
     let seconds = |name: &str| match filled(name).map(str::parse) {
         None | Some(Ok(0)) => Ok(None),
         Some(Ok(seconds)) => Ok(Some(seconds)),
-        Some(Err(_)) => Err(LoginError::NoCredentials(format!("error parsing {name}: it is no number of seconds"))),
+        Some(Err(_)) => {
+            Err(LoginError::NoCredentials(format!("error parsing {name}: it is no number of seconds")))
+        }
     };
     Ok(AliCloudSource {
         access_key: text("ALICLOUD_ACCESS_KEY"),

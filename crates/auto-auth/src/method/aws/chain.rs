@@ -23,9 +23,8 @@ pub(super) struct Chain {
 
 impl Chain {
     pub(super) fn new(fixed: Option<&config::AwsKeys>, metadata: Metadata) -> Self {
-        let fixed = fixed.map(|keys| {
-            Keys::lasting(&keys.access_key, keys.secret_key.clone(), keys.session_token.clone())
-        });
+        let fixed = fixed
+            .map(|keys| Keys::lasting(&keys.access_key, keys.secret_key.clone(), keys.session_token.clone()));
         Self { fixed, web_identity: WebIdentity::default(), metadata, source: None }
     }
 

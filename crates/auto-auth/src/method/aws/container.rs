@@ -32,7 +32,10 @@ pub(super) struct Address {
 pub(super) fn address(environment: &Environment) -> Option<Address> {
     let filled = |name: &str| environment.exact(name).filter(|value| !value.is_empty());
     if let Some(target) = filled("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI") {
-        return Some(Address { base: ECS.to_owned(), target: format!("/{}", target.trim_start_matches('/')) });
+        return Some(Address {
+            base: ECS.to_owned(),
+            target: format!("/{}", target.trim_start_matches('/')),
+        });
     }
     let full = filled("AWS_CONTAINER_CREDENTIALS_FULL_URI")?;
     let host = full.find("://").map_or(0, |at| at + 3);
@@ -70,7 +73,9 @@ fn authorization(environment: &Environment) -> Result<Option<SecretString>, Logi
         let text = String::from_utf8(bytes).map_err(|_| refused("it is not text".to_owned()))?;
         return match text.trim() {
             "" => Err(refused("it is empty".to_owned())),
-            token if token.contains(char::is_control) => Err(refused("it holds more than one line".to_owned())),
+            token if token.contains(char::is_control) => {
+                Err(refused("it holds more than one line".to_owned()))
+            }
             token => Ok(Some(token.into())),
         };
     }
@@ -124,7 +129,8 @@ mod tests {
             assert!(is_trusted(good), "{good}");
         }
         assert!(is_trusted("https://example.com") && is_trusted("http://169.254.170.23"));
-        for bad in ["http://example.com", "http://169.254.169.254", "http://127.0.0.1.example.com", "http://"] {
+        for bad in ["http://example.com", "http://169.254.169.254", "http://127.0.0.1.example.com", "http://"]
+        {
             assert!(!is_trusted(bad), "{bad}");
         }
     }

@@ -55,7 +55,8 @@ impl Ec2 {
         if self.pkcs7 {
             let answer = instance.get(PKCS7).await?;
             let signature = answer.text().and_then(base64_text);
-            let signature = signature.ok_or_else(|| instance.refused(PKCS7, "what it answered is no base64"))?;
+            let signature =
+                signature.ok_or_else(|| instance.refused(PKCS7, "what it answered is no base64"))?;
             return Ok(json!({"pkcs7": signature}));
         }
         let document = instance.get(DOCUMENT).await?;
@@ -92,7 +93,8 @@ impl Method for Ec2 {
 /// The nonce in the file, or a new one that is in the file before anybody hears of it: once the server knows it, it
 /// must not get lost.
 fn kept(path: &Path) -> Result<SecretString, LoginError> {
-    let refused = |reason: String| LoginError::Credential { what: "nonce", path: path.display().to_string(), reason };
+    let refused =
+        |reason: String| LoginError::Credential { what: "nonce", path: path.display().to_string(), reason };
     match atomic_file::read_small(path) {
         Ok(bytes) => {
             let text = String::from_utf8(bytes).map_err(|_| refused("it is not text".into()))?;

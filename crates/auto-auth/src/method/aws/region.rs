@@ -66,10 +66,12 @@ mod tests {
 
     #[test]
     fn the_environment_counts_only_where_the_key_is_empty() {
-        let environment = Environment::new([("AWS_REGION", "eu-west-1"), ("AWS_DEFAULT_REGION", "eu-west-2")]);
+        let environment =
+            Environment::new([("AWS_REGION", "eu-west-1"), ("AWS_DEFAULT_REGION", "eu-west-2")]);
         assert_eq!(signing(Some("us-east-1"), &environment), "us-east-1");
         assert_eq!(signing(None, &environment), "eu-west-1");
-        let environment = Environment::new([("AWS_REGION", "evil.example/"), ("AWS_DEFAULT_REGION", "eu-west-2")]);
+        let environment =
+            Environment::new([("AWS_REGION", "evil.example/"), ("AWS_DEFAULT_REGION", "eu-west-2")]);
         assert_eq!(signing(None, &environment), "eu-west-2");
         assert_eq!(signing(None, &Environment::default()), "us-east-1");
     }

@@ -78,7 +78,8 @@ fn signer(body: &Value) -> String {
 
 #[tokio::test]
 async fn the_login_is_a_signed_question_to_the_regions_sts() {
-    let keys = AwsKeys { access_key: "AKIA1".into(), secret_key: "s".into(), session_token: Some("t".into()) };
+    let keys =
+        AwsKeys { access_key: "AKIA1".into(), secret_key: "s".into(), session_token: Some("t".into()) };
     let (path, body) = prepared(iam(Some(keys)).as_mut(), &[]).await.unwrap();
     assert_eq!((path.as_str(), &body["role"]), ("auth/here/login", &json!("app")));
     assert_eq!(body["iam_http_request_method"], "POST");
@@ -206,7 +207,11 @@ async fn what_an_instance_says_is_not_believed_and_never_quoted() {
         ((200, "r".into()), (200, no_role.to_string()), "its code is AssumeRoleUnauthorizedAccess"),
         ((200, "r".into()), (200, empty.to_string()), "no usable AccessKeyId"),
         ((200, "r".into()), (200, torn.to_string()), "no usable SecretAccessKey"),
-        ((200, "r".into()), (200, keys_json("A", "soon").to_string()), "the Expiration of the keys it gave is no time"),
+        (
+            (200, "r".into()),
+            (200, keys_json("A", "soon").to_string()),
+            "the Expiration of the keys it gave is no time",
+        ),
         ((200, "r".into()), (500, "CANARY".into()), "it answered 500"),
         ((200, "r".into()), (200, "x".repeat(2 << 20)), "/r: "),
     ] {
@@ -217,7 +222,8 @@ async fn what_an_instance_says_is_not_believed_and_never_quoted() {
             })
         })
         .await;
-        let error = prepared(iam(None).as_mut(), &[(ENDPOINT, &service.address)]).await.unwrap_err().to_string();
+        let error =
+            prepared(iam(None).as_mut(), &[(ENDPOINT, &service.address)]).await.unwrap_err().to_string();
         assert!(error.contains(want) && error.contains(&service.address), "{want}: {error}");
         assert!(!error.contains("CANARY") && error.len() < 1000, "{error}");
     }
@@ -302,7 +308,10 @@ async fn when_no_source_answers_keys_that_still_last_are_used() {
     })
     .await;
     let expired = Loopback::start(|asked| {
-        imds(asked, |line| if line == ROLES { ok("r") } else { ok(keys_json("PAST", "2001-01-01T00:00:00Z")) })
+        imds(
+            asked,
+            |line| if line == ROLES { ok("r") } else { ok(keys_json("PAST", "2001-01-01T00:00:00Z")) },
+        )
     })
     .await;
     let gone = [(ENDPOINT, "http://127.0.0.1:1")];

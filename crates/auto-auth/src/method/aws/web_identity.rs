@@ -42,7 +42,8 @@ impl WebIdentity {
         let path = filled("AWS_WEB_IDENTITY_TOKEN_FILE").ok_or(None)?;
         let missing = || LoginError::NoCredentials("AWS_ROLE_ARN is not set".to_owned());
         let role = filled("AWS_ROLE_ARN").ok_or_else(|| Some(missing()))?;
-        let file = self.file.get_or_insert_with(|| Credential::new("web identity token", PathBuf::from(path)));
+        let file =
+            self.file.get_or_insert_with(|| Credential::new("web identity token", PathBuf::from(path)));
         let token = file.fetch()?.clone();
         if let Some((last, keys)) = &self.last
             && *last == token
@@ -118,7 +119,13 @@ mod tests {
         assert_eq!((keys.access_key.as_str(), keys.secret_key.expose()), ("ASIA1", "sec+ret"));
         assert_eq!(keys.session_token.unwrap().expose(), "tok/+==");
         assert_eq!(keys.expires.unwrap().to_string(), "2030-01-02T03:04:05Z");
-        for bad in ["", "<html>", "<Credentials></Credentials>", &xml.replace("2030", "x"), &xml.replace("ASIA1", "&lt;")] {
+        for bad in [
+            "",
+            "<html>",
+            "<Credentials></Credentials>",
+            &xml.replace("2030", "x"),
+            &xml.replace("ASIA1", "&lt;"),
+        ] {
             assert_eq!(in_answer(bad), None, "{bad}");
         }
     }

@@ -49,11 +49,11 @@ pub struct AliCloudSource {
 
 pub(super) fn read(config: &Fields<'_>) -> Option<AliCloud> {
     let needed = |key: &'static str| {
-        let given = filled(config, key);
-        if given.is_none() && (!config.has(key) || string(config, key).is_some()) {
+        let given = string(config, key);
+        if !config.has(key) || given.as_deref() == Some("") {
             config.refuse(config.span_of(key), format!("'{key}' is required but is not provided"));
         }
-        given
+        given.filter(|text| !text.is_empty())
     };
     let (role, region) = (needed("role"), needed("region"));
     let fits = |region: &str| region.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
