@@ -38,12 +38,12 @@ async fn iam_logins_are_what_aws_would_take() {
     // A web identity's temporary keys, made by moto.
     let token = cloud.stage.path("jwt");
     put(&token, "e30.e30.e30\n");
-    let (role, sts) = (text("/role"), text("/moto"));
+    let role = text("/role");
     let web = [
         ("AWS_WEB_IDENTITY_TOKEN_FILE", token.to_str().unwrap()),
         ("AWS_ROLE_ARN", &role),
         ("AWS_ROLE_SESSION_NAME", "me"),
-        ("AWS_ENDPOINT_URL_STS", &sts),
+        ("AWS_ENDPOINT_URL_STS", &cloud.address),
     ];
     cloud.logs_in(&config, &web).await;
 
