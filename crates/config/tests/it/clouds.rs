@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use config::{
-    AliCloud, AliCloudSource, Aws, AwsEc2, AwsIam, AwsKeys, AwsLogin, AwsNonce, Cf, MethodKind,
-};
+use config::{AliCloud, AliCloudSource, Aws, AwsEc2, AwsIam, AwsKeys, AwsLogin, AwsNonce, Cf, MethodKind};
 
 use crate::agent;
 
@@ -53,7 +51,10 @@ fn aws_with_few_and_with_all_keys() {
     let ec2 = |nonce, pkcs7| aws(AwsLogin::Ec2(AwsEc2 { nonce, pkcs7 }));
     let start = "type = \"ec2\"\nrole = \"r\"\n";
     assert_eq!(kind("aws", start), ec2(AwsNonce::Fresh, false));
-    assert_eq!(kind("aws", &format!("{start}nonce = \"n\"\npkcs7 = true")), ec2(AwsNonce::Given("n".into()), true));
+    assert_eq!(
+        kind("aws", &format!("{start}nonce = \"n\"\npkcs7 = true")),
+        ec2(AwsNonce::Given("n".into()), true)
+    );
     assert_eq!(kind("aws", &format!("{start}nonce_path = \"/n\"")), ec2(AwsNonce::Kept("/n".into()), false));
 }
 
@@ -117,7 +118,12 @@ fn what_is_missing_or_contradicts_itself() {
         ("aws", aws, "access_key = \"a\"", half),
         ("aws", aws, "secret_key = \"s\"", half),
         ("aws", aws, "region = \"evil.example/\"", "'region' value is no region"),
-        ("aws", aws, "header_value = \"a\\nb\"", "'header_value' holds a character that an HTTP header cannot carry"),
+        (
+            "aws",
+            aws,
+            "header_value = \"a\\nb\"",
+            "'header_value' holds a character that an HTTP header cannot carry",
+        ),
         ("aws", aws, "nonce = \"n\"\nnonce_path = \"/n\"", "'nonce' and 'nonce_path' exclude each other"),
         (
             "aws",

@@ -15,8 +15,10 @@ fn packages() -> PathBuf {
         return path.into();
     }
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let found = here.ancestors().map(|folder| folder.join(".openbao/verifiers")).find(|path| path.is_dir());
-    found.expect("the packages that check logins are missing; run scripts/fetch-verifiers")
+    let mut folders = here.ancestors().map(|folder| folder.join(".openbao/verifiers"));
+    let found = folders.find(|path| path.is_dir());
+    assert!(found.is_some(), "the packages that check logins are missing; run scripts/fetch-verifiers");
+    found.unwrap()
 }
 
 /// A server, real but for its logins, and a cloud's metadata service.

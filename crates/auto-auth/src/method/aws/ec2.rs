@@ -121,8 +121,8 @@ fn fresh() -> Result<SecretString, LoginError> {
     let failed = |_| LoginError::NoCredentials("the system gives no random numbers for a nonce".to_owned());
     rand::fill(&mut bytes).map_err(failed)?;
     // Version 4, variant 1: RFC 9562, section 5.4.
-    bytes[6] = bytes[6] & 0x0f | 0x40;
-    bytes[8] = bytes[8] & 0x3f | 0x80;
+    bytes[6] = (bytes[6] & 0x0f) | 0x40;
+    bytes[8] = (bytes[8] & 0x3f) | 0x80;
     let mut text = String::with_capacity(36);
     for (at, byte) in bytes.iter().enumerate() {
         if matches!(at, 4 | 6 | 8 | 10) {
