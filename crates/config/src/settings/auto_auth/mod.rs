@@ -7,10 +7,10 @@ use crate::decode::{Block, Fields};
 use crate::environment::Environment;
 use crate::problem::Place;
 
+pub use method::Cf;
 pub use method::{AliCloud, AliCloudSource};
 pub use method::{AppRole, DEFAULT_MAX_BACKOFF, DEFAULT_MIN_BACKOFF, Method, MethodKind, TokenFile};
 pub use method::{Aws, AwsEc2, AwsIam, AwsKeys, AwsLogin, AwsNonce, DEFAULT_AWS_REGION};
-pub use method::Cf;
 pub use sink::{DEFAULT_SINK_MODE, FileSink};
 
 /// How to log in and where to put the token.

@@ -102,18 +102,8 @@ const KINDS: &[(&str, Read)] = &[
 ];
 
 /// Types that somebody has and we have not: HashiCorp's and OpenBao's, the latter in older versions.
-const NOT_BUILT: &[&str] = &[
-    "azure",
-    "cert",
-    "gcp",
-    "jwt",
-    "kerberos",
-    "kubernetes",
-    "ldap",
-    "oci",
-    "radius",
-    "userpass",
-];
+const NOT_BUILT: &[&str] =
+    &["azure", "cert", "gcp", "jwt", "kerberos", "kubernetes", "ldap", "oci", "radius", "userpass"];
 
 pub(super) fn read(auto_auth: &Fields<'_>, raw: &mut RawAutoAuth) {
     let only_one = "one and only one \"method\" block is required";
