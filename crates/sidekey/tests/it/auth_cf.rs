@@ -14,7 +14,7 @@ async fn logins_are_signed_with_the_instances_key_under_both_names() {
     }
     assert_eq!(cloud.logins().await, ["instance"; 2]);
     let said = cloud.is_refused(&config, &[("CF_INSTANCE_CERT", &certificate)]).await;
-    assert!(said.contains("missing \"CF_INSTANCE_KEY\" value"), "{said}");
+    assert!(said.contains("CF_INSTANCE_KEY"), "{said}");
     let other = path("other.pem");
     let environment = [("CF_INSTANCE_CERT", certificate.as_str()), ("CF_INSTANCE_KEY", &other)];
     let said = cloud.is_refused(&config, &environment).await;
