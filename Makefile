@@ -5,6 +5,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
 # Read by the shell of a recipe, so that only what needs a server fetches one.
 WITH_SERVER := SIDEKEY_BAO="$$(scripts/fetch-openbao)"
+WITH_VERIFIERS := SIDEKEY_VERIFIERS="$$(scripts/fetch-verifiers)"
 
 .PHONY: help demo test setup fmt lint unit story bench fuzz deny
 
@@ -28,10 +29,10 @@ lint:
 
 unit:
 ifdef NEXTEST
-	$(WITH_SERVER) cargo nextest run --workspace --locked
+	$(WITH_SERVER) $(WITH_VERIFIERS) cargo nextest run --workspace --locked
 	cargo test --workspace --locked --doc
 else
-	$(WITH_SERVER) cargo test --workspace --locked
+	$(WITH_SERVER) $(WITH_VERIFIERS) cargo test --workspace --locked
 endif
 
 # The examples run in the tests (crates/sidekey/tests/it/examples.rs).

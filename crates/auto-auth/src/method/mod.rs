@@ -7,6 +7,7 @@
 //! To add one: its stanza in `config`, a file here that implements [`Method`], a line in [`new`]. Credentials in files
 //! come through [`credential::Credential`], whatever is asked outside the server through [`outside::Outside`].
 
+mod alicloud;
 mod approle;
 mod assertion;
 mod attempt;
@@ -17,6 +18,13 @@ mod oauth;
 mod oci;
 mod outside;
 mod rsa;
+mod aws;
+mod cf;
+mod instance;
+#[cfg(test)]
+mod loopback;
+mod percent;
+mod rsa_key;
 mod token_file;
 
 use std::sync::Arc;
@@ -73,10 +81,13 @@ pub(crate) trait Method: Send {
 /// The method of a stanza. Reads nothing yet.
 pub(crate) fn new(settings: &config::Method) -> Box<dyn Method> {
     match &settings.kind {
+        config::MethodKind::AliCloud(keys) => Box::new(alicloud::AliCloud::new(keys)),
         config::MethodKind::AppRole(keys) => Box::new(approle::AppRole::new(keys)),
         config::MethodKind::Azure(keys) => Box::new(azure::Azure::new(keys)),
         config::MethodKind::Gcp(keys) => Box::new(gcp::Gcp::new(keys)),
         config::MethodKind::Oci(keys) => Box::new(oci::Oci::new(keys)),
+        config::MethodKind::Aws(keys) => aws::new(keys),
+        config::MethodKind::Cf(keys) => Box::new(cf::Cf::new(keys)),
         config::MethodKind::TokenFile(keys) => Box::new(token_file::TokenFile::new(keys)),
     }
 }

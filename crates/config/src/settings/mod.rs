@@ -14,7 +14,8 @@ use std::path::PathBuf;
 
 pub use self::api_proxy::{ApiProxy, UseAutoAuthToken};
 pub use self::auto_auth::{
-    AppRole, AutoAuth, DEFAULT_MAX_BACKOFF, DEFAULT_MIN_BACKOFF, DEFAULT_SINK_MODE, FileSink, Method,
+    AliCloud, AliCloudSource, AppRole, AutoAuth, Aws, AwsEc2, AwsIam, AwsKeys, AwsLogin, AwsNonce, Cf,
+    DEFAULT_AWS_REGION, DEFAULT_MAX_BACKOFF, DEFAULT_MIN_BACKOFF, DEFAULT_SINK_MODE, FileSink, Method,
     MethodKind, TokenFile,
 };
 pub use self::auto_auth::{Azure, AzureIdentity};

@@ -5,6 +5,7 @@
 use config::{Environment, Failure, Flags, Loaded, Loader, UnknownKeys};
 use vault::Product;
 
+mod clouds;
 mod corpus;
 mod diagnostics;
 mod folders;

@@ -27,7 +27,7 @@ pub(crate) enum OnceError {
     NoLogin,
     /// The login can be had once only, and is the agent's.
     #[error(
-        "the secret id is wrapped and can be used once only; name a file with a token by -token-file instead"
+        "a login of this method can be made once only (a wrapped secret id, or an instance whose nonce is not kept); name a file with a token by -token-file instead"
     )]
     OneUse,
     /// Nobody can tell us to stop.

@@ -7,10 +7,13 @@ use crate::decode::{Block, Fields};
 use crate::environment::Environment;
 use crate::problem::Place;
 
+pub use method::Cf;
+pub use method::{AliCloud, AliCloudSource};
 pub use method::{AppRole, DEFAULT_MAX_BACKOFF, DEFAULT_MIN_BACKOFF, Method, MethodKind, TokenFile};
 pub use method::{Azure, AzureIdentity};
 pub use method::{DEFAULT_JWT_LIFETIME, Gcp, GcpIam, GcpKind};
 pub use method::{DEFAULT_OCI_POLL_INTERVAL, DEFAULT_OCI_PROFILE, Oci, OciKind};
+pub use method::{Aws, AwsEc2, AwsIam, AwsKeys, AwsLogin, AwsNonce, DEFAULT_AWS_REGION};
 pub use sink::{DEFAULT_SINK_MODE, FileSink};
 
 /// How to log in and where to put the token.

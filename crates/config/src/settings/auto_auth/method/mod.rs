@@ -2,9 +2,12 @@
 //!
 //! To add one: a file with its keys and `read`, a variant of [`MethodKind`], a line in `KINDS`.
 
+mod alicloud;
 mod approle;
 mod azure;
 mod gcp;
+mod aws;
+mod cf;
 mod keys;
 mod oci;
 mod token_file;
@@ -19,10 +22,13 @@ use crate::decode::{Fields, Labels};
 use crate::go_duration::GoDuration;
 use crate::nearest::nearest;
 
+pub use alicloud::{AliCloud, AliCloudSource};
 pub use approle::AppRole;
 pub use azure::{Azure, AzureIdentity};
 pub use gcp::{DEFAULT_JWT_LIFETIME, Gcp, GcpIam, GcpKind};
 pub use oci::{DEFAULT_OCI_POLL_INTERVAL, DEFAULT_OCI_PROFILE, Oci, OciKind};
+pub use aws::{Aws, AwsEc2, AwsIam, AwsKeys, AwsLogin, AwsNonce, DEFAULT_AWS_REGION};
+pub use cf::Cf;
 pub use token_file::TokenFile;
 
 /// First wait after a failed login; upstream's.
@@ -52,10 +58,13 @@ pub struct Method {
 #[derive(Clone, Debug, PartialEq)]
 #[expect(missing_docs, reason = "each is the method of its name")]
 pub enum MethodKind {
+    AliCloud(AliCloud),
     AppRole(AppRole),
     Azure(Azure),
     Gcp(Gcp),
     Oci(Oci),
+    Aws(Aws),
+    Cf(Cf),
     TokenFile(TokenFile),
 }
 
@@ -63,10 +72,13 @@ impl MethodKind {
     /// The `type` of the stanza.
     pub fn name(&self) -> &'static str {
         match self {
+            Self::AliCloud(_) => "alicloud",
             Self::AppRole(_) => "approle",
             Self::Azure(_) => "azure",
             Self::Gcp(_) => "gcp",
             Self::Oci(_) => "oci",
+            Self::Aws(_) => "aws",
+            Self::Cf(_) => "cf",
             Self::TokenFile(_) => "token_file",
         }
     }
@@ -78,10 +90,15 @@ impl MethodKind {
             Self::AppRole(approle) => {
                 Some(Self::AppRole(AppRole { remove_secret_id_file: false, ..approle.clone() }))
             }
-            Self::Azure(_) => Some(self.clone()),
-            Self::Gcp(_) => Some(self.clone()),
-            Self::Oci(_) => Some(self.clone()),
-            Self::TokenFile(_) => Some(self.clone()),
+            // The server binds the instance to the first nonce it sees: another one would lock the program out.
+            Self::Aws(Aws { login: AwsLogin::Ec2(AwsEc2 { nonce: AwsNonce::Fresh, .. }), .. }) => None,
+            Self::AliCloud(_)
+            | Self::Aws(_)
+            | Self::Azure(_)
+            | Self::Cf(_)
+            | Self::Gcp(_)
+            | Self::Oci(_)
+            | Self::TokenFile(_) => Some(self.clone()),
         }
     }
 }
@@ -94,16 +111,20 @@ type Read = fn(&Fields<'_>) -> Option<MethodKind>;
 
 /// The methods by their types.
 const KINDS: &[(&str, Read)] = &[
+    ("alicloud", |config| alicloud::read(config).map(MethodKind::AliCloud)),
     ("approle", |config| approle::read(config).map(MethodKind::AppRole)),
     ("azure", |config| azure::read(config).map(MethodKind::Azure)),
     ("gcp", |config| gcp::read(config).map(MethodKind::Gcp)),
     ("oci", |config| oci::read(config).map(MethodKind::Oci)),
+    ("aws", |config| aws::read(config).map(MethodKind::Aws)),
+    ("cf", |config| cf::read(config).map(MethodKind::Cf)),
+    ("pcf", |config| cf::read(config).map(MethodKind::Cf)),
     ("token_file", |config| token_file::read(config).map(MethodKind::TokenFile)),
 ];
 
 /// Types that somebody has and we have not: HashiCorp's and OpenBao's, the latter in older versions.
 const NOT_BUILT: &[&str] =
-    &["alicloud", "aws", "cert", "cf", "jwt", "kerberos", "kubernetes", "ldap", "pcf", "radius", "userpass"];
+    &["cert", "jwt", "kerberos", "kubernetes", "ldap", "radius", "userpass"];
 
 pub(super) fn read(auto_auth: &Fields<'_>, raw: &mut RawAutoAuth) {
     let only_one = "one and only one \"method\" block is required";
