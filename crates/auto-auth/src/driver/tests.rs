@@ -86,7 +86,7 @@ fn start(server: Arc<FakeServer>, exit_on_err: bool) -> Running {
         max_backoff: Duration::from_secs(300),
         exit_on_err,
     };
-    let settings = config::AutoAuth { method, sinks: Vec::new(), reauth_on_new_credentials: false };
+    let settings = config::AutoAuth { method, sinks: Vec::new(), reauth_on_new_credentials: false, revoke_previous_token: false, token_store: None };
     let (sender, tokens) = watch::channel(TokenState::default());
     let (reauth, requests) = Reauth::new();
     let auto_auth = AutoAuth::new(

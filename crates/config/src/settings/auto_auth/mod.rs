@@ -2,6 +2,7 @@
 
 mod method;
 mod sink;
+mod token_store;
 
 use crate::decode::{Block, Fields};
 use crate::environment::Environment;
@@ -9,6 +10,7 @@ use crate::problem::Place;
 
 pub use method::{AppRole, DEFAULT_MAX_BACKOFF, DEFAULT_MIN_BACKOFF, Method, MethodKind, TokenFile};
 pub use sink::{DEFAULT_SINK_MODE, FileSink};
+pub use token_store::{StoreKey, TokenStore};
 
 /// How to log in and where to put the token.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,6 +21,10 @@ pub struct AutoAuth {
     pub sinks: Vec<FileSink>,
     /// Log in again at once when the method sees new credentials.
     pub reauth_on_new_credentials: bool,
+    /// Revoke the token that a login replaced, once everybody has had time to take the new one.
+    pub revoke_previous_token: bool,
+    /// Keep the token between two runs.
+    pub token_store: Option<TokenStore>,
 }
 
 // === Reading ===
@@ -33,6 +39,8 @@ pub(crate) struct RawAutoAuth {
     pub(crate) method_wraps: bool,
     pub(crate) sinks: Vec<FileSink>,
     pub(crate) reauth_on_new_credentials: bool,
+    pub(crate) revoke_previous_token: bool,
+    pub(crate) token_store: Option<TokenStore>,
 }
 
 pub(crate) const PREFIX: &str = "error parsing 'auto_auth': ";
@@ -44,6 +52,8 @@ pub(crate) fn read<'a>(file: &Fields<'a>, block: &Block<'a>, environment: &Envir
         method_wraps: false,
         sinks: Vec::new(),
         reauth_on_new_credentials: fields.strict_bool("enable_reauth_on_new_credentials").unwrap_or(false),
+        revoke_previous_token: fields.strict_bool("revoke_previous_token").unwrap_or(false),
+        token_store: None,
     };
     if block.object.is_none() {
         return raw;
@@ -55,6 +65,8 @@ pub(crate) fn read<'a>(file: &Fields<'a>, block: &Block<'a>, environment: &Envir
         sinks_wrap |= wraps;
     }
     method::read(&fields, &mut raw);
+    raw.token_store = token_store::read(&fields);
+    refuse_for_borrowed_tokens(&fields, &raw);
     if raw.method_wraps {
         let span = fields.span;
         if raw.sinks.len() != 1 {
@@ -68,4 +80,23 @@ pub(crate) fn read<'a>(file: &Fields<'a>, block: &Block<'a>, environment: &Envir
     }
     fields.finish();
     raw
+}
+
+/// A token of somebody else's is not ours to revoke, and its file keeps it between two runs already.
+fn refuse_for_borrowed_tokens(fields: &Fields<'_>, raw: &RawAutoAuth) {
+    let borrowed = raw.method.as_ref().is_some_and(|method| matches!(method.kind, MethodKind::TokenFile(_)));
+    let why = if borrowed {
+        "the method \"token_file\", whose token is somebody else's"
+    } else if raw.method_wraps {
+        "\"wrap_ttl\" of the method, which hands the token out unseen"
+    } else {
+        return;
+    };
+    for (key, given) in
+        [("revoke_previous_token", raw.revoke_previous_token), ("token_store", raw.token_store.is_some())]
+    {
+        if given {
+            fields.refuse(fields.key_span(key), format!("error parsing auto_auth: {key:?} does not go with {why}"));
+        }
+    }
 }
