@@ -37,7 +37,7 @@ pub(crate) struct Backoff {
 const LOGIN_INTERVAL: Duration = Duration::from_secs(1);
 
 /// While the old token lives, a failure is tried again within this time, or within twice the outage so far.
-const PATIENCE: Duration = Duration::from_secs(15 * 60);
+const PATIENCE: Duration = Duration::from_secs(3600);
 
 /// Stands for the rest of a life that has no end.
 const ENDLESS: Duration = Duration::from_secs(365 * 24 * 3600);
@@ -293,14 +293,13 @@ fn login_failed(old: Option<Held>, failure: Failure) -> (Phase, Action) {
 }
 
 fn renewal_failed(held: Held, failure: Failure) -> (Phase, Action) {
-    let left = held.left(failure.now).saturating_sub(held.reserve());
-    let wait = patient_wait(left, held.reserve() / 2, failure.outage(), failure.jitter);
-    let wake_at = failure.until(wait.max(LOGIN_INTERVAL));
+    let left = held.left(failure.now);
     // Near the end it is time for the other way to a token.
-    if wake_at >= failure.now + left {
+    if left <= held.reserve() {
         return Phase::login(Some(held), Some(failure.since));
     }
-    let wake_at = Some(wake_at);
+    let wait = patient_wait(left, failure.backoff.min, failure.outage(), failure.jitter);
+    let wake_at = Some(failure.until(wait));
     (Phase::Live { held, wake_at, then: Then::Renew, since: Some(failure.since) }, Action::Wait(wake_at))
 }
 
@@ -309,7 +308,7 @@ fn renewal_failed(held: Held, failure: Failure) -> (Phase, Action) {
 /// it adds less to the usual rate than that rate itself; and the closer the end, the more often it is tried.
 fn patient_wait(left: Duration, shortest: Duration, outage: Duration, jitter: f64) -> Duration {
     let longest = (left * 9 / 10).min(PATIENCE.max(outage * 2));
-    let shortest = shortest.max(longest / 8).min(left);
+    let shortest = shortest.max(longest / 8).max(LOGIN_INTERVAL).min(left);
     shortest + longest.saturating_sub(shortest).mul_f64(jitter)
 }
 

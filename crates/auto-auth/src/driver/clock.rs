@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use rustix::fd::OwnedFd;
 use rustix::time::{
     ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, clock_gettime, timerfd_create,
     timerfd_settime,
@@ -88,7 +89,6 @@ impl Source {
         match self {
             Self::System => {
                 let Ok(timer) = timer(left) else { return sleep(left.min(TICK)).await };
-                let Ok(timer) = AsyncFd::register(timer) else { return sleep(left.min(TICK)).await };
                 // It fires once; an error ends the wait, and the caller looks at the clock.
                 let _ = timer.readable().await;
             }
@@ -108,12 +108,13 @@ fn since_boot(clock: ClockId) -> Duration {
     Duration::try_from(clock_gettime(clock)).unwrap_or_default()
 }
 
-fn timer(left: Duration) -> rustix::io::Result<rustix::fd::OwnedFd> {
+#[expect(deprecated, reason = "an OwnedFd stays open for as long as it is held, which is all its unsafe successor asks for")]
+fn timer(left: Duration) -> std::io::Result<AsyncFd<OwnedFd>> {
     let timer = timerfd_create(TimerfdClockId::Boottime, TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK)?;
     let never = Timespec { tv_sec: 0, tv_nsec: 0 };
     let left = Timespec::try_from(left).map_err(|_| rustix::io::Errno::RANGE)?;
     timerfd_settime(&timer, TimerfdTimerFlags::empty(), &Itimerspec { it_interval: never, it_value: left })?;
-    Ok(timer)
+    AsyncFd::new(timer)
 }
 
 #[cfg(test)]

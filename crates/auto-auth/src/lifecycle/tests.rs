@@ -276,7 +276,8 @@ fn a_token_that_dies_while_logins_fail_is_given_up_at_its_end_and_not_before() {
         state = step(state, LOGIN_FAILED, at, 0.5, BACKOFF).0;
         assert_eq!(state.is_live(), at < start + seconds(60), "{tries:?}");
     }
-    assert!(tries.windows(2).all(|pair| pair[1] - pair[0] >= 0.9), "{tries:?}");
+    // Never faster than once a second, but for the last try before the end.
+    assert!(tries.windows(2).all(|pair| pair[1] - pair[0] >= 0.9 || pair[1] == 60.0), "{tries:?}");
     assert!(tries.iter().filter(|at| **at <= 60.0).count() <= 8, "{tries:?}");
 }
 

@@ -9,6 +9,7 @@ mod command_line;
 mod differential;
 mod examples;
 mod life;
+mod lifecycle;
 mod listener;
 mod scripted;
 mod templates;
