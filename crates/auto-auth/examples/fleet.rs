@@ -80,9 +80,8 @@ fn y(rate: f64) -> f64 {
 }
 
 fn plot() -> String {
-    let of = |waits| {
-        Fleet { agents: AGENTS, ttl: HOUR, renewable: false, outage: 5.0 * MINUTE, waits }.run(SEED)
-    };
+    let of =
+        |waits| Fleet { agents: AGENTS, ttl: HOUR, renewable: false, outage: 5.0 * MINUTE, waits }.run(SEED);
     let (ours, theirs) = (of(Waits::Sidekey), of(Waits::Upstream));
     let mut svg = String::from(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 840 370\" font-family=\"sans-serif\" font-size=\"12\">\n\
@@ -94,24 +93,46 @@ fn plot() -> String {
         svg.push('\n');
     };
     let (left, right, bottom) = (x(SPAN.0), x(SPAN.1), y(0.0));
-    add(format!("<rect x=\"{}\" y=\"20\" width=\"{}\" height=\"{}\" fill=\"#eee\"/>", x(-5.0), x(0.0) - x(-5.0), SIZE.1));
+    add(format!(
+        "<rect x=\"{}\" y=\"20\" width=\"{}\" height=\"{}\" fill=\"#eee\"/>",
+        x(-5.0),
+        x(0.0) - x(-5.0),
+        SIZE.1
+    ));
     add(format!("<text x=\"{}\" y=\"34\" fill=\"#666\">server gone</text>", x(-5.0) + 8.0));
     for rate in [0.0, 10.0, 20.0, 30.0] {
         let at = y(rate);
-        add(format!("<path d=\"M{left} {at:.1}H{right}\" stroke=\"#ddd\"/><text x=\"44\" y=\"{:.1}\" text-anchor=\"end\">{rate}</text>", at + 4.0));
+        add(format!(
+            "<path d=\"M{left} {at:.1}H{right}\" stroke=\"#ddd\"/><text x=\"44\" y=\"{:.1}\" text-anchor=\"end\">{rate}</text>",
+            at + 4.0
+        ));
     }
     for minutes in [-10, -5, 0, 5, 10, 15, 20, 25, 30] {
         let at = x(f64::from(minutes));
         add(format!("<text x=\"{at:.1}\" y=\"{}\" text-anchor=\"middle\">{minutes}</text>", bottom + 16.0));
     }
     let twice = y(2.0 * ours.steady);
-    add(format!("<path d=\"M{left} {twice:.1}H{right}\" stroke=\"#888\" stroke-dasharray=\"5 4\"/><text x=\"{right}\" y=\"{:.1}\" text-anchor=\"end\" fill=\"#666\">twice the usual rate</text>", twice - 5.0));
-    for (outcome, colour, name, row) in [(&theirs, "#c33", "upstream's back-off", 0.0), (&ours, "#06c", "Sidekey", 1.0)] {
-        add(format!("<polyline fill=\"none\" stroke=\"{colour}\" stroke-width=\"1.5\" points=\"{}\"/>", line(outcome)));
+    add(format!(
+        "<path d=\"M{left} {twice:.1}H{right}\" stroke=\"#888\" stroke-dasharray=\"5 4\"/><text x=\"{right}\" y=\"{:.1}\" text-anchor=\"end\" fill=\"#666\">twice the usual rate</text>",
+        twice - 5.0
+    ));
+    for (outcome, colour, name, row) in
+        [(&theirs, "#c33", "upstream's back-off", 0.0), (&ours, "#06c", "Sidekey", 1.0)]
+    {
+        add(format!(
+            "<polyline fill=\"none\" stroke=\"{colour}\" stroke-width=\"1.5\" points=\"{}\"/>",
+            line(outcome)
+        ));
         let at = 44.0 + 18.0 * row;
-        add(format!("<path d=\"M600 {at}h24\" stroke=\"{colour}\" stroke-width=\"2\"/><text x=\"632\" y=\"{}\">{name}</text>", at + 4.0));
+        add(format!(
+            "<path d=\"M600 {at}h24\" stroke=\"{colour}\" stroke-width=\"2\"/><text x=\"632\" y=\"{}\">{name}</text>",
+            at + 4.0
+        ));
     }
-    add(format!("<text x=\"430\" y=\"{}\" text-anchor=\"middle\">minutes since the server's return (logins in a second, mean of ten)</text>", bottom + 36.0));
+    add(format!(
+        "<text x=\"430\" y=\"{}\" text-anchor=\"middle\">minutes since the server's return (logins in a second, mean of ten)</text>",
+        bottom + 36.0
+    ));
     svg.push_str("</svg>\n");
     svg
 }

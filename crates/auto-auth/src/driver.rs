@@ -222,7 +222,9 @@ impl Door {
                 self.stored = None;
                 return Ok(Some(login));
             }
-            Ok(Err(LoginError::Api(error))) if !error.status().is_some_and(is_gone) => return Err(error.into()),
+            Ok(Err(LoginError::Api(error))) if !error.status().is_some_and(is_gone) => {
+                return Err(error.into());
+            }
             Ok(Err(error)) => error,
             Err(_) => return Err(ApiError::Send(vault::SendError::TimedOut(CALL_TIMEOUT)).into()),
         };
@@ -233,7 +235,11 @@ impl Door {
         {
             info!(target: "auth.handler", "the stored token of the last run is still good");
             self.stored = None;
-            return Ok(Some(Login { token, accessor: Accessor::new(auth.accessor.clone()), grant: granted(&auth) }));
+            return Ok(Some(Login {
+                token,
+                accessor: Accessor::new(auth.accessor.clone()),
+                grant: granted(&auth),
+            }));
         }
         info!(target: "auth.handler", error = %refused, "the stored token of the last run is of no use any more");
         self.stored = None;

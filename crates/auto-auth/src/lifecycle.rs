@@ -321,7 +321,10 @@ fn urgent_wait(outage: Duration, jitter: f64, backoff: Backoff) -> Duration {
     shortest + (longest - shortest).mul_f64(jitter)
 }
 
+// With their paths, because `examples/fleet.rs` takes this file from elsewhere.
 #[cfg(test)]
+#[path = "lifecycle/fleet.rs"]
 mod fleet;
 #[cfg(test)]
+#[path = "lifecycle/tests.rs"]
 mod tests;

@@ -93,7 +93,9 @@ impl Reauth {
             (checked, _) if checked > generation => Some(true),
             (checked, _) if checked < generation => None,
             (_, Verdict::Unknown) => None,
-            (_, Verdict::Alive(at) | Verdict::Untold(at)) => since.is_none_or(|since| at >= since).then_some(false),
+            (_, Verdict::Alive(at) | Verdict::Untold(at)) => {
+                since.is_none_or(|since| at >= since).then_some(false)
+            }
             (_, Verdict::Dead) => Some(true),
             (_, Verdict::Lost) => Some(false),
         };

@@ -87,9 +87,7 @@ pub(crate) async fn forward(context: &Context, target: Target, request: Request<
     let request = vault::Request { method: head.method, target: target.into_text(), headers, body };
     let answered = match ours {
         None => context.cache.send(request).await.map(|answer| (answer, None)),
-        Some(ours) => {
-            replay::send(context, request, ours).await.map(|(answer, ours)| (answer, Some(ours)))
-        }
+        Some(ours) => replay::send(context, request, ours).await.map(|(answer, ours)| (answer, Some(ours))),
     };
     match answered {
         Ok((answer, ours)) => {

@@ -110,7 +110,10 @@ async fn look_into(answer: Answer, method: &Method) -> Result<(Answer, bool), Se
     match body.collect(MAX_BODY).await {
         Ok(bytes) => {
             let looks_dead = looks_dead(&bytes);
-            Ok((Answer { response: Response { status, headers, body: Body::full(bytes) }, origin }, looks_dead))
+            Ok((
+                Answer { response: Response { status, headers, body: Body::full(bytes) }, origin },
+                looks_dead,
+            ))
         }
         Err(why) => Err(SendError::Broken {
             method: method.clone(),
@@ -141,7 +144,10 @@ mod tests {
             (r#"{"errors":["permission denied"]}"#, true),
             (r#"{"errors":["2 errors occurred:\n\t* permission denied\n\t* invalid token\n\n"]}"#, true),
             (r#"{"errors":["1 error occurred:\n\t* permission denied\n\n"]}"#, false),
-            (r#"{"errors":["preflight capability check returned 403, please ensure client's policies grant access to path \"x/\""]}"#, false),
+            (
+                r#"{"errors":["preflight capability check returned 403, please ensure client's policies grant access to path \"x/\""]}"#,
+                false,
+            ),
             (r#"{"errors":[]}"#, false),
             ("<html>Forbidden</html>", false),
             ("", true),

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use rustix::fd::OwnedFd;
 use rustix::time::{
-    ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, clock_gettime, timerfd_create,
-    timerfd_settime,
+    ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, clock_gettime,
+    timerfd_create, timerfd_settime,
 };
 use tokio::io::unix::AsyncFd;
 use tokio::time::{Instant, sleep};
@@ -108,7 +108,10 @@ fn since_boot(clock: ClockId) -> Duration {
     Duration::try_from(clock_gettime(clock)).unwrap_or_default()
 }
 
-#[expect(deprecated, reason = "an OwnedFd stays open for as long as it is held, which is all its unsafe successor asks for")]
+#[expect(
+    deprecated,
+    reason = "an OwnedFd stays open for as long as it is held, which is all its unsafe successor asks for"
+)]
 fn timer(left: Duration) -> std::io::Result<AsyncFd<OwnedFd>> {
     let timer = timerfd_create(TimerfdClockId::Boottime, TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK)?;
     let never = Timespec { tv_sec: 0, tv_nsec: 0 };

@@ -52,7 +52,9 @@ impl Previous {
             match timeout(TIMEOUT, caller.revoke_self(server, &token)).await {
                 Ok(Ok(())) => info!(target: "auth.handler", "previous token revoked"),
                 // It dies by itself at its end.
-                Ok(Err(error)) => warn!(target: "auth.handler", error = %error, "the previous token was not revoked"),
+                Ok(Err(error)) => {
+                    warn!(target: "auth.handler", error = %error, "the previous token was not revoked")
+                }
                 Err(_) => warn!(target: "auth.handler", "the previous token was not revoked in time"),
             }
             self.due().pop_front();

@@ -28,7 +28,9 @@ const SHORTEST_KEY: usize = 16;
 enum StoreError {
     #[error(transparent)]
     File(#[from] atomic_file::FileError),
-    #[error("CREDENTIALS_DIRECTORY is not set: \"credential\" works in a systemd service with LoadCredential=")]
+    #[error(
+        "CREDENTIALS_DIRECTORY is not set: \"credential\" works in a systemd service with LoadCredential="
+    )]
     NoCredentials,
     #[error("the key in {0} is shorter than {SHORTEST_KEY} bytes")]
     ShortKey(PathBuf),
@@ -47,7 +49,11 @@ pub(super) struct Store {
 
 impl Store {
     /// `login` names what a token of this store is good for.
-    pub(super) fn new(settings: &config::TokenStore, environment: &Environment, login: String) -> Option<Self> {
+    pub(super) fn new(
+        settings: &config::TokenStore,
+        environment: &Environment,
+        login: String,
+    ) -> Option<Self> {
         let key = match &settings.key {
             StoreKey::File(path) => path.clone(),
             StoreKey::Credential(name) => match environment.exact("CREDENTIALS_DIRECTORY") {
@@ -97,9 +103,12 @@ impl Store {
     /// Keeps `token` for the next run. A failure is told.
     pub(super) fn save(&self, token: &Token) {
         let sealed = self.sealing_key().and_then(|key| self.seal(&key, token));
-        let written = sealed.and_then(|sealed| Ok(atomic_file::write(&self.path, &sealed, &Attributes::new(0o600))?));
+        let written =
+            sealed.and_then(|sealed| Ok(atomic_file::write(&self.path, &sealed, &Attributes::new(0o600))?));
         match written {
-            Ok(()) => info!(target: "auth.handler", path = %self.path.display(), "token stored for the next run"),
+            Ok(()) => {
+                info!(target: "auth.handler", path = %self.path.display(), "token stored for the next run")
+            }
             Err(error) => {
                 warn!(target: "auth.handler", error = %error, "the token is not kept for the next run");
             }
@@ -154,7 +163,8 @@ mod tests {
     use super::*;
 
     fn store(folder: &Path, login: &str) -> Store {
-        let settings = config::TokenStore { path: folder.join("store"), key: StoreKey::File(folder.join("key")) };
+        let settings =
+            config::TokenStore { path: folder.join("store"), key: StoreKey::File(folder.join("key")) };
         Store::new(&settings, &Environment::default(), login.to_owned()).unwrap()
     }
 
@@ -191,7 +201,8 @@ mod tests {
         let token = Token::new("s.one").unwrap();
         ours.save(&token);
         let good = std::fs::read(&ours.path).unwrap();
-        let flipped: Vec<u8> = good.iter().enumerate().map(|(nth, byte)| byte ^ u8::from(nth == 40)).collect();
+        let flipped: Vec<u8> =
+            good.iter().enumerate().map(|(nth, byte)| byte ^ u8::from(nth == 40)).collect();
         for bad in [&b""[..], b"x", FORMAT, &good[..good.len() - 1], &flipped, &[0; 60_000]] {
             put(ours.path.clone(), bad);
             assert_eq!(ours.load(), None);

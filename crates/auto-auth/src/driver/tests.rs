@@ -96,7 +96,13 @@ fn start_with(
         max_backoff: Duration::from_secs(300),
         exit_on_err,
     };
-    let settings = config::AutoAuth { method, sinks: Vec::new(), reauth_on_new_credentials: false, revoke_previous_token: false, token_store: None };
+    let settings = config::AutoAuth {
+        method,
+        sinks: Vec::new(),
+        reauth_on_new_credentials: false,
+        revoke_previous_token: false,
+        token_store: None,
+    };
     let settings = settle(folder.path(), settings);
     let (sender, tokens) = watch::channel(TokenState::default());
     let (reauth, requests) = Reauth::new();
@@ -270,12 +276,14 @@ async fn a_replaced_token_is_revoked_a_while_later_and_a_dead_one_is_not() {
         let server = FakeServer::new(move |path, nth| match path {
             ALIVE => refused(403),
             LOGIN => {
-                let auth = json!({"client_token": format!("s.{nth}"), "lease_duration": 100, "renewable": false});
+                let auth =
+                    json!({"client_token": format!("s.{nth}"), "lease_duration": 100, "renewable": false});
                 (200, json!({"auth": auth}))
             }
             _ => (204, json!({})),
         });
-        let wanted = |_: &std::path::Path, settings| config::AutoAuth { revoke_previous_token: true, ..settings };
+        let wanted =
+            |_: &std::path::Path, settings| config::AutoAuth { revoke_previous_token: true, ..settings };
         let running = start_with(server, false, wanted, |auto_auth| auto_auth);
         sleep(Duration::from_secs(2)).await;
         if dies {
@@ -312,7 +320,8 @@ async fn a_stored_token_is_taken_up_unless_it_is_dead() {
             approle.role_id_file = role_id_file;
             settings
         };
-        let first = start_with(FakeServer::new(|_, _| granted("s.1", 3600)), false, wanted, |auto_auth| auto_auth);
+        let first =
+            start_with(FakeServer::new(|_, _| granted("s.1", 3600)), false, wanted, |auto_auth| auto_auth);
         sleep(Duration::from_secs(1)).await;
         first.task.abort();
         assert!(path.exists());

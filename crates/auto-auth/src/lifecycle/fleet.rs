@@ -150,11 +150,19 @@ impl Agent {
         }
         match fleet.waits {
             Waits::Sidekey => self.act_ours(fleet, now, up, random),
-            Waits::Upstream | Waits::FullJitter => (1, now + self.theirs.act(self.expires_at, fleet, now, up, random)),
+            Waits::Upstream | Waits::FullJitter => {
+                (1, now + self.theirs.act(self.expires_at, fleet, now, up, random))
+            }
         }
     }
 
-    fn act_ours(&mut self, fleet: &Fleet, now: Instant, up: bool, random: &mut fastrand::Rng) -> (usize, Instant) {
+    fn act_ours(
+        &mut self,
+        fleet: &Fleet,
+        now: Instant,
+        up: bool,
+        random: &mut fastrand::Rng,
+    ) -> (usize, Instant) {
         let ttl = Ttl::from_seconds(fleet.ttl as u64);
         let grant = Grant { ttl, renewable: fleet.renewable, num_uses: 0, fresh: true };
         let mut requests = 0;
@@ -201,7 +209,8 @@ impl Theirs {
         }
         if !self.logs_in {
             let left = expires_at.map_or(0.0, |at| at.saturating_duration_since(now).as_secs_f64());
-            self.renewal_wait = if self.renewal_wait == 0.0 { 10.0 } else { (self.renewal_wait * 2.0).min(300.0) };
+            self.renewal_wait =
+                if self.renewal_wait == 0.0 { 10.0 } else { (self.renewal_wait * 2.0).min(300.0) };
             let wait = self.renewal_wait * (0.5 + random.f64());
             if left - wait > self.grace * fleet.ttl {
                 return seconds(wait);
@@ -244,7 +253,10 @@ mod tests {
                 let (peak, limit) = (ours.peak(), 2.0 * ours.steady);
                 println!(
                     "ttl {ttl} outage {outage} renewable {renewable}: steady {:.2} ours {peak:.2} ({:.2}) upstream {:.2} ({:.2})",
-                    ours.steady, peak / ours.steady, theirs.peak(), theirs.peak() / theirs.steady
+                    ours.steady,
+                    peak / ours.steady,
+                    theirs.peak(),
+                    theirs.peak() / theirs.steady
                 );
                 assert!(peak < limit, "ttl {ttl}, outage {outage}: {peak:.2} of {limit:.2} in a second");
                 assert_eq!(ours.stranded, 0, "ttl {ttl}, outage {outage}: tokens died");
@@ -255,14 +267,24 @@ mod tests {
     /// Where they do not, whoever is without a token is back soon, and not all at once.
     #[test]
     fn whoever_is_without_a_token_is_back_within_a_third_of_the_outage() {
-        for (ttl, outage) in [
-            (MINUTE, MINUTE), (10.0 * MINUTE, 5.0 * MINUTE), (HOUR, 20.0 * MINUTE), (HOUR, 2.0 * HOUR)] {
+        for (ttl, outage) in
+            [(MINUTE, MINUTE), (10.0 * MINUTE, 5.0 * MINUTE), (HOUR, 20.0 * MINUTE), (HOUR, 2.0 * HOUR)]
+        {
             let ours = fleet(ttl, outage, false, Waits::Sidekey);
             let theirs = fleet(ttl, outage, false, Waits::Upstream);
             let full = fleet(ttl, outage, false, Waits::FullJitter);
             println!(
                 "ttl {ttl} outage {outage}: steady {:.2} ours {:.2} {} {:.1} upstream {:.2} {} {:.1} full {:.2} {} {:.1}",
-                ours.steady, ours.peak(), ours.stranded, ours.last_back, theirs.peak(), theirs.stranded, theirs.last_back, full.peak(), full.stranded, full.last_back
+                ours.steady,
+                ours.peak(),
+                ours.stranded,
+                ours.last_back,
+                theirs.peak(),
+                theirs.stranded,
+                theirs.last_back,
+                full.peak(),
+                full.stranded,
+                full.last_back
             );
             assert!(ours.last_back <= (outage / 3.0).clamp(2.0, 300.0) + 1.0, "{}", ours.last_back);
             // Reliability N6 wants four agents for each second of outage, and the usual requests beside them.

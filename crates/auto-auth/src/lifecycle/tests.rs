@@ -244,7 +244,8 @@ fn the_table_of_failures() {
         for event in [LOGIN_FAILED, Event::RenewFailed(UNAVAILABLE)] {
             let fits = matches!(
                 (phase, event),
-                (Phase::LoggingIn { .. }, Event::LoginFailed { .. }) | (Phase::Renewing { .. }, Event::RenewFailed(_))
+                (Phase::LoggingIn { .. }, Event::LoginFailed { .. })
+                    | (Phase::Renewing { .. }, Event::RenewFailed(_))
             );
             if !fits {
                 assert_eq!(step(phase, event, later, 0.5, BACKOFF), (phase, phase.action()));
@@ -291,7 +292,12 @@ fn tokens_that_are_dead_on_arrival_are_not_asked_for_without_end() {
         let event = match state.1 {
             Action::Login => {
                 logins += 1;
-                Event::LoggedIn(Grant { ttl: Ttl::from_seconds(3600), renewable: true, num_uses: 0, fresh: true })
+                Event::LoggedIn(Grant {
+                    ttl: Ttl::from_seconds(3600),
+                    renewable: true,
+                    num_uses: 0,
+                    fresh: true,
+                })
             }
             _ if state.0.is_live() => Event::TokenDead,
             Action::Wait(Some(at)) => {

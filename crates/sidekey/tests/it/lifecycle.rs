@@ -153,10 +153,13 @@ async fn a_stored_token_spares_the_secret_id_and_a_damaged_one_stops_nothing() {
         stage.path("store"),
         stage.path("key"),
     );
-    let program = Program::agent(sidekey(), stage.folder.path()).server(&stage.server.address()).config(&config);
+    let program =
+        Program::agent(sidekey(), stage.folder.path()).server(&stage.server.address()).config(&config);
     let mut agent = program.start().unwrap();
     agent.says("token stored for the next run").await.unwrap();
-    eventually("the token", || async { Some(()).filter(|()| !stage.read("token").is_empty()) }).await.unwrap();
+    eventually("the token", || async { Some(()).filter(|()| !stage.read("token").is_empty()) })
+        .await
+        .unwrap();
     let token = stage.read("token");
     agent.kill().await;
     std::fs::remove_file(stage.path("token")).unwrap();
@@ -178,7 +181,9 @@ async fn a_stored_token_spares_the_secret_id_and_a_damaged_one_stops_nothing() {
         let mut agent = program.start().unwrap();
         agent.says(if damage { "the stored token is damaged" } else { "of no use any more" }).await.unwrap();
         agent.says("token stored for the next run").await.unwrap();
-        eventually("the token", || async { Some(()).filter(|()| stage.read("token") != token) }).await.unwrap();
+        eventually("the token", || async { Some(()).filter(|()| stage.read("token") != token) })
+            .await
+            .unwrap();
         agent.kill().await;
     }
     assert!(stage.path("store.damaged").exists());

@@ -96,7 +96,10 @@ fn refuse_for_borrowed_tokens(fields: &Fields<'_>, raw: &RawAutoAuth) {
         [("revoke_previous_token", raw.revoke_previous_token), ("token_store", raw.token_store.is_some())]
     {
         if given {
-            fields.refuse(fields.key_span(key), format!("error parsing auto_auth: {key:?} does not go with {why}"));
+            fields.refuse(
+                fields.key_span(key),
+                format!("error parsing auto_auth: {key:?} does not go with {why}"),
+            );
         }
     }
 }

@@ -30,14 +30,22 @@ pub(super) fn read(auto_auth: &Fields<'_>) -> Option<TokenStore> {
     block.object?;
     let path = fields.file("path");
     if path.is_none() {
-        fields.refuse_with(block.span, "'path' is missing", "name the file that keeps the token between two runs");
+        fields.refuse_with(
+            block.span,
+            "'path' is missing",
+            "name the file that keeps the token between two runs",
+        );
     }
     let (file, credential) = (fields.file("key_file"), fields.filled("credential"));
     let key = match (file, credential) {
         (Some(file), None) => Some(StoreKey::File(file)),
         (None, Some(name)) if name.contains('/') || name == "." || name == ".." => {
             let hint = "as in LoadCredential=NAME:PATH of the service";
-            fields.refuse_with(fields.span_of("credential"), "'credential' is the name of a systemd credential, not a path", hint);
+            fields.refuse_with(
+                fields.span_of("credential"),
+                "'credential' is the name of a systemd credential, not a path",
+                hint,
+            );
             None
         }
         (None, Some(name)) => Some(StoreKey::Credential(name)),
