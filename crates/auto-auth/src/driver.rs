@@ -2,6 +2,7 @@
 
 mod clock;
 mod previous;
+mod resume;
 mod store;
 
 use std::sync::Arc;
@@ -15,14 +16,14 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{debug, error, info, warn};
 use vault::api::{ApiError, Caller};
-use vault::{Accessor, Mount, Token, TokenState, Ttl, Upstream};
+use vault::{Mount, Token, TokenState, Ttl, Upstream};
 
 use self::clock::Clock;
 use self::previous::Previous;
 use self::store::Store;
 use crate::ReauthRequests;
 use crate::lifecycle::{Action, Backoff, Event, Grant, Phase, RenewFailure, step};
-use crate::method::{self, Attempt, Login, LoginError, Method, Scene};
+use crate::method::{self, Login, LoginError, Method, Scene};
 use crate::reauth::Verdict;
 
 /// The token is checked at most this often, however many requests were refused.
@@ -194,6 +195,8 @@ impl Door {
             true
         });
         if !is_new {
+            // It was looked up just now, so whatever was thought of it before, it lives.
+            self.reauth.found(self.tokens.borrow().generation, Verdict::Alive(Instant::now()));
             return;
         }
         if let (Some(previous), Some(before)) = (&self.previous, before) {
@@ -204,46 +207,6 @@ impl Door {
             // Only a panic fails it, and that is told elsewhere.
             let _ = spawn_blocking(move || store.save(&token)).await;
         }
-    }
-
-    async fn load(&self) -> Option<Token> {
-        let store = self.store.clone()?;
-        spawn_blocking(move || store.load()).await.unwrap_or_default()
-    }
-
-    /// The last run's token, if the server still knows it. It is kept while the server cannot be asked.
-    async fn take_up_stored(&mut self) -> Result<Option<Login>, LoginError> {
-        let Some(token) = self.stored.clone() else { return Ok(None) };
-        let server = self.upstream.as_ref();
-        let asked = Attempt::Lookup(token.clone()).carry_out(server, &self.caller);
-        let refused = match timeout(CALL_TIMEOUT, asked).await {
-            Ok(Ok(login)) => {
-                info!(target: "auth.handler", "the stored token of the last run is still good");
-                self.stored = None;
-                return Ok(Some(login));
-            }
-            Ok(Err(LoginError::Api(error))) if !error.status().is_some_and(is_gone) => {
-                return Err(error.into());
-            }
-            Ok(Err(error)) => error,
-            Err(_) => return Err(ApiError::Send(vault::SendError::TimedOut(CALL_TIMEOUT)).into()),
-        };
-        // A live token without the default policy may not look itself up; a renewal tells as much.
-        if self.alive(&token).await == Some(true)
-            && let Ok(Ok(secret)) = timeout(CALL_TIMEOUT, self.caller.renew_self(server, &token)).await
-            && let Some(auth) = secret.auth
-        {
-            info!(target: "auth.handler", "the stored token of the last run is still good");
-            self.stored = None;
-            return Ok(Some(Login {
-                token,
-                accessor: Accessor::new(auth.accessor.clone()),
-                grant: granted(&auth),
-            }));
-        }
-        info!(target: "auth.handler", error = %refused, "the stored token of the last run is of no use any more");
-        self.stored = None;
-        Ok(None)
     }
 
     fn scene(&self) -> Scene<'_> {
@@ -351,6 +314,7 @@ impl Door {
         };
         tokio::select! {
             () = timer => Event::Timer,
+            // Never: it only goes on beside the others.
             () = revocations => Event::Timer,
             () = news => {
                 info!(target: "auth.handler", "auth method found new credentials, re-authenticating");

@@ -313,8 +313,9 @@ fn patient_wait(left: Duration, shortest: Duration, outage: Duration, jitter: f6
 }
 
 /// How long to wait without a token: a sixth to a third of the outage so far, never less than `min_backoff` nor more
-/// than `max_backoff`. A fleet's logins then stay under six agents in a second for each agent and second of outage
-/// divided, and everybody is back a third of the outage after its end at the latest.
+/// than `max_backoff`. A fleet of n agents then logs in about 5 n / outage times in a second, where full jitter up to
+/// a quarter (reliability R-F) comes to 8: its waits are half as long on average and as long at most. Everybody is
+/// back a third of the outage after its end at the latest.
 fn urgent_wait(outage: Duration, jitter: f64, backoff: Backoff) -> Duration {
     let longest = (outage / 3).max(backoff.min * 2).min(backoff.max);
     let shortest = (longest / 2).max(backoff.min).min(longest);
