@@ -199,6 +199,7 @@ impl Door {
             self.reauth.found(self.tokens.borrow().generation, Verdict::Alive(Instant::now()));
             return;
         }
+        self.reauth.found(self.tokens.borrow().generation, Verdict::Unknown);
         if let (Some(previous), Some(before)) = (&self.previous, before) {
             previous.replaced(before, self.clock.now());
         }

@@ -81,8 +81,8 @@ impl Reauth {
         self.0.ask(generation);
     }
 
-    /// The same for who wants to know what comes of it: true when the token is dead and a login is under way, or done
-    /// already. The check is asked for at once; the future only waits, without end while the server does not answer.
+    /// The same for who wants to know what comes of it: true when there is a newer token, false when the old one lives
+    /// or no login succeeds. The check is asked for at once; the future only waits, without end while the server does not answer.
     pub fn replacement_comes(&self, refused: Refused) -> impl Future<Output = bool> + Send + use<> {
         let Refused { generation, looks_dead } = refused;
         let mut latest = self.0.latest.subscribe();
@@ -92,11 +92,11 @@ impl Reauth {
         let settled = move |latest: &(u64, Verdict)| match *latest {
             (checked, _) if checked > generation => Some(true),
             (checked, _) if checked < generation => None,
-            (_, Verdict::Unknown) => None,
+            // A login is under way: it ends with the next generation, or the token is lost.
+            (_, Verdict::Unknown | Verdict::Dead) => None,
             (_, Verdict::Alive(at) | Verdict::Untold(at)) => {
                 since.is_none_or(|since| at >= since).then_some(false)
             }
-            (_, Verdict::Dead) => Some(true),
             (_, Verdict::Lost) => Some(false),
         };
         let known = settled(&latest.borrow_and_update());
@@ -181,6 +181,7 @@ mod tests {
         // Words of a dead token are not.
         let doubtful = reauth.replacement_comes(refused(1, true));
         requests.asked(1).await.found(Verdict::Dead);
+        requests.found(2, Verdict::Unknown);
         assert_eq!(doubtful.now_or_never(), Some(true));
         // And after a second nobody's is.
         requests.found(1, Verdict::Alive(Instant::now()));
@@ -202,8 +203,10 @@ mod tests {
     async fn nobody_waits_for_a_login_that_failed() {
         let (reauth, requests) = Reauth::new();
         let waiting = reauth.replacement_comes(refused(1, true));
+        requests.found(1, Verdict::Dead);
+        let late = reauth.replacement_comes(refused(1, true));
         requests.found(1, Verdict::Lost);
-        assert_eq!(waiting.await, false);
+        assert!(!waiting.await && !late.await);
         assert_eq!(reauth.replacement_comes(refused(1, true)).now_or_never(), Some(false));
         requests.found(2, Verdict::Alive(Instant::now()));
         assert_eq!(reauth.replacement_comes(refused(1, true)).now_or_never(), Some(true));
