@@ -21,6 +21,6 @@ pub use read::{MAX_SMALL_FILE, read_regular, read_small};
 pub use sandbox::Sandbox;
 pub use staged::{Staged, publish};
 pub use write::{
-    Attributes, Mode, Written, check_writable, create_folders, create_folders_as, publish_socket, remove,
-    remove_stale_temporaries, write, write_if_changed,
+    Attributes, Mode, Written, check_writable, create_folders, create_folders_as, move_aside, publish_socket,
+    remove, remove_stale_temporaries, write, write_if_changed,
 };

@@ -149,6 +149,19 @@ pub fn remove(path: &Path) -> Result<(), FileError> {
     std::fs::remove_file(path).map_err(|e| FileError::io("remove", path, e))
 }
 
+/// Renames a file that is of no use to `<name>.damaged` beside it, in place of an earlier one, for whoever wants to
+/// know what became of it. Returns the new path.
+///
+/// # Errors
+/// The system's, with the path.
+#[expect(clippy::disallowed_methods, reason = "this crate is where files are renamed")]
+pub fn move_aside(path: &Path) -> Result<PathBuf, FileError> {
+    let mut aside = path.as_os_str().to_owned();
+    aside.push(".damaged");
+    std::fs::rename(path, &aside).map_err(|e| FileError::io("move aside", path, e))?;
+    Ok(aside.into())
+}
+
 /// A temporary file older than this was left by a crash.
 const STALE: Duration = Duration::from_secs(60);
 

@@ -1,5 +1,10 @@
 //! The small part that awaits, logs and acts for the state machine.
 
+mod clock;
+mod previous;
+mod resume;
+mod store;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,20 +12,27 @@ use config::Environment;
 use http::StatusCode;
 use thiserror::Error;
 use tokio::sync::watch;
+use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{debug, error, info, warn};
 use vault::api::{ApiError, Caller};
 use vault::{Mount, Token, TokenState, Ttl, Upstream};
 
+use self::clock::Clock;
+use self::previous::Previous;
+use self::store::Store;
 use crate::ReauthRequests;
 use crate::lifecycle::{Action, Backoff, Event, Grant, Phase, RenewFailure, step};
-use crate::method::{self, LoginError, Method, Scene};
+use crate::method::{self, Login, LoginError, Method, Scene};
+use crate::reauth::Verdict;
 
 /// The token is checked at most this often, however many requests were refused.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// One login may take this long; a server that hangs must not hold the token's life up.
 const CALL_TIMEOUT: Duration = Duration::from_secs(60);
+
+const UNAVAILABLE: RenewFailure = RenewFailure::Unavailable { retry_after: None };
 
 /// Auto-auth ended.
 #[derive(Debug, Error)]
@@ -48,6 +60,12 @@ struct Door {
     environment: Arc<Environment>,
     tokens: watch::Sender<TokenState>,
     reauth: ReauthRequests,
+    clock: Clock,
+    store: Option<Store>,
+    /// Of the last run, and not yet found to be of use or not.
+    stored: Option<Token>,
+    /// Tokens to be revoked, if that is wanted.
+    previous: Option<Previous>,
 }
 
 impl AutoAuth {
@@ -62,6 +80,9 @@ impl AutoAuth {
         reauth: ReauthRequests,
     ) -> Self {
         let config::AutoAuth { method, reauth_on_new_credentials, .. } = settings;
+        let namespace = caller.namespace.as_ref().map(|namespace| namespace.as_str()).unwrap_or_default();
+        let login = format!("{}\n{namespace}\n{}\n{:?}", caller.address, method.mount, method.kind);
+        let store = settings.token_store.as_ref().and_then(|store| Store::new(store, &environment, login));
         let backoff =
             Backoff { min: method.min_backoff, max: method.max_backoff, exit_on_err: method.exit_on_err };
         let door = Door {
@@ -73,6 +94,10 @@ impl AutoAuth {
             environment,
             tokens,
             reauth,
+            clock: Clock::system(),
+            store,
+            stored: None,
+            previous: settings.revoke_previous_token.then(Previous::default),
         };
         Self { method: method::new(method), backoff, door }
     }
@@ -83,6 +108,7 @@ impl AutoAuth {
     /// Only with `exit_on_err`.
     pub async fn run(mut self) -> Result<(), AutoAuthError> {
         info!(target: "auth.handler", "starting auth handler");
+        self.door.stored = self.door.load().await;
         let (mut phase, mut action) = Phase::start();
         let mut last_failure = None;
         loop {
@@ -91,10 +117,7 @@ impl AutoAuth {
                     let failure = last_failure.unwrap_or(LoginError::NoToken("no login was tried"));
                     return Err(AutoAuthError::GaveUp(failure));
                 }
-                Action::Wait(until) => {
-                    let live = matches!(phase, Phase::Live { .. });
-                    self.door.wait(self.method.as_mut(), until, live).await
-                }
+                Action::Wait(until) => self.door.wait(self.method.as_mut(), until, &phase).await,
                 Action::Renew => self.door.renew(self.method.server()).await,
                 Action::Login => match self.door.login(self.method.as_mut()).await {
                     Ok(grant) => Event::LoggedIn(grant),
@@ -105,36 +128,46 @@ impl AutoAuth {
                     }
                 },
             };
-            (phase, action) = step(phase, event, Instant::now(), fastrand::f64(), self.backoff);
-            report(event, phase, last_failure.as_ref());
+            let now = self.door.clock.now();
+            (phase, action) = step(phase, event, now, fastrand::f64(), self.backoff);
+            if let (Event::LoginFailed { .. }, Some(failure)) = (event, &last_failure) {
+                self.door.login_failed(action, &phase, failure);
+            }
         }
-    }
-}
-
-/// Tells of a failed login together with what happens next.
-fn report(event: Event, phase: Phase, failure: Option<&LoginError>) {
-    let (Event::LoginFailed { .. }, Some(failure)) = (event, failure) else { return };
-    match phase {
-        Phase::BackingOff { until, .. } => {
-            let backoff = until.saturating_duration_since(Instant::now());
-            let backoff = format!("{:.2}s", backoff.as_secs_f64());
-            error!(target: "auth.handler", error = %failure, backoff, "error authenticating");
-        }
-        _ => error!(target: "auth.handler", error = %failure, "error authenticating"),
     }
 }
 
 impl Door {
-    async fn login(&self, method: &mut dyn Method) -> Result<Grant, LoginError> {
-        info!(target: "auth.handler", method = self.method_name, "authenticating");
-        let trying = async {
-            let attempt = method.prepare(&self.scene()).await?;
-            let own = method.server();
-            attempt.carry_out(own.as_ref().unwrap_or(&self.upstream).as_ref(), &self.caller).await
-        };
-        let login = match timeout(CALL_TIMEOUT, trying).await {
-            Ok(login) => login?,
-            Err(_) => return Err(ApiError::Send(vault::SendError::TimedOut(CALL_TIMEOUT)).into()),
+    /// Tells of a failed login together with what happens next.
+    fn login_failed(&self, next: Action, phase: &Phase, failure: &LoginError) {
+        if let Action::Wait(Some(until)) = next {
+            let backoff = until.saturating_duration_since(self.clock.now());
+            let backoff = format!("{:.2}s", backoff.as_secs_f64());
+            error!(target: "auth.handler", error = %failure, backoff, "error authenticating");
+        } else {
+            error!(target: "auth.handler", error = %failure, "error authenticating");
+        }
+        if !phase.is_live() {
+            // Nobody shall wait for a token that does not come soon.
+            self.reauth.found(self.tokens.borrow().generation, Verdict::Lost);
+        }
+    }
+
+    async fn login(&mut self, method: &mut dyn Method) -> Result<Grant, LoginError> {
+        let login = match self.take_up_stored().await? {
+            Some(login) => login,
+            None => {
+                info!(target: "auth.handler", method = self.method_name, "authenticating");
+                let trying = async {
+                    let attempt = method.prepare(&self.scene()).await?;
+                    let own = method.server();
+                    attempt.carry_out(own.as_ref().unwrap_or(&self.upstream).as_ref(), &self.caller).await
+                };
+                match timeout(CALL_TIMEOUT, trying).await {
+                    Ok(login) => login?,
+                    Err(_) => return Err(ApiError::Send(vault::SendError::TimedOut(CALL_TIMEOUT)).into()),
+                }
+            }
         };
         info!(target: "auth.handler", "authentication successful, sending token to sinks");
         if login.grant.ttl == Ttl::Never {
@@ -142,17 +175,39 @@ impl Door {
         } else {
             debug!(target: "auth.handler", ttl = ?login.grant.ttl, "starting renewal process");
         }
-        let token = Arc::new(login.token);
-        let accessor = login.accessor.map(Arc::new);
-        self.tokens.send_if_modified(|state| {
+        let grant = login.grant;
+        self.publish(login).await;
+        Ok(grant)
+    }
+
+    /// Sinks, proxy and templates take the token from here, all at once.
+    async fn publish(&mut self, Login { token, accessor, grant }: Login) {
+        let (token, accessor) = (Arc::new(token), accessor.map(Arc::new));
+        let mut before = None;
+        let is_new = self.tokens.send_if_modified(|state| {
             // The same token again (a token file read twice) is no news to anybody.
             if state.token.as_ref() == Some(&token) {
                 return false;
             }
-            *state = TokenState { token: Some(token), accessor, generation: state.generation + 1 };
+            before = state.token.take();
+            let generation = state.generation + 1;
+            *state = TokenState { token: Some(Arc::clone(&token)), accessor, generation };
             true
         });
-        Ok(login.grant)
+        if !is_new {
+            // It was looked up just now, so whatever was thought of it before, it lives.
+            self.reauth.found(self.tokens.borrow().generation, Verdict::Alive(Instant::now()));
+            return;
+        }
+        self.reauth.found(self.tokens.borrow().generation, Verdict::Unknown);
+        if let (Some(previous), Some(before)) = (&self.previous, before) {
+            previous.replaced(before, self.clock.now());
+        }
+        // Every use counts of one with a limited number: it is nobody's to keep.
+        if let (Some(store), 0) = (self.store.clone(), grant.num_uses) {
+            // Only a panic fails it, and that is told elsewhere.
+            let _ = spawn_blocking(move || store.save(&token)).await;
+        }
     }
 
     fn scene(&self) -> Scene<'_> {
@@ -173,32 +228,35 @@ impl Door {
             Ok(Ok(secret)) => match secret.auth {
                 Some(auth) => {
                     info!(target: "auth.handler", "renewed auth token");
-                    Event::Renewed(Grant {
-                        ttl: Ttl::from_seconds(u64::try_from(auth.lease_duration).unwrap_or(1)),
-                        renewable: auth.renewable,
-                        num_uses: auth.num_uses,
-                        fresh: true,
-                    })
+                    Event::Renewed(granted(&auth))
                 }
-                None => Event::RenewFailed(RenewFailure::Unavailable),
+                None => Event::RenewFailed(UNAVAILABLE),
             },
             Ok(Err(error)) => self.renew_failed(&error, &token).await,
             Err(_) => {
                 warn!(target: "auth.handler", "the renewal of the token was not answered in time, trying again");
-                Event::RenewFailed(RenewFailure::Unavailable)
+                Event::RenewFailed(UNAVAILABLE)
             }
         }
     }
 
     async fn renew_failed(&self, error: &ApiError, token: &Token) -> Event {
+        let generation = self.tokens.borrow().generation;
+        let checked_at = Instant::now();
         let failure = match error.status() {
             // Refused: either the token is dead, or it may not renew itself. Only a check can tell.
             Some(status) if is_gone(status) => match self.alive(token).await {
-                Some(false) => RenewFailure::Gone,
-                Some(true) => RenewFailure::Denied,
-                None => RenewFailure::Unavailable,
+                Some(false) => {
+                    self.found_dead(generation);
+                    RenewFailure::Gone
+                }
+                Some(true) => {
+                    self.reauth.found(generation, Verdict::Alive(checked_at));
+                    RenewFailure::Denied
+                }
+                None => UNAVAILABLE,
             },
-            _ => RenewFailure::Unavailable,
+            _ => RenewFailure::Unavailable { retry_after: retry_after(error) },
         };
         match failure {
             RenewFailure::Gone => {
@@ -207,52 +265,58 @@ impl Door {
             RenewFailure::Denied => {
                 warn!(target: "auth.handler", error = %error, "the token may not renew itself; logging in again when it gets old");
             }
-            RenewFailure::Unavailable => {
+            RenewFailure::Unavailable { .. } => {
                 warn!(target: "auth.handler", error = %error, "the token could not be renewed, trying again while it lives");
             }
         }
         Event::RenewFailed(failure)
     }
 
+    fn found_dead(&self, generation: u64) {
+        self.reauth.found(generation, Verdict::Dead);
+        if let Some(previous) = &self.previous {
+            previous.is_dead(self.token());
+        }
+    }
+
     /// Waits for the time, until somebody's refused request turns out to be our token's death, or until there are
     /// new credentials.
-    async fn wait(&self, method: &mut dyn Method, until: Option<Instant>, live: bool) -> Event {
+    async fn wait(&self, method: &mut dyn Method, until: Option<Instant>, phase: &Phase) -> Event {
         let timer = async {
             match until {
-                Some(until) => sleep_until(until).await,
+                Some(until) => self.clock.sleep_until(until).await,
+                None => std::future::pending().await,
+            }
+        };
+        let revocations = async {
+            match &self.previous {
+                Some(previous) => previous.revoke(&self.clock, self.upstream.as_ref(), &self.caller).await,
                 None => std::future::pending().await,
             }
         };
         let death = async {
-            if !live {
+            if !phase.is_live() {
                 std::future::pending::<()>().await;
             }
-            loop {
-                let generation = self.tokens.borrow().generation;
-                self.reauth.asked(generation).await;
-                let checked_at = Instant::now();
-                if let Some(token) = self.token()
-                    && self.alive(&token).await == Some(false)
-                {
-                    return;
-                }
-                sleep_until(checked_at + CHECK_INTERVAL).await;
-            }
+            self.death().await;
         };
         let scene = self.scene();
+        let wanted = self.reauth_on_new_credentials || phase.awaits_credentials();
         let news = async {
             loop {
                 let Some(watch) = method.watch() else { return std::future::pending().await };
                 watch.look_again().await;
                 // New credentials are read and kept in any case: a file may be there for a moment only. While
                 // logins fail they are what was waited for.
-                if method.has_new_credentials(&scene).await && (self.reauth_on_new_credentials || !live) {
+                if method.has_new_credentials(&scene).await && wanted {
                     return;
                 }
             }
         };
         tokio::select! {
             () = timer => Event::Timer,
+            // Never: it only goes on beside the others.
+            () = revocations => Event::Timer,
             () = news => {
                 info!(target: "auth.handler", "auth method found new credentials, re-authenticating");
                 Event::NewCredentials
@@ -264,6 +328,25 @@ impl Door {
         }
     }
 
+    /// Checks the token whenever it was refused somewhere, at most once a second; ends when it is dead.
+    async fn death(&self) {
+        loop {
+            let generation = self.tokens.borrow().generation;
+            let check = self.reauth.asked(generation).await;
+            let Some(token) = self.token() else { return std::future::pending().await };
+            let checked_at = Instant::now();
+            match self.alive(&token).await {
+                Some(true) => check.found(Verdict::Alive(checked_at)),
+                Some(false) => {
+                    check.found(Verdict::Dead);
+                    return self.found_dead(generation);
+                }
+                None => check.found(Verdict::Untold(checked_at)),
+            }
+            sleep_until(checked_at + CHECK_INTERVAL).await;
+        }
+    }
+
     async fn alive(&self, token: &Token) -> Option<bool> {
         let asked = self.caller.is_alive(self.upstream.as_ref(), token);
         timeout(CALL_TIMEOUT, asked).await.unwrap_or_default()
@@ -271,6 +354,20 @@ impl Door {
 
     fn token(&self) -> Option<Arc<Token>> {
         self.tokens.borrow().token.clone()
+    }
+}
+
+/// What a renewal's answer grants.
+fn granted(auth: &vault::Auth) -> Grant {
+    let ttl = Ttl::from_seconds(u64::try_from(auth.lease_duration).unwrap_or(1));
+    Grant { ttl, renewable: auth.renewable, num_uses: auth.num_uses, fresh: true }
+}
+
+/// When the server wants to be asked again.
+fn retry_after(error: &ApiError) -> Option<Duration> {
+    match error {
+        ApiError::Refused { retry_after, .. } => *retry_after,
+        _ => None,
     }
 }
 

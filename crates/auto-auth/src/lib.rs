@@ -15,4 +15,4 @@ mod watch;
 
 pub use driver::{AutoAuth, AutoAuthError};
 pub use method::LoginError;
-pub use reauth::{Reauth, ReauthRequests};
+pub use reauth::{Reauth, ReauthRequests, Refused};

@@ -1,9 +1,13 @@
 //! A token's life as a pure state machine: no clock, no await, no log.
 //!
-//! Upstream's timing is kept where users can see it (renewal at 0.70 to 0.73 of the TTL, a new login when a
-//! renewal no longer extends enough, back-off of logins from 1 s to 5 min less up to a quarter). It differs
-//! where upstream hurts: no renewal right after a login; a failed renewal or login never throws away a token
-//! that still lives; a use-limited token is never spent on renewals; a duration of zero means "never".
+//! Upstream's timing is kept where users can see it: renewal at 0.70 to 0.73 of the TTL, a new login when a renewal
+//! no longer extends enough. It differs where upstream hurts: no renewal right after a login; a failed renewal or
+//! login never throws away a token that still lives; a use-limited token is never spent on renewals; a duration of
+//! zero means "never".
+//!
+//! The waits after failures are made for fleets; docs/fleet.md says what they do. While the old token lives there is
+//! no hurry, so the next try is anywhere in what is left of it ([`patient_wait`]). Without a token the waits grow
+//! with the outage ([`urgent_wait`]).
 
 use std::time::Duration;
 
@@ -29,17 +33,27 @@ pub(crate) struct Backoff {
     pub(crate) exit_on_err: bool,
 }
 
+/// Shortest time between two logins, whatever happens to the tokens (reliability N7).
+const LOGIN_INTERVAL: Duration = Duration::from_secs(1);
+
+/// While the old token lives, a failure is tried again within this time, or within twice the outage so far.
+const PATIENCE: Duration = Duration::from_secs(3600);
+
+/// Stands for the rest of a life that has no end.
+const ENDLESS: Duration = Duration::from_secs(365 * 24 * 3600);
+
 /// A token that lives.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Held {
+    /// When it came.
+    issued_at: Instant,
     /// When the server last said how long it lives.
     granted_at: Instant,
     ttl: Ttl,
+    /// A renewal would make it live longer.
     renewable: bool,
     /// Drawn once.
     rhythm: Rhythm,
-    /// Renewals that failed since the last that did not.
-    failures: u32,
 }
 
 impl Held {
@@ -47,26 +61,39 @@ impl Held {
         let rhythm = Rhythm::new(grant.ttl.duration().unwrap_or_default(), jitter);
         // Every renewal costs a use, and the consumer needs them all.
         let renewable = grant.renewable && grant.num_uses == 0;
-        Self { granted_at: now, ttl: grant.ttl, renewable, rhythm, failures: 0 }
+        Self { issued_at: now, granted_at: now, ttl: grant.ttl, renewable, rhythm }
     }
 
     /// When it dies; `None` when it does not.
-    fn expires_at(&self) -> Option<Instant> {
+    pub(crate) fn expires_at(&self) -> Option<Instant> {
         self.ttl.duration().map(|ttl| self.granted_at + ttl)
+    }
+
+    fn left(&self, now: Instant) -> Duration {
+        self.expires_at().map_or(ENDLESS, |at| at.saturating_duration_since(now))
+    }
+
+    fn lives(&self, now: Instant) -> bool {
+        !self.left(now).is_zero()
+    }
+
+    /// A tenth of its life: what a renewal must leave for a login (reliability R-C).
+    fn reserve(&self) -> Duration {
+        self.ttl.duration().unwrap_or_default() / 10
     }
 }
 
-/// Where the token is in its life.
+/// Where the token is in its life. `since` is when the first of the failures happened that have not ended yet.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Phase {
     /// A login is under way; the old token may still live.
-    LoggingIn { failures: u32, last_wait: Duration },
+    LoggingIn { old: Option<Held>, since: Option<Instant> },
     /// Nothing to do until `wake_at`; for ever without it.
-    Live { held: Held, wake_at: Option<Instant>, then: Then },
+    Live { held: Held, wake_at: Option<Instant>, then: Then, since: Option<Instant> },
     /// A renewal is under way.
-    Renewing { held: Held },
-    /// Waiting to log in again.
-    BackingOff { until: Instant, failures: u32, last_wait: Duration },
+    Renewing { held: Held, since: Option<Instant> },
+    /// Waiting to log in again, without a token.
+    BackingOff { until: Instant, since: Instant },
     /// The first failed login ended it (`exit_on_err`).
     GivenUp,
 }
@@ -78,11 +105,10 @@ pub(crate) enum Then {
     Login,
 }
 
-/// What happened.
+/// What happened. `retry_after` is the server's wish, if it had one.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Event {
     LoggedIn(Grant),
-    /// `retry_after` is the server's wish, if it had one.
     LoginFailed {
         retry_after: Option<Duration>,
     },
@@ -100,7 +126,7 @@ pub(crate) enum Event {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum RenewFailure {
     /// The server cannot be asked now: nothing is lost.
-    Unavailable,
+    Unavailable { retry_after: Option<Duration> },
     /// The token lives but may not renew itself: as if it were not renewable.
     Denied,
     /// The server no longer knows it.
@@ -120,15 +146,40 @@ pub(crate) enum Action {
 impl Phase {
     /// The beginning.
     pub(crate) fn start() -> (Self, Action) {
-        Self::login(0, Duration::ZERO)
+        Self::login(None, None)
     }
 
-    fn login(failures: u32, last_wait: Duration) -> (Self, Action) {
-        (Self::LoggingIn { failures, last_wait }, Action::Login)
+    /// There is a token that lives as far as we know.
+    pub(crate) fn is_live(&self) -> bool {
+        matches!(self, Self::Live { .. })
+    }
+
+    /// Logins fail, so that new credentials are what is waited for.
+    pub(crate) fn awaits_credentials(&self) -> bool {
+        matches!(self, Self::BackingOff { .. } | Self::Live { since: Some(_), .. })
+    }
+
+    fn login(old: Option<Held>, since: Option<Instant>) -> (Self, Action) {
+        (Self::LoggingIn { old, since }, Action::Login)
     }
 
     fn wait(held: Held, wake_at: Option<Instant>, then: Then) -> (Self, Action) {
-        (Self::Live { held, wake_at, then }, Action::Wait(wake_at))
+        (Self::Live { held, wake_at, then, since: None }, Action::Wait(wake_at))
+    }
+
+    fn back_off(until: Instant, since: Instant) -> (Self, Action) {
+        (Self::BackingOff { until, since }, Action::Wait(Some(until)))
+    }
+
+    /// What this phase was waiting for, once more.
+    fn action(&self) -> Action {
+        match self {
+            Self::LoggingIn { .. } => Action::Login,
+            Self::Renewing { .. } => Action::Renew,
+            Self::Live { wake_at, .. } => Action::Wait(*wake_at),
+            Self::BackingOff { until, .. } => Action::Wait(Some(*until)),
+            Self::GivenUp => Action::GiveUp,
+        }
     }
 }
 
@@ -145,33 +196,34 @@ pub(crate) fn step(
         (Phase::LoggingIn { .. }, Event::LoginFailed { .. }) if backoff.exit_on_err => {
             (Phase::GivenUp, Action::GiveUp)
         }
-        (Phase::LoggingIn { failures, last_wait }, Event::LoginFailed { retry_after }) => {
-            let wait = next_wait(last_wait, backoff, jitter);
-            let until = now + wait.max(retry_after.unwrap_or_default().min(backoff.max));
-            (Phase::BackingOff { until, failures: failures + 1, last_wait: wait }, Action::Wait(Some(until)))
+        (Phase::LoggingIn { old, since }, Event::LoginFailed { retry_after }) => {
+            let failure = Failure { since: since.unwrap_or(now), retry_after, now, jitter, backoff };
+            login_failed(old, failure)
         }
-        (Phase::BackingOff { failures, last_wait, .. }, Event::Timer) => Phase::login(failures, last_wait),
-        (Phase::Live { held, then: Then::Renew, .. }, Event::Timer) => {
-            (Phase::Renewing { held }, Action::Renew)
+        (Phase::BackingOff { since, .. }, Event::Timer | Event::NewCredentials) => {
+            Phase::login(None, Some(since))
         }
-        (Phase::Live { then: Then::Login, .. }, Event::Timer) => Phase::login(0, Duration::ZERO),
-        (Phase::Live { .. }, Event::TokenDead | Event::NewCredentials) => Phase::login(0, Duration::ZERO),
-        // The back-off goes on where it was if these fail too.
-        (Phase::BackingOff { failures, last_wait, .. }, Event::NewCredentials) => {
-            Phase::login(failures, last_wait)
+        (Phase::Live { held, then: Then::Renew, since, .. }, Event::Timer) => {
+            (Phase::Renewing { held, since }, Action::Renew)
         }
-        (Phase::Renewing { held }, Event::Renewed(grant)) => renewed(held, grant, now),
-        (Phase::Renewing { held }, Event::RenewFailed(failure)) => renew_failed(held, failure, now, jitter),
-        (phase, _) => {
-            let action = match phase {
-                Phase::LoggingIn { .. } => Action::Login,
-                Phase::Renewing { .. } => Action::Renew,
-                Phase::Live { wake_at, .. } => Action::Wait(wake_at),
-                Phase::BackingOff { until, .. } => Action::Wait(Some(until)),
-                Phase::GivenUp => Action::GiveUp,
-            };
-            (phase, action)
+        (Phase::Live { held, since, .. }, Event::Timer | Event::NewCredentials) => {
+            Phase::login(Some(held), since)
         }
+        (Phase::Live { held, since, .. }, Event::TokenDead) => dead(held, since, now),
+        (Phase::Renewing { held, .. }, Event::Renewed(grant)) => renewed(held, grant, now),
+        (Phase::Renewing { held, since }, Event::RenewFailed(failure)) => match failure {
+            RenewFailure::Gone => dead(held, since, now),
+            RenewFailure::Denied => {
+                let held = Held { renewable: false, ..held };
+                let wake_at = held.expires_at().map(|_| now + held.rhythm.pause(held.left(now)));
+                Phase::wait(held, wake_at, Then::Login)
+            }
+            RenewFailure::Unavailable { retry_after } => {
+                let failure = Failure { since: since.unwrap_or(now), retry_after, now, jitter, backoff };
+                renewal_failed(held, failure)
+            }
+        },
+        (phase, _) => (phase, phase.action()),
     }
 }
 
@@ -179,7 +231,7 @@ fn logged_in(grant: Grant, now: Instant, jitter: f64) -> (Phase, Action) {
     let held = Held::new(grant, now, jitter);
     match held.ttl.duration() {
         None => Phase::wait(held, None, Then::Login),
-        Some(_) if held.renewable && !grant.fresh => (Phase::Renewing { held }, Action::Renew),
+        Some(_) if held.renewable && !grant.fresh => (Phase::Renewing { held, since: None }, Action::Renew),
         Some(ttl) => {
             let then = if held.renewable { Then::Renew } else { Then::Login };
             Phase::wait(held, Some(now + held.rhythm.pause(ttl)), then)
@@ -188,43 +240,92 @@ fn logged_in(grant: Grant, now: Instant, jitter: f64) -> (Phase, Action) {
 }
 
 fn renewed(held: Held, grant: Grant, now: Instant) -> (Phase, Action) {
-    let held = Held { granted_at: now, ttl: grant.ttl, failures: 0, ..held };
+    let held = Held { granted_at: now, ttl: grant.ttl, ..held };
     let Some(remaining) = held.ttl.duration() else { return Phase::wait(held, None, Then::Login) };
     // The maximum TTL is near: the next renewal would come too late, so the new token is fetched now, while
     // the old one still serves.
     if !held.rhythm.worth_renewing(remaining) {
-        return Phase::login(0, Duration::ZERO);
+        return Phase::login(Some(Held { renewable: false, ..held }), None);
     }
     Phase::wait(held, Some(now + held.rhythm.pause(remaining)), Then::Renew)
 }
 
-fn renew_failed(held: Held, failure: RenewFailure, now: Instant, jitter: f64) -> (Phase, Action) {
-    let expires_at = held.expires_at();
-    let remaining = expires_at.map_or(Duration::ZERO, |at| at.saturating_duration_since(now));
-    match failure {
-        RenewFailure::Gone => Phase::login(0, Duration::ZERO),
-        RenewFailure::Denied => {
-            let held = Held { renewable: false, ..held };
-            Phase::wait(held, expires_at.map(|_| now + held.rhythm.pause(remaining)), Then::Login)
-        }
-        RenewFailure::Unavailable => {
-            let ttl = held.ttl.duration().unwrap_or_default();
-            // Near the end it is time for the other way to a token.
-            let Some(pause) = Rhythm::pause_after_failure(held.failures, ttl, remaining, jitter) else {
-                return Phase::login(0, Duration::ZERO);
-            };
-            let held = Held { failures: held.failures + 1, ..held };
-            Phase::wait(held, Some(now + pause), Then::Renew)
-        }
+/// The server no longer knows the token: a login at once, unless the token was made just now. A server whose tokens
+/// do not last must not be asked for them as fast as it can make them.
+fn dead(held: Held, since: Option<Instant>, now: Instant) -> (Phase, Action) {
+    let earliest = held.issued_at + LOGIN_INTERVAL;
+    if now < earliest { Phase::back_off(earliest, since.unwrap_or(now)) } else { Phase::login(None, since) }
+}
+
+// === After failures ===
+
+/// What a failed try leaves to decide on.
+struct Failure {
+    since: Instant,
+    retry_after: Option<Duration>,
+    now: Instant,
+    jitter: f64,
+    backoff: Backoff,
+}
+
+impl Failure {
+    fn outage(&self) -> Duration {
+        self.now.saturating_duration_since(self.since)
+    }
+
+    /// The server's wish comes first, and the wait behind it: a fleet told the same second must not come in it.
+    fn until(&self, wait: Duration) -> Instant {
+        self.now + self.retry_after.unwrap_or_default().min(self.backoff.max) + wait
     }
 }
 
-/// Doubles up to the maximum, less up to a quarter, the first wait included: a fleet that fails together
-/// does not come back together.
-fn next_wait(last: Duration, backoff: Backoff, jitter: f64) -> Duration {
-    let full = if last.is_zero() { backoff.min } else { last * 2 };
-    full.min(backoff.max).mul_f64(1.0 - 0.25 * jitter)
+fn login_failed(old: Option<Held>, failure: Failure) -> (Phase, Action) {
+    let Some(held) = old.filter(|held| held.lives(failure.now)) else {
+        let wait = urgent_wait(failure.outage(), failure.jitter, failure.backoff);
+        return Phase::back_off(failure.until(wait), failure.since);
+    };
+    let left = held.left(failure.now);
+    let wait = patient_wait(left, failure.backoff.min, failure.outage(), failure.jitter);
+    // A token that a renewal could save is not lost because there is no other to be had.
+    let then = if held.renewable { Then::Renew } else { Then::Login };
+    let wake_at = Some(failure.until(wait));
+    (Phase::Live { held, wake_at, then, since: Some(failure.since) }, Action::Wait(wake_at))
 }
 
+fn renewal_failed(held: Held, failure: Failure) -> (Phase, Action) {
+    let left = held.left(failure.now);
+    // Near the end it is time for the other way to a token.
+    if left <= held.reserve() {
+        return Phase::login(Some(held), Some(failure.since));
+    }
+    let wait = patient_wait(left, failure.backoff.min, failure.outage(), failure.jitter);
+    let wake_at = Some(failure.until(wait));
+    (Phase::Live { held, wake_at, then: Then::Renew, since: Some(failure.since) }, Action::Wait(wake_at))
+}
+
+/// How long to wait while the token lives `left` more: anywhere in nine tenths of that, but not much longer than
+/// [`PATIENCE`] or twice the outage so far. What failed together is then spread over longer than it failed, so that
+/// it adds less to the usual rate than that rate itself; and the closer the end, the more often it is tried.
+fn patient_wait(left: Duration, shortest: Duration, outage: Duration, jitter: f64) -> Duration {
+    let longest = (left * 9 / 10).min(PATIENCE.max(outage * 2));
+    let shortest = shortest.max(longest / 8).max(LOGIN_INTERVAL).min(left);
+    shortest + longest.saturating_sub(shortest).mul_f64(jitter)
+}
+
+/// How long to wait without a token: a sixth to a third of the outage so far, never less than `min_backoff` nor more
+/// than `max_backoff`. A fleet of n agents then logs in about 5 n / outage times in a second, where full jitter up to
+/// a quarter (reliability R-F) comes to 8: its waits are half as long on average and as long at most. Everybody is
+/// back a third of the outage after its end at the latest.
+fn urgent_wait(outage: Duration, jitter: f64, backoff: Backoff) -> Duration {
+    let longest = (outage / 3).max(backoff.min * 2).min(backoff.max);
+    let shortest = (longest / 2).max(backoff.min).min(longest);
+    shortest + (longest - shortest).mul_f64(jitter)
+}
+
+// With their paths, because `examples/fleet.rs` takes this file from elsewhere.
 #[cfg(test)]
+#[path = "lifecycle/fleet.rs"]
+mod fleet;
+#[cfg(test)]
+#[path = "lifecycle/tests.rs"]
 mod tests;

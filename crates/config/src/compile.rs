@@ -44,6 +44,8 @@ pub(crate) fn compile(
             method: raw.method?,
             sinks: raw.sinks,
             reauth_on_new_credentials: raw.reauth_on_new_credentials,
+            revoke_previous_token: raw.revoke_previous_token,
+            token_store: raw.token_store,
         }),
     };
     let mut vault = vault?;

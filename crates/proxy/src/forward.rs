@@ -12,12 +12,13 @@ use tracing::{debug, info};
 use vault::{Body, TokenState, headers};
 
 use crate::redact;
+use crate::replay;
 use crate::route::{Context, error};
 use crate::target::Target;
 use crate::token::{Choice, choose, remove_clients};
 
 /// Longest request body (32 MiB): the servers' own limit.
-const MAX_BODY: usize = 32 * 1024 * 1024;
+pub(crate) const MAX_BODY: usize = 32 * 1024 * 1024;
 
 /// Longest pause inside a request's body.
 const BODY_PAUSE: Duration = Duration::from_secs(10);
@@ -84,11 +85,12 @@ pub(crate) async fn forward(context: &Context, target: Target, request: Request<
     };
     let method = head.method.clone();
     let request = vault::Request { method: head.method, target: target.into_text(), headers, body };
-    match context.cache.send(request).await {
-        Ok(answer) => {
-            if let (Some(state), StatusCode::FORBIDDEN) = (&ours, answer.response.status) {
-                (context.handles.refused)(state.generation);
-            }
+    let answered = match ours {
+        None => context.cache.send(request).await.map(|answer| (answer, None)),
+        Some(ours) => replay::send(context, request, ours).await.map(|(answer, ours)| (answer, Some(ours))),
+    };
+    match answered {
+        Ok((answer, ours)) => {
             let hit = matches!(answer.origin, Origin::Cache { .. });
             let status = answer.response.status.as_u16();
             info!(target: "apiproxy", %method, path = loggable(&path), status, hit, "received request");
@@ -119,7 +121,8 @@ async fn own_token(context: &Context) -> Option<TokenState> {
     first.ok()?.ok().map(|state| state.clone())
 }
 
-fn attach(headers: &mut HeaderMap, state: &TokenState) {
+/// Adds our token, or puts it in the place of an older one.
+pub(crate) fn attach(headers: &mut HeaderMap, state: &TokenState) {
     let value = state.token.as_ref().and_then(|token| HeaderValue::from_str(token.expose()).ok());
     if let Some(mut value) = value {
         value.set_sensitive(true);

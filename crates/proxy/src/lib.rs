@@ -2,7 +2,7 @@
 //!
 //! A request's way is one direction: `listener` (accept, TLS) → `serve` (HTTP) → `guard` (may this client ask
 //! at all?) → `route` (ours or the server's?) → `target` (one canonical path for every decision) → `token`
-//! (whose?) → `forward` (through the cache to the server) → `redact` (our token does not leave).
+//! (whose?) → `forward` (through the cache to the server) → `replay` (our token had died) → `redact` (our token does not leave).
 //! Nothing here knows auto-auth or templates: the token comes as a `watch<TokenState>`, and what a refused
 //! token or a quit request means is a handle given from above.
 
@@ -11,6 +11,7 @@ mod forward;
 mod guard;
 mod listener;
 mod redact;
+mod replay;
 mod route;
 mod serve;
 mod socket;
@@ -19,5 +20,6 @@ mod tls;
 mod token;
 
 pub use listener::{Bound, ListenError};
+pub use replay::{Refusal, WaitingRoom};
 pub use route::{Context, Handles};
 pub use tls::{CertificateReloader, ListenerTlsError};

@@ -8,9 +8,10 @@ use http::{HeaderValue, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use serde_json::json;
 use tokio::sync::watch;
-use vault::{Body, Product, TokenState};
+use vault::{Body, BoxFuture, Product, TokenState};
 
-use crate::guard::{Guard, Refusal};
+use crate::guard::{self, Guard};
+use crate::replay::{Refusal, WaitingRoom};
 use crate::target::{Target, TargetError};
 use crate::{control, forward};
 
@@ -30,14 +31,16 @@ pub struct Context {
     pub product: Product,
     /// What we put in front of a client's `User-Agent`.
     pub user_agent: String,
+    /// Room for refused requests that wait for a new token.
+    pub waiting_room: WaitingRoom,
     /// The arrows back up.
     pub handles: Handles,
 }
 
 /// What happens elsewhere when something is seen here.
 pub struct Handles {
-    /// The server refused our token of this generation.
-    pub refused: Arc<dyn Fn(u64) + Send + Sync>,
+    /// The server refused our token: has it checked at once. The future says whether another one comes.
+    pub refused: Arc<dyn Fn(Refusal) -> BoxFuture<'static, bool> + Send + Sync>,
     /// Somebody asked us to quit.
     pub quit: Arc<dyn Fn() + Send + Sync>,
 }
@@ -56,7 +59,7 @@ impl Site {
         Self { context, guard, role: listener.role, enable_quit: listener.enable_quit }
     }
 
-    fn check(&self, request: &Request<Incoming>) -> Result<(), Refusal> {
+    fn check(&self, request: &Request<Incoming>) -> Result<(), guard::Refusal> {
         let authority = request.uri().authority().map(|authority| authority.as_str());
         self.guard.check(request.version(), request.method(), authority, request.headers())
     }

@@ -7,6 +7,8 @@ use super::*;
 const BACKOFF: Backoff =
     Backoff { min: Duration::from_secs(1), max: Duration::from_secs(300), exit_on_err: false };
 
+const UNAVAILABLE: RenewFailure = RenewFailure::Unavailable { retry_after: None };
+
 /// A server that caps every token at `max`, and what it was asked.
 struct Server {
     start: Instant,
@@ -149,7 +151,7 @@ fn a_found_token_is_renewed_at_once() {
 
 #[test]
 fn an_outage_is_sat_out_until_a_tenth_of_the_life_is_left() {
-    let mut server = Server { renewal: |_| Some(RenewFailure::Unavailable), ..Server::new(120, None) };
+    let mut server = Server { renewal: |_| Some(UNAVAILABLE), ..Server::new(120, None) };
     server.run(119, 0.5);
     assert!(server.logins.len() == 2 && server.logins[1] >= 0.85 * 120.0, "{:?}", server.logins);
     assert!(server.renewals.len() <= 6, "{:?}", server.renewals);
@@ -179,32 +181,185 @@ fn exit_on_err_gives_up_at_the_first_failure() {
     assert_eq!(failed, (Phase::GivenUp, Action::GiveUp));
 }
 
+fn seconds(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
+
+/// Logged in with `ttl` at `now`.
+fn live(ttl: u64, renewable: bool, now: Instant) -> Phase {
+    let grant = Grant { ttl: Ttl::from_seconds(ttl), renewable, num_uses: 0, fresh: true };
+    step(Phase::start().0, Event::LoggedIn(grant), now, 0.5, BACKOFF).0
+}
+
+const LOGIN_FAILED: Event = Event::LoginFailed { retry_after: None };
+
 #[test]
-fn the_servers_wish_is_a_lower_bound() {
+fn the_servers_wish_comes_first_and_the_wait_behind_it() {
     let now = Instant::now();
-    let wish = Event::LoginFailed { retry_after: Some(Duration::from_secs(30)) };
-    let (_, action) = step(Phase::start().0, wish, now, 0.5, BACKOFF);
-    assert_eq!(action, Action::Wait(Some(now + Duration::from_secs(30))));
+    for (wish, least) in [(30, 30), (100_000, 300)] {
+        let wish = Event::LoginFailed { retry_after: Some(seconds(wish)) };
+        let (_, action) = step(Phase::start().0, wish, now, 0.5, BACKOFF);
+        let Action::Wait(Some(at)) = action else { panic!("{action:?}") };
+        assert!(at > now + seconds(least) && at <= now + seconds(least + 2), "{:?}", at - now);
+    }
 }
 
 #[test]
 fn equal_bounds_of_the_backoff_are_fine() {
-    let backoff = Backoff { min: Duration::from_secs(5), max: Duration::from_secs(5), exit_on_err: false };
-    assert_eq!(next_wait(Duration::from_secs(5), backoff, 0.0), Duration::from_secs(5));
+    let backoff = Backoff { min: seconds(5), max: seconds(5), exit_on_err: false };
+    for outage in [0, 10, 10_000] {
+        assert_eq!(urgent_wait(seconds(outage), 0.3, backoff), seconds(5));
+    }
+}
+
+/// What each event leads to in each phase: the rows of the specification's tables.
+#[test]
+fn the_table_of_failures() {
+    let start = Instant::now();
+    let later = start + seconds(44);
+    let renewing = || step(live(60, true, start), Event::Timer, later, 0.5, BACKOFF).0;
+    let failed = |failure| step(renewing(), Event::RenewFailed(failure), later, 0.5, BACKOFF);
+    let then = |(phase, _): (Phase, Action)| match phase {
+        Phase::Live { then, since, .. } => (Some(then), since.is_some()),
+        _ => (None, false),
+    };
+
+    // A login that fails while the old token lives keeps it, and tries whatever may help next.
+    let relogin = step(live(60, false, start), Event::Timer, later, 0.5, BACKOFF).0;
+    let waiting = step(relogin, LOGIN_FAILED, later, 0.5, BACKOFF);
+    assert_eq!(then(waiting), (Some(Then::Login), true));
+    // A server that cannot be asked takes nothing away.
+    assert_eq!(then(failed(UNAVAILABLE)), (Some(Then::Renew), true));
+    // Nor does one that will not renew.
+    assert_eq!(then(failed(RenewFailure::Denied)), (Some(Then::Login), false));
+    // What is gone is gone.
+    assert_eq!(failed(RenewFailure::Gone).1, Action::Login);
+    assert!(matches!(failed(RenewFailure::Gone).0, Phase::LoggingIn { old: None, .. }));
+    // New credentials, in whatever phase there is a wait.
+    for phase in [live(60, true, start), step(Phase::start().0, LOGIN_FAILED, start, 0.5, BACKOFF).0] {
+        assert_eq!(step(phase, Event::NewCredentials, later, 0.5, BACKOFF).1, Action::Login);
+    }
+    // Events of another phase change nothing.
+    for phase in [live(60, true, start), renewing(), Phase::start().0, Phase::GivenUp] {
+        for event in [LOGIN_FAILED, Event::RenewFailed(UNAVAILABLE)] {
+            let fits = matches!(
+                (phase, event),
+                (Phase::LoggingIn { .. }, Event::LoginFailed { .. })
+                    | (Phase::Renewing { .. }, Event::RenewFailed(_))
+            );
+            if !fits {
+                assert_eq!(step(phase, event, later, 0.5, BACKOFF), (phase, phase.action()));
+            }
+        }
+    }
+}
+
+#[test]
+fn in_its_last_tenth_a_token_is_both_renewed_and_replaced() {
+    let start = Instant::now();
+    let late = start + seconds(56);
+    let (renewing, _) = step(live(60, true, start), Event::Timer, late, 0.5, BACKOFF);
+    let (logging_in, action) = step(renewing, Event::RenewFailed(UNAVAILABLE), late, 0.5, BACKOFF);
+    assert_eq!(action, Action::Login, "too late to wait for another renewal");
+    let (waiting, _) = step(logging_in, LOGIN_FAILED, late, 0.5, BACKOFF);
+    assert_eq!(step(waiting, Event::Timer, late, 0.5, BACKOFF).1, Action::Renew);
+}
+
+#[test]
+fn a_token_that_dies_while_logins_fail_is_given_up_at_its_end_and_not_before() {
+    let start = Instant::now();
+    let mut state = live(60, false, start);
+    let mut tries = Vec::new();
+    for _ in 0..20 {
+        let Action::Wait(Some(at)) = state.action() else { panic!("{state:?}") };
+        tries.push((at - start).as_secs_f64());
+        state = step(state, Event::Timer, at, 0.5, BACKOFF).0;
+        state = step(state, LOGIN_FAILED, at, 0.5, BACKOFF).0;
+        assert_eq!(state.is_live(), at < start + seconds(60), "{tries:?}");
+    }
+    // Never faster than once a second, but for the last try before the end.
+    assert!(tries.windows(2).all(|pair| pair[1] - pair[0] >= 0.9 || pair[1] == 60.0), "{tries:?}");
+    assert!(tries.iter().filter(|at| **at <= 60.0).count() <= 8, "{tries:?}");
+}
+
+#[test]
+fn tokens_that_are_dead_on_arrival_are_not_asked_for_without_end() {
+    let mut now = Instant::now();
+    let start = now;
+    let mut logins = 0;
+    let mut state = Phase::start();
+    while now < start + seconds(60) {
+        let event = match state.1 {
+            Action::Login => {
+                logins += 1;
+                Event::LoggedIn(Grant {
+                    ttl: Ttl::from_seconds(3600),
+                    renewable: true,
+                    num_uses: 0,
+                    fresh: true,
+                })
+            }
+            _ if state.0.is_live() => Event::TokenDead,
+            Action::Wait(Some(at)) => {
+                now = at;
+                Event::Timer
+            }
+            action => panic!("{action:?}"),
+        };
+        state = step(state.0, event, now, 0.5, BACKOFF);
+    }
+    assert!(logins <= 61, "{logins}");
 }
 
 proptest! {
-    /// Starts at the minimum, each next is 75 to 100 % of twice the last, never above the maximum.
+    /// Never below the minimum nor above the maximum, and never longer than a third of the outage needs.
     #[test]
-    fn backoff_doubles_within_its_bounds(min in 1u64..20, factor in 1u64..100, jitters in proptest::collection::vec(0.0f64..1.0, 1..20)) {
-        let backoff = Backoff { min: Duration::from_secs(min), max: Duration::from_secs(min * factor), exit_on_err: false };
-        let mut last = Duration::ZERO;
-        for jitter in jitters {
-            let full = if last.is_zero() { backoff.min } else { (last * 2).min(backoff.max) };
-            let wait = next_wait(last, backoff, jitter);
-            prop_assert!(wait <= full && wait >= full.mul_f64(0.749));
-            last = wait;
+    fn waits_without_a_token_keep_their_bounds(min in 1u64..20, factor in 1u64..100, outage in 0u64..100_000, jitter in 0.0f64..1.0) {
+        let backoff = Backoff { min: seconds(min), max: seconds(min * factor), exit_on_err: false };
+        let wait = urgent_wait(seconds(outage), jitter, backoff);
+        prop_assert!(wait >= backoff.min && wait <= backoff.max);
+        prop_assert!(wait <= (seconds(outage) / 3).max(backoff.min * 2));
+    }
+
+    /// While the token lives the next try comes before its end, whatever the numbers.
+    #[test]
+    fn waits_with_a_token_end_before_it_does(left in 1u64..10_000_000, shortest in 0u64..100_000, outage in 0u64..10_000_000, jitter in 0.0f64..1.0) {
+        let wait = patient_wait(Duration::from_millis(left), Duration::from_millis(shortest), seconds(outage), jitter);
+        prop_assert!(wait <= Duration::from_millis(left));
+    }
+
+    /// Any events at any times: never an action that does not belong to the phase, never two logins in a second
+    /// because of tokens that die.
+    #[test]
+    fn any_story_is_survived(story in proptest::collection::vec((0u8..9, 0u64..100_000, 0u64..4000, 0.0f64..1.0), 1..200)) {
+        let mut now = Instant::now();
+        let (mut phase, mut action) = Phase::start();
+        for (event, pause, ttl, jitter) in story {
+            now += Duration::from_millis(pause);
+            let grant = Grant { ttl: Ttl::from_seconds(ttl), renewable: jitter > 0.3, num_uses: 0, fresh: jitter > 0.1 };
+            let event = match event {
+                0 => Event::LoggedIn(grant),
+                1 => Event::LoginFailed { retry_after: Some(seconds(ttl)) },
+                2 => LOGIN_FAILED,
+                3 => Event::Renewed(grant),
+                4 => Event::RenewFailed(UNAVAILABLE),
+                5 => Event::RenewFailed(RenewFailure::Denied),
+                6 => Event::RenewFailed(RenewFailure::Gone),
+                7 => Event::TokenDead,
+                _ => Event::Timer,
+            };
+            let before = (phase, now);
+            (phase, action) = step(phase, event, now, jitter, BACKOFF);
+            prop_assert_eq!(action, phase.action());
+            prop_assert!(!matches!(phase, Phase::GivenUp));
+            // A live token is only ever given up for a reason.
+            let lived = matches!(before.0, Phase::Live { held, .. } | Phase::Renewing { held, .. } if held.lives(now));
+            let dies = matches!(event, Event::TokenDead | Event::RenewFailed(RenewFailure::Gone));
+            if lived && !dies {
+                prop_assert!(!matches!(phase, Phase::BackingOff { .. } | Phase::LoggingIn { old: None, .. }), "{:?} {:?}", before, event);
+            }
         }
+        let _ = action;
     }
 
     /// Whatever the numbers: progress, no token slept to death, and not more than N7 allows of either call.

@@ -35,7 +35,7 @@ use thiserror::Error;
 use vault::api::{ApiError, Caller};
 use vault::{BoxFuture, Mount, TlsError, Upstream};
 
-pub(crate) use attempt::Attempt;
+pub(crate) use attempt::{Attempt, Login};
 
 use crate::watch::Watch;
 

@@ -16,7 +16,7 @@ pub use self::api_proxy::{ApiProxy, UseAutoAuthToken};
 pub use self::auto_auth::{
     AliCloud, AliCloudSource, AppRole, AutoAuth, Aws, AwsEc2, AwsIam, AwsKeys, AwsLogin, AwsNonce, Cf,
     DEFAULT_AWS_REGION, DEFAULT_MAX_BACKOFF, DEFAULT_MIN_BACKOFF, DEFAULT_SINK_MODE, FileSink, Method,
-    MethodKind, TokenFile,
+    MethodKind, StoreKey, TokenFile, TokenStore,
 };
 pub use self::auto_auth::{Azure, AzureIdentity};
 pub use self::auto_auth::{DEFAULT_JWT_LIFETIME, Gcp, GcpIam, GcpKind};

@@ -360,3 +360,36 @@ fn wrapping_and_encryption_are_checked_before_they_are_refused() {
         assert_eq!(agent().lines(&sink(keys)), [format!("{frame}{cause}")], "{keys}");
     }
 }
+
+const LOGIN: &str = "method \"approle\" { config = { role_id_file_path = \"/role\" } }\n sink \"file\" { config = { path = \"/s\" } }";
+
+#[test]
+fn the_token_between_two_runs() {
+    let with = |keys: &str| format!("auto_auth {{\n {LOGIN}\n revoke_previous_token = true\n {keys}\n}}\n");
+    let read = |keys: &str| agent().fine(&with(keys)).settings.auto_auth.unwrap();
+    let auto_auth = read("token_store { path = \"/t\" key_file = \"/k\" }");
+    assert!(auto_auth.revoke_previous_token);
+    let key = config::StoreKey::File("/k".into());
+    assert_eq!(auto_auth.token_store, Some(config::TokenStore { path: "/t".into(), key }));
+    let key = read("token_store { path = \"/t\" credential = \"store\" }").token_store.unwrap().key;
+    assert_eq!(key, config::StoreKey::Credential("store".into()));
+    assert_eq!(read("").token_store, None);
+}
+
+#[test]
+fn what_cannot_be_a_token_store() {
+    for (keys, problem) in [
+        ("token_store { key_file = \"/k\" }", "'path' is missing"),
+        ("token_store { path = \"/t\" }", "a 'key_file' or a 'credential' is needed"),
+        ("token_store { path = \"/t\" key_file = \"/k\" credential = \"c\" }", "exclude each other"),
+        ("token_store { path = \"/t\" credential = \"/c\" }", "not a path"),
+    ] {
+        let lines = agent().lines(&format!("auto_auth {{\n {LOGIN}\n {keys}\n}}\n"));
+        assert!(lines.len() == 1 && lines[0].contains(problem), "{lines:?}");
+    }
+    let borrowed = "method \"token_file\" { config = { token_file_path = \"/t\" } }\n sink \"file\" { config = { path = \"/s\" } }";
+    for keys in ["revoke_previous_token = true", "token_store { path = \"/t\" key_file = \"/k\" }"] {
+        let lines = agent().lines(&format!("auto_auth {{\n {borrowed}\n {keys}\n}}\n"));
+        assert!(lines.len() == 1 && lines[0].contains("does not go with the method"), "{lines:?}");
+    }
+}

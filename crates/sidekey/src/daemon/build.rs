@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use auto_auth::sink::{self, FileSink, SinkError};
-use auto_auth::{AutoAuth, Reauth};
+use auto_auth::{AutoAuth, Reauth, Refused};
 use cache::{Cache, Mode};
 use config::{Environment, Settings};
 use futures_util::FutureExt as _;
-use proxy::{Bound, CertificateReloader, Context, Handles, ListenError};
+use proxy::{Bound, CertificateReloader, Context, Handles, ListenError, Refusal, WaitingRoom};
 use template::{Runner, RunnerError, RunnerSettings};
 use thiserror::Error;
 use tokio::sync::watch;
@@ -113,8 +113,12 @@ impl Daemon {
                 strict_paths: settings.api_proxy.strict_paths,
                 product,
                 user_agent: user_agent(product, Subsystem::ApiProxy),
+                waiting_room: WaitingRoom::default(),
                 handles: Handles {
-                    refused: Arc::new(move |generation| reauth.ask(generation)),
+                    refused: Arc::new(move |refusal: Refusal| {
+                        let Refusal { generation, looks_dead } = refusal;
+                        Box::pin(reauth.replacement_comes(Refused { generation, looks_dead }))
+                    }),
                     quit: Arc::new(move || quit.cancel()),
                 },
             });

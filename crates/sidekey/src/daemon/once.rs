@@ -134,7 +134,8 @@ async fn log_in(
     let auto_auth = settings.auto_auth.as_ref().ok_or(OnceError::NoLogin)?;
     let kind = auto_auth.method.kind.sparing().ok_or(OnceError::OneUse)?;
     let method = Method { kind, exit_on_err: true, ..auto_auth.method.clone() };
-    let auto_auth = AutoAuthSettings { method, ..auto_auth.clone() };
+    // The stored token is the agent's, and would be revoked at the end.
+    let auto_auth = AutoAuthSettings { method, token_store: None, ..auto_auth.clone() };
     let (sender, mut tokens) = watch::channel(TokenState::default());
     let (_reauth, requests) = Reauth::new();
     let driver = AutoAuth::new(&auto_auth, upstream, caller, environment, sender, requests).run();

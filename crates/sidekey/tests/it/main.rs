@@ -16,6 +16,7 @@ mod command_line;
 mod differential;
 mod examples;
 mod life;
+mod lifecycle;
 mod listener;
 mod scripted;
 mod stub;

@@ -2,6 +2,7 @@
 
 mod method;
 mod sink;
+mod token_store;
 
 use crate::decode::{Block, Fields};
 use crate::environment::Environment;
@@ -15,6 +16,7 @@ pub use method::{DEFAULT_JWT_LIFETIME, Gcp, GcpIam, GcpKind};
 pub use method::{DEFAULT_OCI_POLL_INTERVAL, DEFAULT_OCI_PROFILE, Oci, OciKind};
 pub use method::{Aws, AwsEc2, AwsIam, AwsKeys, AwsLogin, AwsNonce, DEFAULT_AWS_REGION};
 pub use sink::{DEFAULT_SINK_MODE, FileSink};
+pub use token_store::{StoreKey, TokenStore};
 
 /// How to log in and where to put the token.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,6 +27,10 @@ pub struct AutoAuth {
     pub sinks: Vec<FileSink>,
     /// Log in again at once when the method sees new credentials.
     pub reauth_on_new_credentials: bool,
+    /// Revoke the token that a login replaced, once everybody has had time to take the new one.
+    pub revoke_previous_token: bool,
+    /// Keep the token between two runs.
+    pub token_store: Option<TokenStore>,
 }
 
 // === Reading ===
@@ -39,6 +45,8 @@ pub(crate) struct RawAutoAuth {
     pub(crate) method_wraps: bool,
     pub(crate) sinks: Vec<FileSink>,
     pub(crate) reauth_on_new_credentials: bool,
+    pub(crate) revoke_previous_token: bool,
+    pub(crate) token_store: Option<TokenStore>,
 }
 
 pub(crate) const PREFIX: &str = "error parsing 'auto_auth': ";
@@ -50,6 +58,8 @@ pub(crate) fn read<'a>(file: &Fields<'a>, block: &Block<'a>, environment: &Envir
         method_wraps: false,
         sinks: Vec::new(),
         reauth_on_new_credentials: fields.strict_bool("enable_reauth_on_new_credentials").unwrap_or(false),
+        revoke_previous_token: fields.strict_bool("revoke_previous_token").unwrap_or(false),
+        token_store: None,
     };
     if block.object.is_none() {
         return raw;
@@ -61,6 +71,8 @@ pub(crate) fn read<'a>(file: &Fields<'a>, block: &Block<'a>, environment: &Envir
         sinks_wrap |= wraps;
     }
     method::read(&fields, &mut raw);
+    raw.token_store = token_store::read(&fields);
+    refuse_for_borrowed_tokens(&fields, &raw);
     if raw.method_wraps {
         let span = fields.span;
         if raw.sinks.len() != 1 {
@@ -74,4 +86,26 @@ pub(crate) fn read<'a>(file: &Fields<'a>, block: &Block<'a>, environment: &Envir
     }
     fields.finish();
     raw
+}
+
+/// A token of somebody else's is not ours to revoke, and its file keeps it between two runs already.
+fn refuse_for_borrowed_tokens(fields: &Fields<'_>, raw: &RawAutoAuth) {
+    let borrowed = raw.method.as_ref().is_some_and(|method| matches!(method.kind, MethodKind::TokenFile(_)));
+    let why = if borrowed {
+        "the method \"token_file\", whose token is somebody else's"
+    } else if raw.method_wraps {
+        "\"wrap_ttl\" of the method, which hands the token out unseen"
+    } else {
+        return;
+    };
+    for (key, given) in
+        [("revoke_previous_token", raw.revoke_previous_token), ("token_store", raw.token_store.is_some())]
+    {
+        if given {
+            fields.refuse(
+                fields.key_span(key),
+                format!("error parsing auto_auth: {key:?} does not go with {why}"),
+            );
+        }
+    }
 }

@@ -1,0 +1,170 @@
+//! Requests that were refused because our token had died: they wait for the next one and are sent once more.
+//!
+//! A server looks at the token before anything else, so a request refused for a dead token did nothing. Whether it was
+//! that, the check says which whoever keeps the token makes, once for all; see `auto_auth::Reauth`. A write is sent
+//! again only when the server's own words were those for a dead token as well: it might have been refused by what
+//! stands behind the server, after that had acted, with the token dying in the meantime. Nothing waits without a
+//! bound: not in time, not in number, not in bytes.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cache::Answer;
+use http::{Method, StatusCode};
+use hyper::body::Body as _;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+use tracing::info;
+use vault::{Body, Request, Response, SendError, TokenState};
+
+use crate::forward::{MAX_BODY, attach};
+use crate::route::Context;
+
+/// How long a refused request waits for the verdict and for the next token. A check and a login take milliseconds; a
+/// client's own patience is rarely shorter than this.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Requests that wait at a time; more are answered with the refusal.
+const MOST_WAITING: usize = 512;
+
+/// Bodies of them together: 16 MiB.
+const MOST_BYTES: usize = 16 * 1024 * 1024;
+
+/// A refusal's text is short; a longer one is none of the server's own and not looked into.
+const MOST_TEXT: usize = 64 * 1024;
+
+/// The server refused our token.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Refusal {
+    /// Of the token, as [`TokenState`] counts.
+    pub generation: u64,
+    /// The words are those for a dead token.
+    pub looks_dead: bool,
+}
+
+/// Room for requests that wait.
+#[derive(Clone, Debug)]
+pub struct WaitingRoom {
+    places: Arc<Semaphore>,
+    bytes: Arc<Semaphore>,
+}
+
+impl Default for WaitingRoom {
+    fn default() -> Self {
+        Self { places: Arc::new(Semaphore::new(MOST_WAITING)), bytes: Arc::new(Semaphore::new(MOST_BYTES)) }
+    }
+}
+
+impl WaitingRoom {
+    fn admit(&self, bytes: usize) -> Option<[OwnedSemaphorePermit; 2]> {
+        let place = Arc::clone(&self.places).try_acquire_owned().ok()?;
+        let bytes = Arc::clone(&self.bytes).try_acquire_many_owned(u32::try_from(bytes).ok()?).ok()?;
+        Some([place, bytes])
+    }
+}
+
+/// Sends a request that travels with our token `ours`, and once more with the next when that one was dead. Gives the
+/// token that the answer is for.
+pub(crate) async fn send(
+    context: &Context,
+    request: Request,
+    ours: TokenState,
+) -> Result<(Answer, TokenState), SendError> {
+    let mut again = request.clone();
+    let answer = context.cache.send(request).await?;
+    if answer.response.status != StatusCode::FORBIDDEN {
+        return Ok((answer, ours));
+    }
+    let (answer, looks_dead) = look_into(answer, &again.method).await?;
+    let comes = (context.handles.refused)(Refusal { generation: ours.generation, looks_dead });
+    if !again.is_safe() && !looks_dead {
+        return Ok((answer, ours));
+    }
+    let Some(_room) = context.waiting_room.admit(again.body.len()) else { return Ok((answer, ours)) };
+    let mut tokens = context.tokens.clone();
+    let newer = async move {
+        let newer = tokens.wait_for(|state| state.generation > ours.generation).await;
+        newer.ok().map(|state| state.clone())
+    };
+    let mut newer = pin!(newer);
+    let next = timeout(PATIENCE, async {
+        tokio::select! {
+            biased;
+            next = &mut newer => next,
+            comes = comes => if comes { newer.await } else { None },
+        }
+    });
+    let Ok(Some(next)) = next.await else { return Ok((answer, ours)) };
+    info!(target: "apiproxy", method = %again.method, "the token had died, sending the request again with the new one");
+    attach(&mut again.headers, &next);
+    Ok((context.cache.send(again).await?, next))
+}
+
+/// Reads a refusal whole, so that its connection is free while we wait; one that announces a long text stays as it is.
+async fn look_into(answer: Answer, method: &Method) -> Result<(Answer, bool), SendError> {
+    if answer.response.body.size_hint().lower() > MOST_TEXT as u64 {
+        return Ok((answer, false));
+    }
+    let Answer { response: Response { status, headers, body }, origin } = answer;
+    match body.collect(MAX_BODY).await {
+        Ok(bytes) => {
+            let looks_dead = looks_dead(&bytes);
+            Ok((
+                Answer { response: Response { status, headers, body: Body::full(bytes) }, origin },
+                looks_dead,
+            ))
+        }
+        Err(why) => Err(SendError::Broken {
+            method: method.clone(),
+            address: "the server".to_owned(),
+            reason: why.to_string(),
+            sent: vault::Sent::Maybe,
+        }),
+    }
+}
+
+/// Whether a refusal has the words for a dead token: Vault's hold `invalid token`, OpenBao's are a bare `permission
+/// denied` where a policy's denial is counted (`1 error occurred: …`). No words at all may mean either.
+fn looks_dead(body: &[u8]) -> bool {
+    if body.is_empty() {
+        return true;
+    }
+    let errors = vault::ServerErrors::parse(body).errors;
+    errors.iter().any(|error| error == "permission denied" || error.contains("invalid token"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_servers_words() {
+        for (body, dead) in [
+            (r#"{"errors":["permission denied"]}"#, true),
+            (r#"{"errors":["2 errors occurred:\n\t* permission denied\n\t* invalid token\n\n"]}"#, true),
+            (r#"{"errors":["1 error occurred:\n\t* permission denied\n\n"]}"#, false),
+            (
+                r#"{"errors":["preflight capability check returned 403, please ensure client's policies grant access to path \"x/\""]}"#,
+                false,
+            ),
+            (r#"{"errors":[]}"#, false),
+            ("<html>Forbidden</html>", false),
+            ("", true),
+        ] {
+            assert_eq!(looks_dead(body.as_bytes()), dead, "{body}");
+        }
+    }
+
+    #[test]
+    fn the_waiting_room_is_bounded_in_number_and_in_bytes() {
+        let room = WaitingRoom::default();
+        let guests: Vec<_> = (0..MOST_WAITING).map(|_| room.admit(10).unwrap()).collect();
+        assert!(room.admit(0).is_none());
+        drop(guests);
+        let large = room.admit(MOST_BYTES - 1).unwrap();
+        assert!(room.admit(2).is_none() && room.admit(1).is_some());
+        drop(large);
+        assert!(room.admit(MOST_BYTES).is_some() && room.admit(MOST_BYTES + 1).is_none());
+    }
+}
