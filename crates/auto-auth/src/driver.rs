@@ -14,7 +14,7 @@ use vault::{Mount, Token, TokenState, Ttl, Upstream};
 
 use crate::ReauthRequests;
 use crate::lifecycle::{Action, Backoff, Event, Grant, Phase, RenewFailure, step};
-use crate::method::{self, LoginError, Method, Scene};
+use crate::method::{self, Given, LoginError, Method, Scene};
 
 /// The token is checked at most this often, however many requests were refused.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
@@ -41,6 +41,8 @@ pub struct AutoAuth {
 struct Door {
     method_name: &'static str,
     mount: Mount,
+    /// The sink gets the login's answer wrapped, and nobody else gets anything.
+    wrap_ttl: Option<Duration>,
     /// New credentials are reason enough for a login.
     reauth_on_new_credentials: bool,
     upstream: Arc<dyn Upstream>,
@@ -67,6 +69,7 @@ impl AutoAuth {
         let door = Door {
             method_name: method.kind.name(),
             mount: method.mount.clone(),
+            wrap_ttl: method.wrap_ttl,
             reauth_on_new_credentials: *reauth_on_new_credentials,
             upstream,
             caller,
@@ -130,11 +133,24 @@ impl Door {
         let trying = async {
             let attempt = method.prepare(&self.scene()).await?;
             let own = method.server();
-            attempt.carry_out(own.as_ref().unwrap_or(&self.upstream).as_ref(), &self.caller).await
+            let server = own.as_ref().unwrap_or(&self.upstream);
+            attempt.carry_out(server.as_ref(), &self.caller, self.wrap_ttl).await
         };
         let login = match timeout(CALL_TIMEOUT, trying).await {
             Ok(login) => login?,
             Err(_) => return Err(ApiError::Send(vault::SendError::TimedOut(CALL_TIMEOUT)).into()),
+        };
+        let (token, accessor) = match login.given {
+            Given::Token(token, accessor) => (Arc::new(token), accessor.map(Arc::new)),
+            Given::Wrapped(wrapping) => {
+                info!(target: "auth.handler", "authentication successful, sending wrapped token to sinks and pausing");
+                let wrapped = Some(Arc::new(wrapping));
+                self.tokens.send_modify(|state| {
+                    let generation = state.generation + 1;
+                    *state = TokenState { token: None, accessor: None, wrapped, generation };
+                });
+                return Ok(login.grant);
+            }
         };
         info!(target: "auth.handler", "authentication successful, sending token to sinks");
         if login.grant.ttl == Ttl::Never {
@@ -142,14 +158,13 @@ impl Door {
         } else {
             debug!(target: "auth.handler", ttl = ?login.grant.ttl, "starting renewal process");
         }
-        let token = Arc::new(login.token);
-        let accessor = login.accessor.map(Arc::new);
         self.tokens.send_if_modified(|state| {
             // The same token again (a token file read twice) is no news to anybody.
             if state.token.as_ref() == Some(&token) {
                 return false;
             }
-            *state = TokenState { token: Some(token), accessor, generation: state.generation + 1 };
+            let generation = state.generation + 1;
+            *state = TokenState { token: Some(token), accessor, wrapped: None, generation };
             true
         });
         Ok(login.grant)

@@ -69,6 +69,10 @@ impl Running {
 }
 
 fn start(server: Arc<FakeServer>, exit_on_err: bool) -> Running {
+    start_wrapped(server, exit_on_err, None)
+}
+
+fn start_wrapped(server: Arc<FakeServer>, exit_on_err: bool, wrap_ttl: Option<Duration>) -> Running {
     let folder = tempfile::tempdir().unwrap();
     let role_id_file = folder.path().join("role");
     atomic_file::write(&role_id_file, b"role\n", &atomic_file::Attributes::new(0o600)).unwrap();
@@ -85,6 +89,7 @@ fn start(server: Arc<FakeServer>, exit_on_err: bool) -> Running {
         min_backoff: Duration::from_secs(1),
         max_backoff: Duration::from_secs(300),
         exit_on_err,
+        wrap_ttl,
     };
     let settings = config::AutoAuth { method, sinks: Vec::new(), reauth_on_new_credentials: false };
     let (sender, tokens) = watch::channel(TokenState::default());
@@ -186,5 +191,23 @@ async fn an_answer_that_is_no_token_is_a_failed_login() {
         let running = start(FakeServer::new(move |_, _| (200, answer.clone())), true);
         let error = running.task.await.unwrap().unwrap_err().to_string();
         assert!(!error.contains("a\nb"), "{error}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wrapped_login_goes_to_the_sink_and_nothing_follows() {
+    let wrapped = |_: &str, _| (200, json!({"wrap_info": {"token": "s.w", "accessor": "a", "ttl": 300}}));
+    let mut running = start_wrapped(FakeServer::new(wrapped), false, Some(Duration::from_secs(300)));
+    running.tokens.changed().await.unwrap();
+    let state = running.tokens.borrow_and_update().clone();
+    assert!(state.token.is_none());
+    assert!(state.wrapped.unwrap().expose().starts_with("{\"token\":\"s.w\","));
+    sleep(Duration::from_secs(86_400)).await;
+    assert_eq!(running.server.asked.lock().unwrap().len(), 1, "renewed or logged in again");
+    for answer in [json!({}), json!({"auth": {"client_token": "s.1"}}), json!({"wrap_info": {}})] {
+        let answer = move |_: &str, _| (200, answer.clone());
+        let running = start_wrapped(FakeServer::new(answer), true, Some(Duration::from_secs(300)));
+        let error = running.task.await.unwrap().unwrap_err().to_string();
+        assert!(error.ends_with("it is not wrapped, as was asked for"), "{error}");
     }
 }

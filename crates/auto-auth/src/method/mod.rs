@@ -21,7 +21,7 @@ use thiserror::Error;
 use vault::api::{ApiError, Caller};
 use vault::{BoxFuture, Mount, TlsError, Upstream};
 
-pub(crate) use attempt::Attempt;
+pub(crate) use attempt::{Attempt, Given};
 
 use crate::watch::Watch;
 

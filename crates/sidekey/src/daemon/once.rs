@@ -88,7 +88,7 @@ async fn log_in(
 ) -> Result<Arc<Token>, OnceError> {
     let auto_auth = settings.auto_auth.as_ref().ok_or(OnceError::NoLogin)?;
     let kind = auto_auth.method.kind.sparing().ok_or(OnceError::OneUse)?;
-    let method = Method { kind, exit_on_err: true, ..auto_auth.method.clone() };
+    let method = Method { kind, exit_on_err: true, wrap_ttl: None, ..auto_auth.method.clone() };
     let auto_auth = AutoAuthSettings { method, ..auto_auth.clone() };
     let (sender, mut tokens) = watch::channel(TokenState::default());
     let (_reauth, requests) = Reauth::new();

@@ -8,7 +8,10 @@ use crate::environment::Environment;
 use crate::problem::Place;
 
 pub use method::{AppRole, DEFAULT_MAX_BACKOFF, DEFAULT_MIN_BACKOFF, Method, MethodKind, TokenFile};
-pub use sink::{DEFAULT_SINK_MODE, FileSink};
+pub use sink::{
+    CredentialPattern, DEFAULT_CREDENTIAL_MODE, DEFAULT_SINK_MODE, DEFAULT_SOCKET_MODE, Encryption, FileSink,
+    Pattern, Sink, SinkKind, SocketSink, SystemdSink,
+};
 
 /// How to log in and where to put the token.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,7 +19,7 @@ pub struct AutoAuth {
     /// How.
     pub method: Method,
     /// Where to, in the file's order.
-    pub sinks: Vec<FileSink>,
+    pub sinks: Vec<Sink>,
     /// Log in again at once when the method sees new credentials.
     pub reauth_on_new_credentials: bool,
 }
@@ -31,7 +34,7 @@ pub(crate) struct RawAutoAuth {
     pub(crate) method: Option<Method>,
     /// `method.wrap_ttl` is given.
     pub(crate) method_wraps: bool,
-    pub(crate) sinks: Vec<FileSink>,
+    pub(crate) sinks: Vec<Sink>,
     pub(crate) reauth_on_new_credentials: bool,
 }
 
@@ -48,11 +51,8 @@ pub(crate) fn read<'a>(file: &Fields<'a>, block: &Block<'a>, environment: &Envir
     if block.object.is_none() {
         return raw;
     }
-    let mut sinks_wrap = false;
     for sink in sink::blocks(&fields) {
-        let (sink, wraps) = sink::read(&fields, &sink, environment);
-        raw.sinks.push(sink);
-        sinks_wrap |= wraps;
+        raw.sinks.push(sink::read(&fields, &sink, environment));
     }
     method::read(&fields, &mut raw);
     if raw.method_wraps {
@@ -62,7 +62,7 @@ pub(crate) fn read<'a>(file: &Fields<'a>, block: &Block<'a>, environment: &Envir
                 span,
                 "error parsing auto_auth: wrapping enabled on auth method and 0 or many sinks defined",
             );
-        } else if sinks_wrap {
+        } else if raw.sinks.iter().any(|sink| sink.wrap_ttl.is_some()) {
             fields.refuse(span, "error parsing auto_auth: wrapping enabled both on auth method and sink");
         }
     }
