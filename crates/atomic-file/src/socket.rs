@@ -16,6 +16,9 @@ use crate::{FileError, remove};
 /// Connections that wait to be accepted, at most; more are told to come again. As in std.
 const BACKLOG: i32 = 128;
 
+/// `sun_path` of unix(7) less the zero that clients put at the end.
+const LONGEST: usize = 107;
+
 /// Mode and owner of a socket's file, each applied if given.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct SocketAttributes {
@@ -41,11 +44,14 @@ pub struct SocketFile {
 /// [`io::ErrorKind::AddrInUse`] for a live socket; the system's; each step's, with the path.
 pub fn bind_socket(path: &Path, attributes: &SocketAttributes) -> io::Result<(UnixListener, SocketFile)> {
     let (folder, _) = split(path).map_err(io::Error::other)?;
+    if path.as_os_str().len() > LONGEST {
+        let message = format!("the path of a socket can have {LONGEST} bytes at most");
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+    }
     clear_the_way(path, attributes)?;
     // Longer names than the final one would not fit where that one just does.
     let temporary = folder.join(format!(".{:08x}", fastrand::u32(..)));
     let socket = new_socket()?;
-    SocketAddrUnix::new(path)?;
     rustix::net::bind(&socket, &SocketAddrUnix::new(&temporary)?)?;
     let published = publish(&socket, &temporary, path, attributes);
     if let Err(error) = published {
@@ -167,7 +173,7 @@ mod tests {
     #[test]
     fn a_path_that_just_fits_is_bound_and_longer_ones_are_refused() {
         let folder = tempfile::tempdir().unwrap();
-        let room = 107 - folder.path().as_os_str().len() - 1;
+        let room = LONGEST - folder.path().as_os_str().len() - 1;
         let (fits, long) = (folder.path().join("x".repeat(room)), folder.path().join("x".repeat(room + 1)));
         bind_socket(&fits, &with_mode(0o600)).unwrap();
         assert!(bind_socket(&long, &with_mode(0o600)).is_err());
