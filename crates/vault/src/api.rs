@@ -7,7 +7,8 @@ use serde_json::json;
 use thiserror::Error;
 
 use crate::{
-    BodyError, LeaseId, Namespace, Request, Secret, SendError, ServerErrors, Token, Upstream, WrapInfo, headers,
+    BodyError, LeaseId, Namespace, Request, Secret, SendError, ServerErrors, Token, Upstream, WrapInfo,
+    headers,
 };
 
 /// Longer answers than this are not read: nothing we ask for is near it.
@@ -277,7 +278,8 @@ impl Caller {
         ttl: Duration,
     ) -> Result<WrapInfo, ApiError> {
         let request = self.request(Method::PUT, "sys/wrapping/wrap").token(token);
-        let request = request.header(headers::WRAP_TTL, &go_duration(ttl)).json(&json!({"token": token.expose()}));
+        let request =
+            request.header(headers::WRAP_TTL, &go_duration(ttl)).json(&json!({"token": token.expose()}));
         let (method, path) = (request.method.clone(), request.target.clone());
         let wrap_info = self.expect(upstream, request).await?.wrap_info.filter(|wrap| !wrap.token.is_empty());
         let reason = "it holds no wrapping token".to_owned();

@@ -191,7 +191,8 @@ mod tests {
 
     #[test]
     fn a_wrapping_is_written_as_upstream_writes_it() {
-        let text = br#"{"wrap_info":{"creation_path":"sys/wrapping/wrap","token":"s.w","accessor":"a","ttl":300,
+        let text =
+            br#"{"wrap_info":{"creation_path":"sys/wrapping/wrap","token":"s.w","accessor":"a","ttl":300,
             "creation_time":"2026-11-21T22:05:02.065337705Z","unknown":1}}"#;
         let wrap_info = Secret::parse(text).unwrap().unwrap().wrap_info.unwrap();
         let want = "{\"token\":\"s.w\",\"accessor\":\"a\",\"ttl\":300,\"creation_time\":\"2026-11-21T22:05:02.065337705Z\",\"creation_path\":\"sys/wrapping/wrap\",\"wrapped_accessor\":\"\"}\n";

@@ -81,10 +81,7 @@ impl Content {
             (None, None) => return Ok(None),
         };
         let Some(reader) = &self.reader else { return Ok(Some(plain)) };
-        let binding = Binding {
-            derive_key: reader.settings.derive_key,
-            aad: reader.settings.aad.as_bytes(),
-        };
+        let binding = Binding { derive_key: reader.settings.derive_key, aad: reader.settings.aad.as_bytes() };
         let sealed = envelope::seal(&plain, reader.key()?, binding).map_err(ContentError::Encrypt)?;
         Ok(Some(Zeroizing::new(sealed)))
     }
@@ -98,7 +95,9 @@ impl Content {
 
     /// Whether the reader's key can be read now, and is another than the one in use.
     pub(super) fn has_new_key(&self) -> bool {
-        let Some(reader) = self.reader.as_ref().filter(|_| self.watched_key().is_some()) else { return false };
+        let Some(reader) = self.reader.as_ref().filter(|_| self.watched_key().is_some()) else {
+            return false;
+        };
         reader.read().is_ok_and(|key| *reader.pinned() != Some(key))
     }
 }

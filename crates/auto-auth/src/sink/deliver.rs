@@ -129,9 +129,9 @@ mod tests {
     use tokio::task::JoinHandle;
     use tokio_util::task::TaskTracker;
 
+    use super::super::Sink;
     use super::super::envelope::{Binding, KeyPair, open};
     use super::super::tests::{no_server, plain, state};
-    use super::super::Sink;
     use super::*;
 
     fn file(path: &Path, restore: bool) -> config::Sink {

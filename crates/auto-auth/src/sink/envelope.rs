@@ -134,8 +134,7 @@ impl KeyPair {
     /// # Errors
     /// [`EnvelopeError::Crypto`].
     pub fn to_json(&self) -> Result<SecretString, EnvelopeError> {
-        let private: Curve25519SeedBin<'_> =
-            self.private.as_be_bytes().map_err(|_| EnvelopeError::Crypto)?;
+        let private: Curve25519SeedBin<'_> = self.private.as_be_bytes().map_err(|_| EnvelopeError::Crypto)?;
         let (public, private) =
             (BASE64.encode(self.public.0), Zeroizing::new(BASE64.encode(private.as_ref())));
         let json = format!("{{\"{PUBLIC}\":\"{public}\",\"{PRIVATE}\":\"{}\"}}\n", *private);
@@ -189,7 +188,8 @@ pub fn seal(plain: &[u8], theirs: PublicKey, binding: Binding<'_>) -> Result<Vec
     };
     let (ours, nonce, payload) =
         (BASE64.encode(ours.public.0), BASE64.encode(nonce.as_ref()), BASE64.encode(payload));
-    let line = format!("{{\"{PUBLIC}\":\"{ours}\",\"nonce\":\"{nonce}\",\"encrypted_payload\":\"{payload}\"}}\n");
+    let line =
+        format!("{{\"{PUBLIC}\":\"{ours}\",\"nonce\":\"{nonce}\",\"encrypted_payload\":\"{payload}\"}}\n");
     Ok(line.into_bytes())
 }
 
@@ -295,9 +295,8 @@ mod tests {
     /// Made by Python's `cryptography` from fixed keys.
     #[test]
     fn envelopes_of_others_open() {
-        let key = KeyPair::parse(
-            br#"{"curve25519_private_key":"AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA="}"#,
-        );
+        let key =
+            KeyPair::parse(br#"{"curve25519_private_key":"AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA="}"#);
         let key = key.unwrap();
         assert_eq!(
             key.public().to_json(),
@@ -352,7 +351,10 @@ mod tests {
             "{}".to_owned(),
             envelope.replace("nonce", "once"),
             envelope.replace("encrypted_payload\":\"", "encrypted_payload\":\"AAAA"),
-            format!("{{\"{PUBLIC}\":\"{}\",\"nonce\":\"AAAA\",\"encrypted_payload\":\"\"}}", BASE64.encode([9; 32])),
+            format!(
+                "{{\"{PUBLIC}\":\"{}\",\"nonce\":\"AAAA\",\"encrypted_payload\":\"\"}}",
+                BASE64.encode([9; 32])
+            ),
             format!(
                 "{{\"{PUBLIC}\":\"{}\",\"nonce\":\"AAAAAAAAAAAAAAAA\",\"encrypted_payload\":\"\"}}",
                 BASE64.encode([9; 32])

@@ -17,8 +17,8 @@ use tokio::sync::watch;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use vault::TokenState;
 
-pub use content::Wrapper;
 use content::Content;
+pub use content::Wrapper;
 use file::FileSink;
 use socket::SocketSink;
 
@@ -151,7 +151,10 @@ mod tests {
             ..plain(config::SinkKind::File(config::FileSink::default()))
         };
         let error = Content::new(&settings, wrapper).make(&state("s.1", 7)).await.unwrap_err().to_string();
-        assert!(error.starts_with("cannot wrap the token: ") && error.contains("permission denied"), "{error}");
+        assert!(
+            error.starts_with("cannot wrap the token: ") && error.contains("permission denied"),
+            "{error}"
+        );
         requests.asked(7).await;
     }
 }

@@ -64,7 +64,9 @@ impl Rule {
             Self::Some { uids, gids } if uids.contains(&peer.uid) || gids.contains(&peer.gid) => {
                 Ok(String::new())
             }
-            Self::Some { .. } => Err("neither its user nor its group is in `allowed_uids` or `allowed_gids`".into()),
+            Self::Some { .. } => {
+                Err("neither its user nor its group is in `allowed_uids` or `allowed_gids`".into())
+            }
             Self::Systemd { managers, .. } if !managers.contains(&peer.uid) => {
                 Err("it is not systemd: its user is neither root nor ours".into())
             }
@@ -122,7 +124,8 @@ mod tests {
 
     #[test]
     fn systemds_address_is_read_and_nothing_else() {
-        let parsed = |address: &str| parse_address(address.as_bytes()).map(|(unit, name)| format!("{unit} {name}"));
+        let parsed =
+            |address: &str| parse_address(address.as_bytes()).map(|(unit, name)| format!("{unit} {name}"));
         let good = parsed("adf9d86b6eda275e/unit/foobar.service/credx");
         assert_eq!(good.as_deref(), Some("foobar.service credx"));
         assert_eq!(parsed("0/unit/a@b-c.service/d.e").as_deref(), Some("a@b-c.service d.e"));

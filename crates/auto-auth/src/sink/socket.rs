@@ -254,7 +254,10 @@ mod tests {
         let _live = std::os::unix::net::UnixListener::bind(&path).unwrap();
         let error = Sink::new(&settings(&path, Vec::new()), no_server()).err().unwrap().to_string();
         let shown = path.display();
-        assert_eq!(error, format!("error creating socket sink: listen unix {shown}: bind: address already in use"));
+        assert_eq!(
+            error,
+            format!("error creating socket sink: listen unix {shown}: bind: address already in use")
+        );
     }
 
     #[tokio::test(start_paused = true)]

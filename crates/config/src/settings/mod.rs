@@ -15,8 +15,8 @@ use std::path::PathBuf;
 pub use self::api_proxy::{ApiProxy, UseAutoAuthToken};
 pub use self::auto_auth::{
     AppRole, AutoAuth, CredentialPattern, DEFAULT_CREDENTIAL_MODE, DEFAULT_MAX_BACKOFF, DEFAULT_MIN_BACKOFF,
-    DEFAULT_SINK_MODE, DEFAULT_SOCKET_MODE, Encryption, FileSink, Method, MethodKind, Pattern, Sink, SinkKind,
-    SocketSink, SystemdSink, TokenFile,
+    DEFAULT_SINK_MODE, DEFAULT_SOCKET_MODE, Encryption, FileSink, Method, MethodKind, Pattern, Sink,
+    SinkKind, SocketSink, SystemdSink, TokenFile,
 };
 pub use self::cache::Cache;
 pub use self::file_access::Identity;

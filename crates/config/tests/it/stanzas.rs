@@ -108,7 +108,8 @@ fn json_without_lists_and_with_labels() {
         .auto_auth
         .unwrap();
     assert_eq!(auto_auth.method.kind, MethodKind::TokenFile(TokenFile { path: "/t".into() }));
-    let sinks: Vec<_> = auto_auth.sinks.iter().map(file).map(|s| (s.path.to_str().unwrap(), s.mode)).collect();
+    let sinks: Vec<_> =
+        auto_auth.sinks.iter().map(file).map(|s| (s.path.to_str().unwrap(), s.mode)).collect();
     assert_eq!(sinks, [("/b", 0o640), ("/a", 0o600)]);
 }
 
@@ -349,7 +350,8 @@ fn sockets_say_whom_they_serve() {
     assert_eq!(socket.access.mode, Some(0o660));
     assert_eq!(socket.access.owner, Some(Identity::Id(7)));
     assert_eq!(socket.allowed_uids, [Identity::Name("app".into()), Identity::Id(8)]);
-    let sink = the_sink("systemd_credential", "config { path = \"/s\" credentials = [\"a@*.service/token\"] }");
+    let sink =
+        the_sink("systemd_credential", "config { path = \"/s\" credentials = [\"a@*.service/token\"] }");
     let SinkKind::SystemdCredential(systemd) = sink.kind else { panic!("{sink:?}") };
     assert_eq!(systemd.access.mode, Some(0o600));
     assert!(systemd.credentials[0].matches("a@1.service", "token"));
@@ -392,7 +394,11 @@ fn a_wrapping_method_has_one_sink_and_no_other_user_of_the_token() {
     let template = "template { contents = \"a\" destination = \"/d\" }\n";
     let lines = agent().lines(&format!("{text}{template}"));
     assert!(lines[0].contains("templates need a token, and auto_auth uses wrapping"), "{lines:?}");
-    let token_file = with_sink("file", "config { path = \"/s\" }").replace("\"token_file\" {", "\"token_file\" { wrap_ttl = 1");
+    let token_file = with_sink("file", "config { path = \"/s\" }")
+        .replace("\"token_file\" {", "\"token_file\" { wrap_ttl = 1");
     let lines = agent().lines(&token_file);
-    assert!(lines[0].starts_with("Error creating token_file auth method: 'wrap_ttl' wraps what a login gives"), "{lines:?}");
+    assert!(
+        lines[0].starts_with("Error creating token_file auth method: 'wrap_ttl' wraps what a login gives"),
+        "{lines:?}"
+    );
 }

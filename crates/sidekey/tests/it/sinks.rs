@@ -1,6 +1,6 @@
 //! Sinks as their readers see them: wrapped, encrypted, sockets.
 
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -104,7 +104,8 @@ sys.stdout.write(plain.decode())
 async fn encrypted_sinks_are_read_by_others_and_those_of_others_by_us() {
     let stage = Stage::new().await;
     let (key, public) = (stage.path("key.json"), stage.path("public.json"));
-    let (key_flag, public_flag) = (format!("-key={}", key.display()), format!("-public={}", public.display()));
+    let (key_flag, public_flag) =
+        (format!("-key={}", key.display()), format!("-public={}", public.display()));
     let (made, said, problem) = run(sidekey(), &["sink", "keygen", &key_flag, &public_flag], "").await;
     assert!(made && said.is_empty() && problem.is_empty(), "{said}{problem}");
     for (path, mode) in [(&key, 0o600), (&public, 0o644)] {
@@ -132,9 +133,15 @@ async fn encrypted_sinks_are_read_by_others_and_those_of_others_by_us() {
             assert!(read && problem.is_empty(), "{file}: {problem}");
             assert_eq!(plain, independent);
             let token = if wrapped {
-                assert!(plain.starts_with("{\"token\":\"") && plain.ends_with("\",\"wrapped_accessor\":\"\"}\n"), "{plain}");
+                assert!(
+                    plain.starts_with("{\"token\":\"") && plain.ends_with("\",\"wrapped_accessor\":\"\"}\n"),
+                    "{plain}"
+                );
                 let wrapping: Value = serde_json::from_str(&plain).unwrap();
-                assert_eq!((&wrapping["ttl"], &wrapping["creation_path"]), (&json!(300), &json!("sys/wrapping/wrap")));
+                assert_eq!(
+                    (&wrapping["ttl"], &wrapping["creation_path"]),
+                    (&json!(300), &json!("sys/wrapping/wrap"))
+                );
                 stage.unwrap(&wrapping).await["data"]["token"].as_str().unwrap().to_owned()
             } else {
                 plain
@@ -142,7 +149,11 @@ async fn encrypted_sinks_are_read_by_others_and_those_of_others_by_us() {
             assert!(stage.is_alive(&token).await, "{file}");
             // From standard input; and with the wrong binding it stays shut, and nothing is told of it.
             let envelope = std::fs::read_to_string(&file).unwrap();
-            let wrong = if derive_key { &["sink", "decrypt", &key_flag][..] } else { &["sink", "decrypt", "-derive-key", &key_flag, "-"] };
+            let wrong = if derive_key {
+                &["sink", "decrypt", &key_flag][..]
+            } else {
+                &["sink", "decrypt", "-derive-key", &key_flag, "-"]
+            };
             let (read, said, problem) = run(sidekey(), wrong, &envelope).await;
             assert!(!read && said.is_empty(), "{said}");
             assert!(problem.starts_with("error: standard input: it cannot be decrypted"), "{problem}");
@@ -170,11 +181,12 @@ async fn decrypt_says_what_is_wrong() {
         (vec![flag("key"), "-aad-env=NOSUCH".to_owned()], "the variable \"NOSUCH\" is not set"),
     ] {
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        let (read, said, problem) = run(sidekey(), &[&["sink", "decrypt"][..], &arguments].concat(), "").await;
+        let (read, said, problem) =
+            run(sidekey(), &[&["sink", "decrypt"][..], &arguments].concat(), "").await;
         assert!(!read && said.is_empty() && problem.contains(says), "{arguments:?}: {problem}");
         assert!(!problem.contains("CANARY"), "{problem}");
     }
-    std::fs::set_permissions(path("key"), std::fs::Permissions::from_mode(0o640)).unwrap();
+    chmod(Path::new(&path("key")), 0o640);
     let (_, _, problem) = run(sidekey(), &["sink", "decrypt", &flag("key"), &path("envelope")], "").await;
     assert!(problem.starts_with("warning: others can read the private key"), "{problem}");
 }
@@ -198,7 +210,8 @@ async fn wrapped_tokens_are_upstreams_in_both_places() {
             assert_eq!((&wrapping["ttl"], &wrapping["creation_path"]), (&json!(90), &json!(creation_path)));
             assert_eq!(wrapping["wrapped_accessor"].as_str().unwrap().is_empty(), method.is_empty());
             let inside = stage.unwrap(&wrapping).await;
-            let token = if method.is_empty() { &inside["data"]["token"] } else { &inside["auth"]["client_token"] };
+            let token =
+                if method.is_empty() { &inside["data"]["token"] } else { &inside["auth"]["client_token"] };
             assert!(stage.is_alive(token.as_str().unwrap()).await);
             // The same text but for the values.
             let mut shape = text.clone();
@@ -215,7 +228,8 @@ async fn wrapped_tokens_are_upstreams_in_both_places() {
 #[tokio::test]
 async fn a_token_file_that_is_removed_comes_back_if_asked_for() {
     let stage = Stage::new().await;
-    let sink = format!("sink \"file\" {{ config = {{ path = {:?}\n restore = true }} }}", stage.path("token"));
+    let sink =
+        format!("sink \"file\" {{ config = {{ path = {:?}\n restore = true }} }}", stage.path("token"));
     let mut agent = stage.with_sinks(sidekey(), stage.folder.path(), "", &sink).start().unwrap();
     agent.says("token written").await.unwrap();
     let token = stage.read("token");
@@ -248,13 +262,17 @@ async fn fetch(socket: &Path, user: u32, address: &str) -> String {
     said
 }
 
+fn chmod(path: &Path, mode: u32) {
+    rustix::fs::chmod(path, rustix::fs::Mode::from_raw_mode(mode)).unwrap();
+}
+
 fn are_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
 async fn start_with_socket(stage: &Stage, socket: &Path, sink: &str) -> Process {
     // Other users have to come as far as the socket.
-    std::fs::set_permissions(stage.folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    chmod(stage.folder.path(), 0o755);
     let sinks = format!(
         "sink \"file\" {{ config = {{ path = {:?} }} }}\n{}",
         stage.path("token"),
@@ -278,7 +296,10 @@ async fn a_socket_serves_those_it_should() {
     agent.kill().await;
     assert!(socket.exists());
     let mut agent = start_with_socket(&stage, &socket, sink).await;
-    let mut second = stage.with_sinks(sidekey(), stage.folder.path(), "", &sink.replace("PATH", &format!("path = {socket:?}"))).start().unwrap();
+    let mut second = stage
+        .with_sinks(sidekey(), stage.folder.path(), "", &sink.replace("PATH", &format!("path = {socket:?}")))
+        .start()
+        .unwrap();
     assert_eq!(second.ended().await.unwrap().code(), Some(1));
     let shown = socket.display();
     let line = format!("error creating socket sink: listen unix {shown}: bind: address already in use");
@@ -290,7 +311,8 @@ async fn a_socket_serves_those_it_should() {
     if !are_root() {
         return;
     }
-    let sink = "sink \"socket\" { config = { PATH\n mode = 0666\n allowed_uids = [1000]\n allowed_gids = [1002] } }";
+    let sink =
+        "sink \"socket\" { config = { PATH\n mode = 0666\n allowed_uids = [1000]\n allowed_gids = [1002] } }";
     let mut agent = start_with_socket(&stage, &socket, sink).await;
     let token = stage.read("token");
     for (user, given) in [(1000, token.as_str()), (1001, ""), (1002, token.as_str()), (0, "")] {

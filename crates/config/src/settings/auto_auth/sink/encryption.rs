@@ -19,11 +19,7 @@ pub struct Encryption {
 }
 
 /// With upstream's checks.
-pub(super) fn read(
-    fields: &Fields<'_>,
-    named: &Fields<'_>,
-    environment: &Environment,
-) -> Option<Encryption> {
+pub(super) fn read(fields: &Fields<'_>, named: &Fields<'_>, environment: &Environment) -> Option<Encryption> {
     let dh_type = fields.filled("dh_type");
     let dh_path = fields.filled("dh_path");
     let repin = fields.lax_bool("dh_repin").unwrap_or(false);

@@ -69,14 +69,19 @@ pub(super) fn read(config: &Fields<'_>) -> SystemdSink {
 
 fn read_credentials(config: &Fields<'_>) -> Vec<CredentialPattern> {
     const KEY: &str = "credentials";
-    const HINT: &str =
-        "name unit and credential: credentials = [\"app.service/vault-token\"]; `*` stands for any characters";
+    const HINT: &str = "name unit and credential: credentials = [\"app.service/vault-token\"]; `*` stands for any characters";
     let names = config.strings(KEY).unwrap_or_default();
     if names.is_empty() {
-        config.refuse_with(config.span_of(KEY), "'credentials' not specified for systemd_credential sink", HINT);
+        config.refuse_with(
+            config.span_of(KEY),
+            "'credentials' not specified for systemd_credential sink",
+            HINT,
+        );
     }
     let parse = |name: &String| match name.split_once('/') {
-        Some((unit, credential)) if !unit.is_empty() && !credential.is_empty() && !credential.contains('/') => {
+        Some((unit, credential))
+            if !unit.is_empty() && !credential.is_empty() && !credential.contains('/') =>
+        {
             Some(CredentialPattern {
                 unit: Pattern(unit.to_owned()),
                 credential: Pattern(credential.to_owned()),
