@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use atomic_file::SocketFile;
 use tokio::io::AsyncWriteExt as _;
-use tokio::net::unix::SocketAddr;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -103,7 +102,7 @@ impl SocketSink {
         loop {
             tokio::select! {
                 accepted = self.listener.accept(), if connections.len() < MOST => match accepted {
-                    Ok((stream, address)) => match self.admit(&stream, &address) {
+                    Ok((stream, _)) => match self.admit(&stream) {
                         Ok((peer, wanted)) => {
                             let connection = Connection { kind: self.kind, path: path.clone(), peer, wanted };
                             connections.spawn(connection.serve(stream, Arc::clone(&content), tokens.clone()));
@@ -126,9 +125,12 @@ impl SocketSink {
     }
 
     /// The process and what it wants, or its user and why it gets nothing.
-    fn admit(&self, stream: &UnixStream, address: &SocketAddr) -> Result<(Peer, String), (u32, String)> {
-        let peer = Peer::of(stream).map_err(|error| (u32::MAX, error.to_string()))?;
-        let wanted = self.rule.admit(peer, address).map_err(|reason| (peer.uid, reason))?;
+    fn admit(&self, stream: &UnixStream) -> Result<(Peer, String), (u32, String)> {
+        let unknown = |error: std::io::Error| (u32::MAX, error.to_string());
+        let peer = Peer::of(stream).map_err(unknown)?;
+        // Not the address that accepting gave: it has lost its name if that is an abstract one.
+        let address = stream.peer_addr().map_err(unknown)?;
+        let wanted = self.rule.admit(peer, &address).map_err(|reason| (peer.uid, reason))?;
         Ok((peer, wanted))
     }
 }
@@ -258,6 +260,32 @@ mod tests {
             error,
             format!("error creating socket sink: listen unix {shown}: bind: address already in use")
         );
+    }
+
+    #[tokio::test]
+    async fn systemd_is_known_by_its_address() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("systemd.sock");
+        let settings = plain(config::SinkKind::SystemdCredential(config::SystemdSink {
+            path: path.clone(),
+            access: config::SocketAccess { mode: Some(0o600), ..Default::default() },
+            credentials: vec![config::CredentialPattern::parse("app.service/token").unwrap()],
+        }));
+        let sink = Sink::new(&settings, no_server()).unwrap();
+        let (_sender, tokens) = watch::channel(state("s.1", 1));
+        tokio::spawn(sink.run(tokens, TaskTracker::new().token()));
+        let id = std::process::id();
+        for (wanted, given) in
+            [("app.service/token", "s.1"), ("app.service/other", ""), ("other.service/token", "")]
+        {
+            let client = tokio::net::UnixSocket::new_stream().unwrap();
+            client.bind(format!("\0{id:x}/unit/{wanted}")).unwrap();
+            let mut stream = client.connect(&path).await.unwrap();
+            let mut text = String::new();
+            stream.read_to_string(&mut text).await.unwrap();
+            assert_eq!(text, given, "{wanted}");
+        }
+        assert_eq!(fetch(&path).await, "");
     }
 
     #[tokio::test(start_paused = true)]

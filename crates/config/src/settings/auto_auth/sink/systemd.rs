@@ -31,6 +31,15 @@ pub struct CredentialPattern {
 }
 
 impl CredentialPattern {
+    /// From `UNIT/CREDENTIAL`; `None` when it is not of that form.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (unit, credential) = text.split_once('/')?;
+        let is_name = |name: &str| !name.is_empty() && !name.contains('/');
+        let pattern = |name: &str| Pattern(name.to_owned());
+        (is_name(unit) && is_name(credential))
+            .then(|| Self { unit: pattern(unit), credential: pattern(credential) })
+    }
+
     /// Whether this credential of this unit is meant.
     pub fn matches(&self, unit: &str, credential: &str) -> bool {
         self.unit.matches(unit) && self.credential.matches(credential)
@@ -78,20 +87,13 @@ fn read_credentials(config: &Fields<'_>) -> Vec<CredentialPattern> {
             HINT,
         );
     }
-    let parse = |name: &String| match name.split_once('/') {
-        Some((unit, credential))
-            if !unit.is_empty() && !credential.is_empty() && !credential.contains('/') =>
-        {
-            Some(CredentialPattern {
-                unit: Pattern(unit.to_owned()),
-                credential: Pattern(credential.to_owned()),
-            })
-        }
-        _ => {
+    let parse = |name: &String| {
+        let pattern = CredentialPattern::parse(name);
+        if pattern.is_none() {
             let message = format!("'credentials' {name:?} is no unit and credential");
             config.refuse_with(config.span_of(KEY), message, HINT);
-            None
         }
+        pattern
     };
     names.iter().filter_map(parse).collect()
 }
