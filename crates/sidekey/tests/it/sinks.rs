@@ -149,12 +149,10 @@ async fn encrypted_sinks_are_read_by_others_and_those_of_others_by_us() {
             assert!(stage.is_alive(&token).await, "{file}");
             // From standard input; and with the wrong binding it stays shut, and nothing is told of it.
             let envelope = std::fs::read_to_string(&file).unwrap();
-            let wrong = if derive_key {
-                &["sink", "decrypt", &key_flag][..]
-            } else {
-                &["sink", "decrypt", "-derive-key", &key_flag, "-"]
-            };
-            let (read, said, problem) = run(sidekey(), wrong, &envelope).await;
+            let mut wrong = vec!["sink", "decrypt", &key_flag];
+            wrong.extend((!derive_key).then_some("-derive-key"));
+            wrong.extend((!derive_key).then_some("-"));
+            let (read, said, problem) = run(sidekey(), &wrong, &envelope).await;
             assert!(!read && said.is_empty(), "{said}");
             assert!(problem.starts_with("error: standard input: it cannot be decrypted"), "{problem}");
         }
