@@ -37,6 +37,9 @@ pub enum FileError {
         /// The limit.
         limit: usize,
     },
+    /// Something lies where a new file should be made; it was not touched.
+    #[error("{0} is there already")]
+    Exists(PathBuf),
     /// Not below the folder that it must not leave. Upstream's words.
     #[error("'{0}' is outside of sandbox")]
     Outside(PathBuf),

@@ -189,6 +189,21 @@ impl Folder {
 /// How folders are opened.
 pub(crate) const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
+/// Why others could put something of theirs in the place of the file at `path`, if they could.
+pub fn endangered(path: &Path) -> Option<String> {
+    use std::os::unix::fs::MetadataExt as _;
+    let (folder, _) = split(path).ok()?;
+    let found = std::fs::metadata(folder).ok()?;
+    const ALL_MAY_WRITE: u32 = 0o002;
+    const STICKY: u32 = 0o1000;
+    if found.mode() & ALL_MAY_WRITE != 0 && found.mode() & STICKY == 0 {
+        return Some(format!("its folder {} can be written to by every user", folder.display()));
+    }
+    let owner = found.uid();
+    let is_foreign = owner != 0 && owner != rustix::process::geteuid().as_raw();
+    is_foreign.then(|| format!("its folder {} belongs to another user ({owner})", folder.display()))
+}
+
 /// A path's folder and its last component.
 pub(crate) fn split(path: &Path) -> Result<(&Path, &OsStr), FileError> {
     let name = path.file_name().ok_or_else(|| FileError::NoName(path.to_owned()))?;

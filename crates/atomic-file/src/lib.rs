@@ -11,16 +11,18 @@ mod folder;
 mod identity;
 mod read;
 mod sandbox;
+mod socket;
 mod staged;
 mod write;
 
 pub use error::FileError;
-pub use folder::Folder;
+pub use folder::{Folder, endangered};
 pub use identity::{group_id, user_id};
 pub use read::{MAX_SMALL_FILE, read_regular, read_small};
 pub use sandbox::Sandbox;
+pub use socket::{SocketAttributes, SocketFile, bind_socket};
 pub use staged::{Staged, publish};
 pub use write::{
-    Attributes, Mode, Written, check_writable, create_folders, create_folders_as, move_aside, publish_socket,
-    remove, remove_stale_temporaries, write, write_if_changed,
+    Attributes, Mode, Written, check_writable, create, create_folders, create_folders_as, move_aside, remove,
+    remove_stale_temporaries, write, write_if_changed,
 };

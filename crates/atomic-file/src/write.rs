@@ -90,34 +90,23 @@ pub fn check_writable(path: &Path) -> Result<(), FileError> {
     Temporary::create(&folder.fd, &folder.path, name).map(drop)
 }
 
-/// Gives a socket that was bound at `temporary` its mode and owner, and only then its real name, so that
-/// nobody can connect before both are right. What lies at `path` is replaced; the caller has looked at it.
+/// Writes a new file whole; what lies there already, whatever it is, stays and is an error.
 ///
 /// # Errors
-/// Every step's, with the path. The temporary name is gone in each case.
-pub fn publish_socket(
-    temporary: &Path,
-    path: &Path,
-    mode: Option<u32>,
-    owner: Option<u32>,
-    group: Option<u32>,
-) -> Result<(), FileError> {
-    let steps = || {
-        if let Some(mode) = mode {
-            rustix::fs::chmod(temporary, RawMode::from_raw_mode(mode & 0o7777))
-                .map_err(|e| FileError::io("set the mode of", path, e))?;
-        }
-        if owner.is_some() || group.is_some() {
-            rustix::fs::chown(temporary, owner.map(Uid::from_raw), group.map(Gid::from_raw))
-                .map_err(|e| FileError::io("set the owner of", path, e))?;
-        }
-        rustix::fs::rename(temporary, path).map_err(|e| FileError::io("rename to", path, e))
-    };
-    let done = steps();
-    if done.is_err() {
-        let _ = rustix::fs::unlink(temporary);
+/// Something lies there ([`FileError::Exists`]), or every step's, with the path.
+pub fn create(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileError> {
+    let (folder, name) = split(path)?;
+    let folder = Folder::open(folder)?;
+    let temporary = Temporary::create(&folder.fd, &folder.path, name)?;
+    temporary.fill(bytes, &Attributes::new(mode), None)?;
+    temporary.sync()?;
+    let linked =
+        rustix::fs::linkat(&folder.fd, temporary.name.as_slice(), &folder.fd, name, AtFlags::empty());
+    match linked {
+        Ok(()) => rustix::fs::fsync(&folder.fd).map_err(|e| FileError::io("sync the folder of", path, e)),
+        Err(rustix::io::Errno::EXIST) => Err(FileError::Exists(path.to_owned())),
+        Err(error) => Err(FileError::io("create", path, error)),
     }
-    done
 }
 
 /// Makes a folder and what is missing above it, mode 0755 less the umask.
@@ -377,6 +366,19 @@ mod tests {
         }
         assert_eq!(std::fs::read(folder.path().join("file.bak")).unwrap(), b"2");
         assert_eq!(names(folder.path()), ["file", "file.bak"]);
+    }
+
+    #[test]
+    fn a_new_file_replaces_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        create(&path, b"one", 0o600).unwrap();
+        assert!(matches!(create(&path, b"two", 0o600), Err(FileError::Exists(_))));
+        assert_eq!((std::fs::read(&path).unwrap().as_slice(), mode(&path)), (&b"one"[..], 0o600));
+        let link = folder.path().join("link");
+        symlink(folder.path().join("nowhere"), &link).unwrap();
+        assert!(matches!(create(&link, b"two", 0o600), Err(FileError::Exists(_))));
+        assert_eq!(names(folder.path()), ["key", "link"]);
     }
 
     #[test]

@@ -16,14 +16,14 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{debug, error, info, warn};
 use vault::api::{ApiError, Caller};
-use vault::{Mount, Token, TokenState, Ttl, Upstream};
+use vault::{Accessor, Mount, Token, TokenState, Ttl, Upstream};
 
 use self::clock::Clock;
 use self::previous::Previous;
 use self::store::Store;
 use crate::ReauthRequests;
 use crate::lifecycle::{Action, Backoff, Event, Grant, Phase, RenewFailure, step};
-use crate::method::{self, Login, LoginError, Method, Scene};
+use crate::method::{self, Given, Login, LoginError, Method, Scene};
 use crate::reauth::Verdict;
 
 /// The token is checked at most this often, however many requests were refused.
@@ -53,6 +53,8 @@ pub struct AutoAuth {
 struct Door {
     method_name: &'static str,
     mount: Mount,
+    /// The sink gets the login's answer wrapped, and nobody else gets anything.
+    wrap_ttl: Option<Duration>,
     /// New credentials are reason enough for a login.
     reauth_on_new_credentials: bool,
     upstream: Arc<dyn Upstream>,
@@ -88,6 +90,7 @@ impl AutoAuth {
         let door = Door {
             method_name: method.kind.name(),
             mount: method.mount.clone(),
+            wrap_ttl: method.wrap_ttl,
             reauth_on_new_credentials: *reauth_on_new_credentials,
             upstream,
             caller,
@@ -161,12 +164,25 @@ impl Door {
                 let trying = async {
                     let attempt = method.prepare(&self.scene()).await?;
                     let own = method.server();
-                    attempt.carry_out(own.as_ref().unwrap_or(&self.upstream).as_ref(), &self.caller).await
+                    let server = own.as_ref().unwrap_or(&self.upstream);
+                    attempt.carry_out(server.as_ref(), &self.caller, self.wrap_ttl).await
                 };
                 match timeout(CALL_TIMEOUT, trying).await {
                     Ok(login) => login?,
                     Err(_) => return Err(ApiError::Send(vault::SendError::TimedOut(CALL_TIMEOUT)).into()),
                 }
+            }
+        };
+        let (token, accessor) = match login.given {
+            Given::Token(token, accessor) => (Arc::new(token), accessor.map(Arc::new)),
+            Given::Wrapped(wrapping) => {
+                info!(target: "auth.handler", "authentication successful, sending wrapped token to sinks and pausing");
+                let wrapped = Some(Arc::new(wrapping));
+                self.tokens.send_modify(|state| {
+                    let generation = state.generation + 1;
+                    *state = TokenState { token: None, accessor: None, wrapped, generation };
+                });
+                return Ok(login.grant);
             }
         };
         info!(target: "auth.handler", "authentication successful, sending token to sinks");
@@ -175,14 +191,12 @@ impl Door {
         } else {
             debug!(target: "auth.handler", ttl = ?login.grant.ttl, "starting renewal process");
         }
-        let grant = login.grant;
-        self.publish(login).await;
-        Ok(grant)
+        self.publish(token, accessor, login.grant).await;
+        Ok(login.grant)
     }
 
     /// Sinks, proxy and templates take the token from here, all at once.
-    async fn publish(&mut self, Login { token, accessor, grant }: Login) {
-        let (token, accessor) = (Arc::new(token), accessor.map(Arc::new));
+    async fn publish(&mut self, token: Arc<Token>, accessor: Option<Arc<Accessor>>, grant: Grant) {
         let mut before = None;
         let is_new = self.tokens.send_if_modified(|state| {
             // The same token again (a token file read twice) is no news to anybody.
@@ -191,7 +205,7 @@ impl Door {
             }
             before = state.token.take();
             let generation = state.generation + 1;
-            *state = TokenState { token: Some(Arc::clone(&token)), accessor, generation };
+            *state = TokenState { token: Some(Arc::clone(&token)), accessor, wrapped: None, generation };
             true
         });
         if !is_new {

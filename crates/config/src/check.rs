@@ -67,6 +67,11 @@ pub(crate) fn check(product: Product, raw: &Raw) -> Vec<Problem> {
             };
             refuse(Problem::whole(message, Some(&auto_auth.place)));
         }
+        if wraps && agent && has_template {
+            let message = "templates need a token, and auto_auth uses wrapping";
+            let hint = "remove `wrap_ttl` from the method; a sink can have it";
+            refuse(Problem::whole(message, Some(&auto_auth.place)).hint(hint));
+        }
     }
     if raw.auto_auth.is_none() && raw.cache.is_none() && !has_listener {
         refuse(Problem::whole("no auto_auth, cache, or listener block found in config", None));

@@ -7,7 +7,8 @@ use serde_json::json;
 use thiserror::Error;
 
 use crate::{
-    BodyError, LeaseId, Namespace, Request, Secret, SendError, ServerErrors, Token, Upstream, headers,
+    BodyError, LeaseId, Namespace, Request, Secret, SendError, ServerErrors, Token, Upstream, WrapInfo,
+    headers,
 };
 
 /// Longer answers than this are not read: nothing we ask for is near it.
@@ -65,6 +66,23 @@ fn namespace_line(namespace: &str) -> String {
     match namespace {
         "" | "root/" => String::new(),
         namespace => format!("Namespace: {namespace}\n"),
+    }
+}
+
+/// As Go prints it: `1h0m0s`, `5m0s`, `1.5s`.
+fn go_duration(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    if seconds == 0 {
+        let text = format!("{:.6}", duration.as_secs_f64() * 1000.0);
+        return format!("{}ms", text.trim_end_matches('0').trim_end_matches('.'));
+    }
+    let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);
+    let fraction = format!(".{:09}", duration.subsec_nanos());
+    let rest = format!("{}{}s", seconds % 60, fraction.trim_end_matches('0').trim_end_matches('.'));
+    match (hours, minutes) {
+        (0, 0) => rest,
+        (0, minutes) => format!("{minutes}m{rest}"),
+        (hours, minutes) => format!("{hours}h{minutes}m{rest}"),
     }
 }
 
@@ -209,7 +227,7 @@ impl Caller {
             request = request.header(name.clone(), value);
         }
         if let Some(ttl) = wrap_ttl {
-            request = request.header(headers::WRAP_TTL, &format!("{}s", ttl.as_secs()));
+            request = request.header(headers::WRAP_TTL, &go_duration(ttl));
         }
         self.expect(upstream, request).await
     }
@@ -263,6 +281,26 @@ impl Caller {
         self.expect(upstream, self.request(Method::GET, "sys/wrapping/lookup").token(token)).await
     }
 
+    /// `PUT sys/wrapping/wrap` of a token by itself: the wrapping lives for `ttl`, whoever unwraps it finds the token
+    /// as `token`.
+    ///
+    /// # Errors
+    /// [`ApiError`].
+    pub async fn wrap(
+        &self,
+        upstream: &dyn Upstream,
+        token: &Token,
+        ttl: Duration,
+    ) -> Result<WrapInfo, ApiError> {
+        let request = self.request(Method::PUT, "sys/wrapping/wrap").token(token);
+        let request =
+            request.header(headers::WRAP_TTL, &go_duration(ttl)).json(&json!({"token": token.expose()}));
+        let (method, path) = (request.method.clone(), request.target.clone());
+        let wrap_info = self.expect(upstream, request).await?.wrap_info.filter(|wrap| !wrap.token.is_empty());
+        let reason = "it holds no wrapping token".to_owned();
+        wrap_info.ok_or(ApiError::Malformed { method, path, reason })
+    }
+
     /// `PUT sys/wrapping/unwrap`: the content of a wrapping token, which is spent by it.
     ///
     /// # Errors
@@ -281,6 +319,25 @@ impl Caller {
                 Some(StatusCode::FORBIDDEN) => Some(false),
                 _ => None,
             },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_gos() {
+        for (milliseconds, want) in [
+            (300_000, "5m0s"),
+            (3_600_000, "1h0m0s"),
+            (90_061_000, "25h1m1s"),
+            (1500, "1.5s"),
+            (59_000, "59s"),
+            (500, "500ms"),
+        ] {
+            assert_eq!(go_duration(Duration::from_millis(milliseconds)), want);
         }
     }
 }

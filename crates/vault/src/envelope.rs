@@ -122,6 +122,23 @@ pub struct WrapInfo {
     pub wrapped_accessor: SecretString,
 }
 
+impl WrapInfo {
+    /// As the agents write it into sinks: one line of JSON with these names in this order, and a newline.
+    pub fn to_line(&self) -> SecretString {
+        let text = |text: &str| Value::from(text).to_string();
+        let line = format!(
+            "{{\"token\":{},\"accessor\":{},\"ttl\":{},\"creation_time\":{},\"creation_path\":{},\"wrapped_accessor\":{}}}\n",
+            text(self.token.expose()),
+            text(self.accessor.expose()),
+            self.ttl,
+            text(&self.creation_time),
+            text(&self.creation_path),
+            text(self.wrapped_accessor.expose()),
+        );
+        SecretString::new(line)
+    }
+}
+
 impl Default for SecretString {
     fn default() -> Self {
         Self::new("")
@@ -170,6 +187,16 @@ mod tests {
         assert_eq!((auth.client_token.expose(), auth.lease_duration), ("s.t", 3600));
         assert!(secret.data.is_none());
         assert!(!format!("{auth:?}").contains("s.t"));
+    }
+
+    #[test]
+    fn a_wrapping_is_written_as_upstream_writes_it() {
+        let text =
+            br#"{"wrap_info":{"creation_path":"sys/wrapping/wrap","token":"s.w","accessor":"a","ttl":300,
+            "creation_time":"2026-11-21T22:05:02.065337705Z","unknown":1}}"#;
+        let wrap_info = Secret::parse(text).unwrap().unwrap().wrap_info.unwrap();
+        let want = "{\"token\":\"s.w\",\"accessor\":\"a\",\"ttl\":300,\"creation_time\":\"2026-11-21T22:05:02.065337705Z\",\"creation_path\":\"sys/wrapping/wrap\",\"wrapped_accessor\":\"\"}\n";
+        assert_eq!(wrap_info.to_line().expose(), want);
     }
 
     #[test]

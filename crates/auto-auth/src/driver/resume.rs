@@ -7,7 +7,7 @@ use vault::api::ApiError;
 use vault::{Accessor, SendError, Token};
 
 use super::{CALL_TIMEOUT, Door, granted, is_gone};
-use crate::method::{Attempt, Login, LoginError};
+use crate::method::{Attempt, Given, Login, LoginError};
 
 impl Door {
     /// Of the last run, before anything is asked.
@@ -20,7 +20,7 @@ impl Door {
     pub(super) async fn take_up_stored(&mut self) -> Result<Option<Login>, LoginError> {
         let Some(token) = self.stored.clone() else { return Ok(None) };
         let server = self.upstream.as_ref();
-        let asked = Attempt::Lookup(token.clone()).carry_out(server, &self.caller);
+        let asked = Attempt::Lookup(token.clone()).carry_out(server, &self.caller, None);
         let refused = match timeout(CALL_TIMEOUT, asked).await {
             Ok(Ok(login)) => {
                 info!(target: "auth.handler", "the stored token of the last run is still good");
@@ -40,11 +40,8 @@ impl Door {
         {
             info!(target: "auth.handler", "the stored token of the last run is still good");
             self.stored = None;
-            return Ok(Some(Login {
-                token,
-                accessor: Accessor::new(auth.accessor.clone()),
-                grant: granted(&auth),
-            }));
+            let given = Given::Token(token, Accessor::new(auth.accessor.clone()));
+            return Ok(Some(Login { given, grant: granted(&auth) }));
         }
         info!(target: "auth.handler", error = %refused, "the stored token of the last run is of no use any more");
         self.stored = None;

@@ -95,6 +95,7 @@ fn start_with(
         min_backoff: Duration::from_secs(1),
         max_backoff: Duration::from_secs(300),
         exit_on_err,
+        wrap_ttl: None,
     };
     let settings = config::AutoAuth {
         method,
@@ -126,7 +127,7 @@ async fn logs_in_and_renews_in_upstreams_rhythm() {
     assert!(running.server.times(RENEW).is_empty(), "renewed before its time");
     sleep(Duration::from_secs(5)).await;
     assert_eq!(running.server.times(RENEW).len(), 1);
-    sleep(Duration::from_secs(73 * 4 + 1)).await;
+    sleep(Duration::from_secs(74 * 4)).await;
     assert_eq!((running.server.times(LOGIN).len(), running.server.times(RENEW).len()), (1, 5));
 }
 
@@ -338,5 +339,29 @@ async fn a_stored_token_is_taken_up_unless_it_is_dead() {
         let times = |path| second.server.times(path).len();
         assert_eq!((times(LOGIN), times(LOOKUP)), (logins, asked), "{what}");
         assert_eq!(times(RENEW), usize::from(logins == 0), "{what}");
+
+fn start_wrapped(server: Arc<FakeServer>, exit_on_err: bool) -> Running {
+    let wrap = |_: &std::path::Path, settings: config::AutoAuth| {
+        let wrap_ttl = Some(Duration::from_secs(300));
+        config::AutoAuth { method: config::Method { wrap_ttl, ..settings.method }, ..settings }
+    };
+    start_with(server, exit_on_err, wrap, |auto_auth| auto_auth)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wrapped_login_goes_to_the_sink_and_nothing_follows() {
+    let wrapped = |_: &str, _| (200, json!({"wrap_info": {"token": "s.w", "accessor": "a", "ttl": 300}}));
+    let mut running = start_wrapped(FakeServer::new(wrapped), false);
+    timeout(Duration::from_secs(60), running.tokens.changed()).await.unwrap().unwrap();
+    let state = running.tokens.borrow_and_update().clone();
+    assert!(state.token.is_none());
+    assert!(state.wrapped.unwrap().expose().starts_with("{\"token\":\"s.w\","));
+    sleep(Duration::from_secs(86_400)).await;
+    assert_eq!(running.server.asked.lock().unwrap().len(), 1, "renewed or logged in again");
+    for answer in [json!({}), json!({"auth": {"client_token": "s.1"}}), json!({"wrap_info": {}})] {
+        let answer = move |_: &str, _| (200, answer.clone());
+        let running = start_wrapped(FakeServer::new(answer), true);
+        let error = running.task.await.unwrap().unwrap_err().to_string();
+        assert!(error.ends_with("it is not wrapped, as was asked for"), "{error}");
     }
 }

@@ -1,9 +1,11 @@
 //! A login that is ready to be sent, and what came of it: the same for all methods.
 
+use std::time::Duration;
+
 use http::header::HeaderName;
 use serde_json::Value;
 use vault::api::Caller;
-use vault::{Accessor, Mount, Secret, Token, Ttl, Upstream};
+use vault::{Accessor, Mount, Secret, SecretString, Token, Ttl, Upstream};
 
 use super::LoginError;
 use crate::lifecycle::Grant;
@@ -37,9 +39,16 @@ impl std::fmt::Debug for Credentials {
 /// A successful login.
 #[derive(Debug)]
 pub(crate) struct Login {
-    pub(crate) token: Token,
-    pub(crate) accessor: Option<Accessor>,
+    pub(crate) given: Given,
     pub(crate) grant: Grant,
+}
+
+/// What a login gave.
+#[derive(Debug)]
+pub(crate) enum Given {
+    Token(Token, Option<Accessor>),
+    /// The answer as a whole, wrapped by the server. Nobody can tell how long the token inside lives.
+    Wrapped(SecretString),
 }
 
 impl Attempt {
@@ -53,14 +62,20 @@ impl Attempt {
         Self::Login(Credentials { path, body, headers: Vec::new() })
     }
 
-    /// Asks the server.
+    /// Asks the server; with `wrap_ttl`, for a wrapped answer.
     ///
     /// # Errors
     /// It refused, could not be asked, or its answer holds no token.
-    pub(crate) async fn carry_out(self, server: &dyn Upstream, caller: &Caller) -> Result<Login, LoginError> {
+    pub(crate) async fn carry_out(
+        self,
+        server: &dyn Upstream,
+        caller: &Caller,
+        wrap_ttl: Option<Duration>,
+    ) -> Result<Login, LoginError> {
         match self {
             Self::Login(Credentials { path, body, headers }) => {
-                from_auth(caller.login(server, &path, &body, &headers, None).await?)
+                let answer = caller.login(server, &path, &body, &headers, wrap_ttl).await?;
+                if wrap_ttl.is_some() { from_wrapping(answer) } else { from_auth(answer) }
             }
             Self::Lookup(token) => {
                 let answer = caller.lookup_self(server, &token).await?;
@@ -80,7 +95,15 @@ fn from_auth(secret: Secret) -> Result<Login, LoginError> {
     let ttl = u64::try_from(auth.lease_duration).map_err(|_| LoginError::NoToken("its TTL is negative"))?;
     let ttl = Ttl::from_seconds(ttl);
     let grant = Grant { ttl, renewable: auth.renewable, num_uses: auth.num_uses, fresh: true };
-    Ok(Login { token, accessor: Accessor::new(auth.accessor), grant })
+    Ok(Login { given: Given::Token(token, Accessor::new(auth.accessor)), grant })
+}
+
+/// The wrapping around a login's answer. It is never renewed, so it counts as one that never ends.
+fn from_wrapping(secret: Secret) -> Result<Login, LoginError> {
+    let wrapping = secret.wrap_info.filter(|wrapping| !wrapping.token.is_empty());
+    let wrapping = wrapping.ok_or(LoginError::NoToken("it is not wrapped, as was asked for"))?;
+    let grant = Grant { ttl: Ttl::Never, renewable: false, num_uses: 0, fresh: true };
+    Ok(Login { given: Given::Wrapped(wrapping.to_line()), grant })
 }
 
 /// What the server knows of a token that somebody else made.
@@ -97,5 +120,5 @@ fn from_lookup(token: Token, answer: Secret) -> Result<Login, LoginError> {
     let accessor = data.get("accessor").and_then(Value::as_str).unwrap_or_default();
     let renewable = data.get("renewable").and_then(Value::as_bool).unwrap_or_default();
     let grant = Grant { ttl, renewable, num_uses: number("num_uses").unwrap_or_default(), fresh: false };
-    Ok(Login { token, accessor: Accessor::new(accessor), grant })
+    Ok(Login { given: Given::Token(token, Accessor::new(accessor)), grant })
 }

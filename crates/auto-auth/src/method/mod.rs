@@ -35,7 +35,7 @@ use thiserror::Error;
 use vault::api::{ApiError, Caller};
 use vault::{BoxFuture, Mount, TlsError, Upstream};
 
-pub(crate) use attempt::{Attempt, Login};
+pub(crate) use attempt::{Attempt, Given, Login};
 
 use crate::watch::Watch;
 

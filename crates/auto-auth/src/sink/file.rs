@@ -1,29 +1,19 @@
-//! `sink "file"`: the bare token in a file, written whole (no trailing newline).
+//! `sink "file"`: the token in a file, written whole.
 
 use std::path::{Path, PathBuf};
 
-use atomic_file::{Attributes, FileError, Mode};
+use atomic_file::{Attributes, FileError, Mode, Written};
 use config::Identity;
-use thiserror::Error;
 use tracing::{error, info, warn};
-use vault::Token;
+
+use super::{SinkError, mode_text};
 
 /// A file that holds the token.
 #[derive(Debug)]
-pub struct FileSink {
+pub(super) struct FileSink {
     path: PathBuf,
     attributes: Attributes,
-}
-
-/// Why a sink cannot be.
-#[derive(Debug, Error)]
-pub enum SinkError {
-    /// Nothing can be written there.
-    #[error("error creating file sink: error during write check: {0}")]
-    WriteCheck(#[source] FileError),
-    /// Its owner or group does not exist.
-    #[error("error creating file sink: {0}")]
-    Identity(#[source] FileError),
+    restore: bool,
 }
 
 impl FileSink {
@@ -32,16 +22,12 @@ impl FileSink {
     /// # Errors
     /// An unknown owner, or a folder that is missing or cannot be written to. Something in the way at the
     /// path itself (a folder, a FIFO) is told and tried again with each token: it may go away.
-    pub fn new(settings: &config::FileSink) -> Result<Self, SinkError> {
+    pub(super) fn new(settings: &config::FileSink) -> Result<Self, SinkError> {
+        let unknown = |source| SinkError::Identity { kind: "file", source };
         let attributes = Attributes {
             mode: Mode::Exact(settings.mode),
-            owner: settings.owner.as_ref().map(Identity::user_id).transpose().map_err(SinkError::Identity)?,
-            group: settings
-                .group
-                .as_ref()
-                .map(Identity::group_id)
-                .transpose()
-                .map_err(SinkError::Identity)?,
+            owner: settings.owner.as_ref().map(Identity::user_id).transpose().map_err(unknown)?,
+            group: settings.group.as_ref().map(Identity::group_id).transpose().map_err(unknown)?,
             backup: false,
         };
         atomic_file::remove_stale_temporaries([settings.path.as_path()]);
@@ -52,34 +38,48 @@ impl FileSink {
             }
             Err(error) => return Err(SinkError::WriteCheck(error)),
         }
+        let path = settings.path.display();
         if settings.mode & 0o004 != 0 {
-            warn!(target: "sink.file", path = %settings.path.display(), "the token file can be read by every user of this machine");
+            warn!(target: "sink.file", %path, "the token file can be read by every user of this machine");
+        }
+        if let Some(reason) = atomic_file::endangered(&settings.path) {
+            warn!(target: "sink.file", %path, reason, "others can replace the token file");
         }
         let mode = mode_text(settings.mode);
-        info!(target: "sink.file", path = %settings.path.display(), mode, "file sink configured");
-        Ok(Self { path: settings.path.clone(), attributes })
+        info!(target: "sink.file", %path, mode, "file sink configured");
+        Ok(Self { path: settings.path.clone(), attributes, restore: settings.restore })
     }
 
     /// The file.
-    pub fn path(&self) -> &Path {
+    pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Writes the token.
+    /// Whether the file is put back when somebody removes or changes it.
+    pub(super) fn restores(&self) -> bool {
+        self.restore
+    }
+
+    /// Writes the content, unless the file is just so already.
     ///
     /// # Errors
     /// The file system's; the old file is as it was.
-    pub fn write(&self, token: &Token) -> Result<(), FileError> {
-        atomic_file::write(&self.path, token.expose().as_bytes(), &self.attributes)?;
+    pub(super) fn write(&self, content: &[u8]) -> Result<(), FileError> {
+        atomic_file::write_if_changed(&self.path, content, &self.attributes)?;
         info!(target: "sink.file", path = %self.path.display(), "token written");
         Ok(())
     }
-}
 
-/// `-rw-r-----`, as Go prints a mode.
-fn mode_text(mode: u32) -> String {
-    let bit = |at: u32| if mode & (1 << at) != 0 { b"xwr"[at as usize % 3] as char } else { '-' };
-    std::iter::once('-').chain((0..9).rev().map(bit)).collect()
+    /// Puts the file back if it is no longer as [`FileSink::write`] left it.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub(super) fn put_back(&self, content: &[u8]) -> Result<(), FileError> {
+        if atomic_file::write_if_changed(&self.path, content, &self.attributes)? == Written::Changed {
+            warn!(target: "sink.file", path = %self.path.display(), "the token file was removed or changed by somebody, and is put back");
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -89,37 +89,43 @@ mod tests {
     use super::*;
 
     fn settings(path: &Path) -> config::FileSink {
-        config::FileSink { path: path.to_owned(), mode: 0o640, owner: None, group: None }
+        config::FileSink { path: path.to_owned(), ..config::FileSink::default() }
     }
 
     #[test]
-    fn writes_the_bare_token_with_mode_and_owner() {
+    fn writes_with_mode_and_owner_and_not_without_need() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("token");
         let mut wanted = settings(&path);
-        if rustix_is_root() {
+        if are_root() {
             (wanted.owner, wanted.group) = (Some(Identity::Id(1000)), Some(Identity::Name("root".into())));
         }
-        FileSink::new(&wanted).unwrap().write(&Token::new("s.one").unwrap()).unwrap();
+        let sink = FileSink::new(&wanted).unwrap();
+        sink.write(b"s.one").unwrap();
         let data = std::fs::metadata(&path).unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"s.one");
         assert_eq!(data.permissions().mode() & 0o7777, 0o640);
-        if rustix_is_root() {
+        if are_root() {
             assert_eq!((data.uid(), data.gid()), (1000, 0));
         }
+        sink.write(b"s.one").unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().ino(), data.ino(), "written again for nothing");
     }
 
-    fn rustix_is_root() -> bool {
+    fn are_root() -> bool {
         std::fs::metadata("/proc/self").unwrap().uid() == 0
     }
 
     #[test]
-    fn a_missing_folder_is_told_at_start() {
+    fn a_missing_folder_or_owner_is_told_at_start() {
         let error = FileSink::new(&settings(Path::new("/nonexistent/token"))).unwrap_err().to_string();
-        assert!(
-            error.starts_with("error creating file sink: error during write check: cannot open"),
-            "{error}"
-        );
+        let start = "error creating file sink: error during write check: cannot open";
+        assert!(error.starts_with(start), "{error}");
+        let folder = tempfile::tempdir().unwrap();
+        let nobody = Some(Identity::Name("no such user".into()));
+        let unknown = config::FileSink { owner: nobody, ..settings(&folder.path().join("token")) };
+        let error = FileSink::new(&unknown).unwrap_err().to_string();
+        assert_eq!(error, "error creating file sink: failed to look up user \"no such user\"");
     }
 
     #[test]
@@ -128,11 +134,6 @@ mod tests {
         let path = folder.path().join("token");
         atomic_file::create_folders(&path).unwrap();
         let sink = FileSink::new(&settings(&path)).unwrap();
-        assert!(sink.write(&Token::new("s.one").unwrap()).is_err());
-    }
-
-    #[test]
-    fn modes_read_as_in_a_listing() {
-        assert_eq!((mode_text(0o640), mode_text(0o777)), ("-rw-r-----".into(), "-rwxrwxrwx".into()));
+        assert!(sink.write(b"s.one").is_err());
     }
 }

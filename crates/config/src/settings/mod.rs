@@ -15,8 +15,9 @@ use std::path::PathBuf;
 pub use self::api_proxy::{ApiProxy, UseAutoAuthToken};
 pub use self::auto_auth::{
     AliCloud, AliCloudSource, AppRole, AutoAuth, Aws, AwsEc2, AwsIam, AwsKeys, AwsLogin, AwsNonce, Cf,
-    DEFAULT_AWS_REGION, DEFAULT_MAX_BACKOFF, DEFAULT_MIN_BACKOFF, DEFAULT_SINK_MODE, FileSink, Method,
-    MethodKind, StoreKey, TokenFile, TokenStore,
+    CredentialPattern, DEFAULT_AWS_REGION, DEFAULT_CREDENTIAL_MODE, DEFAULT_MAX_BACKOFF, DEFAULT_MIN_BACKOFF,
+    DEFAULT_SINK_MODE, DEFAULT_SOCKET_MODE, Encryption, FileSink, Method, MethodKind, Pattern, Sink, SinkKind,
+    SocketSink, StoreKey, SystemdSink, TokenFile, TokenStore,
 };
 pub use self::auto_auth::{Azure, AzureIdentity};
 pub use self::auto_auth::{DEFAULT_JWT_LIFETIME, Gcp, GcpIam, GcpKind};

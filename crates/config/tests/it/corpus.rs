@@ -31,6 +31,7 @@ const REFUSED_BY_US: &[(&str, &[&str])] = &[
             "in the address",
         ],
     ),
+    ("templates would use the wrapping as a token", &["templates need a token, and auto_auth uses wrapping"]),
     ("TLS without a certificate: upstream asks a public ACME server for one", &["TLS needs `tls_cert_file`"]),
     ("TLS would be weaker than it reads", &["needs `tls_client_ca_file`", "TLS before 1.2 is not spoken"]),
     ("nobody can connect to a socket without a path", &["a unix listener needs an `address`"]),

@@ -132,6 +132,7 @@ mod tests {
             ("sidekey agent -h", "sidekey agent -h"),
             ("sidekey template render -config a.hcl -diff", "sidekey template render --config a.hcl --diff"),
             ("sidekey template test a.ctmpl -data=b.json", "sidekey template test a.ctmpl --data=b.json"),
+            ("sidekey sink decrypt -key=k -derive-key", "sidekey sink decrypt --key=k --derive-key"),
             ("sidekey -help", "sidekey --help"),
             ("sidekey -version", "sidekey version"),
         ] {

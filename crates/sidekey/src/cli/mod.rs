@@ -5,6 +5,7 @@ mod check;
 mod demo;
 mod exit;
 mod run;
+mod sink;
 mod template;
 mod version;
 
@@ -42,6 +43,8 @@ enum Command {
     Check(check::CheckArgs),
     /// Try templates out: render them once, test them without a server, list their functions
     Template(template::TemplateArgs),
+    /// Make keys for encrypted sinks, and read what is in such a sink
+    Sink(sink::SinkArgs),
     /// Tell the version
     Version,
     /// See it work: against a real server on this machine, in under a minute
@@ -62,6 +65,7 @@ pub(crate) fn main(arguments: Vec<OsString>) -> ExitCode {
         Command::Proxy(arguments) => run::run(Product::Proxy, arguments),
         Command::Check(arguments) => check::check(&arguments),
         Command::Template(arguments) => template::template(arguments),
+        Command::Sink(arguments) => sink::sink(&arguments),
         Command::Version => version::version(),
         Command::Demo(arguments) => demo::demo(&arguments),
     };

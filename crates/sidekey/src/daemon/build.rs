@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use auto_auth::sink::{self, FileSink, SinkError};
+use auto_auth::sink::{Sink, SinkError, Wrapper};
 use auto_auth::{AutoAuth, Reauth, Refused};
 use cache::{Cache, Mode};
 use config::{Environment, Settings};
@@ -134,19 +134,25 @@ impl Daemon {
                 info!(target: "", "No auto_auth block found in config, the automatic authentication feature will not be started");
             }
             Some(auto_auth) => {
+                let own = client(!settings.no_keep_alive.auto_auth)?.with_retry(RetryPolicy::Never);
+                clients.push(own.clone());
+                let own_caller = caller(Subsystem::AutoAuth);
+                let own: Arc<dyn Upstream> = Arc::new(own);
                 for sink in &auto_auth.sinks {
-                    let sink = FileSink::new(sink)?;
-                    tasks.start("sink", sink::deliver(sink, latest.clone(), ready.token()).map(Ok));
+                    let wrapper = Wrapper {
+                        upstream: Arc::clone(&own),
+                        caller: own_caller.clone(),
+                        reauth: reauth.clone(),
+                    };
+                    let sink = Sink::new(sink, wrapper)?;
+                    tasks.start("sink", sink.run(latest.clone(), ready.token()).map(Ok));
                 }
                 if settings.api_proxy.use_auto_auth_token != config::UseAutoAuthToken::No {
                     tasks.start("cache token", keep_own_token(cache.clone(), latest.clone()).map(Ok));
                 }
-                let own = client(!settings.no_keep_alive.auto_auth)?.with_retry(RetryPolicy::Never);
-                clients.push(own.clone());
-                let own_caller = caller(Subsystem::AutoAuth);
                 let driver = AutoAuth::new(
                     auto_auth,
-                    Arc::new(own),
+                    own,
                     own_caller,
                     Arc::new(environment.clone()),
                     tokens,

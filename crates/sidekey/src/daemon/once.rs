@@ -133,7 +133,7 @@ async fn log_in(
 ) -> Result<Arc<Token>, OnceError> {
     let auto_auth = settings.auto_auth.as_ref().ok_or(OnceError::NoLogin)?;
     let kind = auto_auth.method.kind.sparing().ok_or(OnceError::OneUse)?;
-    let method = Method { kind, exit_on_err: true, ..auto_auth.method.clone() };
+    let method = Method { kind, exit_on_err: true, wrap_ttl: None, ..auto_auth.method.clone() };
     // The stored token is the agent's, and would be revoked at the end.
     let auto_auth = AutoAuthSettings { method, token_store: None, ..auto_auth.clone() };
     let (sender, mut tokens) = watch::channel(TokenState::default());

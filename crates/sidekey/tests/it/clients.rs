@@ -4,7 +4,7 @@ use std::path::Path;
 
 use tokio::process::Command;
 
-use crate::Stage;
+use crate::{Stage, python_package};
 
 async fn run(program: &Path, arguments: &[&str], environment: &[(&str, &str)], home: &Path) -> String {
     let mut command = Command::new(program);
@@ -33,10 +33,7 @@ async fn the_command_line_client_and_hvac() {
             run(&bao, &["read", "-field=token_ttl", "auth/approle/role/app"], &environment, home).await;
         assert_eq!(read, "3600");
     }
-    // hvac comes with the server: scripts/fetch-openbao puts both beside one another.
-    let fetched = home.ancestors().chain(Path::new(env!("CARGO_MANIFEST_DIR")).ancestors());
-    let hvac = fetched.map(|folder| folder.join(".openbao/hvac")).find(|folder| folder.is_dir());
-    let hvac = hvac.expect("hvac is missing; run `make setup`");
+    let hvac = python_package("hvac");
     let script = "import hvac, sys\nclient = hvac.Client(url=sys.argv[1])\n\
                   print(client.secrets.kv.v2.read_secret_version(path='app', raise_on_deleted_version=True)['data']['data']['color'])\n\
                   login = client.auth.approle.login(role_id=sys.argv[2], secret_id=sys.argv[3], use_token=False)\n\

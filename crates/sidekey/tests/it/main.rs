@@ -1,6 +1,6 @@
 //! The real program against the real server, and against a scripted one where faults are wanted.
 
-#![expect(clippy::unwrap_used, reason = "tests may be blunt")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests may be blunt")]
 
 mod agent;
 mod auth_azure;
@@ -19,6 +19,7 @@ mod life;
 mod lifecycle;
 mod listener;
 mod scripted;
+mod sinks;
 mod stub;
 mod templates;
 mod upstream;
@@ -76,6 +77,13 @@ impl Stage {
         let api = self.server.api(Some(token)).unwrap();
         api.get("auth/token/lookup-self").await.is_ok_and(|answer| answer.status.is_success())
     }
+}
+
+/// The folder of a Python package. They come with the server: scripts/fetch-openbao puts them beside it.
+fn python_package(name: &str) -> PathBuf {
+    let fetched = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
+    let found = fetched.map(|folder| folder.join(".openbao").join(name)).find(|folder| folder.is_dir());
+    found.unwrap_or_else(|| panic!("the Python package {name} is missing; run `make setup`"))
 }
 
 /// Writes a file of a test's own.

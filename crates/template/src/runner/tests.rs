@@ -133,7 +133,7 @@ impl Stage {
 
     fn token(&self, generation: u64) {
         let token = Some(Arc::new(Token::new(format!("s.{generation}")).unwrap()));
-        self.tokens.send_replace(TokenState { token, accessor: None, generation });
+        self.tokens.send_replace(TokenState { token, generation, ..TokenState::default() });
     }
 }
 

@@ -15,8 +15,11 @@ pub use method::{Azure, AzureIdentity};
 pub use method::{DEFAULT_JWT_LIFETIME, Gcp, GcpIam, GcpKind};
 pub use method::{DEFAULT_OCI_POLL_INTERVAL, DEFAULT_OCI_PROFILE, Oci, OciKind};
 pub use method::{Aws, AwsEc2, AwsIam, AwsKeys, AwsLogin, AwsNonce, DEFAULT_AWS_REGION};
-pub use sink::{DEFAULT_SINK_MODE, FileSink};
 pub use token_store::{StoreKey, TokenStore};
+pub use sink::{
+    CredentialPattern, DEFAULT_CREDENTIAL_MODE, DEFAULT_SINK_MODE, DEFAULT_SOCKET_MODE, Encryption, FileSink,
+    Pattern, Sink, SinkKind, SocketSink, SystemdSink,
+};
 
 /// How to log in and where to put the token.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,7 +27,7 @@ pub struct AutoAuth {
     /// How.
     pub method: Method,
     /// Where to, in the file's order.
-    pub sinks: Vec<FileSink>,
+    pub sinks: Vec<Sink>,
     /// Log in again at once when the method sees new credentials.
     pub reauth_on_new_credentials: bool,
     /// Revoke the token that a login replaced, once everybody has had time to take the new one.
@@ -43,7 +46,7 @@ pub(crate) struct RawAutoAuth {
     pub(crate) method: Option<Method>,
     /// `method.wrap_ttl` is given.
     pub(crate) method_wraps: bool,
-    pub(crate) sinks: Vec<FileSink>,
+    pub(crate) sinks: Vec<Sink>,
     pub(crate) reauth_on_new_credentials: bool,
     pub(crate) revoke_previous_token: bool,
     pub(crate) token_store: Option<TokenStore>,
@@ -64,11 +67,8 @@ pub(crate) fn read<'a>(file: &Fields<'a>, block: &Block<'a>, environment: &Envir
     if block.object.is_none() {
         return raw;
     }
-    let mut sinks_wrap = false;
     for sink in sink::blocks(&fields) {
-        let (sink, wraps) = sink::read(&fields, &sink, environment);
-        raw.sinks.push(sink);
-        sinks_wrap |= wraps;
+        raw.sinks.push(sink::read(&fields, &sink, environment));
     }
     method::read(&fields, &mut raw);
     raw.token_store = token_store::read(&fields);
@@ -80,7 +80,7 @@ pub(crate) fn read<'a>(file: &Fields<'a>, block: &Block<'a>, environment: &Envir
                 span,
                 "error parsing auto_auth: wrapping enabled on auth method and 0 or many sinks defined",
             );
-        } else if sinks_wrap {
+        } else if raw.sinks.iter().any(|sink| sink.wrap_ttl.is_some()) {
             fields.refuse(span, "error parsing auto_auth: wrapping enabled both on auth method and sink");
         }
     }

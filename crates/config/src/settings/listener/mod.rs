@@ -56,6 +56,20 @@ pub struct SocketAccess {
     pub group: Option<Identity>,
 }
 
+impl SocketAccess {
+    /// With users and groups looked up.
+    ///
+    /// # Errors
+    /// One that is not known on this machine.
+    pub fn attributes(&self) -> Result<atomic_file::SocketAttributes, atomic_file::FileError> {
+        Ok(atomic_file::SocketAttributes {
+            mode: self.mode,
+            owner: self.owner.as_ref().map(Identity::user_id).transpose()?,
+            group: self.group.as_ref().map(Identity::group_id).transpose()?,
+        })
+    }
+}
+
 /// What a listener serves.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum Role {

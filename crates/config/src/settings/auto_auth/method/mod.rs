@@ -52,6 +52,8 @@ pub struct Method {
     pub max_backoff: Duration,
     /// End the program on the first failed login instead of waiting.
     pub exit_on_err: bool,
+    /// The login's token is wrapped by the server; the one sink gets the wrapping, which lives so long.
+    pub wrap_ttl: Option<Duration>,
 }
 
 /// A method's own keys.
@@ -160,9 +162,13 @@ pub(super) fn read(auto_auth: &Fields<'_>, raw: &mut RawAutoAuth) {
             format!("max_backoff is {} seconds", max_backoff.as_secs_f64()),
         );
     }
-    if wrap_ttl.is_some() {
-        raw.method_wraps = true;
-        fields.refuse_not_built(fields.span_of("wrap_ttl"), "\"wrap_ttl\" of an auth method");
+    raw.method_wraps = wrap_ttl.is_some();
+    if wrap_ttl.is_some() && kind.as_deref() == Some("token_file") {
+        fields.with_prefix("").at_start("Error creating token_file auth method: ").refuse_with(
+            fields.span_of("wrap_ttl"),
+            "'wrap_ttl' wraps what a login gives, and this method does not log in",
+            "move `wrap_ttl` into the sink",
+        );
     }
     let config = fields.blocks("config", Labels::Ignored);
     match kind {
@@ -179,6 +185,7 @@ pub(super) fn read(auto_auth: &Fields<'_>, raw: &mut RawAutoAuth) {
                 min_backoff,
                 max_backoff,
                 exit_on_err,
+                wrap_ttl,
             });
         }
     }
