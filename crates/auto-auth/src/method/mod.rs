@@ -10,6 +10,7 @@
 mod approle;
 mod attempt;
 mod credential;
+mod kerberos;
 mod outside;
 mod token_file;
 
@@ -68,6 +69,7 @@ pub(crate) trait Method: Send {
 pub(crate) fn new(settings: &config::Method) -> Box<dyn Method> {
     match &settings.kind {
         config::MethodKind::AppRole(keys) => Box::new(approle::AppRole::new(keys)),
+        config::MethodKind::Kerberos(keys) => Box::new(kerberos::Kerberos::new(keys)),
         config::MethodKind::TokenFile(keys) => Box::new(token_file::TokenFile::new(keys)),
     }
 }

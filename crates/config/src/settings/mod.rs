@@ -14,8 +14,8 @@ use std::path::PathBuf;
 
 pub use self::api_proxy::{ApiProxy, UseAutoAuthToken};
 pub use self::auto_auth::{
-    AppRole, AutoAuth, DEFAULT_MAX_BACKOFF, DEFAULT_MIN_BACKOFF, DEFAULT_SINK_MODE, FileSink, Method,
-    MethodKind, TokenFile,
+    AppRole, AutoAuth, DEFAULT_MAX_BACKOFF, DEFAULT_MIN_BACKOFF, DEFAULT_SINK_MODE, FileSink, Kerberos,
+    Method, MethodKind, TokenFile,
 };
 pub use self::cache::Cache;
 pub use self::file_access::Identity;

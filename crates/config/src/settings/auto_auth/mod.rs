@@ -7,7 +7,9 @@ use crate::decode::{Block, Fields};
 use crate::environment::Environment;
 use crate::problem::Place;
 
-pub use method::{AppRole, DEFAULT_MAX_BACKOFF, DEFAULT_MIN_BACKOFF, Method, MethodKind, TokenFile};
+pub use method::{
+    AppRole, DEFAULT_MAX_BACKOFF, DEFAULT_MIN_BACKOFF, Kerberos, Method, MethodKind, TokenFile,
+};
 pub use sink::{DEFAULT_SINK_MODE, FileSink};
 
 /// How to log in and where to put the token.

@@ -3,6 +3,7 @@
 //! To add one: a file with its keys and `read`, a variant of [`MethodKind`], a line in `KINDS`.
 
 mod approle;
+mod kerberos;
 mod keys;
 mod token_file;
 
@@ -17,6 +18,7 @@ use crate::go_duration::GoDuration;
 use crate::nearest::nearest;
 
 pub use approle::AppRole;
+pub use kerberos::Kerberos;
 pub use token_file::TokenFile;
 
 /// First wait after a failed login; upstream's.
@@ -47,6 +49,7 @@ pub struct Method {
 #[expect(missing_docs, reason = "each is the method of its name")]
 pub enum MethodKind {
     AppRole(AppRole),
+    Kerberos(Kerberos),
     TokenFile(TokenFile),
 }
 
@@ -55,6 +58,7 @@ impl MethodKind {
     pub fn name(&self) -> &'static str {
         match self {
             Self::AppRole(_) => "approle",
+            Self::Kerberos(_) => "kerberos",
             Self::TokenFile(_) => "token_file",
         }
     }
@@ -66,7 +70,7 @@ impl MethodKind {
             Self::AppRole(approle) => {
                 Some(Self::AppRole(AppRole { remove_secret_id_file: false, ..approle.clone() }))
             }
-            Self::TokenFile(_) => Some(self.clone()),
+            Self::Kerberos(_) | Self::TokenFile(_) => Some(self.clone()),
         }
     }
 }
@@ -80,6 +84,7 @@ type Read = fn(&Fields<'_>) -> Option<MethodKind>;
 /// The methods by their types.
 const KINDS: &[(&str, Read)] = &[
     ("approle", |config| approle::read(config).map(MethodKind::AppRole)),
+    ("kerberos", |config| kerberos::read(config).map(MethodKind::Kerberos)),
     ("token_file", |config| token_file::read(config).map(MethodKind::TokenFile)),
 ];
 
@@ -92,7 +97,6 @@ const NOT_BUILT: &[&str] = &[
     "cf",
     "gcp",
     "jwt",
-    "kerberos",
     "kubernetes",
     "ldap",
     "oci",
