@@ -8,6 +8,7 @@ use vault::Product;
 mod corpus;
 mod diagnostics;
 mod folders;
+mod kerberos;
 mod merge;
 mod precedence;
 mod properties;

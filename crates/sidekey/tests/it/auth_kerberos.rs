@@ -223,6 +223,30 @@ async fn keys_of_every_type_log_in() {
 }
 
 #[tokio::test]
+async fn the_page_in_docs_works_as_it_is_but_for_its_places() {
+    let realms = Realms::new("", None).await;
+    let acceptor = realms.acceptor("1h").await;
+    let page = include_str!("../../../../docs/auth/kerberos.md");
+    let block = |kind: &str| {
+        let begin = page.split(&format!("```{kind}\n")).nth(1).unwrap();
+        begin.split("```").next().unwrap().replace("EXAMPLE.COM", REALM).replace("example.com", "example.test")
+    };
+    let kdc = format!("127.0.0.1:{}", realms.port);
+    let conf = block("ini").replace("kdc1.example.test", &kdc).replace("kdc2.example.test:88", "127.0.0.1:1");
+    put(&realms.path("page.conf"), &conf);
+    let path = |name: &str| realms.path(name).display().to_string();
+    let config = block("hcl")
+        .replace("https://vault.example.test:8200\"", &format!("{}\"", acceptor.1))
+        .replace("/etc/sidekey/app.keytab", &path("app.keytab"))
+        .replace("/etc/krb5.conf", &path("page.conf"))
+        .replace("/run/sidekey/token", &path("token"));
+    let program = Program::agent(sidekey(), realms.folder.path()).config(&config).config("exit_after_auth = true");
+    let mut agent = program.start().unwrap();
+    assert!(agent.ended().await.unwrap().success(), "{config}{:?}", agent.output());
+    assert!(!std::fs::read_to_string(realms.path("token")).unwrap().is_empty());
+}
+
+#[tokio::test]
 async fn what_logged_in_goes_with_no_later_request_and_into_no_log() {
     let realms = Realms::new("", None).await;
     let mut acceptor = realms.acceptor("3s").await;
