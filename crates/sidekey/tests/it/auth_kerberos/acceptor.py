@@ -1,6 +1,6 @@
 """A login endpoint for the auth method `kerberos`, independent of Sidekey: MIT's library accepts the token.
 
-Usage: kerberos_acceptor.py REAL_SERVER ROOT_TOKEN TTL; the keytab is in KRB5_KTNAME. What it is asked besides goes to
+Usage: acceptor.py REAL_SERVER ROOT_TOKEN TTL; the keytab is in KRB5_KTNAME. What it is asked besides goes to
 the real server. Prints a line for each request.
 """
 
