@@ -33,17 +33,29 @@ fn every_key() {
 #[test]
 fn what_is_missing_or_no_name() {
     for key in ["username", "service", "realm", "keytab_path", "krb5conf_path"] {
-        let without: String =
-            REQUIRED.lines().filter(|line| !line.trim_start().starts_with(key)).map(|line| format!("{line}\n")).collect();
+        let without: String = REQUIRED
+            .lines()
+            .filter(|line| !line.trim_start().starts_with(key))
+            .map(|line| format!("{line}\n"))
+            .collect();
         let line = format!("Error creating kerberos auth method: \"{key}\" is required");
         assert_eq!(agent().lines(&stanza(&without)), [line.clone()], "{without}");
-        assert_eq!(agent().lines(&stanza(&format!("{without}{key} = \"\"\n"))), [format!("{line}, and is empty")]);
+        assert_eq!(
+            agent().lines(&stanza(&format!("{without}{key} = \"\"\n"))),
+            [format!("{line}, and is empty")]
+        );
     }
-    for (key, name) in [("username", "app@EXAMPLE.COM"), ("service", "HTTP@v.example.com"), ("service", "HTTP/")] {
-        let without: String =
-            REQUIRED.lines().filter(|line| !line.trim_start().starts_with(key)).map(|line| format!("{line}\n")).collect();
-        let line =
-            format!("Error creating kerberos auth method: '{key}' is no principal without its realm: {name:?}");
+    for (key, name) in
+        [("username", "app@EXAMPLE.COM"), ("service", "HTTP@v.example.com"), ("service", "HTTP/")]
+    {
+        let without: String = REQUIRED
+            .lines()
+            .filter(|line| !line.trim_start().starts_with(key))
+            .map(|line| format!("{line}\n"))
+            .collect();
+        let line = format!(
+            "Error creating kerberos auth method: '{key}' is no principal without its realm: {name:?}"
+        );
         assert_eq!(agent().lines(&stanza(&format!("{without}{key} = {name:?}\n"))), [line]);
     }
 }

@@ -39,7 +39,12 @@ async fn the_page_in_docs_works_as_it_is_but_for_its_places() {
     let page = include_str!("../../../../docs/auth/kerberos.md");
     let block = |kind: &str| {
         let begin = page.split(&format!("```{kind}\n")).nth(1).unwrap();
-        begin.split("```").next().unwrap().replace("EXAMPLE.COM", REALM).replace("example.com", "example.test")
+        begin
+            .split("```")
+            .next()
+            .unwrap()
+            .replace("EXAMPLE.COM", REALM)
+            .replace("example.com", "example.test")
     };
     let kdc = format!("127.0.0.1:{}", realms.port);
     let conf = block("ini").replace("kdc1.example.test", &kdc).replace("kdc2.example.test:88", "127.0.0.1:1");
@@ -50,7 +55,8 @@ async fn the_page_in_docs_works_as_it_is_but_for_its_places() {
         .replace("/etc/sidekey/app.keytab", &path("app.keytab"))
         .replace("/etc/krb5.conf", &path("page.conf"))
         .replace("/run/sidekey/token", &path("token"));
-    let program = Program::agent(sidekey(), realms.folder.path()).config(&config).config("exit_after_auth = true");
+    let program =
+        Program::agent(sidekey(), realms.folder.path()).config(&config).config("exit_after_auth = true");
     let mut agent = program.start().unwrap();
     assert!(agent.ended().await.unwrap().success(), "{config}{:?}", agent.output());
     assert!(!std::fs::read_to_string(realms.path("token")).unwrap().is_empty());

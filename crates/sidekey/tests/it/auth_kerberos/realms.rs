@@ -82,7 +82,8 @@ impl Realms {
         let mut kdc = realms.tool("krb5kdc");
         if let Some(clock) = clock {
             // The program faketime would leave the KDC behind when it is ended; its library does not.
-            let library = Command::new(program("faketime")).args(["-f", clock, "printenv", "LD_PRELOAD"]).output();
+            let library =
+                Command::new(program("faketime")).args(["-f", clock, "printenv", "LD_PRELOAD"]).output();
             let library = String::from_utf8(library.await.unwrap().stdout).unwrap();
             kdc.env("LD_PRELOAD", library.trim()).env("FAKETIME", clock);
         }
@@ -176,7 +177,12 @@ impl Realms {
     }
 
     /// One login that must work; says who was accepted.
-    pub(super) async fn logs_in(&self, acceptor: &mut (Process, String), keys: &[(&str, &str)], accepted: &str) {
+    pub(super) async fn logs_in(
+        &self,
+        acceptor: &mut (Process, String),
+        keys: &[(&str, &str)],
+        accepted: &str,
+    ) {
         let program = self.agent(&acceptor.1, keys).config("exit_after_auth = true");
         let mut agent = program.start().unwrap();
         assert!(agent.ended().await.unwrap().success(), "{:?}\n{:?}", agent.output(), acceptor.0.output());
