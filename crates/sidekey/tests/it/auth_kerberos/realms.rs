@@ -1,5 +1,7 @@
 //! Two realms on loopback, with everything in one folder.
 
+#![expect(clippy::expect_used, clippy::panic, reason = "helpers of tests, outside the test functions")]
+
 use std::path::{Path, PathBuf};
 
 use testkit::{Process, Program, Server, free_pair, server_binary};
