@@ -7,15 +7,18 @@ NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
 WITH_SERVER := SIDEKEY_BAO="$$(scripts/fetch-openbao)"
 WITH_VERIFIERS := SIDEKEY_VERIFIERS="$$(scripts/fetch-verifiers)"
 
-.PHONY: help demo test setup fmt lint unit story bench fuzz deny
+.PHONY: help demo test setup server fmt lint unit story bench fuzz deny
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
-setup: ## fetch the real OpenBao server, unless one is installed
+setup: server ## all that tests need: the real OpenBao server, a KDC; fetched unless installed
+	@scripts/kerberos-for-tests
+
+server:
 	@server=$$(scripts/fetch-openbao) && echo "server for tests and demo: $$server"
 
-demo: setup ## build, and see it work against a real server in under a minute
+demo: server ## build, and see it work against a real server in under a minute
 	cargo build --release --locked -p sidekey
 	$(WITH_SERVER) $(TARGET)/release/sidekey demo
 
@@ -40,7 +43,7 @@ story:
 	cargo build --locked -p sidekey
 	$(WITH_SERVER) $(TARGET)/debug/sidekey demo
 
-bench: setup ## the table of README, ours beside bao, nginx and HAProxy
+bench: server ## the table of README, ours beside bao, nginx and HAProxy
 	cargo build --release --locked -p sidekey
 	python3 bench/run.py --sidekey $(TARGET)/release/sidekey --bao "$$(scripts/fetch-openbao)" --markdown $(TARGET)/bench.md
 

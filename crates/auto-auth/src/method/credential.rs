@@ -110,13 +110,16 @@ impl Credential {
 
     /// Says once that others may read the file.
     fn warn_if_world_readable(&mut self) {
-        use std::os::unix::fs::PermissionsExt as _;
-        let readable =
-            || std::fs::metadata(&self.path).is_ok_and(|data| data.permissions().mode() & 0o004 != 0);
-        if !std::mem::replace(&mut self.warned, true) && readable() {
+        if !std::mem::replace(&mut self.warned, true) && is_world_readable(&self.path) {
             warn!(target: "auth.handler", path = %self.path.display(), "the {} file can be read by every user of this machine", self.what);
         }
     }
+}
+
+/// Whether every user of the machine may read a file.
+pub(super) fn is_world_readable(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::metadata(path).is_ok_and(|data| data.permissions().mode() & 0o004 != 0)
 }
 
 fn usable(bytes: Vec<u8>) -> Result<SecretString, &'static str> {

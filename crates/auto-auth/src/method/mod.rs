@@ -16,6 +16,7 @@ mod credential;
 mod gcp;
 mod oauth;
 mod oci;
+mod kerberos;
 mod outside;
 mod rsa;
 mod aws;
@@ -88,6 +89,7 @@ pub(crate) fn new(settings: &config::Method) -> Box<dyn Method> {
         config::MethodKind::Oci(keys) => Box::new(oci::Oci::new(keys)),
         config::MethodKind::Aws(keys) => aws::new(keys),
         config::MethodKind::Cf(keys) => Box::new(cf::Cf::new(keys)),
+        config::MethodKind::Kerberos(keys) => Box::new(kerberos::Kerberos::new(keys)),
         config::MethodKind::TokenFile(keys) => Box::new(token_file::TokenFile::new(keys)),
     }
 }

@@ -13,12 +13,7 @@ pub(crate) mod vault;
 use std::path::PathBuf;
 
 pub use self::api_proxy::{ApiProxy, UseAutoAuthToken};
-pub use self::auto_auth::{
-    AliCloud, AliCloudSource, AppRole, AutoAuth, Aws, AwsEc2, AwsIam, AwsKeys, AwsLogin, AwsNonce, Cf,
-    CredentialPattern, DEFAULT_AWS_REGION, DEFAULT_CREDENTIAL_MODE, DEFAULT_MAX_BACKOFF, DEFAULT_MIN_BACKOFF,
-    DEFAULT_SINK_MODE, DEFAULT_SOCKET_MODE, Encryption, FileSink, Method, MethodKind, Pattern, Sink, SinkKind,
-    SocketSink, StoreKey, SystemdSink, TokenFile, TokenStore,
-};
+pub use self::auto_auth::*;
 pub use self::auto_auth::{Azure, AzureIdentity};
 pub use self::auto_auth::{DEFAULT_JWT_LIFETIME, Gcp, GcpIam, GcpKind};
 pub use self::auto_auth::{DEFAULT_OCI_POLL_INTERVAL, DEFAULT_OCI_PROFILE, Oci, OciKind};

@@ -9,6 +9,7 @@ mod auth_oci;
 mod auth_alicloud;
 mod auth_aws;
 mod auth_cf;
+mod auth_kerberos;
 mod bad_input;
 mod clients;
 mod clouds;

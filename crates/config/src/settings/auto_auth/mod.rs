@@ -8,18 +8,9 @@ use crate::decode::{Block, Fields};
 use crate::environment::Environment;
 use crate::problem::Place;
 
-pub use method::Cf;
-pub use method::{AliCloud, AliCloudSource};
-pub use method::{AppRole, DEFAULT_MAX_BACKOFF, DEFAULT_MIN_BACKOFF, Method, MethodKind, TokenFile};
-pub use method::{Azure, AzureIdentity};
-pub use method::{DEFAULT_JWT_LIFETIME, Gcp, GcpIam, GcpKind};
-pub use method::{DEFAULT_OCI_POLL_INTERVAL, DEFAULT_OCI_PROFILE, Oci, OciKind};
-pub use method::{Aws, AwsEc2, AwsIam, AwsKeys, AwsLogin, AwsNonce, DEFAULT_AWS_REGION};
+pub use method::*;
+pub use sink::*;
 pub use token_store::{StoreKey, TokenStore};
-pub use sink::{
-    CredentialPattern, DEFAULT_CREDENTIAL_MODE, DEFAULT_SINK_MODE, DEFAULT_SOCKET_MODE, Encryption, FileSink,
-    Pattern, Sink, SinkKind, SocketSink, SystemdSink,
-};
 
 /// How to log in and where to put the token.
 #[derive(Clone, Debug, PartialEq)]

@@ -8,6 +8,7 @@ mod azure;
 mod gcp;
 mod aws;
 mod cf;
+mod kerberos;
 mod keys;
 mod oci;
 mod token_file;
@@ -29,6 +30,7 @@ pub use gcp::{DEFAULT_JWT_LIFETIME, Gcp, GcpIam, GcpKind};
 pub use oci::{DEFAULT_OCI_POLL_INTERVAL, DEFAULT_OCI_PROFILE, Oci, OciKind};
 pub use aws::{Aws, AwsEc2, AwsIam, AwsKeys, AwsLogin, AwsNonce, DEFAULT_AWS_REGION};
 pub use cf::Cf;
+pub use kerberos::Kerberos;
 pub use token_file::TokenFile;
 
 /// First wait after a failed login; upstream's.
@@ -67,6 +69,7 @@ pub enum MethodKind {
     Oci(Oci),
     Aws(Aws),
     Cf(Cf),
+    Kerberos(Kerberos),
     TokenFile(TokenFile),
 }
 
@@ -81,6 +84,7 @@ impl MethodKind {
             Self::Oci(_) => "oci",
             Self::Aws(_) => "aws",
             Self::Cf(_) => "cf",
+            Self::Kerberos(_) => "kerberos",
             Self::TokenFile(_) => "token_file",
         }
     }
@@ -99,6 +103,7 @@ impl MethodKind {
             | Self::Azure(_)
             | Self::Cf(_)
             | Self::Gcp(_)
+            | Self::Kerberos(_)
             | Self::Oci(_)
             | Self::TokenFile(_) => Some(self.clone()),
         }
@@ -121,12 +126,12 @@ const KINDS: &[(&str, Read)] = &[
     ("aws", |config| aws::read(config).map(MethodKind::Aws)),
     ("cf", |config| cf::read(config).map(MethodKind::Cf)),
     ("pcf", |config| cf::read(config).map(MethodKind::Cf)),
+    ("kerberos", |config| kerberos::read(config).map(MethodKind::Kerberos)),
     ("token_file", |config| token_file::read(config).map(MethodKind::TokenFile)),
 ];
 
 /// Types that somebody has and we have not: HashiCorp's and OpenBao's, the latter in older versions.
-const NOT_BUILT: &[&str] =
-    &["cert", "jwt", "kerberos", "kubernetes", "ldap", "radius", "userpass"];
+const NOT_BUILT: &[&str] = &["cert", "jwt", "kubernetes", "ldap", "radius", "userpass"];
 
 pub(super) fn read(auto_auth: &Fields<'_>, raw: &mut RawAutoAuth) {
     let only_one = "one and only one \"method\" block is required";
