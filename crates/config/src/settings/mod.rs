@@ -14,9 +14,6 @@ use std::path::PathBuf;
 
 pub use self::api_proxy::{ApiProxy, UseAutoAuthToken};
 pub use self::auto_auth::*;
-pub use self::auto_auth::{Azure, AzureIdentity};
-pub use self::auto_auth::{DEFAULT_JWT_LIFETIME, Gcp, GcpIam, GcpKind};
-pub use self::auto_auth::{DEFAULT_OCI_POLL_INTERVAL, DEFAULT_OCI_PROFILE, Oci, OciKind};
 pub use self::cache::Cache;
 pub use self::file_access::Identity;
 pub use self::listener::{DEFAULT_LISTEN, Endpoint, Listener, ListenerTls, Role, SocketAccess};
