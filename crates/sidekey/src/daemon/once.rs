@@ -92,7 +92,9 @@ async fn log_in(
     let auto_auth = AutoAuthSettings { method, ..auto_auth.clone() };
     let (sender, mut tokens) = watch::channel(TokenState::default());
     let (_reauth, requests) = Reauth::new();
-    let driver = AutoAuth::new(&auto_auth, upstream, caller, environment, sender, requests).run();
+    let driver = AutoAuth::new(&auto_auth, upstream, caller, environment, sender, requests)
+        .with_client(&client_settings(settings, true))
+        .run();
     tokio::pin!(driver);
     loop {
         tokio::select! {

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "tests may be blunt")]
 
 mod agent;
+mod auth;
 mod bad_input;
 mod clients;
 mod command_line;

@@ -7,7 +7,11 @@ use crate::decode::{Block, Fields};
 use crate::environment::Environment;
 use crate::problem::Place;
 
-pub use method::{AppRole, DEFAULT_MAX_BACKOFF, DEFAULT_MIN_BACKOFF, Method, MethodKind, TokenFile};
+pub use method::{
+    AppRole, Cert, CredentialFile, DEFAULT_MAX_BACKOFF, DEFAULT_MIN_BACKOFF, DEFAULT_READ_PERIOD,
+    DEFAULT_READ_PERIOD_WHEN_REMOVED, Jwt, Kubernetes, Method, MethodKind, Password, PasswordSource, Removal, SendAs,
+    Spiffe, TokenFile,
+};
 pub use sink::{DEFAULT_SINK_MODE, FileSink};
 
 /// How to log in and where to put the token.

@@ -3,7 +3,12 @@
 //! To add one: a file with its keys and `read`, a variant of [`MethodKind`], a line in `KINDS`.
 
 mod approle;
+mod cert;
+mod jwt;
 mod keys;
+mod kubernetes;
+mod password;
+mod spiffe;
 mod token_file;
 
 use std::time::Duration;
@@ -17,6 +22,12 @@ use crate::go_duration::GoDuration;
 use crate::nearest::nearest;
 
 pub use approle::AppRole;
+pub use cert::Cert;
+pub use jwt::Jwt;
+pub use keys::{CredentialFile, DEFAULT_READ_PERIOD, DEFAULT_READ_PERIOD_WHEN_REMOVED, Removal};
+pub use kubernetes::Kubernetes;
+pub use password::{Password, PasswordSource};
+pub use spiffe::{SendAs, Spiffe};
 pub use token_file::TokenFile;
 
 /// First wait after a failed login; upstream's.
@@ -47,7 +58,15 @@ pub struct Method {
 #[expect(missing_docs, reason = "each is the method of its name")]
 pub enum MethodKind {
     AppRole(AppRole),
+    Cert(Cert),
+    Jwt(Jwt),
+    Kubernetes(Kubernetes),
+    Ldap(Password),
+    Okta(Password),
+    Radius(Password),
+    Spiffe(Spiffe),
     TokenFile(TokenFile),
+    Userpass(Password),
 }
 
 impl MethodKind {
@@ -55,7 +74,15 @@ impl MethodKind {
     pub fn name(&self) -> &'static str {
         match self {
             Self::AppRole(_) => "approle",
+            Self::Cert(_) => "cert",
+            Self::Jwt(_) => "jwt",
+            Self::Kubernetes(_) => "kubernetes",
+            Self::Ldap(_) => "ldap",
+            Self::Okta(_) => "okta",
+            Self::Radius(_) => "radius",
+            Self::Spiffe(_) => "spiffe",
             Self::TokenFile(_) => "token_file",
+            Self::Userpass(_) => "userpass",
         }
     }
 
@@ -66,7 +93,15 @@ impl MethodKind {
             Self::AppRole(approle) => {
                 Some(Self::AppRole(AppRole { remove_secret_id_file: false, ..approle.clone() }))
             }
+            Self::Cert(_) => Some(self.clone()),
+            Self::Jwt(jwt) => Some(Self::Jwt(jwt.sparing())),
+            Self::Kubernetes(_) => Some(self.clone()),
+            Self::Ldap(password) => Some(Self::Ldap(password.sparing())),
+            Self::Okta(password) => Some(Self::Okta(password.sparing())),
+            Self::Radius(password) => Some(Self::Radius(password.sparing())),
+            Self::Spiffe(_) => Some(self.clone()),
             Self::TokenFile(_) => Some(self.clone()),
+            Self::Userpass(password) => Some(Self::Userpass(password.sparing())),
         }
     }
 }
@@ -80,7 +115,15 @@ type Read = fn(&Fields<'_>) -> Option<MethodKind>;
 /// The methods by their types.
 const KINDS: &[(&str, Read)] = &[
     ("approle", |config| approle::read(config).map(MethodKind::AppRole)),
+    ("cert", |config| cert::read(config).map(MethodKind::Cert)),
+    ("jwt", |config| jwt::read(config).map(MethodKind::Jwt)),
+    ("kubernetes", |config| kubernetes::read(config).map(MethodKind::Kubernetes)),
+    ("ldap", |config| password::read(config).map(MethodKind::Ldap)),
+    ("okta", |config| password::read(config).map(MethodKind::Okta)),
+    ("radius", |config| password::read(config).map(MethodKind::Radius)),
+    ("spiffe", |config| spiffe::read(config).map(MethodKind::Spiffe)),
     ("token_file", |config| token_file::read(config).map(MethodKind::TokenFile)),
+    ("userpass", |config| password::read(config).map(MethodKind::Userpass)),
 ];
 
 /// Types that somebody has and we have not: HashiCorp's and OpenBao's, the latter in older versions.
@@ -88,17 +131,11 @@ const NOT_BUILT: &[&str] = &[
     "alicloud",
     "aws",
     "azure",
-    "cert",
     "cf",
     "gcp",
-    "jwt",
     "kerberos",
-    "kubernetes",
-    "ldap",
     "oci",
     "pcf",
-    "radius",
-    "userpass",
 ];
 
 pub(super) fn read(auto_auth: &Fields<'_>, raw: &mut RawAutoAuth) {
