@@ -70,7 +70,8 @@ impl Cert {
             return Ok(Own { client: Arc::clone(&own.client), made_from });
         }
         let base = self.base.as_ref();
-        let base = base.ok_or_else(|| LoginError::NoCredentials("the server's address is not known".to_owned()))?;
+        let base =
+            base.ok_or_else(|| LoginError::NoCredentials("the server's address is not known".to_owned()))?;
         let mut settings = ClientSettings { retry: RetryPolicy::Never, ..base.clone() };
         if let Some(ca_cert) = &self.keys.ca_cert {
             settings.tls.roots = Roots::File(ca_cert.clone());

@@ -41,7 +41,9 @@ impl Password {
             Source::Variable(name) => match scene.environment.exact(name) {
                 Some(password) if !password.is_empty() => SecretString::new(password),
                 _ => {
-                    let message = format!("the environment variable {name}, which should hold the password, is not set or empty");
+                    let message = format!(
+                        "the environment variable {name}, which should hold the password, is not set or empty"
+                    );
                     return Err(LoginError::NoCredentials(message));
                 }
             },

@@ -70,7 +70,11 @@ fn svid(text: &str, wanted: Option<&str>) -> Result<SecretString, String> {
         return jwt(text).map(SecretString::new).map_err(str::to_owned);
     }
     let json: Value = serde_json::from_str(text).map_err(|error| {
-        format!("it is no whole JSON: it breaks off or is broken at line {} column {}", error.line(), error.column())
+        format!(
+            "it is no whole JSON: it breaks off or is broken at line {} column {}",
+            error.line(),
+            error.column()
+        )
     })?;
     let mut found = Vec::new();
     collect(&json, &mut found);
@@ -132,7 +136,15 @@ mod tests {
     #[test]
     fn a_jwt_has_three_parts() {
         assert_eq!(taken(&Shape::Jwt, " e30.e30.c2ln\n").as_deref(), Ok("e30.e30.c2ln"));
-        for text in ["e30.e30", "e30.e30.", "e30..c2ln", "e30.e30.c2ln.x", "{\"a\": 1}", "<html>a.b.c</html>", "a b.c.d"] {
+        for text in [
+            "e30.e30",
+            "e30.e30.",
+            "e30..c2ln",
+            "e30.e30.c2ln.x",
+            "{\"a\": 1}",
+            "<html>a.b.c</html>",
+            "a b.c.d",
+        ] {
             let error = taken(&Shape::Jwt, text).unwrap_err();
             assert!(error.contains("no whole JWT"), "{text}: {error}");
         }

@@ -72,7 +72,10 @@ impl Changes {
         if names.is_empty() {
             return Err(failed.into());
         }
-        #[expect(deprecated, reason = "its successor is unsafe; an OwnedFd keeps its promise, the same descriptor to the end")]
+        #[expect(
+            deprecated,
+            reason = "its successor is unsafe; an OwnedFd keeps its promise, the same descriptor to the end"
+        )]
         let inotify = AsyncFd::with_interest(inotify, Interest::READABLE)?;
         Ok(Self { inotify, names, stale: false })
     }
@@ -127,7 +130,8 @@ fn batch(inotify: &OwnedFd, names: &[(i32, OsString)]) -> io::Result<Told> {
         };
         let flags = event.events();
         let name = event.file_name().map(|name| OsStr::from_bytes(name.to_bytes()));
-        let ours = || names.iter().any(|(number, ours)| *number == event.wd() && Some(ours.as_os_str()) == name);
+        let ours =
+            || names.iter().any(|(number, ours)| *number == event.wd() && Some(ours.as_os_str()) == name);
         told = told.max(if flags.intersects(GONE) {
             Told::Gone
         } else if flags.contains(ReadFlags::QUEUE_OVERFLOW) || ours() {

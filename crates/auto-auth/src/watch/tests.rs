@@ -33,15 +33,23 @@ async fn every_way_to_replace_a_file_is_seen_at_once() {
     assert!(notices(&file, || put(&file, "new")).await);
     assert!(notices(&file, || put(&file, "renamed over")).await);
     let plain = std::fs::OpenOptions::new().write(true).open(&file).unwrap();
-    assert!(notices(&file, || {
-        use std::io::Write as _;
-        (&plain).write_all(b"in place").unwrap();
-        drop(plain);
-    })
-    .await);
+    assert!(
+        notices(&file, || {
+            use std::io::Write as _;
+            (&plain).write_all(b"in place").unwrap();
+            drop(plain);
+        })
+        .await
+    );
     assert!(!notices(&file, || put(&root.join("neighbour"), "x")).await);
-    assert!(!notices(&file, || drop(std::fs::read(&file).unwrap())).await, "a mere look was taken for a change");
-    assert!(!notices(&file, || atomic_file::remove(&file).unwrap()).await, "our own removal was taken for a change");
+    assert!(
+        !notices(&file, || drop(std::fs::read(&file).unwrap())).await,
+        "a mere look was taken for a change"
+    );
+    assert!(
+        !notices(&file, || atomic_file::remove(&file).unwrap()).await,
+        "our own removal was taken for a change"
+    );
 }
 
 #[tokio::test]
@@ -109,7 +117,10 @@ async fn what_happens_while_nobody_waits_is_not_lost_and_a_storm_leads_to_few_lo
     let began = Instant::now();
     timeout(GAP * 2, lookout.look_again(&watch)).await.unwrap();
     assert!(began.elapsed() > GAP / 2, "looked twice within {:?}", began.elapsed());
-    assert!(timeout(SETTLE * 6, lookout.look_again(&watch)).await.is_err(), "one look was not enough for all");
+    assert!(
+        timeout(SETTLE * 6, lookout.look_again(&watch)).await.is_err(),
+        "one look was not enough for all"
+    );
 }
 
 #[tokio::test(start_paused = true)]

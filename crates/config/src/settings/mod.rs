@@ -15,8 +15,8 @@ use std::path::PathBuf;
 pub use self::api_proxy::{ApiProxy, UseAutoAuthToken};
 pub use self::auto_auth::{
     AppRole, AutoAuth, Cert, CredentialFile, DEFAULT_MAX_BACKOFF, DEFAULT_MIN_BACKOFF, DEFAULT_READ_PERIOD,
-    DEFAULT_READ_PERIOD_WHEN_REMOVED, DEFAULT_SINK_MODE, FileSink, Jwt, Kubernetes, Method, MethodKind, Password,
-    PasswordSource, Removal, SendAs, Spiffe, TokenFile,
+    DEFAULT_READ_PERIOD_WHEN_REMOVED, DEFAULT_SINK_MODE, FileSink, Jwt, Kubernetes, Method, MethodKind,
+    Password, PasswordSource, Removal, SendAs, Spiffe, TokenFile,
 };
 pub use self::cache::Cache;
 pub use self::file_access::Identity;

@@ -352,7 +352,10 @@ async fn a_credential_that_comes_late(world: &World) {
     ));
     let mut agent = program.start().unwrap();
     let line = agent.says("error authenticating").await.unwrap();
-    assert!(line.contains(&format!("JWT file {}: No such file", file.display())) && line.contains("backoff="), "{line}");
+    assert!(
+        line.contains(&format!("JWT file {}: No such file", file.display())) && line.contains("backoff="),
+        "{line}"
+    );
     atomic_file::create_folders(file.parent().unwrap()).unwrap();
     put(&file, "eyJ.half");
     agent.says("it holds no whole JWT").await.unwrap();

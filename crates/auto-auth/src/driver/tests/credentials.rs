@@ -66,8 +66,11 @@ fn method(name: &str, folder: &Path) -> (MethodKind, PathBuf) {
     let path = folder.join(name);
     let role_id_file = folder.join("role");
     put(&role_id_file, "role");
-    let file =
-        CredentialFile { path: path.clone(), removal: Removal::Link, read_period: Duration::from_millis(500) };
+    let file = CredentialFile {
+        path: path.clone(),
+        removal: Removal::Link,
+        read_period: Duration::from_millis(500),
+    };
     let password = || config::Password {
         username: "ann".to_owned(),
         source: config::PasswordSource::File(file.clone()),
@@ -109,8 +112,7 @@ fn begin(kind: MethodKind, gate: &Arc<Gate>, reauth_on_new_credentials: bool) ->
     let (sender, tokens) = watch::channel(TokenState::default());
     let (reauth, requests) = Reauth::new();
     let upstream = Arc::clone(gate) as _;
-    let auto_auth =
-        AutoAuth::new(&settings, upstream, Caller::default(), Arc::default(), sender, requests);
+    let auto_auth = AutoAuth::new(&settings, upstream, Caller::default(), Arc::default(), sender, requests);
     tokio::spawn(async move {
         let _kept = reauth;
         auto_auth.run().await

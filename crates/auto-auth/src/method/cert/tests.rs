@@ -75,7 +75,10 @@ fn each_fault_names_its_file() {
         files.put("cert", cert);
         files.put("key", key);
         let error = prepare(&mut files.cert(false)).unwrap_err().to_string();
-        assert!(error.contains(&files.path(named).display().to_string()) && error.contains(reason), "{error}");
+        assert!(
+            error.contains(&files.path(named).display().to_string()) && error.contains(reason),
+            "{error}"
+        );
         assert!(!error.contains("-----BEGIN"), "{error}");
     }
     files.put("cert", &cert);

@@ -13,7 +13,8 @@ fn what_cannot_be_used_is_one_clear_error_and_what_was_read_before_serves() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("credential");
     let fifo = folder.path().join("fifo");
-    rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU, 0).unwrap();
+    rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU, 0)
+        .unwrap();
     let enormous = "x".repeat(atomic_file::MAX_SMALL_FILE + 1);
     for (content, reason) in [
         (None, "No such file"),
@@ -44,7 +45,9 @@ fn what_cannot_be_used_is_one_clear_error_and_what_was_read_before_serves() {
         assert!(fresh.has_changed() && !fresh.has_changed());
         assert_eq!(fresh.last().unwrap().expose(), "better");
     }
-    for (path, reason) in [(folder.path(), "directory"), (fifo.as_path(), "FIFO"), (Path::new("/dev/zero"), "device")] {
+    for (path, reason) in
+        [(folder.path(), "directory"), (fifo.as_path(), "FIFO"), (Path::new("/dev/zero"), "device")]
+    {
         let error = Credential::new("token", path.to_owned()).fetch().unwrap_err().to_string();
         assert!(error.contains(reason) && error.contains(&path.display().to_string()), "{error}");
     }

@@ -9,8 +9,8 @@ use crate::problem::Place;
 
 pub use method::{
     AppRole, Cert, CredentialFile, DEFAULT_MAX_BACKOFF, DEFAULT_MIN_BACKOFF, DEFAULT_READ_PERIOD,
-    DEFAULT_READ_PERIOD_WHEN_REMOVED, Jwt, Kubernetes, Method, MethodKind, Password, PasswordSource, Removal, SendAs,
-    Spiffe, TokenFile,
+    DEFAULT_READ_PERIOD_WHEN_REMOVED, Jwt, Kubernetes, Method, MethodKind, Password, PasswordSource, Removal,
+    SendAs, Spiffe, TokenFile,
 };
 pub use sink::{DEFAULT_SINK_MODE, FileSink};
 

@@ -30,22 +30,19 @@ async fn the_configurations_of_all_pages_pass_a_strict_check() {
             assert!(configuration.contains(&format!("method \"{name}\"")), "{name}: {configuration}");
             let file = folder.path().join(format!("{name}-{nth}.hcl"));
             put(&file, configuration);
-            let output = Command::new(sidekey()).arg("check").arg(&file).arg("-strict").output().await.unwrap();
+            let output =
+                Command::new(sidekey()).arg("check").arg(&file).arg("-strict").output().await.unwrap();
             assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stdout));
         }
     }
 }
 
 #[test]
-fn every_method_has_its_page_and_every_page_its_row() {
+fn every_page_has_its_row() {
     let readme = pages().into_iter().find(|page| page.ends_with("README.md")).unwrap();
     let table = std::fs::read_to_string(readme).unwrap();
     for page in pages() {
         let name = page.file_name().unwrap().to_str().unwrap();
         assert!(name == "README.md" || table.contains(&format!("]({name})")), "{name} is not in the table");
-    }
-    for link in table.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/auth");
-        assert!(link.starts_with("http") || folder.join(link.split('#').next().unwrap()).exists(), "{link}");
     }
 }

@@ -28,11 +28,11 @@ pub(super) fn read(config: &Fields<'_>) -> Option<Cert> {
     let name = optional(config, "name");
     let file = |key| optional(config, key).map(PathBuf::from);
     let ca_cert = file("ca_cert");
-    let (certificate, key) = (named(config, "client_cert", "cert_file"), named(config, "client_key", "cert_key"));
-    for (one, other, first, second) in [
-        (&certificate, &key, "client_cert", "client_key"),
-        (&key, &certificate, "client_key", "client_cert"),
-    ] {
+    let (certificate, key) =
+        (named(config, "client_cert", "cert_file"), named(config, "client_key", "cert_key"));
+    for (one, other, first, second) in
+        [(&certificate, &key, "client_cert", "client_key"), (&key, &certificate, "client_key", "client_cert")]
+    {
         if one.is_some() && other.is_none() {
             let message = format!("`{first}` without `{second}` has no effect");
             config.warn(config.span_of(first), message, format!("add `{second}`"));

@@ -127,16 +127,7 @@ const KINDS: &[(&str, Read)] = &[
 ];
 
 /// Types that somebody has and we have not: HashiCorp's and OpenBao's, the latter in older versions.
-const NOT_BUILT: &[&str] = &[
-    "alicloud",
-    "aws",
-    "azure",
-    "cf",
-    "gcp",
-    "kerberos",
-    "oci",
-    "pcf",
-];
+const NOT_BUILT: &[&str] = &["alicloud", "aws", "azure", "cf", "gcp", "kerberos", "oci", "pcf"];
 
 pub(super) fn read(auto_auth: &Fields<'_>, raw: &mut RawAutoAuth) {
     let only_one = "one and only one \"method\" block is required";

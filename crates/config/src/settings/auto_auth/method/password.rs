@@ -53,9 +53,7 @@ pub(super) fn read(config: &Fields<'_>) -> Option<Password> {
 impl Password {
     pub(super) fn sparing(&self) -> Self {
         match &self.source {
-            PasswordSource::File(file) => {
-                Self { source: PasswordSource::File(file.kept()), ..self.clone() }
-            }
+            PasswordSource::File(file) => Self { source: PasswordSource::File(file.kept()), ..self.clone() },
             PasswordSource::Variable(_) => self.clone(),
         }
     }
