@@ -178,10 +178,15 @@ impl Credential {
 
 /// Says that others may read the file.
 pub(super) fn warn_if_world_readable(what: &str, path: &Path) {
-    use std::os::unix::fs::PermissionsExt as _;
-    if std::fs::metadata(path).is_ok_and(|data| data.permissions().mode() & 0o004 != 0) {
+    if is_world_readable(path) {
         warn!(target: "auth.handler", path = %path.display(), "the {what} file can be read by every user of this machine");
     }
+}
+
+/// Whether every user of the machine may read a file.
+pub(super) fn is_world_readable(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::metadata(path).is_ok_and(|data| data.permissions().mode() & 0o004 != 0)
 }
 
 #[cfg(test)]

@@ -57,3 +57,40 @@ impl Method for JwtFile {
         Box::pin(std::future::ready(self.file.has_changed()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use config::Environment;
+    use vault::api::Caller;
+    use vault::{Client, ClientSettings, Mount};
+
+    use super::*;
+
+    #[test]
+    fn it_travels_in_the_body_or_in_the_header_and_in_no_message() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("svid");
+        atomic_file::write(&path, b"a.b.canary\n", &atomic_file::Attributes::new(0o600)).unwrap();
+        let (mount, caller, environment) = (Mount::new("auth/x/"), Caller::default(), Environment::default());
+        let server = Client::new(&ClientSettings::new("http://127.0.0.1:1".parse().unwrap())).unwrap();
+        let scene = Scene { mount: &mount, server: &server, caller: &caller, environment: &environment };
+        for (as_bearer, body) in
+            [(false, json!({"role": "app", "jwt": "a.b.canary"})), (true, json!({"role": "app"}))]
+        {
+            let mut method = JwtFile {
+                file: Credential::new("JWT-SVID", path.clone()).shaped(Shape::Jwt),
+                role: "app".to_owned(),
+                read_period: Duration::from_secs(1),
+                as_bearer,
+            };
+            let attempt = method.attempt(&scene).unwrap();
+            assert!(!format!("{attempt:?}{:?}", method.file).contains("canary"));
+            let Attempt::Login(sent) = attempt else { panic!("no login") };
+            assert_eq!((sent.path.as_str(), &sent.body), ("auth/x/login", &body));
+            let headers: Vec<_> =
+                sent.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+            let bearer: &[(&str, &str)] = &[("authorization", "Bearer a.b.canary")];
+            assert_eq!(headers, if as_bearer { bearer } else { &[] });
+        }
+    }
+}
