@@ -66,7 +66,7 @@ async fn links_swapped_on_the_way_are_seen_at_once() {
     let file = root.join("token");
     let swap = |to: &str| {
         symlink(to, root.join("..data_tmp")).unwrap();
-        std::fs::rename(root.join("..data_tmp"), &data).unwrap();
+        rustix::fs::rename(root.join("..data_tmp"), &data).unwrap();
     };
     assert!(notices(&file, || swap("..2")).await);
     // The same watch follows to where the link leads now.

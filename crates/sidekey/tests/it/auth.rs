@@ -22,7 +22,7 @@ struct World {
     authority: Authority,
     signer: Signer,
     folder: tempfile::TempDir,
-    _review: review::Review,
+    review: review::Review,
 }
 
 impl World {
@@ -53,7 +53,7 @@ impl World {
             authority,
             signer: Signer::new(),
             folder,
-            _review: review,
+            review,
         };
         world.mount().await;
         world
@@ -88,7 +88,7 @@ impl World {
             write(&format!("auth/{mount}/role/app"), role).await;
         }
         let kubernetes = json!({
-            "kubernetes_host": self._review.address,
+            "kubernetes_host": self.review.address,
             "kubernetes_ca_cert": self.authority.pem(),
             "token_reviewer_jwt": self.signer.sign(&json!({"sub": "reviewer"})),
             "disable_local_ca_jwt": true,
@@ -257,14 +257,14 @@ async fn kubernetes(world: &World) {
             keys: format!("role = \"app\"\ntoken_path = {:?}", pod.join("token")),
             rotate: Box::new(|| {
                 symlink("..2", pod.join("..data_tmp")).unwrap();
-                std::fs::rename(pod.join("..data_tmp"), pod.join("..data")).unwrap();
+                rustix::fs::rename(pod.join("..data_tmp"), pod.join("..data")).unwrap();
             }),
             secrets: vec![first.clone(), second.clone()],
         })
         .await;
     assert_eq!(found[1]["meta"]["service_account_name"], "sa");
     assert!(pod.join("token").exists());
-    assert_eq!(world._review.tokens(), [first.clone(), second.clone()]);
+    assert_eq!(world.review.tokens(), [first.clone(), second.clone()]);
 }
 
 async fn passwords(world: &World) {
@@ -353,7 +353,8 @@ async fn a_credential_that_comes_late(world: &World) {
     let mut agent = program.start().unwrap();
     let line = agent.says("error authenticating").await.unwrap();
     assert!(
-        line.contains(&format!("JWT file {}: No such file", file.display())) && line.contains("backoff="),
+        line.contains(&format!("JWT file {}: cannot open it: No such file", file.display()))
+            && line.contains("backoff="),
         "{line}"
     );
     atomic_file::create_folders(file.parent().unwrap()).unwrap();

@@ -61,7 +61,7 @@ fn the_link_or_what_it_leads_to_is_removed_and_only_what_could_be_used() {
         [(Removal::Never, true, true), (Removal::Link, false, true), (Removal::Target, true, false)]
     {
         put(&file, "");
-        let _ = std::fs::remove_file(&link);
+        let _ = atomic_file::remove(&link);
         symlink(&file, &link).unwrap();
         let keys = CredentialFile { path: link.clone(), removal, read_period: std::time::Duration::ZERO };
         let mut credential = Credential::of_file("JWT", &keys);
@@ -73,7 +73,7 @@ fn the_link_or_what_it_leads_to_is_removed_and_only_what_could_be_used() {
         // It is gone, and known.
         assert_eq!(credential.fetch().unwrap().expose(), "secret");
         // Put there once more: no news, and removed once more.
-        let _ = std::fs::remove_file(&link);
+        let _ = atomic_file::remove(&link);
         put(&file, "secret");
         symlink(&file, &link).unwrap();
         assert!(!credential.has_changed());
