@@ -68,8 +68,6 @@ impl Lookout {
             if let Some(changes) = &mut self.changes {
                 changes.drain();
             }
-            // Links may lead elsewhere now; the look that follows sees what is there already.
-            self.settle_down(&watch.files);
         }
         self.pending = false;
         self.due = None;

@@ -20,6 +20,8 @@ pub(crate) struct Credential {
     last: Option<SecretString>,
     /// What the file held when it could last be used: the same, or what it came from.
     seen: Option<SecretString>,
+    /// Why it cannot be used, as it was last said, while there is nothing to fall back on.
+    problem: Option<String>,
     warned: Warned,
 }
 
@@ -50,6 +52,7 @@ impl Credential {
             removal: None,
             last: None,
             seen: None,
+            problem: None,
             warned: Warned::default(),
         }
     }
@@ -106,8 +109,18 @@ impl Credential {
 
     fn look(&mut self) -> (bool, Option<SecretString>) {
         let before = self.seen.clone();
-        let Ok(Some(credential)) = self.read() else { return (false, None) };
-        (before.as_ref() != Some(&credential), Some(credential))
+        let told = self.problem.clone();
+        match self.read() {
+            Ok(Some(credential)) => (before.as_ref() != Some(&credential), Some(credential)),
+            Ok(None) => (false, None),
+            Err(error) => {
+                // The next login may be minutes away, and somebody has just put something else there.
+                if self.problem != told {
+                    warn!(target: "auth.handler", error = %error, "new credentials cannot be used");
+                }
+                (false, None)
+            }
+        }
     }
 
     /// Reads the file and what is around its credential away. `None` when it cannot be used but something was read
@@ -123,6 +136,7 @@ impl Credential {
                         warn_if_world_readable(self.what, &self.path);
                     }
                     self.warned.unusable = false;
+                    self.problem = None;
                     self.seen = Some(credential.clone());
                     return Ok(Some(credential));
                 }
@@ -132,6 +146,7 @@ impl Credential {
         };
         let path = self.path.display().to_string();
         if self.last.is_none() {
+            self.problem = Some(problem.clone());
             return Err(LoginError::Credential { what: self.what, path, reason: problem });
         }
         // A file that is gone was mostly removed by us.

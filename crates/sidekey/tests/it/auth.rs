@@ -132,7 +132,8 @@ impl World {
                 std::fs::read_to_string(&sink).ok().filter(|token| !token.is_empty() && token != other)
             })
             .await
-            .unwrap_or_else(|_| panic!("{name}: no token but {other:?}: {:?}", agent.output()))
+            .map_err(|error| format!("{name}: {error}: {:?}", agent.output()))
+            .unwrap()
         };
         let first = token("").await;
         (run.rotate)();
