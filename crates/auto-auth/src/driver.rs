@@ -11,12 +11,12 @@ use std::time::Duration;
 use config::Environment;
 use http::StatusCode;
 use thiserror::Error;
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{debug, error, info, warn};
 use vault::api::{ApiError, Caller};
-use vault::{Accessor, Mount, Token, TokenState, Ttl, Upstream};
+use vault::{Accessor, ClientSettings, Mount, Token, TokenState, Ttl, Upstream};
 
 use self::clock::Clock;
 use self::previous::Previous;
@@ -25,6 +25,7 @@ use crate::ReauthRequests;
 use crate::lifecycle::{Action, Backoff, Event, Grant, Phase, RenewFailure, step};
 use crate::method::{self, Given, Login, LoginError, Method, Scene};
 use crate::reauth::Verdict;
+use crate::watch::Lookout;
 
 /// The token is checked at most this often, however many requests were refused.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
@@ -68,6 +69,8 @@ struct Door {
     stored: Option<Token>,
     /// Tokens to be revoked, if that is wanted.
     previous: Option<Previous>,
+    /// Keeps watch while we do other things; one waits at a time.
+    lookout: Mutex<Lookout>,
 }
 
 impl AutoAuth {
@@ -101,8 +104,16 @@ impl AutoAuth {
             store,
             stored: None,
             previous: settings.revoke_previous_token.then(Previous::default),
+            lookout: Mutex::default(),
         };
         Self { method: method::new(method), backoff, door }
+    }
+
+    /// Tells how the server is reached, for methods that have a way of their own there (`cert`).
+    #[must_use]
+    pub fn with_client(mut self, settings: &ClientSettings) -> Self {
+        self.method.use_client(settings);
+        self
     }
 
     /// Lives as long as the program. To stop it, drop the future.
@@ -317,9 +328,10 @@ impl Door {
         let scene = self.scene();
         let wanted = self.reauth_on_new_credentials || phase.awaits_credentials();
         let news = async {
+            let mut lookout = self.lookout.lock().await;
             loop {
                 let Some(watch) = method.watch() else { return std::future::pending().await };
-                watch.look_again().await;
+                lookout.look_again(&watch).await;
                 // New credentials are read and kept in any case: a file may be there for a moment only. While
                 // logins fail they are what was waited for.
                 if method.has_new_credentials(&scene).await && wanted {

@@ -45,13 +45,22 @@ impl Server {
     /// # Errors
     /// [`KitError`].
     pub async fn dev(binary: &Path) -> Result<Self, KitError> {
+        Self::dev_with(binary, &[]).await
+    }
+
+    /// The same with more flags: `-config=…` for another listener.
+    ///
+    /// # Errors
+    /// [`KitError`].
+    pub async fn dev_with(binary: &Path, flags: &[String]) -> Result<Self, KitError> {
         let root = format!("root-{:016x}", fastrand::u64(..));
         let port = free_pair()?;
         let mut command = command(binary);
         command
             .args(["server", "-dev", "-dev-no-store-token"])
             .arg(format!("-dev-root-token-id={root}"))
-            .arg(format!("-dev-listen-address=127.0.0.1:{port}"));
+            .arg(format!("-dev-listen-address=127.0.0.1:{port}"))
+            .args(flags);
         let mut process = Process::start("the server", command)?;
         process.says("Development mode should NOT be used in production").await?;
         Ok(Self { process, binary: binary.to_owned(), port, storage: None, root })

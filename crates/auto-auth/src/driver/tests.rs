@@ -1,5 +1,7 @@
 //! The driver against a fake server, under paused time.
 
+mod credentials;
+
 use std::sync::Mutex;
 
 use http::{HeaderMap, StatusCode};

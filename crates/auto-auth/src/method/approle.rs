@@ -5,6 +5,7 @@ use vault::{BoxFuture, SecretString, Token};
 
 use super::credential::{Credential, Links};
 use super::{Attempt, LoginError, Method, Scene};
+use crate::watch::Watch;
 
 /// What it read so far, and where from.
 pub(super) struct AppRole {
@@ -43,6 +44,20 @@ impl AppRole {
 impl Method for AppRole {
     fn prepare<'a>(&'a mut self, scene: &'a Scene<'a>) -> BoxFuture<'a, Result<Attempt, LoginError>> {
         Box::pin(self.prepare(scene))
+    }
+
+    fn watch(&self) -> Option<Watch> {
+        let secret_id = self.secret_id.as_ref().map(Credential::path);
+        let files = [self.role_id.path()].into_iter().chain(secret_id).map(ToOwned::to_owned).collect();
+        Some(Watch { every: config::DEFAULT_READ_PERIOD, files })
+    }
+
+    fn has_new_credentials<'a>(&'a mut self, _: &'a Scene<'a>) -> BoxFuture<'a, bool> {
+        // A secret id stays in its file until the login, as upstream has it: what must be unwrapped first can only
+        // be taken once, and not in between.
+        let role_id = self.role_id.has_news();
+        let secret_id = self.secret_id.as_mut().is_some_and(Credential::has_news);
+        Box::pin(std::future::ready(role_id || secret_id))
     }
 }
 

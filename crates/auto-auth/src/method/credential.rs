@@ -2,19 +2,35 @@
 
 use std::path::{Path, PathBuf};
 
-use tracing::{error, warn};
+use config::{CredentialFile, Removal};
+use tracing::{debug, error, warn};
 use vault::SecretString;
 
 use super::LoginError;
+use super::shape::Shape;
 
 /// A credential file and what was last read from it.
 #[derive(Debug)]
 pub(crate) struct Credential {
     what: &'static str,
     path: PathBuf,
+    shape: Shape,
     removal: Option<Links>,
+    /// What serves for the login.
     last: Option<SecretString>,
-    warned: bool,
+    /// What the file held when it could last be used: the same, or what it came from.
+    seen: Option<SecretString>,
+    /// Why it cannot be used, as it was last said, while there is nothing to fall back on.
+    problem: Option<String>,
+    warned: Warned,
+}
+
+/// What was said already: each is said once, not at each look.
+#[derive(Debug, Default)]
+struct Warned {
+    readable: bool,
+    unusable: bool,
+    stays: bool,
 }
 
 /// What is removed where the path is a symbolic link.
@@ -29,7 +45,33 @@ pub(crate) enum Links {
 impl Credential {
     /// `what` names it in messages: `secret ID`, `token`.
     pub(super) fn new(what: &'static str, path: PathBuf) -> Self {
-        Self { what, path, removal: None, last: None, warned: false }
+        Self {
+            what,
+            path,
+            shape: Shape::Line,
+            removal: None,
+            last: None,
+            seen: None,
+            problem: None,
+            warned: Warned::default(),
+        }
+    }
+
+    /// The same from a stanza that says whether to remove it.
+    pub(super) fn of_file(what: &'static str, file: &CredentialFile) -> Self {
+        let credential = Self::new(what, file.path.clone());
+        match file.removal {
+            Removal::Never => credential,
+            Removal::Link => credential.removed(Links::Keep),
+            Removal::Target => credential.removed(Links::Follow),
+        }
+    }
+
+    /// The same with another content than one line.
+    #[must_use]
+    pub(super) fn shaped(mut self, shape: Shape) -> Self {
+        self.shape = shape;
+        self
     }
 
     /// The same, removed once it was read.
@@ -53,36 +95,68 @@ impl Credential {
 
     /// Whether the file holds something else than what was last read; takes it over.
     pub(super) fn has_changed(&mut self) -> bool {
-        let Ok(Some(credential)) = self.read() else { return false };
-        let changed = self.last.as_ref() != Some(&credential);
-        self.remember(credential);
+        let (changed, credential) = self.look();
+        if let Some(credential) = credential {
+            self.remember(credential);
+        }
         changed
     }
 
-    /// Reads the file; white space around is trimmed. `None` when it cannot be used but something was read from
-    /// it before: then [`Credential::last`] still serves.
+    /// Whether the file holds something else than what was last read; leaves it for the next login.
+    pub(super) fn has_news(&mut self) -> bool {
+        self.look().0
+    }
+
+    fn look(&mut self) -> (bool, Option<SecretString>) {
+        let before = self.seen.clone();
+        let told = self.problem.clone();
+        match self.read() {
+            Ok(Some(credential)) => (before.as_ref() != Some(&credential), Some(credential)),
+            Ok(None) => (false, None),
+            Err(error) => {
+                // The next login may be minutes away, and somebody has just put something else there.
+                if self.problem != told {
+                    warn!(target: "auth.handler", error = %error, "new credentials cannot be used");
+                }
+                (false, None)
+            }
+        }
+    }
+
+    /// Reads the file and what is around its credential away. `None` when it cannot be used but something was read
+    /// from it before: then [`Credential::last`] still serves.
     ///
     /// # Errors
     /// It cannot be used and there is nothing to fall back on.
     pub(super) fn read(&mut self) -> Result<Option<SecretString>, LoginError> {
-        let problem = match atomic_file::read_small(&self.path) {
-            Ok(bytes) => match usable(bytes) {
+        let (problem, missing) = match atomic_file::read_small(&self.path) {
+            Ok(bytes) => match self.shape.take(bytes) {
                 Ok(credential) => {
-                    self.warn_if_world_readable();
+                    if !std::mem::replace(&mut self.warned.readable, true) {
+                        warn_if_world_readable(self.what, &self.path);
+                    }
+                    self.warned.unusable = false;
+                    self.problem = None;
+                    self.seen = Some(credential.clone());
                     return Ok(Some(credential));
                 }
-                Err(problem) => problem.to_owned(),
+                Err(problem) => (problem, false),
             },
-            Err(error) => error.reason(),
+            Err(error) => (error.reason(), error.is_missing()),
         };
-        if self.last.is_some() {
-            return Ok(None);
-        }
         let path = self.path.display().to_string();
-        Err(LoginError::Credential { what: self.what, path, reason: problem })
+        if self.last.is_none() {
+            self.problem = Some(problem.clone());
+            return Err(LoginError::Credential { what: self.what, path, reason: problem });
+        }
+        // A file that is gone was mostly removed by us.
+        if !missing && !std::mem::replace(&mut self.warned.unusable, true) {
+            warn!(target: "auth.handler", path, reason = problem, "the {} file cannot be used; what was read from it before still serves", self.what);
+        }
+        Ok(None)
     }
 
-    /// It is safely ours: remembers it, and removes the file if that is wanted. A failure to do so is told and
+    /// It is safely ours: remembers it, and removes the file if that is wanted. A failure to do so is told once and
     /// does not stop the login: the file may lie on a read-only mount.
     pub(super) fn remember(&mut self, credential: SecretString) {
         self.last = Some(credential);
@@ -93,8 +167,16 @@ impl Credential {
         };
         let removed = path.map_err(|error| error.to_string());
         let removed = removed.and_then(|path| atomic_file::remove(&path).map_err(|error| error.to_string()));
-        if let Err(error) = removed {
-            error!(target: "auth.handler", error, "error removing {} file after reading", self.what);
+        match removed {
+            Ok(()) => {
+                debug!(target: "auth.handler", path = %self.path.display(), "removed the {} file after reading", self.what);
+                self.warned.stays = false;
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut self.warned.stays, true) {
+                    error!(target: "auth.handler", error, "error removing {} file after reading", self.what);
+                }
+            }
         }
     }
 
@@ -107,12 +189,12 @@ impl Credential {
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
+}
 
-    /// Says once that others may read the file.
-    fn warn_if_world_readable(&mut self) {
-        if !std::mem::replace(&mut self.warned, true) && is_world_readable(&self.path) {
-            warn!(target: "auth.handler", path = %self.path.display(), "the {} file can be read by every user of this machine", self.what);
-        }
+/// Says that others may read the file.
+pub(super) fn warn_if_world_readable(what: &str, path: &Path) {
+    if is_world_readable(path) {
+        warn!(target: "auth.handler", path = %path.display(), "the {what} file can be read by every user of this machine");
     }
 }
 
@@ -122,11 +204,5 @@ pub(super) fn is_world_readable(path: &Path) -> bool {
     std::fs::metadata(path).is_ok_and(|data| data.permissions().mode() & 0o004 != 0)
 }
 
-fn usable(bytes: Vec<u8>) -> Result<SecretString, &'static str> {
-    let Ok(text) = String::from_utf8(bytes) else { return Err("it is not text") };
-    match text.trim() {
-        "" => Err("it is empty"),
-        trimmed if trimmed.contains(['\n', '\r']) => Err("it holds more than one line"),
-        trimmed => Ok(SecretString::new(trimmed)),
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -11,21 +11,27 @@ mod alicloud;
 mod approle;
 mod assertion;
 mod attempt;
+mod aws;
 mod azure;
+mod cert;
+mod cf;
 mod credential;
 mod gcp;
-mod oauth;
-mod oci;
-mod kerberos;
-mod outside;
-mod rsa;
-mod aws;
-mod cf;
 mod instance;
+mod jwt;
+mod kerberos;
+mod kubernetes;
 #[cfg(test)]
 mod loopback;
+mod oauth;
+mod oci;
+mod outside;
+mod password;
 mod percent;
+mod rsa;
 mod rsa_key;
+mod shape;
+mod spiffe;
 mod token_file;
 
 use std::sync::Arc;
@@ -34,7 +40,7 @@ use std::time::Duration;
 use config::Environment;
 use thiserror::Error;
 use vault::api::{ApiError, Caller};
-use vault::{BoxFuture, Mount, TlsError, Upstream};
+use vault::{BoxFuture, ClientSettings, Mount, TlsError, Upstream};
 
 pub(crate) use attempt::{Attempt, Given, Login};
 
@@ -60,6 +66,11 @@ pub(crate) trait Method: Send {
     /// A credential is missing or unusable, or a service that gives it cannot be asked.
     fn prepare<'a>(&'a mut self, scene: &'a Scene<'a>) -> BoxFuture<'a, Result<Attempt, LoginError>>;
 
+    /// How the server is reached, for a method that has a way of its own there. Called once, before all else.
+    fn use_client(&mut self, settings: &ClientSettings) {
+        let _ = settings;
+    }
+
     /// The server for logins and renewals, where it is spoken to in a way of the method's own: with a client
     /// certificate. Called after [`Self::prepare`].
     fn server(&self) -> Option<Arc<dyn Upstream>> {
@@ -84,13 +95,21 @@ pub(crate) fn new(settings: &config::Method) -> Box<dyn Method> {
     match &settings.kind {
         config::MethodKind::AliCloud(keys) => Box::new(alicloud::AliCloud::new(keys)),
         config::MethodKind::AppRole(keys) => Box::new(approle::AppRole::new(keys)),
-        config::MethodKind::Azure(keys) => Box::new(azure::Azure::new(keys)),
-        config::MethodKind::Gcp(keys) => Box::new(gcp::Gcp::new(keys)),
-        config::MethodKind::Oci(keys) => Box::new(oci::Oci::new(keys)),
         config::MethodKind::Aws(keys) => aws::new(keys),
+        config::MethodKind::Azure(keys) => Box::new(azure::Azure::new(keys)),
+        config::MethodKind::Cert(keys) => Box::new(cert::Cert::new(keys)),
         config::MethodKind::Cf(keys) => Box::new(cf::Cf::new(keys)),
+        config::MethodKind::Gcp(keys) => Box::new(gcp::Gcp::new(keys)),
+        config::MethodKind::Jwt(keys) => Box::new(jwt::JwtFile::new(keys)),
         config::MethodKind::Kerberos(keys) => Box::new(kerberos::Kerberos::new(keys)),
+        config::MethodKind::Kubernetes(keys) => Box::new(kubernetes::new(keys)),
+        config::MethodKind::Ldap(keys) => Box::new(password::Password::new(keys)),
+        config::MethodKind::Oci(keys) => Box::new(oci::Oci::new(keys)),
+        config::MethodKind::Okta(keys) => Box::new(password::Password::new(keys)),
+        config::MethodKind::Radius(keys) => Box::new(password::Password::new(keys)),
+        config::MethodKind::Spiffe(keys) => Box::new(spiffe::new(keys)),
         config::MethodKind::TokenFile(keys) => Box::new(token_file::TokenFile::new(keys)),
+        config::MethodKind::Userpass(keys) => Box::new(password::Password::new(keys)),
     }
 }
 

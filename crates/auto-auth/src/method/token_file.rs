@@ -4,6 +4,7 @@ use vault::{BoxFuture, Token};
 
 use super::credential::Credential;
 use super::{Attempt, LoginError, Method, Scene};
+use crate::watch::Watch;
 
 /// What it read so far, and where from.
 pub(super) struct TokenFile(Credential);
@@ -22,5 +23,12 @@ impl TokenFile {
 impl Method for TokenFile {
     fn prepare<'a>(&'a mut self, _: &'a Scene<'a>) -> BoxFuture<'a, Result<Attempt, LoginError>> {
         Box::pin(std::future::ready(self.token()))
+    }
+    fn watch(&self) -> Option<Watch> {
+        Some(Watch { every: config::DEFAULT_READ_PERIOD, files: vec![self.0.path().to_owned()] })
+    }
+
+    fn has_new_credentials<'a>(&'a mut self, _: &'a Scene<'a>) -> BoxFuture<'a, bool> {
+        Box::pin(std::future::ready(self.0.has_changed()))
     }
 }

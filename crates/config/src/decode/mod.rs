@@ -87,6 +87,11 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// The same with more words behind the prefix, for upstreams that name the key in the message.
+    pub(crate) fn with_more_prefix(&self, more: &str) -> Self {
+        self.with_prefix(format!("{}{more}", self.prefix))
+    }
+
     /// The same keys with other words before the problems. Keys asked for here count as unknown there.
     pub(crate) fn with_prefix(&self, prefix: impl Into<String>) -> Self {
         Self {

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use config::{
-    AppRole, Command, Contents, Encryption, Endpoint, FileSink, Identity, MethodKind, Profile, Role, Sink,
-    SinkKind, SocketAccess, TokenFile, UseAutoAuthToken,
+    AppRole, Cert, Command, Contents, CredentialFile, Encryption, Endpoint, FileSink, Identity, MethodKind,
+    Profile, Removal, Role, SendAs, Sink, SinkKind, SocketAccess, TokenFile, UseAutoAuthToken,
 };
 
 use crate::{AUTH, LISTENER, agent, proxy};
@@ -116,10 +116,63 @@ fn methods_that_lack_something() {
             "Error creating oci auth method: 'credential_poll_interval' must be longer than nothing",
         ),
         ("method \"nosuch\" {}", "Error creating nosuch auth method: unknown auth method \"nosuch\""),
+        ("method \"kubernetes\" {}", "Error creating kubernetes auth method: missing 'role' value"),
         (
-            "method \"kubernetes\" {}",
-            "error loading configuration from a.hcl: auth method \"kubernetes\" is not built yet in this \
-             version of Sidekey",
+            "method \"jwt\" { config { path = \"/x\" } }",
+            "Error creating jwt auth method: missing 'role' value",
+        ),
+        (
+            "method \"jwt\" { config { role = \"r\" path = \"\" } }",
+            "Error creating jwt auth method: 'path' value is empty",
+        ),
+        (
+            "method \"jwt\" { config { path = \"/x\" role = 5 } }",
+            "Error creating jwt auth method: could not convert 'role' config value to string",
+        ),
+        (
+            "method \"jwt\" { config { path = \"/x\" role = \"r\" jwt_read_period = \"zz\" } }",
+            "Error creating jwt auth method: error parsing 'jwt_read_period' value: time: invalid duration \"zz\"",
+        ),
+        (
+            "method \"jwt\" { config { path = \"/x\" role = \"r\" remove_jwt_after_reading = \"maybe\" } }",
+            "Error creating jwt auth method: error parsing 'remove_jwt_after_reading' value: cannot parse '' as \
+             bool: strconv.ParseBool: parsing \"maybe\": invalid syntax",
+        ),
+        (
+            "method \"kubernetes\" { config { role = \"r\" token_path = 5 } }",
+            "Error creating kubernetes auth method: could not convert 'token_path' config value to string",
+        ),
+        (
+            "method \"cert\" { config { name = 5 } }",
+            "Error creating cert auth method: could not convert 'name' config value to string",
+        ),
+        (
+            "method \"cert\" { config { reload = \"true\" } }",
+            "Error creating cert auth method: could not convert 'reload' config value to bool",
+        ),
+        (
+            "method \"cert\" { config { client_cert = 5 } }",
+            "Error creating cert auth method: could not convert 'cert_file' config value to string",
+        ),
+        (
+            "method \"ldap\" { config { username = \"u\" } }",
+            "Error creating ldap auth method: missing 'password_file_path' value",
+        ),
+        (
+            "method \"userpass\" { config { password_file_path = \"/p\" } }",
+            "Error creating userpass auth method: missing 'username' value",
+        ),
+        (
+            "method \"ldap\" { config { username = \"u\" password_file_path = \"/p\" password_read_period = 0 } }",
+            "Error creating ldap auth method: error parsing 'password_read_period' value into a positive value",
+        ),
+        (
+            "method \"radius\" { config { username = \"u\" password_file_path = \"/p\" password_env_var = \"P\" } }",
+            "Error creating radius auth method: 'password_file_path' and 'password_env_var' are both given",
+        ),
+        (
+            "method \"spiffe\" { config { path = \"/p\" role = \"r\" send_as = \"jtw\" } }",
+            "Error creating spiffe auth method: unknown 'send_as' value \"jtw\"",
         ),
         (
             "method \"token_file\" {\n min_backoff = \"10m\"\n config { token_file_path = \"/t\" } }",
@@ -129,6 +182,55 @@ fn methods_that_lack_something() {
         let text = format!("auto_auth {{\n {method}\n sink \"file\" {{ config {{ path = \"/s\" }} }}\n}}\n");
         assert_eq!(agent().lines(&text), [line], "{text}");
     }
+}
+
+#[test]
+fn methods_with_files() {
+    let method = |method: &str| {
+        let text = format!("auto_auth {{\n {method}\n sink \"file\" {{ config {{ path = \"/s\" }} }}\n}}\n");
+        agent().fine(&text).settings.auto_auth.unwrap().method
+    };
+    let file = |path: &str, removal, period: u64| CredentialFile {
+        path: path.into(),
+        removal,
+        read_period: Duration::from_millis(period),
+    };
+    let jwt = |keys: &str| match method(&format!(
+        "method \"jwt\" {{ config {{ path = \"/j\" role = \"r\" {keys} }} }}"
+    ))
+    .kind
+    {
+        MethodKind::Jwt(jwt) => jwt.file,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(jwt(""), file("/j", Removal::Link, 500));
+    assert_eq!(jwt("remove_jwt_after_reading = \"false\""), file("/j", Removal::Never, 60_000));
+    assert_eq!(jwt("remove_jwt_follows_symlinks = 1 jwt_read_period = 7"), file("/j", Removal::Target, 7000));
+    let defaults = method("method \"kubernetes\" { config { role = \"r\" } }");
+    assert_eq!(defaults.mount.as_str(), "auth/kubernetes");
+    let MethodKind::Kubernetes(kubernetes) = defaults.kind else { panic!("{defaults:?}") };
+    assert_eq!(kubernetes.token_path.to_str(), Some("/var/run/secrets/kubernetes.io/serviceaccount/token"));
+    for name in ["ldap", "okta", "radius", "userpass"] {
+        let found = method(&format!(
+            "method {name:?} {{ config {{ username = \"u\" password_file_path = \"/p\" }} }}"
+        ));
+        assert_eq!((found.kind.name(), found.mount.as_str()), (name, format!("auth/{name}").as_str()));
+        let by_name =
+            method(&format!("method {name:?} {{ config {{ username = \"u\" password_env_var = \"P\" }} }}"));
+        assert!(format!("{:?}", by_name.kind).contains("Variable(\"P\")"), "{by_name:?}");
+        // A login beside the program's own takes nothing away.
+        assert!(format!("{:?}", found.kind.sparing()).contains("Never"), "{name}");
+    }
+    assert_eq!(
+        method("method \"cert\" {}").kind,
+        MethodKind::Cert(Cert { name: None, ca_cert: None, identity: None, reload: None })
+    );
+    let MethodKind::Spiffe(spiffe) =
+        method("method \"spiffe\" { config { path = \"/s\" role = \"r\" send_as = \"bearer\" } }").kind
+    else {
+        panic!()
+    };
+    assert_eq!(spiffe.send_as, SendAs::Bearer);
 }
 
 #[test]

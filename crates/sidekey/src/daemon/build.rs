@@ -157,7 +157,8 @@ impl Daemon {
                     Arc::new(environment.clone()),
                     tokens,
                     reauth_requests,
-                );
+                )
+                .with_client(&client_settings(&settings, !settings.no_keep_alive.auto_auth));
                 tasks.start("auto-auth", driver.run().map(|ended| ended.map_err(|error| error.to_string())));
             }
         }

@@ -80,7 +80,8 @@ pub(crate) async fn render_once(
         Some(token) => (Arc::new(token), false),
         None => {
             let own = Arc::new(client.with_retry(RetryPolicy::Never));
-            let mut login = pin!(log_in(settings, own, caller(Subsystem::AutoAuth), Arc::new(environment.clone())));
+            let mut login =
+                pin!(log_in(settings, own, caller(Subsystem::AutoAuth), Arc::new(environment.clone())));
             let token = tokio::select! {
                 token = &mut login => token?,
                 () = end(&mut signals) => {
@@ -138,7 +139,9 @@ async fn log_in(
     let auto_auth = AutoAuthSettings { method, token_store: None, ..auto_auth.clone() };
     let (sender, mut tokens) = watch::channel(TokenState::default());
     let (_reauth, requests) = Reauth::new();
-    let driver = AutoAuth::new(&auto_auth, upstream, caller, environment, sender, requests).run();
+    let driver = AutoAuth::new(&auto_auth, upstream, caller, environment, sender, requests)
+        .with_client(&client_settings(settings, true))
+        .run();
     tokio::pin!(driver);
     loop {
         tokio::select! {

@@ -3,13 +3,14 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests may be blunt")]
 
 mod agent;
-mod auth_azure;
-mod auth_gcp;
-mod auth_oci;
+mod auth;
 mod auth_alicloud;
 mod auth_aws;
+mod auth_azure;
 mod auth_cf;
+mod auth_gcp;
 mod auth_kerberos;
+mod auth_oci;
 mod bad_input;
 mod clients;
 mod clouds;

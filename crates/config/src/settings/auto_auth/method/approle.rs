@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::keys::{required_path, string};
+use super::keys::{lax_bool, required_path, string};
 use crate::decode::Fields;
 
 /// A role id and mostly a secret id, from files.
@@ -21,7 +21,7 @@ pub struct AppRole {
 pub(super) fn read(config: &Fields<'_>) -> Option<AppRole> {
     let role_id_file = required_path(config, "role_id_file_path");
     let secret_id_file = string(config, "secret_id_file_path").filter(|path| !path.is_empty());
-    let remove = config.lax_bool("remove_secret_id_file_after_reading");
+    let remove = lax_bool(config, "remove_secret_id_file_after_reading");
     let wrapping_path = string(config, "secret_id_response_wrapping_path");
     if wrapping_path.as_deref() == Some("") {
         const KEY: &str = "secret_id_response_wrapping_path";

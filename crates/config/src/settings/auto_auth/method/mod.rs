@@ -4,13 +4,18 @@
 
 mod alicloud;
 mod approle;
-mod azure;
-mod gcp;
 mod aws;
+mod azure;
+mod cert;
 mod cf;
+mod gcp;
+mod jwt;
 mod kerberos;
 mod keys;
+mod kubernetes;
 mod oci;
+mod password;
+mod spiffe;
 mod token_file;
 
 use std::time::Duration;
@@ -25,12 +30,18 @@ use crate::nearest::nearest;
 
 pub use alicloud::{AliCloud, AliCloudSource};
 pub use approle::AppRole;
-pub use azure::{Azure, AzureIdentity};
-pub use gcp::{DEFAULT_JWT_LIFETIME, Gcp, GcpIam, GcpKind};
-pub use oci::{DEFAULT_OCI_POLL_INTERVAL, DEFAULT_OCI_PROFILE, Oci, OciKind};
 pub use aws::{Aws, AwsEc2, AwsIam, AwsKeys, AwsLogin, AwsNonce, DEFAULT_AWS_REGION};
+pub use azure::{Azure, AzureIdentity};
+pub use cert::Cert;
 pub use cf::Cf;
+pub use gcp::{DEFAULT_JWT_LIFETIME, Gcp, GcpIam, GcpKind};
+pub use jwt::Jwt;
 pub use kerberos::Kerberos;
+pub use keys::{CredentialFile, DEFAULT_READ_PERIOD, DEFAULT_READ_PERIOD_WHEN_REMOVED, Removal};
+pub use kubernetes::Kubernetes;
+pub use oci::{DEFAULT_OCI_POLL_INTERVAL, DEFAULT_OCI_PROFILE, Oci, OciKind};
+pub use password::{Password, PasswordSource};
+pub use spiffe::{SendAs, Spiffe};
 pub use token_file::TokenFile;
 
 /// First wait after a failed login; upstream's.
@@ -64,13 +75,21 @@ pub struct Method {
 pub enum MethodKind {
     AliCloud(AliCloud),
     AppRole(AppRole),
-    Azure(Azure),
-    Gcp(Gcp),
-    Oci(Oci),
     Aws(Aws),
+    Azure(Azure),
+    Cert(Cert),
     Cf(Cf),
+    Gcp(Gcp),
+    Jwt(Jwt),
     Kerberos(Kerberos),
+    Kubernetes(Kubernetes),
+    Ldap(Password),
+    Oci(Oci),
+    Okta(Password),
+    Radius(Password),
+    Spiffe(Spiffe),
     TokenFile(TokenFile),
+    Userpass(Password),
 }
 
 impl MethodKind {
@@ -79,13 +98,21 @@ impl MethodKind {
         match self {
             Self::AliCloud(_) => "alicloud",
             Self::AppRole(_) => "approle",
-            Self::Azure(_) => "azure",
-            Self::Gcp(_) => "gcp",
-            Self::Oci(_) => "oci",
             Self::Aws(_) => "aws",
+            Self::Azure(_) => "azure",
+            Self::Cert(_) => "cert",
             Self::Cf(_) => "cf",
+            Self::Gcp(_) => "gcp",
+            Self::Jwt(_) => "jwt",
             Self::Kerberos(_) => "kerberos",
+            Self::Kubernetes(_) => "kubernetes",
+            Self::Ldap(_) => "ldap",
+            Self::Oci(_) => "oci",
+            Self::Okta(_) => "okta",
+            Self::Radius(_) => "radius",
+            Self::Spiffe(_) => "spiffe",
             Self::TokenFile(_) => "token_file",
+            Self::Userpass(_) => "userpass",
         }
     }
 
@@ -98,13 +125,21 @@ impl MethodKind {
             }
             // The server binds the instance to the first nonce it sees: another one would lock the program out.
             Self::Aws(Aws { login: AwsLogin::Ec2(AwsEc2 { nonce: AwsNonce::Fresh, .. }), .. }) => None,
+            Self::Jwt(jwt) => Some(Self::Jwt(jwt.sparing())),
+            Self::Ldap(password) => Some(Self::Ldap(password.sparing())),
+            Self::Okta(password) => Some(Self::Okta(password.sparing())),
+            Self::Radius(password) => Some(Self::Radius(password.sparing())),
+            Self::Userpass(password) => Some(Self::Userpass(password.sparing())),
             Self::AliCloud(_)
             | Self::Aws(_)
             | Self::Azure(_)
+            | Self::Cert(_)
             | Self::Cf(_)
             | Self::Gcp(_)
             | Self::Kerberos(_)
+            | Self::Kubernetes(_)
             | Self::Oci(_)
+            | Self::Spiffe(_)
             | Self::TokenFile(_) => Some(self.clone()),
         }
     }
@@ -120,18 +155,23 @@ type Read = fn(&Fields<'_>) -> Option<MethodKind>;
 const KINDS: &[(&str, Read)] = &[
     ("alicloud", |config| alicloud::read(config).map(MethodKind::AliCloud)),
     ("approle", |config| approle::read(config).map(MethodKind::AppRole)),
-    ("azure", |config| azure::read(config).map(MethodKind::Azure)),
-    ("gcp", |config| gcp::read(config).map(MethodKind::Gcp)),
-    ("oci", |config| oci::read(config).map(MethodKind::Oci)),
     ("aws", |config| aws::read(config).map(MethodKind::Aws)),
+    ("azure", |config| azure::read(config).map(MethodKind::Azure)),
+    ("cert", |config| cert::read(config).map(MethodKind::Cert)),
     ("cf", |config| cf::read(config).map(MethodKind::Cf)),
-    ("pcf", |config| cf::read(config).map(MethodKind::Cf)),
+    ("gcp", |config| gcp::read(config).map(MethodKind::Gcp)),
+    ("jwt", |config| jwt::read(config).map(MethodKind::Jwt)),
     ("kerberos", |config| kerberos::read(config).map(MethodKind::Kerberos)),
+    ("kubernetes", |config| kubernetes::read(config).map(MethodKind::Kubernetes)),
+    ("ldap", |config| password::read(config).map(MethodKind::Ldap)),
+    ("oci", |config| oci::read(config).map(MethodKind::Oci)),
+    ("okta", |config| password::read(config).map(MethodKind::Okta)),
+    ("pcf", |config| cf::read(config).map(MethodKind::Cf)),
+    ("radius", |config| password::read(config).map(MethodKind::Radius)),
+    ("spiffe", |config| spiffe::read(config).map(MethodKind::Spiffe)),
     ("token_file", |config| token_file::read(config).map(MethodKind::TokenFile)),
+    ("userpass", |config| password::read(config).map(MethodKind::Userpass)),
 ];
-
-/// Types that somebody has and we have not: HashiCorp's and OpenBao's, the latter in older versions.
-const NOT_BUILT: &[&str] = &["cert", "jwt", "kubernetes", "ldap", "radius", "userpass"];
 
 pub(super) fn read(auto_auth: &Fields<'_>, raw: &mut RawAutoAuth) {
     let only_one = "one and only one \"method\" block is required";
@@ -203,12 +243,7 @@ fn read_kind(kind: &str, config: Fields<'_>, span: Span) -> Option<MethodKind> {
         config.finish();
         return method;
     }
-    if NOT_BUILT.contains(&kind) {
-        config.refuse_not_built(span, &format!("auth method {kind:?}"));
-        return None;
-    }
-    let mut names: Vec<&str> = KINDS.iter().map(|(name, _)| *name).chain(NOT_BUILT.iter().copied()).collect();
-    names.sort_unstable();
+    let names: Vec<&str> = KINDS.iter().map(|(name, _)| *name).collect();
     let hint = match nearest(kind, &names) {
         Some(near) => format!("did you mean {near:?}?"),
         None => format!("the auth methods are {}", names.join(", ")),

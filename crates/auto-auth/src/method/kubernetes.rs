@@ -1,0 +1,14 @@
+//! `kubernetes`: the token of a pod's service account, which the kubelet renews in its file.
+
+use super::credential::Credential;
+use super::jwt::JwtFile;
+use super::shape::Shape;
+
+pub(super) fn new(keys: &config::Kubernetes) -> JwtFile {
+    JwtFile {
+        file: Credential::new("service account token", keys.token_path.clone()).shaped(Shape::Jwt),
+        role: keys.role.clone(),
+        read_period: config::DEFAULT_READ_PERIOD,
+        as_bearer: false,
+    }
+}

@@ -1,0 +1,109 @@
+//! `ldap`, `okta`, `radius`, `userpass`: a user's name in the path, the password in the body.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use config::PasswordSource;
+use serde_json::json;
+use vault::{BoxFuture, SecretString};
+
+use super::credential::Credential;
+use super::shape::Shape;
+use super::{Attempt, LoginError, Method, Scene};
+use crate::watch::Watch;
+
+/// A user, and where the password comes from.
+pub(super) struct Password {
+    username: String,
+    source: Source,
+}
+
+enum Source {
+    File { file: Credential, read_period: Duration },
+    Variable(String),
+}
+
+impl Password {
+    pub(super) fn new(keys: &config::Password) -> Self {
+        let source = match &keys.source {
+            PasswordSource::File(file) => Source::File {
+                file: Credential::of_file("password", file).shaped(Shape::Password),
+                read_period: file.read_period,
+            },
+            PasswordSource::Variable(name) => Source::Variable(name.clone()),
+        };
+        Self { username: keys.username.clone(), source }
+    }
+
+    fn attempt(&mut self, scene: &Scene<'_>) -> Result<Attempt, LoginError> {
+        let password = match &mut self.source {
+            Source::File { file, .. } => file.fetch()?.clone(),
+            Source::Variable(name) => match scene.environment.exact(name) {
+                Some(password) if !password.is_empty() => SecretString::new(password),
+                _ => {
+                    let message = format!(
+                        "the environment variable {name}, which should hold the password, is not set or empty"
+                    );
+                    return Err(LoginError::NoCredentials(message));
+                }
+            },
+        };
+        let path = format!("{}/login/{}", scene.mount, escaped(&self.username));
+        Ok(Attempt::login_at(path, json!({"password": password.expose()})))
+    }
+}
+
+impl Method for Password {
+    fn prepare<'a>(&'a mut self, scene: &'a Scene<'a>) -> BoxFuture<'a, Result<Attempt, LoginError>> {
+        Box::pin(std::future::ready(self.attempt(scene)))
+    }
+
+    fn watch(&self) -> Option<Watch> {
+        match &self.source {
+            Source::File { file, read_period } => {
+                Some(Watch { every: *read_period, files: vec![file.path().to_owned()] })
+            }
+            Source::Variable(_) => None,
+        }
+    }
+
+    fn has_new_credentials<'a>(&'a mut self, _: &'a Scene<'a>) -> BoxFuture<'a, bool> {
+        let changed = match &mut self.source {
+            Source::File { file, .. } => file.has_changed(),
+            Source::Variable(_) => false,
+        };
+        Box::pin(std::future::ready(changed))
+    }
+}
+
+/// One piece of a path: whatever else the name holds must not end it, begin a query or lead elsewhere.
+fn escaped(name: &str) -> String {
+    let mut path = String::new();
+    for byte in name.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~@".contains(&byte) {
+            path.push(char::from(byte));
+        } else {
+            // Writing to a string never fails.
+            let _ = write!(path, "%{byte:02X}");
+        }
+    }
+    path
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_username_is_one_piece_of_the_path() {
+        for (name, path) in [
+            ("ann.b@example.org", "ann.b@example.org"),
+            ("a b", "a%20b"),
+            ("../../sys/x?y#z", "..%2F..%2Fsys%2Fx%3Fy%23z"),
+            ("CORP\\ann", "CORP%5Cann"),
+            ("é", "%C3%A9"),
+        ] {
+            assert_eq!(escaped(name), path);
+        }
+    }
+}
