@@ -23,7 +23,7 @@ use self::previous::Previous;
 use self::store::Store;
 use crate::ReauthRequests;
 use crate::lifecycle::{Action, Backoff, Event, Grant, Phase, RenewFailure, step};
-use crate::method::{self, Given, Login, LoginError, Method, Scene};
+use crate::method::{self, Given, LoginError, Method, Scene};
 use crate::reauth::Verdict;
 use crate::watch::Lookout;
 

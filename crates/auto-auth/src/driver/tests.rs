@@ -304,7 +304,7 @@ async fn a_replaced_token_is_revoked_a_while_later_and_a_dead_one_is_not() {
 async fn a_stored_token_is_taken_up_unless_it_is_dead() {
     let found = (200, json!({"data": {"ttl": 3000, "renewable": true, "accessor": "a", "expire_time": "x"}}));
     // What the server says of the stored token, and the logins and look-ups that follow.
-    let rows: [(&str, Vec<(u16, Value)>, u16, usize, usize); 4] = [
+    let rows = [
         ("good", vec![found.clone()], 200, 0, 1),
         ("dead", vec![refused(403)], 403, 1, 1),
         ("without the right to look itself up", vec![refused(403)], 200, 0, 1),
@@ -341,6 +341,8 @@ async fn a_stored_token_is_taken_up_unless_it_is_dead() {
         let times = |path| second.server.times(path).len();
         assert_eq!((times(LOGIN), times(LOOKUP)), (logins, asked), "{what}");
         assert_eq!(times(RENEW), usize::from(logins == 0), "{what}");
+    }
+}
 
 fn start_wrapped(server: Arc<FakeServer>, exit_on_err: bool) -> Running {
     let wrap = |_: &std::path::Path, settings: config::AutoAuth| {

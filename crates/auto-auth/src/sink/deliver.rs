@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 
 use super::content::{Content, ContentError};
 use super::file::FileSink;
-use crate::watch::Watch;
+use crate::watch::{Lookout, Watch};
 
 /// First and longest pause after a failed write.
 const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
@@ -86,9 +86,9 @@ async fn keep(sink: &FileSink, content: &Content, written: Zeroizing<Vec<u8>>) {
             return std::future::pending::<()>().await;
         }
         let watch = Watch { every: LOOK, files: vec![sink.path().to_owned()] };
-        let mut last_problem = String::new();
+        let (mut lookout, mut last_problem) = (Lookout::default(), String::new());
         loop {
-            watch.look_again().await;
+            lookout.look_again(&watch).await;
             // The same problem each second is told once.
             let problem = sink.put_back(&written).err().map(|error| error.to_string()).unwrap_or_default();
             if !problem.is_empty() && problem != last_problem {
@@ -108,8 +108,9 @@ async fn keep(sink: &FileSink, content: &Content, written: Zeroizing<Vec<u8>>) {
 async fn new_key(content: &Content) {
     let Some(path) = content.watched_key().map(PathBuf::from) else { return std::future::pending().await };
     let watch = Watch { every: LOOK, files: vec![path] };
+    let mut lookout = Lookout::default();
     while !content.has_new_key() {
-        watch.look_again().await;
+        lookout.look_again(&watch).await;
     }
 }
 

@@ -10,6 +10,12 @@ use tokio::time::Instant;
 use crate::stub::{Asked, Reply, Stub, jwt, log_in, login_anywhere, page, part, rsa_key, unix_time};
 use crate::{Stage, put};
 
+/// What it is about, the configuration, the environment, what is expected.
+type Case<'a> = (&'a str, String, Vec<(&'a str, &'a str)>, &'a str);
+
+/// What a service says.
+type Answer = fn(&Asked) -> Reply;
+
 const RESOURCE: &str = "https://management.azure.com/";
 
 /// What the stub gives for a token request, whoever is meant.
@@ -71,7 +77,7 @@ async fn a_machine_and_every_credential_of_the_environment_log_in() {
     let from_environment = "authenticate_from_environment = true\n";
     let endpoint = format!("metadata_endpoint = {url:?}\n");
     let nowhere = "metadata_endpoint = \"http://127.0.0.1:1\"\n".to_owned();
-    let cases: Vec<(&str, String, Vec<(&str, &str)>, &str)> = vec![
+    let cases: Vec<Case<'_>> = vec![
         ("the machine", endpoint.clone(), vec![], "vm"),
         (
             "the machine, by the variable",
@@ -160,7 +166,7 @@ async fn the_body_is_upstreams() {
 #[tokio::test]
 async fn a_metadata_service_of_azure_that_lies_or_hangs_is_named() {
     let stage = Stage::new().await;
-    let answers: [(fn(&Asked) -> Reply, &str, &str); 7] = [
+    let answers: [(Answer, &str, &str); 7] = [
         (|_| Reply::Say(404, "hidden".into()), "/metadata/instance", "it answered 404 Not Found"),
         (|_| Reply::Say(200, "<html>hidden".into()), "/metadata/instance", "the answer has no compute"),
         (|_| Reply::Say(200, "[]".into()), "/metadata/instance", "the answer has no compute"),

@@ -11,6 +11,12 @@ use testkit::{Program, eventually};
 use crate::stub::{Asked, Reply, Stub, jwt, login_anywhere, page, part, rsa_key, unix_time};
 use crate::{Stage, put, sidekey};
 
+/// What it is about, the configuration, the environment, what is expected.
+type Case<'a> = (&'a str, String, Vec<(&'a str, &'a str)>, &'a str);
+
+/// What a service says.
+type Answer = fn(&Asked) -> Reply;
+
 const ACCOUNT: &str = "app@project.iam.gserviceaccount.com";
 const SCOPE: &str = "https://www.googleapis.com/auth/cloud-platform";
 const IDENTITY: &str = "/computeMetadata/v1/instance/service-accounts/default/identity";
@@ -155,7 +161,7 @@ async fn gce_logs_in_with_the_identity_of_the_machine() {
 #[tokio::test]
 async fn a_metadata_server_that_lies_is_told_apart_from_one_that_is_right() {
     let stage = Stage::new().await;
-    let answers: [(fn(&Asked) -> Reply, &str); 6] = [
+    let answers: [(Answer, &str); 6] = [
         (|_| Reply::Say(404, "gone, secret.in.page".into()), "it answered 404 Not Found"),
         (|_| Reply::Say(500, String::new()), "it answered 500 Internal Server Error"),
         (|_| Reply::Say(200, "<html>secret.in.page</html>".into()), "the answer is no signed JWT"),
@@ -221,7 +227,7 @@ async fn iam_finds_credentials_everywhere_and_google_signs() {
 
     let named = format!("service_account = {ACCOUNT:?}");
     let content = format!("credentials = {key:?}");
-    let cases: Vec<(&str, String, Vec<(&str, &str)>, &str)> = vec![
+    let cases: Vec<Case<'_>> = vec![
         ("the key", content.clone(), vec![], "at-key"),
         ("first variable, content", String::new(), vec![("GOOGLE_CREDENTIALS", &key)], "at-key"),
         ("second variable, path", String::new(), vec![("GOOGLE_CLOUD_KEYFILE_JSON", key_path)], "at-key"),

@@ -1,6 +1,8 @@
 //! The token's life against the real server: revoked, denied, at its maximum TTL, across restarts of either side.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use serde_json::json;
 use testkit::{Api, Process, Program, Server, eventually, server_binary};
@@ -162,7 +164,7 @@ async fn a_stored_token_spares_the_secret_id_and_a_damaged_one_stops_nothing() {
         .unwrap();
     let token = stage.read("token");
     agent.kill().await;
-    std::fs::remove_file(stage.path("token")).unwrap();
+    atomic_file::remove(&stage.path("token")).unwrap();
 
     let mut agent = program.start().unwrap();
     agent.says("the stored token of the last run is still good").await.unwrap();

@@ -107,8 +107,15 @@ fn begin(kind: MethodKind, gate: &Arc<Gate>, reauth_on_new_credentials: bool) ->
         min_backoff: Duration::from_secs(250),
         max_backoff: Duration::from_secs(300),
         exit_on_err: false,
+        wrap_ttl: None,
     };
-    let settings = config::AutoAuth { method, sinks: Vec::new(), reauth_on_new_credentials };
+    let settings = config::AutoAuth {
+        method,
+        sinks: Vec::new(),
+        reauth_on_new_credentials,
+        revoke_previous_token: false,
+        token_store: None,
+    };
     let (sender, tokens) = watch::channel(TokenState::default());
     let (reauth, requests) = Reauth::new();
     let upstream = Arc::clone(gate) as _;

@@ -80,7 +80,7 @@ impl Sources {
             |keys: &Keys| keys.expires.is_some_and(|end| now.checked_add(EARLY).is_ok_and(|soon| soon < end));
         let session = match (found, &self.session) {
             (Found::Keys(keys), _) => return Ok(keys),
-            (Found::Instance(role), _) => return self.from_instance(environment, role).await,
+            (Found::Instance(role), _) => return self.of_instance(environment, role).await,
             (_, Some(session)) if lasts(session) => return Ok(session.clone()),
             (Found::Role { keys, arn, session, seconds }, _) => {
                 let seconds = seconds.to_string();
@@ -111,7 +111,7 @@ impl Sources {
         Ok(session)
     }
 
-    async fn from_instance(&self, environment: &Environment, role: Option<&str>) -> Result<Keys, LoginError> {
+    async fn of_instance(&self, environment: &Environment, role: Option<&str>) -> Result<Keys, LoginError> {
         let filled = |name: &str| environment.exact(name).filter(|value| !value.is_empty());
         let base = self.metadata_endpoint.as_deref().or_else(|| filled("ALICLOUD_METADATA_ENDPOINT"));
         let is_true = |name: &str| filled(name).is_some_and(|value| value.eq_ignore_ascii_case("true"));

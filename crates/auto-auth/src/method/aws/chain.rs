@@ -85,14 +85,14 @@ impl Chain {
                 Ok(keys) => Ok(("the container credentials service", keys)),
                 Err(error) => Err(format!("container credentials: {error}")),
             },
-            None => match self.from_instance(environment).await {
+            None => match self.of_instance(environment).await {
                 Ok(keys) => Ok(("instance metadata", keys)),
                 Err(error) => Err(format!("instance metadata: {error}")),
             },
         }
     }
 
-    async fn from_instance(&self, environment: &Environment) -> Result<Keys, LoginError> {
+    async fn of_instance(&self, environment: &Environment) -> Result<Keys, LoginError> {
         let instance = self.metadata.open(environment).await?;
         instance.role_keys(None).await.map(Keys::from)
     }
