@@ -136,9 +136,9 @@ impl AutoAuth {
                 Action::Login => match self.door.login(self.method.as_mut()).await {
                     Ok(grant) => Event::LoggedIn(grant),
                     Err(error) => {
-                        let retry_after = error.retry_after();
+                        let (retry_after, refused) = (error.retry_after(), error.is_refusal());
                         last_failure = Some(error);
-                        Event::LoginFailed { retry_after }
+                        Event::LoginFailed { retry_after, refused }
                     }
                 },
             };

@@ -109,8 +109,10 @@ pub(crate) enum Then {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Event {
     LoggedIn(Grant),
+    /// `refused`: the server, or what gives the credentials, is there and says no.
     LoginFailed {
         retry_after: Option<Duration>,
+        refused: bool,
     },
     Renewed(Grant),
     RenewFailed(RenewFailure),
@@ -196,9 +198,9 @@ pub(crate) fn step(
         (Phase::LoggingIn { .. }, Event::LoginFailed { .. }) if backoff.exit_on_err => {
             (Phase::GivenUp, Action::GiveUp)
         }
-        (Phase::LoggingIn { old, since }, Event::LoginFailed { retry_after }) => {
+        (Phase::LoggingIn { old, since }, Event::LoginFailed { retry_after, refused }) => {
             let failure = Failure { since: since.unwrap_or(now), retry_after, now, jitter, backoff };
-            login_failed(old, failure)
+            login_failed(old, refused, failure)
         }
         (Phase::BackingOff { since, .. }, Event::Timer | Event::NewCredentials) => {
             Phase::login(None, Some(since))
@@ -279,16 +281,23 @@ impl Failure {
     }
 }
 
-fn login_failed(old: Option<Held>, failure: Failure) -> (Phase, Action) {
+fn login_failed(old: Option<Held>, refused: bool, failure: Failure) -> (Phase, Action) {
     let Some(held) = old.filter(|held| held.lives(failure.now)) else {
         let wait = urgent_wait(failure.outage(), failure.jitter, failure.backoff);
         return Phase::back_off(failure.until(wait), failure.since);
     };
     let left = held.left(failure.now);
-    let wait = patient_wait(left, failure.backoff.min, failure.outage(), failure.jitter);
+    // Who is refused, with a new password perhaps that the server is told a moment later, is no fleet after an outage.
+    let wait = if refused {
+        urgent_wait(failure.outage(), failure.jitter, failure.backoff)
+    } else {
+        patient_wait(left, failure.backoff.min, failure.outage(), failure.jitter)
+    };
+    let until = failure.until(wait);
     // A token that a renewal could save is not lost because there is no other to be had.
-    let then = if held.renewable { Then::Renew } else { Then::Login };
-    let wake_at = Some(failure.until(wait));
+    let old_enough = held.left(until) <= held.ttl.duration().unwrap_or_default() / 2;
+    let then = if held.renewable && (!refused || old_enough) { Then::Renew } else { Then::Login };
+    let wake_at = Some(until);
     (Phase::Live { held, wake_at, then, since: Some(failure.since) }, Action::Wait(wake_at))
 }
 

@@ -172,7 +172,7 @@ impl Agent {
                 Action::Wait(Some(at)) if at > now => return (requests, at),
                 Action::Wait(_) | Action::GiveUp => Event::Timer,
                 Action::Login if up => Event::LoggedIn(grant),
-                Action::Login => Event::LoginFailed { retry_after: None },
+                Action::Login => Event::LoginFailed { retry_after: None, refused: false },
                 Action::Renew if up => Event::Renewed(grant),
                 Action::Renew => Event::RenewFailed(RenewFailure::Unavailable { retry_after: None }),
             };

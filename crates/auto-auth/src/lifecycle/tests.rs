@@ -74,7 +74,7 @@ impl Server {
                     self.logins.push((self.now - self.start).as_secs_f64());
                     self.issued_at = self.now;
                     if self.login_fails {
-                        Event::LoginFailed { retry_after: None }
+                        Event::LoginFailed { retry_after: None, refused: false }
                     } else {
                         Event::LoggedIn(self.grant())
                     }
@@ -177,7 +177,7 @@ fn a_dead_token_is_replaced_at_once() {
 fn exit_on_err_gives_up_at_the_first_failure() {
     let backoff = Backoff { exit_on_err: true, ..BACKOFF };
     let (phase, _) = Phase::start();
-    let failed = step(phase, Event::LoginFailed { retry_after: None }, Instant::now(), 0.5, backoff);
+    let failed = step(phase, Event::LoginFailed { retry_after: None, refused: false }, Instant::now(), 0.5, backoff);
     assert_eq!(failed, (Phase::GivenUp, Action::GiveUp));
 }
 
@@ -191,13 +191,13 @@ fn live(ttl: u64, renewable: bool, now: Instant) -> Phase {
     step(Phase::start().0, Event::LoggedIn(grant), now, 0.5, BACKOFF).0
 }
 
-const LOGIN_FAILED: Event = Event::LoginFailed { retry_after: None };
+const LOGIN_FAILED: Event = Event::LoginFailed { retry_after: None, refused: false };
 
 #[test]
 fn the_servers_wish_comes_first_and_the_wait_behind_it() {
     let now = Instant::now();
     for (wish, least) in [(30, 30), (100_000, 300)] {
-        let wish = Event::LoginFailed { retry_after: Some(seconds(wish)) };
+        let wish = Event::LoginFailed { retry_after: Some(seconds(wish)), refused: false };
         let (_, action) = step(Phase::start().0, wish, now, 0.5, BACKOFF);
         let Action::Wait(Some(at)) = action else { panic!("{action:?}") };
         assert!(at > now + seconds(least) && at <= now + seconds(least + 2), "{:?}", at - now);
@@ -339,7 +339,7 @@ proptest! {
             let grant = Grant { ttl: Ttl::from_seconds(ttl), renewable: jitter > 0.3, num_uses: 0, fresh: jitter > 0.1 };
             let event = match event {
                 0 => Event::LoggedIn(grant),
-                1 => Event::LoginFailed { retry_after: Some(seconds(ttl)) },
+                1 => Event::LoginFailed { retry_after: Some(seconds(ttl)), refused: ttl % 2 == 0 },
                 2 => LOGIN_FAILED,
                 3 => Event::Renewed(grant),
                 4 => Event::RenewFailed(UNAVAILABLE),
@@ -372,4 +372,20 @@ proptest! {
         prop_assert!(rate(server.renewals.len()) <= 2.0, "{} renewals", server.renewals.len());
         prop_assert!(rate(server.logins.len()) <= 2.1, "{} logins", server.logins.len());
     }
+}
+
+#[test]
+fn who_is_refused_with_new_credentials_tries_again_soon_and_keeps_the_old_token() {
+    let start = Instant::now();
+    let backoff = Backoff { min: seconds(1), max: seconds(300), exit_on_err: false };
+    let grant = Grant { ttl: Ttl::from_seconds(36_000), renewable: true, num_uses: 0, fresh: true };
+    let (phase, _) = step(Phase::start().0, Event::LoggedIn(grant), start, 0.5, backoff);
+    let (phase, action) = step(phase, Event::NewCredentials, start + seconds(60), 0.5, backoff);
+    assert_eq!(action, Action::Login);
+    let refused = Event::LoginFailed { retry_after: None, refused: true };
+    let (phase, action) = step(phase, refused, start + seconds(60), 0.5, backoff);
+    assert!(matches!(action, Action::Wait(Some(until)) if until < start + seconds(63)), "{action:?}");
+    assert!(phase.is_live());
+    let (_, action) = step(phase, Event::Timer, start + seconds(63), 0.5, backoff);
+    assert_eq!(action, Action::Login);
 }

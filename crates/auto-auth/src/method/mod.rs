@@ -162,6 +162,17 @@ pub enum LoginError {
 }
 
 impl LoginError {
+    /// Somebody is there and says no, or has nothing for us: no outage.
+    pub(crate) fn is_refusal(&self) -> bool {
+        match self {
+            Self::Api(error) => {
+                error.status().is_some_and(|status| status.is_client_error() && status.as_u16() != 429)
+            }
+            Self::Outside { .. } | Self::Tls(_) => false,
+            _ => true,
+        }
+    }
+
     /// When the server wants to be asked again.
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         match self {
