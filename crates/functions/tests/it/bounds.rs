@@ -15,13 +15,8 @@ use gotemplate::{Call, Func, Key, Map, Param, Type, Value};
 use rustix::time::{ClockId, clock_gettime};
 
 /// Slow on purpose, whatever the arguments: keys, certificates and hashes of passwords. Copies count their steps.
-const SLOW: &[&str] = &[
-    "sprig_gen",
-    "sprig_bcrypt",
-    "sprig_htpasswd",
-    "sprig_derivePassword",
-    "sprig_buildCustomCert",
-];
+const SLOW: &[&str] =
+    &["sprig_gen", "sprig_bcrypt", "sprig_htpasswd", "sprig_derivePassword", "sprig_buildCustomCert"];
 
 struct Palette {
     texts: Vec<Value>,
