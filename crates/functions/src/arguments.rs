@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use gotemplate::{FuncError, List, Value};
 
+use crate::patience::Patience;
 use crate::{MAX_ELEMENTS, MAX_RESULT};
 
 /// The bytes of a string argument.
@@ -71,8 +72,16 @@ pub(crate) fn bounded_elements(count: usize) -> Result<(), FuncError> {
 }
 
 /// Counts what one call makes, of maps within maps too.
-#[derive(Default)]
-pub(crate) struct Elements(usize);
+pub(crate) struct Elements {
+    count: usize,
+    patience: Patience,
+}
+
+impl Default for Elements {
+    fn default() -> Self {
+        Self { count: 0, patience: Patience::new() }
+    }
+}
 
 impl Elements {
     /// A map for itself takes about as much as so many entries of a larger one.
@@ -81,9 +90,10 @@ impl Elements {
     /// Adds `count` that are about to be made.
     ///
     /// # Errors
-    /// When there are more than [`MAX_ELEMENTS`].
+    /// When there are more than [`MAX_ELEMENTS`], or they take too long.
     pub(crate) fn add(&mut self, count: usize) -> Result<(), FuncError> {
-        self.0 = self.0.saturating_add(count);
-        bounded_elements(self.0)
+        self.count = self.count.saturating_add(count);
+        self.patience.spend()?;
+        bounded_elements(self.count)
     }
 }

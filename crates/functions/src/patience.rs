@@ -27,7 +27,13 @@ pub(crate) struct Patience {
 impl Patience {
     pub(crate) fn new() -> Self {
         let now = processor_time();
-        Self { since: now, most: crate::surroundings::patience(), left: 1, apart: 1, looked: now }
+        Self {
+            since: now,
+            most: crate::surroundings::patience(now).min(MOST),
+            left: 1,
+            apart: 1,
+            looked: now,
+        }
     }
 
     /// One more round.
@@ -49,8 +55,13 @@ impl Patience {
             return Ok(());
         }
         let now = processor_time();
-        if now.saturating_sub(self.since) > self.most {
-            return Err(FuncError::new(format!("it takes more than {} seconds", self.most.as_secs_f32())));
+        if now.saturating_sub(self.since) > self.most || self.most.is_zero() {
+            let text = if self.most < MOST {
+                "the template has computed for too long".to_owned()
+            } else {
+                format!("it takes more than {} seconds", MOST.as_secs())
+            };
+            return Err(FuncError::new(text));
         }
         // Rounds differ: one may be a comparison, another a search through a megabyte.
         let quick = now.saturating_sub(self.looked) < BETWEEN;
@@ -60,7 +71,8 @@ impl Patience {
     }
 }
 
-fn processor_time() -> Duration {
+/// What this thread has computed so far.
+pub(crate) fn processor_time() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
     Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or_default())

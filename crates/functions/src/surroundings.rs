@@ -11,21 +11,22 @@ use gotemplate::FuncError;
 use jiff::Timestamp;
 
 use crate::arguments::bounded;
-use crate::patience;
+use crate::patience::processor_time;
 
 thread_local! {
     static NOW: Cell<Option<Timestamp>> = const { Cell::new(None) };
-    static PATIENCE: Cell<Duration> = const { Cell::new(patience::MOST) };
+    /// By the thread's processor time.
+    static DEADLINE: Cell<Duration> = const { Cell::new(Duration::MAX) };
     static PRINTED: RefCell<Option<Vec<u8>>> = const { RefCell::new(None) };
 }
 
-/// Runs an evaluation whose functions take `now` for the time, if it is given, and of which no call that loops takes
-/// more processor time than `most` or than five seconds. Gives its result, and what its functions wanted on the
+/// Runs an evaluation whose functions take `now` for the time, if it is given, and of which no call that takes long
+/// goes on once all of it has taken `most` of processor time. Gives its result, and what its functions wanted on the
 /// standard output: nothing is there yet.
 pub fn within<R>(now: Option<Timestamp>, most: Duration, evaluation: impl FnOnce() -> R) -> (R, Vec<u8>) {
     let _around = Around {
         now: NOW.replace(now),
-        patience: PATIENCE.replace(most.min(patience::MOST)),
+        deadline: DEADLINE.replace(processor_time().saturating_add(most)),
         printed: PRINTED.replace(Some(Vec::new())),
     };
     let result = evaluation();
@@ -35,14 +36,14 @@ pub fn within<R>(now: Option<Timestamp>, most: Duration, evaluation: impl FnOnce
 /// What was there before; it is back after a panic, too.
 struct Around {
     now: Option<Timestamp>,
-    patience: Duration,
+    deadline: Duration,
     printed: Option<Vec<u8>>,
 }
 
 impl Drop for Around {
     fn drop(&mut self) {
         NOW.set(self.now);
-        PATIENCE.set(self.patience);
+        DEADLINE.set(self.deadline);
         PRINTED.set(self.printed.take());
     }
 }
@@ -51,9 +52,9 @@ pub(crate) fn now() -> Timestamp {
     NOW.get().unwrap_or_else(Timestamp::now)
 }
 
-/// Processor time that a call may take.
-pub(crate) fn patience() -> Duration {
-    PATIENCE.get()
+/// Processor time that the evaluation may still take.
+pub(crate) fn patience(now: Duration) -> Duration {
+    DEADLINE.get().saturating_sub(now)
 }
 
 /// Prints for whoever runs the program.
@@ -83,18 +84,18 @@ mod tests {
     fn each_evaluation_has_its_own_and_leaves_what_was_there() {
         let time = |text: &str| Some(text.parse::<Timestamp>().unwrap());
         let (one, two) = (time("2001-02-03T04:05:06Z"), time("2007-08-09T01:02:03Z"));
-        let ((inner, lost), outer) = within(one, patience::MOST, || {
+        let ((inner, lost), outer) = within(one, Duration::MAX, || {
             print(b"a").unwrap();
-            let inner = within(two, patience::MOST, || print(b"b").map(|()| now()).unwrap());
+            let inner = within(two, Duration::MAX, || print(b"b").map(|()| now()).unwrap());
             assert_eq!(Some(now()), one);
-            let failed = std::panic::catch_unwind(|| within(two, patience::MOST, || panic!("lost")));
+            let failed = std::panic::catch_unwind(|| within(two, Duration::MAX, || panic!("lost")));
             assert!(failed.is_err() && Some(now()) == one);
             print(b"c").unwrap();
             inner
         });
         assert_eq!((Some(inner), lost.as_slice(), outer.as_slice()), (two, &b"b"[..], &b"ac"[..]));
         assert!(now() > two.unwrap());
-        let (refused, _) = within(None, patience::MOST, || print(&vec![b'x'; crate::MAX_RESULT + 1]));
+        let (refused, _) = within(None, Duration::MAX, || print(&vec![b'x'; crate::MAX_RESULT + 1]));
         assert!(refused.is_err());
     }
 }

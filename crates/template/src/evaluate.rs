@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use ::functions::{MAX_RESULT, Profile};
@@ -47,8 +47,35 @@ pub(crate) struct Parsed {
     destination: Option<PathBuf>,
     /// It calls functions that take seconds.
     calls_slow: bool,
-    /// The same, or it was seen to take long.
-    slow: AtomicBool,
+    pace: AtomicU8,
+}
+
+/// How long a template takes, as far as it was seen. One that takes longer than its pace allows gets the next.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[repr(u8)]
+pub(crate) enum Pace {
+    /// A moment, as nearly all do: it is evaluated together with others, which wait for it.
+    Quick,
+    /// Perhaps a fraction of a second. It is evaluated apart from here on.
+    Unknown,
+    /// Seconds.
+    Slow,
+}
+
+impl Pace {
+    /// Processor time after which an evaluation is given up, to be tried at the next pace.
+    fn most(self) -> Option<Duration> {
+        match self {
+            // A template of ten kilobytes with three loops over a thousand entries takes three.
+            Self::Quick => Some(Duration::from_millis(20)),
+            Self::Unknown => Some(Duration::from_millis(200)),
+            Self::Slow => None,
+        }
+    }
+
+    fn next(self) -> Self {
+        if self == Self::Quick { Self::Unknown } else { Self::Slow }
+    }
 }
 
 /// What came of an evaluation.
@@ -197,13 +224,17 @@ impl Parsed {
             sandbox: settings.sandbox_path.clone(),
             destination: Some(settings.destination.clone()).filter(|path| !path.as_os_str().is_empty()),
             calls_slow: slow.get(),
-            slow: AtomicBool::new(slow.get()),
+            pace: AtomicU8::new(if slow.get() { Pace::Slow } else { Pace::Quick } as u8),
         })
     }
 
-    /// Whether it calls something that takes seconds, so that others must not wait for it.
-    pub(crate) fn is_slow(&self) -> bool {
-        self.slow.load(Ordering::Relaxed)
+    /// How long it takes.
+    pub(crate) fn pace(&self) -> Pace {
+        match self.pace.load(Ordering::Relaxed) {
+            0 => Pace::Quick,
+            1 => Pace::Unknown,
+            _ => Pace::Slow,
+        }
     }
 
     /// Evaluates it with what is known. May take long and block: not for a thread that serves others.
@@ -212,18 +243,15 @@ impl Parsed {
         handed_out(self.around(known, world, most), world)
     }
 
-    /// The same, given up and forgotten when it takes more processor time than `most`.
-    pub(crate) fn evaluate_within(
-        &self,
-        most: Duration,
-        known: &Arc<Knowledge>,
-        world: &Arc<World>,
-    ) -> Option<Evaluated> {
+    /// The same at its pace: given up and forgotten when it takes longer.
+    pub(crate) fn evaluate_at_pace(&self, known: &Arc<Knowledge>, world: &Arc<World>) -> Option<Evaluated> {
+        let pace = self.pace();
+        let Some(most) = pace.most() else { return Some(self.evaluate(known, world)) };
         let started = processor_time();
         let evaluated = self.around(known, world, most);
         let late = processor_time().saturating_sub(started) > most;
         if late {
-            self.slow.store(true, Ordering::Relaxed);
+            self.pace.store(pace.next() as u8, Ordering::Relaxed);
         }
         // Late and still complete: so be it.
         (!late || evaluated.0.text.is_ok()).then(|| handed_out(evaluated, world))

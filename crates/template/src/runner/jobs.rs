@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Duration;
 
 use atomic_file::Written;
 use config::Template;
@@ -13,7 +12,7 @@ use tracing::error;
 
 use super::{Runner, RunnerError, UnderWay, news};
 use crate::dependency::Dependency;
-use crate::evaluate::{Knowledge, Parsed};
+use crate::evaluate::{Knowledge, Pace, Parsed};
 use crate::output;
 use crate::redact::redacted;
 use crate::world::World;
@@ -22,10 +21,6 @@ use crate::writes::{self, FileWrite};
 /// Templates that take seconds, evaluated at a time. Threads are few, and names are looked up on them too.
 const SLOW_AT_ONCE: usize = 2;
 
-/// Processor time that a template may take among others. One that takes more is evaluated apart from then on, and
-/// from its start: the others wait for it once and no longer than this.
-const QUICK: Duration = Duration::from_millis(100);
-
 /// What is being evaluated.
 #[derive(Default)]
 pub(super) struct Jobs {
@@ -33,12 +28,14 @@ pub(super) struct Jobs {
     quick: bool,
     /// Those that are not, each alone, so that nobody waits for them.
     slow: usize,
+    /// How many of these there were.
+    turns: u64,
 }
 
 impl Jobs {
     /// Whether an evaluation of this template could start now.
     pub(super) fn has_room_for(&self, parsed: &Parsed) -> bool {
-        if parsed.is_slow() { self.slow < SLOW_AT_ONCE } else { !self.quick }
+        if parsed.pace() == Pace::Quick { !self.quick } else { self.slow < SLOW_AT_ONCE }
     }
 }
 
@@ -82,23 +79,29 @@ impl Runner {
     /// Starts to evaluate every template that may have something new to say.
     pub(super) fn start_evaluations(&mut self, under_way: &mut UnderWay<Vec<Outcome>>) {
         let now = Instant::now();
-        let (mut quick, mut slow) = (Vec::new(), Vec::new());
-        for (nth, output) in self.outputs.iter_mut().enumerate() {
-            let Some(parsed) = output.parsed.as_ref().filter(|_| output.is_due(now)) else { continue };
-            if !self.jobs.has_room_for(parsed) {
+        let mut due: Vec<(Pace, u64, usize)> = Vec::new();
+        for (nth, output) in self.outputs.iter().enumerate().filter(|(_, output)| output.is_due(now)) {
+            due.extend(output.parsed.as_ref().map(|parsed| (parsed.pace(), output.turn, nth)));
+        }
+        // Of those that wait for a place, whoever waited longest: none may keep the others out by failing again
+        // and again.
+        due.sort_unstable();
+        let mut quick = Vec::new();
+        for (pace, _, nth) in due {
+            let Some(output) = self.outputs.get_mut(nth) else { continue };
+            let Some(parsed) = output.parsed.as_ref().filter(|parsed| self.jobs.has_room_for(parsed)) else {
                 continue;
-            }
+            };
             let (parsed, settings) = (Arc::clone(parsed), Arc::clone(&output.settings));
             let work = Work { nth, parsed, settings, appended: output.started() };
-            if work.parsed.is_slow() {
-                self.jobs.slow += 1;
-                slow.push(work);
-            } else {
+            if pace == Pace::Quick {
                 quick.push(work);
+            } else {
+                self.jobs.slow += 1;
+                self.jobs.turns += 1;
+                output.turn = self.jobs.turns;
+                under_way.push(self.job(vec![work]));
             }
-        }
-        for work in slow {
-            under_way.push(self.job(vec![work]));
         }
         if !quick.is_empty() {
             self.jobs.quick = true;
@@ -110,7 +113,8 @@ impl Runner {
     fn job(&self, work: Vec<Work>) -> BoxFuture<'static, Vec<Outcome>> {
         let (world, known) = (Arc::clone(&self.world), Arc::clone(&self.known));
         let default_perms = self.settings.shared.default_perms;
-        let numbers: Vec<(usize, bool)> = work.iter().map(|work| (work.nth, work.parsed.is_slow())).collect();
+        let numbers: Vec<(usize, bool)> =
+            work.iter().map(|work| (work.nth, work.parsed.pace() != Pace::Quick)).collect();
         let shared = Arc::clone(&known);
         let job = tokio::task::spawn_blocking(move || do_all(work, &shared, &world, default_perms));
         Box::pin(async move {
@@ -228,12 +232,9 @@ fn do_all(work: Vec<Work>, known: &Arc<Knowledge>, world: &Arc<World>, default_p
 /// Evaluates one template and carries out what it writes by itself. Gives its text when it is complete.
 fn do_one(work: Work, known: &Arc<Knowledge>, world: &Arc<World>) -> (Came, Option<Vec<u8>>) {
     let Work { parsed, settings, mut appended, .. } = work;
-    let evaluated = if parsed.is_slow() {
-        Some(parsed.evaluate(known, world))
-    } else {
-        parsed.evaluate_within(QUICK, known, world)
+    let Some(evaluated) = parsed.evaluate_at_pace(known, world) else {
+        return (Came::Postponed { appended }, None);
     };
-    let Some(evaluated) = evaluated else { return (Came::Postponed { appended }, None) };
     let source = output::source(&settings);
     let (mut complete, mut written) = (None, None);
     match evaluated.text {

@@ -23,6 +23,8 @@ pub(super) struct Output {
     pub(super) parsed: Option<Arc<Parsed>>,
     /// What it asked for when it was evaluated last.
     pub(super) needed: BTreeSet<Dependency>,
+    /// When it was evaluated apart, counted with all others; 0 for never.
+    pub(super) turn: u64,
     /// When to try again after a failure.
     pub(super) retry_at: Option<Instant>,
     /// What `writeToFile` has appended already; with the evaluation while there is one.
@@ -39,6 +41,7 @@ impl Output {
             settings: Arc::new(settings),
             parsed,
             needed: BTreeSet::new(),
+            turn: 0,
             retry_at: None,
             appended: Vec::new(),
             failures: 0,

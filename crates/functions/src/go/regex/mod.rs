@@ -53,6 +53,8 @@ impl Regex {
     /// # Errors
     /// Go's words, ``error parsing regexp: missing closing ): `(` ``.
     pub fn new(pattern: &[u8]) -> Result<Self, String> {
+        // Some take milliseconds, and a template may make thousands.
+        Patience::new().spend().map_err(|error| error.to_string())?;
         let translated = translate::translate(pattern)?;
         let inner = RegexBuilder::new(&translated.pattern)
             .size_limit(MAX_COMPILED)
