@@ -33,6 +33,8 @@ pub struct ClientSettings {
     pub retry: RetryPolicy,
     /// Keep no connection for a second request (`disable_keep_alives`).
     pub keep_alive: bool,
+    /// Follow one redirect, as a standby asks for.
+    pub redirects: bool,
 }
 
 impl ClientSettings {
@@ -44,6 +46,7 @@ impl ClientSettings {
             timeout: DEFAULT_TIMEOUT,
             retry: RetryPolicy::Patient,
             keep_alive: true,
+            redirects: true,
         }
     }
 }
@@ -60,6 +63,7 @@ struct Shared {
     host: HeaderValue,
     timeout: Duration,
     keep_alive: bool,
+    redirects: bool,
     connector: ArcSwap<Connector>,
     pool: Pool,
 }
@@ -78,6 +82,7 @@ impl Client {
             host,
             timeout: settings.timeout,
             keep_alive: settings.keep_alive,
+            redirects: settings.redirects,
             connector: ArcSwap::from_pointee(connector),
             pool: Pool::default(),
         };
@@ -159,6 +164,9 @@ impl Shared {
     /// One try, and one redirect if the answer asks for it.
     async fn follow(&self, request: &Request) -> Result<Response, SendError> {
         let response = self.exchange(request).await?;
+        if !self.redirects {
+            return Ok(response);
+        }
         let Some((address, target)) = redirect(&response, &self.address) else { return Ok(response) };
         if self.address.is_tls() && !address.is_tls() {
             return Err(SendError::Downgrade);

@@ -177,7 +177,8 @@ fn a_dead_token_is_replaced_at_once() {
 fn exit_on_err_gives_up_at_the_first_failure() {
     let backoff = Backoff { exit_on_err: true, ..BACKOFF };
     let (phase, _) = Phase::start();
-    let failed = step(phase, Event::LoginFailed { retry_after: None, refused: false }, Instant::now(), 0.5, backoff);
+    let failed =
+        step(phase, Event::LoginFailed { retry_after: None, refused: false }, Instant::now(), 0.5, backoff);
     assert_eq!(failed, (Phase::GivenUp, Action::GiveUp));
 }
 

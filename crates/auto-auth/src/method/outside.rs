@@ -49,6 +49,8 @@ impl Outside {
             timeout: within * 2,
             retry: RetryPolicy::Never,
             keep_alive: false,
+            // What is sent may be a credential, and is for this service alone.
+            redirects: false,
             ..ClientSettings::new(address)
         };
         let client = Client::new(&settings).map_err(|error| refused(error.to_string()))?;
