@@ -76,7 +76,11 @@ fn stage(
     let path = &settings.destination;
     let name = path.file_name().ok_or_else(|| FileError::NoName(path.clone()))?;
     let attributes = Attributes {
-        mode: settings.perms.map_or(Mode::KeepOr(default_perms), Mode::Exact),
+        // As upstream: 0 counts as not set, and a file of secrets is no program to be run as somebody else.
+        mode: match settings.perms.unwrap_or_default() & 0o777 {
+            0 => Mode::KeepOr(default_perms),
+            perms => Mode::Exact(perms),
+        },
         owner: settings.owner.as_ref().map(Identity::user_id).transpose()?,
         group: settings.group.as_ref().map(Identity::group_id).transpose()?,
         backup: settings.backup,

@@ -128,7 +128,8 @@ impl Runner {
         for template in templates {
             let parsed = parse(&template, profile, &table);
             if let Err(reason) = &parsed {
-                let fatal = template.error_fatal && settings.shared.exit_on_retry_failure;
+                // Who renders once waits for all of them, and nothing can change the text any more.
+                let fatal = settings.once || template.error_fatal && settings.shared.exit_on_retry_failure;
                 let source_name = output::source(&template);
                 if fatal {
                     return Err(RunnerError::Parse { source_name, reason: reason.clone() });
