@@ -160,7 +160,7 @@ def many_templates(bench: Bench) -> None:
 
 
 # Both long enough that an agent which tries for a moment first tries as long in both.
-FEW, MANY = 41, 81
+FEW, MANY = 81, 141
 
 
 def pure_rendering(bench: Bench) -> None:
