@@ -101,21 +101,22 @@ impl Cache {
         (Self(Arc::new(inner)), keep_alive)
     }
 
-    /// Makes our own token known: leases and tokens made with it are remembered.
-    pub fn set_own_token(&self, token: Arc<Token>) {
+    /// Makes our own token known: leases and tokens made with it are remembered. `whose` tells our identities apart;
+    /// a new token replaces the one before of the same identity.
+    pub fn set_own_token(&self, whose: usize, token: Arc<Token>) {
         if self.0.mode == Mode::Remember {
-            self.0.shared.store().set_own(token);
+            self.0.shared.store().set_own(whose, token);
         }
     }
 
     /// Forgets what `clear` names. Nothing is revoked. Returns how many answers went.
     pub fn clear(&self, clear: &Clear) -> usize {
         let mut store = self.0.shared.store();
-        let own = store.own_token();
+        let own = store.own_tokens();
         let gone = clear.apply(&mut store);
-        // Without it everything below would be asked for anew, for ever.
-        if let Some(own) = own {
-            store.set_own(own);
+        // Without them everything below would be asked for anew, for ever.
+        for (whose, token) in own {
+            store.set_own(whose, token);
         }
         gone
     }

@@ -16,7 +16,7 @@ use vault::api::{ApiError, Caller};
 use vault::{Token, Upstream};
 
 use crate::cache::Shared;
-use crate::store::{Id, Next, Renewable};
+use crate::store::{Id, Next, Renewable, Renewal};
 
 /// Renewals under way at a time: an agent with ten thousand leases stays a polite client.
 const AT_ONCE: usize = 16;
@@ -58,7 +58,9 @@ pub(crate) async fn run(
 }
 
 async fn renew(shared: &Shared, upstream: &dyn Upstream, caller: &Caller, id: Id) -> (Id, Option<Next>) {
-    let Some(subject) = shared.store().due(id, Instant::now()) else { return (id, None) };
+    let Some(due) = shared.store().due(id, Instant::now()) else { return (id, None) };
+    let Renewal { subject, namespace } = due;
+    let caller = &Caller { namespace, ..caller.clone() };
     let sent_at = Instant::now();
     let answer = match &subject {
         Renewable::Token(token) => caller

@@ -1,14 +1,14 @@
 //! What is remembered: tokens, under them their leases and child tokens, found by key, token, accessor, lease
 //! or path. Time is passed in; nothing here waits or asks.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, StatusCode};
 use tokio::time::Instant;
-use vault::{Accessor, LeaseId, Rhythm, Token};
+use vault::{Accessor, LeaseId, Namespace, Rhythm, Token};
 
 use crate::answer::{HeaderSets, Kept};
 use crate::key::Key;
@@ -128,10 +128,21 @@ pub(crate) struct NewEntry<'a> {
 
 /// What a renewal needs.
 #[derive(Debug)]
+pub(crate) struct Renewal {
+    pub(crate) subject: Renewable,
+    /// Where it came from, and where the server knows it.
+    pub(crate) namespace: Option<Namespace>,
+}
+
+/// What is to be renewed, and with which token.
+#[derive(Debug)]
 pub(crate) enum Renewable {
     Token(Arc<Token>),
     Lease(Arc<Token>, LeaseId),
 }
+
+/// One of our identities, by its number.
+pub(crate) type Whose = usize;
 
 /// Timers count milliseconds and may fire that much early.
 const TIMER_GRAIN: Duration = Duration::from_millis(2);
@@ -148,7 +159,8 @@ pub(crate) struct Store {
     by_lease: HashMap<u64, Id>,
     hasher: RandomState,
     header_sets: HeaderSets,
-    own: Option<Id>,
+    /// Of each of our identities.
+    own: BTreeMap<Whose, Id>,
 }
 
 impl Store {
@@ -206,14 +218,14 @@ impl Store {
     }
 
     /// Makes `token` our own. The one before it goes as soon as nothing hangs below it.
-    pub(crate) fn set_own(&mut self, token: Arc<Token>) {
-        if self.own.is_some_and(|id| self.managed(token.expose()) == Some(id)) {
+    pub(crate) fn set_own(&mut self, whose: Whose, token: Arc<Token>) {
+        if self.own.get(&whose).is_some_and(|id| self.managed(token.expose()) == Some(*id)) {
             return;
         }
-        let old = self.own.take();
+        let old = self.own.remove(&whose);
         if let Some(id) = self.managed(token.expose()) {
-            // It was handed out through us before: it keeps its entry.
-            self.own = Some(id);
+            // It was handed out through us before, or is another identity's as well: it keeps its entry.
+            self.own.insert(whose, id);
         } else {
             let hash = self.hash(token.expose());
             let node = Node {
@@ -227,19 +239,24 @@ impl Store {
             };
             let id = self.place(node);
             self.by_token.insert(hash, id);
-            self.own = Some(id);
+            self.own.insert(whose, id);
         }
         if let Some(old) = old {
             self.drop_if_idle(old);
         }
     }
 
-    /// Our own token, if there is one.
-    pub(crate) fn own_token(&self) -> Option<Arc<Token>> {
-        match &self.node(self.own?)?.subject {
+    /// Our own tokens.
+    pub(crate) fn own_tokens(&self) -> Vec<(Whose, Arc<Token>)> {
+        let token = |id: Id| match &self.node(id)?.subject {
             Subject::Own { token } | Subject::Issued { token, .. } => Some(Arc::clone(token)),
             Subject::Lease { .. } => None,
-        }
+        };
+        self.own.iter().filter_map(|(whose, id)| Some((*whose, token(*id)?))).collect()
+    }
+
+    fn is_own(&self, id: Id) -> bool {
+        self.own.values().any(|own| *own == id)
     }
 
     fn place(&mut self, node: Node) -> Id {
@@ -261,7 +278,7 @@ impl Store {
     pub(crate) fn insert(&mut self, entry: NewEntry<'_>) -> (Id, Next) {
         let same = match &entry.subject {
             Subject::Own { .. } => None,
-            Subject::Issued { token, .. } => self.managed(token.expose()).filter(|id| Some(*id) != self.own),
+            Subject::Issued { token, .. } => self.managed(token.expose()).filter(|id| !self.is_own(*id)),
             Subject::Lease { lease } => self.lease(lease.as_str()),
         };
         if let Some(same) = same {
@@ -358,7 +375,7 @@ impl Store {
         found.into_iter().map(|id| self.evict(id)).sum()
     }
 
-    /// Forgets everything but our own token.
+    /// Forgets everything but our own tokens.
     pub(crate) fn clear(&mut self) -> usize {
         self.evict_where(|_, _| true)
     }
@@ -383,9 +400,7 @@ impl Store {
             }
             Subject::Lease { lease } => forget(&mut self.by_lease, hash(lease.as_str()), id),
         }
-        if self.own == Some(id) {
-            self.own = None;
-        }
+        self.own.retain(|_, own| *own != id);
         if let Some(parent) = node.parent {
             if let Some(above) = self.node_mut(parent) {
                 above.children.retain(|child| *child != id);
@@ -398,14 +413,14 @@ impl Store {
     /// A former token of our own with nothing below it has no reason to stay.
     fn drop_if_idle(&mut self, id: Id) {
         let idle = |node: &Node| matches!(node.subject, Subject::Own { .. }) && node.children.is_empty();
-        if self.own != Some(id) && self.node(id).is_some_and(idle) {
+        if !self.is_own(id) && self.node(id).is_some_and(idle) {
             self.remove(id);
         }
     }
 
     /// What to renew for an entry whose time has come; `None` when it is gone, only fades, or was renewed by
     /// somebody else meanwhile.
-    pub(crate) fn due(&mut self, id: Id, now: Instant) -> Option<Renewable> {
+    pub(crate) fn due(&mut self, id: Id, now: Instant) -> Option<Renewal> {
         let node = self.node(id)?;
         if node.life.is_some_and(|life| life.due_at > now + TIMER_GRAIN) {
             return None;
@@ -414,16 +429,17 @@ impl Store {
             self.evict(id);
             return None;
         }
-        match &node.subject {
-            Subject::Own { .. } => None,
-            Subject::Issued { token, .. } => Some(Renewable::Token(Arc::clone(token))),
+        let subject = match &node.subject {
+            Subject::Own { .. } => return None,
+            Subject::Issued { token, .. } => Renewable::Token(Arc::clone(token)),
             Subject::Lease { lease } => match &self.node(node.parent?)?.subject {
                 Subject::Own { token } | Subject::Issued { token, .. } => {
-                    Some(Renewable::Lease(Arc::clone(token), lease.clone()))
+                    Renewable::Lease(Arc::clone(token), lease.clone())
                 }
-                Subject::Lease { .. } => None,
+                Subject::Lease { .. } => return None,
             },
-        }
+        };
+        Some(Renewal { subject, namespace: node.place.namespace.as_deref().and_then(Namespace::new) })
     }
 
     /// Notes a renewal; `sent_at` is when it was asked for.

@@ -2,19 +2,24 @@
 //!
 //! Upstream's checks in upstream's order and words, except that it stops at the first one.
 
+use std::path::Path;
+
 use vault::Product;
 
 use crate::problem::Problem;
 use crate::raw::Raw;
 use crate::settings::UseAutoAuthToken;
+use crate::settings::auto_auth::{RawAutoAuth, choose};
 
 pub(crate) fn check(product: Product, raw: &Raw) -> Vec<Problem> {
     let mut problems = Vec::new();
-    let mut refuse = |problem: Problem| problems.push(problem);
     let agent = product == Product::Agent;
     let has_listener = !raw.listeners.is_empty();
     let has_template = !raw.templates.is_empty() || raw.has_env_templates;
-    let wraps = raw.auto_auth.as_ref().is_some_and(|auto_auth| auto_auth.method_wraps);
+    let uses = Uses::of(raw, &mut problems);
+    let mut refuse = |problem: Problem| problems.push(problem);
+    let wraps =
+        raw.auto_auths.iter().zip(&uses.proxied).any(|(auto_auth, used)| *used && auto_auth.method_wraps);
     let legacy = raw.cache.as_ref().and_then(|cache| cache.use_token.as_ref());
     let own = raw.api_proxy.as_ref().and_then(|api_proxy| api_proxy.use_token.as_ref());
 
@@ -32,7 +37,7 @@ pub(crate) fn check(product: Product, raw: &Raw) -> Vec<Problem> {
         refuse(Problem::whole(message, Some(&cache.place)));
     }
     if let Some(legacy) = legacy.filter(|legacy| legacy.value != UseAutoAuthToken::No) {
-        if raw.auto_auth.is_none() {
+        if raw.auto_auths.is_empty() {
             let message = "cache.use_auto_auth_token is true but auto_auth not configured";
             refuse(Problem::whole(message, Some(&legacy.place)));
         }
@@ -46,7 +51,7 @@ pub(crate) fn check(product: Product, raw: &Raw) -> Vec<Problem> {
         refuse(Problem::whole(message, Some(&api_proxy.place)));
     }
     if let Some(own) = own.filter(|own| own.value != UseAutoAuthToken::No) {
-        if raw.auto_auth.is_none() {
+        if raw.auto_auths.is_empty() {
             let message = "api_proxy.use_auto_auth_token is true but auto_auth not configured";
             refuse(Problem::whole(message, Some(&own.place)));
         }
@@ -55,9 +60,10 @@ pub(crate) fn check(product: Product, raw: &Raw) -> Vec<Problem> {
             refuse(Problem::whole(message, Some(&own.place)));
         }
     }
-    if let Some(auto_auth) = &raw.auto_auth {
-        let proxied = raw.api_proxy.is_some() && use_token(raw) != UseAutoAuthToken::No;
-        if auto_auth.sinks.is_empty() && !proxied && !(agent && has_template) {
+    for (index, auto_auth) in raw.auto_auths.iter().enumerate() {
+        let is_in = |used: &[bool]| used.get(index).is_some_and(|used| *used);
+        let has_template = is_in(&uses.templated);
+        if auto_auth.sinks.is_empty() && !is_in(&uses.proxied) && !(agent && has_template) {
             let message = match agent {
                 true => {
                     "auto_auth requires at least one sink or at least one template or \
@@ -67,16 +73,87 @@ pub(crate) fn check(product: Product, raw: &Raw) -> Vec<Problem> {
             };
             refuse(Problem::whole(message, Some(&auto_auth.place)));
         }
-        if wraps && agent && has_template {
+        if auto_auth.method_wraps && agent && has_template {
             let message = "templates need a token, and auto_auth uses wrapping";
             let hint = "remove `wrap_ttl` from the method; a sink can have it";
             refuse(Problem::whole(message, Some(&auto_auth.place)).hint(hint));
         }
     }
-    if raw.auto_auth.is_none() && raw.cache.is_none() && !has_listener {
+    refuse_shared_files(&raw.auto_auths, &mut refuse);
+    if raw.auto_auths.is_empty() && raw.cache.is_none() && !has_listener {
         refuse(Problem::whole("no auto_auth, cache, or listener block found in config", None));
     }
     problems
+}
+
+/// Which `auto_auth` is used by whom.
+struct Uses {
+    /// Requests of clients travel with its token.
+    proxied: Vec<bool>,
+    /// A template reads with its token.
+    templated: Vec<bool>,
+}
+
+impl Uses {
+    fn of(raw: &Raw, problems: &mut Vec<Problem>) -> Self {
+        let all = &raw.auto_auths;
+        let mut uses = Self { proxied: vec![false; all.len()], templated: vec![false; all.len()] };
+        let mut note = |used: &mut Vec<bool>, chosen: Result<Option<usize>, Problem>| match chosen {
+            Ok(Some(index)) => used.iter_mut().skip(index).take(1).for_each(|used| *used = true),
+            Ok(None) => {}
+            Err(problem) => problems.push(problem),
+        };
+        for template in &raw.templates {
+            let chosen = choose(all, template.name.as_ref(), ("template", &template.place));
+            note(&mut uses.templated, chosen);
+        }
+        // They are not built yet, and are refused elsewhere.
+        if raw.has_env_templates {
+            uses.templated.iter_mut().for_each(|used| *used = true);
+        }
+        let own = raw.api_proxy.as_ref().and_then(|api_proxy| api_proxy.auto_auth.as_ref());
+        if use_token(raw) != UseAutoAuthToken::No {
+            for listener in &raw.listeners {
+                let chosen = choose(all, listener.name.as_ref().or(own), ("listener", &listener.place));
+                note(&mut uses.proxied, chosen);
+            }
+            if let (true, Some(api_proxy)) = (raw.listeners.is_empty(), &raw.api_proxy) {
+                note(&mut uses.proxied, choose(all, own, ("api_proxy", &api_proxy.place)));
+            }
+            return uses;
+        }
+        for name in raw.listeners.iter().filter_map(|listener| listener.name.as_ref()).chain(own) {
+            let message = format!("our token is used by no listener, so {:?} has no effect", name.value);
+            let hint = "add api_proxy { use_auto_auth_token = true }, or remove `auto_auth` here";
+            problems.push(Problem::whole(message, Some(&name.place)).hint(hint));
+        }
+        uses
+    }
+}
+
+/// Two tokens in one file: whoever reads it gets now one, now the other.
+fn refuse_shared_files(all: &[RawAutoAuth], refuse: &mut impl FnMut(Problem)) {
+    let mut known: Vec<(&Path, &RawAutoAuth)> = Vec::new();
+    for auto_auth in all {
+        let own = auto_auth.files();
+        for file in &own {
+            if let Some((_, first)) = known.iter().find(|(path, _)| path == file) {
+                let shown = |auto_auth: &RawAutoAuth| match &auto_auth.name {
+                    Some(name) => format!("auto_auth {name:?}"),
+                    None => "the auto_auth without a name".to_owned(),
+                };
+                let message = format!(
+                    "{} writes to {}, and so does {}",
+                    shown(auto_auth),
+                    file.display(),
+                    shown(first)
+                );
+                let problem = Problem::whole(message, Some(&auto_auth.place));
+                refuse(problem.hint("give each a file of its own"));
+            }
+        }
+        known.extend(own.into_iter().map(|file| (file, auto_auth)));
+    }
 }
 
 /// When our own token is used: as `api_proxy` says, or else the legacy key of `cache`.

@@ -12,10 +12,11 @@ use crate::go_duration::GoDuration;
 use crate::go_scalar::{parse_bool, parse_integer};
 use crate::problem::{NOT_BUILT_HINT, Place, Placed, Problem, not_built};
 use crate::raw::Raw;
+use crate::settings::auto_auth::{Choosing, choose};
 use crate::settings::vault::RawVault;
 use crate::settings::{
-    ApiProxy, AutoAuth, Cache, DEFAULT_ADDRESS, DEFAULT_TIMEOUT, Format, Level, Log, Parts, Settings,
-    TemplateConfig, Vault,
+    ApiProxy, AutoAuth, Cache, DEFAULT_ADDRESS, DEFAULT_TIMEOUT, Format, Level, Listener, Log, Parts,
+    Settings, Template, TemplateConfig, UseAutoAuthToken, Vault,
 };
 
 /// Settings, or `None` when something is wrong; then `problems` has grown.
@@ -36,34 +37,50 @@ pub(crate) fn compile(
     }
     let api_proxy = ApiProxy {
         use_auto_auth_token: check::use_token(&raw),
-        strict_paths: raw.api_proxy.is_some_and(|api_proxy| api_proxy.strict_paths),
+        strict_paths: raw.api_proxy.as_ref().is_some_and(|api_proxy| api_proxy.strict_paths),
     };
-    let auto_auth = match raw.auto_auth {
-        None => None,
-        Some(raw) => Some(AutoAuth {
-            method: raw.method?,
+    let vault = vault?;
+    let all = &raw.auto_auths;
+    // What cannot be chosen was refused by the check.
+    let chosen =
+        |name: Option<&Placed<String>>, place: &Place| choose(all, name, ("stanza", place)).ok().flatten();
+    let own = raw.api_proxy.as_ref().and_then(|api_proxy| api_proxy.auto_auth.as_ref());
+    let listener = |Choosing { what, name, place }: &Choosing<Listener>| {
+        let used = api_proxy.use_auto_auth_token != UseAutoAuthToken::No;
+        let auto_auth = if used { chosen(name.as_ref().or(own), place) } else { None };
+        Listener { auto_auth, ..what.clone() }
+    };
+    let template = |Choosing { what, name, place }: &Choosing<Template>| Template {
+        auto_auth: chosen(name.as_ref(), place),
+        ..what.clone()
+    };
+    let listeners = raw.listeners.iter().map(listener).collect();
+    let templates = raw.templates.iter().map(template).collect();
+    let mut auto_auths = Vec::new();
+    for raw in raw.auto_auths {
+        let method = raw.method?;
+        // The method's namespace stands above the stanza's, below the environment's and the flag's; so it is
+        // upstream. Who gives names to several means each one's own.
+        let overruled = compiler.choose(("-namespace", &flags.namespace), "NAMESPACE", None).is_some();
+        let own = method.namespace.clone().filter(|_| raw.name.is_some() || !overruled);
+        auto_auths.push(AutoAuth {
+            name: raw.name,
+            namespace: own.or_else(|| vault.namespace.clone()),
+            method,
             sinks: raw.sinks,
             reauth_on_new_credentials: raw.reauth_on_new_credentials,
             revoke_previous_token: raw.revoke_previous_token,
             token_store: raw.token_store,
-        }),
-    };
-    let mut vault = vault?;
-    // The method's namespace stands above the stanza's, below the environment's and the flag's.
-    if let Some(namespace) =
-        auto_auth.as_ref().and_then(|auto_auth: &AutoAuth| auto_auth.method.namespace.clone())
-        && compiler.choose(("-namespace", &flags.namespace), "NAMESPACE", None).is_none()
-    {
-        vault.namespace = Some(namespace);
+        });
     }
     Some(Settings {
         product,
         vault,
-        auto_auth,
+        auto_auths,
         cache: raw.cache.map(|_| Cache {}),
         api_proxy,
-        listeners: raw.listeners,
-        templates: raw.templates,
+        listeners,
+        templates,
         template_config: raw.template_config.unwrap_or_else(|| TemplateConfig {
             profile: environment.profile(),
             ..TemplateConfig::default()

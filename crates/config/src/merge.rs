@@ -1,5 +1,5 @@
 //! Several files into one. A stanza of a later file replaces the whole stanza of an earlier one; what can stand
-//! there many times adds up. Upstream's rules, kept to the letter: files are split along them.
+//! there many times adds up, and of two `auto_auth` stanzas those with one name count as one stanza. Upstream's rules, kept to the letter: files are split along them.
 
 use crate::raw::Raw;
 
@@ -8,9 +8,15 @@ impl Raw {
     pub(crate) fn merge(mut self, later: Self) -> Self {
         self.listeners.extend(later.listeners);
         self.templates.extend(later.templates);
+        for auto_auth in later.auto_auths {
+            match self.auto_auths.iter_mut().find(|known| known.name == auto_auth.name) {
+                Some(known) => *known = auto_auth,
+                None => self.auto_auths.push(auto_auth),
+            }
+        }
         Self {
             vault: later.vault.or(self.vault),
-            auto_auth: later.auto_auth.or(self.auto_auth),
+            auto_auths: self.auto_auths,
             cache: later.cache.or(self.cache),
             api_proxy: later.api_proxy.or(self.api_proxy),
             listeners: self.listeners,

@@ -10,7 +10,7 @@ use crate::decode::{Block, Fields, Labels};
 use crate::environment::Environment;
 use crate::problem::{Placed, Report};
 use crate::settings::api_proxy::{self, RawApiProxy, UseAutoAuthToken};
-use crate::settings::auto_auth::{self, RawAutoAuth};
+use crate::settings::auto_auth::{self, Choosing, RawAutoAuth};
 use crate::settings::cache::{self, RawCache};
 use crate::settings::vault::{self, RawVault};
 use crate::settings::{Listener, Parts, Template, TemplateConfig, listener, log, template};
@@ -19,11 +19,12 @@ use crate::settings::{Listener, Parts, Template, TemplateConfig, listener, log, 
 #[derive(Debug, Default)]
 pub(crate) struct Raw {
     pub(crate) vault: Option<RawVault>,
-    pub(crate) auto_auth: Option<RawAutoAuth>,
+    /// Each with a name of its own, and one without perhaps.
+    pub(crate) auto_auths: Vec<RawAutoAuth>,
     pub(crate) cache: Option<RawCache>,
     pub(crate) api_proxy: Option<RawApiProxy>,
-    pub(crate) listeners: Vec<Listener>,
-    pub(crate) templates: Vec<Template>,
+    pub(crate) listeners: Vec<Choosing<Listener>>,
+    pub(crate) templates: Vec<Choosing<Template>>,
     /// There are `env_template`s, which count as templates for the checks.
     pub(crate) has_env_templates: bool,
     pub(crate) template_config: Option<TemplateConfig>,
@@ -64,8 +65,7 @@ pub(crate) fn read(report: &Report, object: &Object, product: Product, environme
     };
     raw.vault = one("vault", vault::PREFIX, "one and only one \"vault\" block is required")
         .map(|block| vault::read(&file, &block));
-    raw.auto_auth = one("auto_auth", auto_auth::PREFIX, "at most one \"auto_auth\" block is allowed")
-        .map(|block| auto_auth::read(&file, &block, environment));
+    raw.auto_auths = auto_auth::read_all(&file, environment);
     raw.cache = one("cache", cache::PREFIX, "one and only one \"cache\" block is required")
         .map(|block| cache::read(&file, &block, product));
     raw.api_proxy = one("api_proxy", api_proxy::PREFIX, "one and only one \"api_proxy\" block is required")
@@ -138,6 +138,7 @@ fn imply_api_proxy(raw: &mut Raw) {
             place: use_token.place.clone(),
             use_token: None,
             implied: use_token.value,
+            auto_auth: None,
             strict_paths: false,
         });
     }

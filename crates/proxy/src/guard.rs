@@ -151,6 +151,7 @@ mod tests {
             role: config::Role::Default,
             require_request_header,
             enable_quit: false,
+            auto_auth: None,
             allowed_hosts: allowed_hosts.iter().map(|host| (*host).to_owned()).collect(),
         })
     }

@@ -1,5 +1,6 @@
 //! One event into one line, as hclog writes it.
 
+use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 
 use jiff::Zoned;
@@ -7,8 +8,9 @@ use jiff::fmt::strtime;
 use serde_json::Value;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::field::RecordFields;
 use tracing_subscriber::fmt::format::Writer;
-use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields};
 use tracing_subscriber::registry::LookupSpan;
 
 /// How a line looks.
@@ -35,12 +37,17 @@ where
 {
     fn format_event(
         &self,
-        _: &FmtContext<'_, S, N>,
+        context: &FmtContext<'_, S, N>,
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
         let mut fields = Fields::default();
         event.record(&mut fields);
+        for span in context.event_scope().into_iter().flatten() {
+            if let Some(known) = span.extensions().get::<FormattedFields<N>>() {
+                fields.pairs.extend(kept(&known.fields));
+            }
+        }
         let target = event.metadata().target();
         let module = match target {
             "" | "root" => self.root.to_owned(),
@@ -59,13 +66,13 @@ where
 #[derive(Default)]
 struct Fields {
     message: String,
-    pairs: Vec<(&'static str, Value)>,
+    pairs: Vec<(Cow<'static, str>, Value)>,
 }
 
 impl Fields {
     fn push(&mut self, field: &Field, value: Value) {
         // Raw identifiers (`r#type`) print without their marker already.
-        self.pairs.push((field.name(), value));
+        self.pairs.push((Cow::Borrowed(field.name()), value));
     }
 }
 
@@ -94,6 +101,25 @@ impl Visit for Fields {
         let text = format!("{value:?}");
         if field.name() == "message" { self.message = text } else { self.push(field, text.into()) }
     }
+}
+
+/// How the fields of a span wait for their lines: as JSON, whatever the lines look like.
+pub(crate) struct Kept;
+
+impl<'writer> FormatFields<'writer> for Kept {
+    fn format_fields<R: RecordFields>(&self, mut writer: Writer<'writer>, span: R) -> fmt::Result {
+        let mut fields = Fields::default();
+        span.record(&mut fields);
+        let object: serde_json::Map<String, Value> =
+            fields.pairs.into_iter().map(|(key, value)| (key.into_owned(), value)).collect();
+        write!(writer, "{}", Value::Object(object))
+    }
+}
+
+/// What [`Kept`] wrote.
+fn kept(text: &str) -> impl Iterator<Item = (Cow<'static, str>, Value)> {
+    let fields: serde_json::Map<String, Value> = serde_json::from_str(text).unwrap_or_default();
+    fields.into_iter().map(|(key, value)| (Cow::Owned(key), value))
 }
 
 /// `DATE [LEVEL] module: message: key=value key=value`.
@@ -164,7 +190,7 @@ fn json(now: &Zoned, level: Level, module: &str, fields: &Fields) -> String {
         ("@module", module.into()),
         ("@timestamp", timestamp(now, 6).into()),
     ];
-    pairs.extend(fields.pairs.iter().map(|(key, value)| (*key, value.clone())));
+    pairs.extend(fields.pairs.iter().map(|(key, value)| (key.as_ref(), value.clone())));
     let object: serde_json::Map<String, Value> = pairs.into_iter().map(|(k, v)| (k.to_owned(), v)).collect();
     format!("{}\n", Value::Object(object))
 }
@@ -192,7 +218,8 @@ mod tests {
     }
 
     fn fields(message: &str, pairs: &[(&'static str, Value)]) -> Fields {
-        Fields { message: message.to_owned(), pairs: pairs.to_vec() }
+        let pairs = pairs.iter().map(|(key, value)| (Cow::Borrowed(*key), value.clone())).collect();
+        Fields { message: message.to_owned(), pairs }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-use crate::format::{Hclog, Style};
+use crate::format::{Hclog, Kept, Style};
 
 /// Changes the level of all lines at once.
 #[derive(Clone)]
@@ -25,8 +25,10 @@ impl LevelHandle {
 /// Starts logging to standard error. `root` is the product's word, `agent` or `proxy`. Once per process.
 pub fn init(root: &'static str, style: Style, level: LevelFilter) -> LevelHandle {
     let (filter, handle) = reload::Layer::new(level);
-    let lines =
-        tracing_subscriber::fmt::layer().event_format(Hclog { style, root }).with_writer(StandardError);
+    let lines = tracing_subscriber::fmt::layer()
+        .fmt_fields(Kept)
+        .event_format(Hclog { style, root })
+        .with_writer(StandardError);
     // A second start (only tests do that) keeps the first.
     let _ = tracing_subscriber::registry().with(filter).with(lines).try_init();
     LevelHandle(handle)

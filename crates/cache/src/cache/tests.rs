@@ -85,7 +85,7 @@ fn door(lease_ttl: u64) -> Door {
     let (cache, keep_alive) =
         Cache::new(Mode::Remember, Arc::clone(&server) as _, Caller::default(), CancellationToken::new());
     tokio::spawn(keep_alive);
-    cache.set_own_token(Arc::new(Token::new(OWN).unwrap()));
+    cache.set_own_token(0, Arc::new(Token::new(OWN).unwrap()));
     Door { server, cache }
 }
 
@@ -311,7 +311,7 @@ async fn revocations_that_pass_by_are_obeyed_at_once() {
         &|_| put("auth/token/revoke-self", &json!({})),
     ];
     for way in ways {
-        door.cache.set_own_token(Arc::new(Token::new(OWN).unwrap()));
+        door.cache.set_own_token(0, Arc::new(Token::new(OWN).unwrap()));
         let (_, body) = door.ask(get("database/creds/app")).await;
         assert_eq!(door.origin(get("database/creds/app")).await, "HIT");
         door.ask(way(&lease(&body))).await;
@@ -376,9 +376,9 @@ async fn clearing_keeps_our_own_token_known() {
 async fn a_new_token_of_ours_leaves_nothing_of_the_old_behind() {
     let door = door(3600);
     for nth in 0..100 {
-        door.cache.set_own_token(Arc::new(Token::new(format!("s.own{nth}")).unwrap()));
+        door.cache.set_own_token(0, Arc::new(Token::new(format!("s.own{nth}")).unwrap()));
     }
-    assert_eq!(door.cache.0.shared.store().own_token().unwrap().expose(), "s.own99");
+    assert_eq!(door.cache.0.shared.store().own_tokens()[0].1.expose(), "s.own99");
     assert!(door.cache.0.shared.store().managed("s.own98").is_none());
 }
 

@@ -2,6 +2,7 @@
 
 use hcl1::Kind;
 
+use super::auto_auth::read_choice;
 use crate::decode::{Block, Fields, lax_bool};
 use crate::problem::{Place, Placed};
 
@@ -35,6 +36,8 @@ pub(crate) struct RawApiProxy {
     /// As the legacy key of the same file's `cache` says, for a stanza that is not there.
     pub(crate) implied: UseAutoAuthToken,
     pub(crate) strict_paths: bool,
+    /// The `auto_auth` of listeners that name none.
+    pub(crate) auto_auth: Option<Placed<String>>,
 }
 
 pub(crate) const PREFIX: &str = "error parsing 'api_proxy':";
@@ -47,9 +50,10 @@ pub(crate) fn read<'a>(file: &Fields<'a>, block: &Block<'a>) -> RawApiProxy {
         fields.not_built("prepend_configured_namespace");
     }
     let strict_paths = fields.lax_bool("strict_paths").unwrap_or(false);
+    let auto_auth = read_choice(&fields);
     let place = fields.report.place(fields.span);
     fields.finish();
-    RawApiProxy { place, use_token, implied: UseAutoAuthToken::No, strict_paths }
+    RawApiProxy { place, use_token, implied: UseAutoAuthToken::No, strict_paths, auto_auth }
 }
 
 /// `use_auto_auth_token`: a boolean, or `force`.

@@ -31,8 +31,8 @@ pub struct Settings {
     pub product: ::vault::Product,
     /// The server.
     pub vault: Vault,
-    /// How to log in and where to put the token.
-    pub auto_auth: Option<AutoAuth>,
+    /// How to log in and where to put the token: one without a name or none, and any number with names.
+    pub auto_auths: Vec<AutoAuth>,
     /// Whether and how answers are remembered.
     pub cache: Option<Cache>,
     /// Which token requests travel with.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use hcl1::Kind;
 
+use super::auto_auth::Choosing;
 use super::file_access::{Identity, read_id, read_identity, read_mode};
 use crate::decode::{Block, Fields, Labels, Wording, seconds};
 use crate::go_duration::GoDuration;
@@ -46,6 +47,8 @@ pub struct Template {
     pub sandbox_path: Option<PathBuf>,
     /// Functions that fail when called, by name; `*` stands for any text.
     pub function_denylist: Vec<String>,
+    /// Whose token reads its secrets: a place in [`super::Settings::auto_auths`]. `None` where there is none.
+    pub auto_auth: Option<usize>,
 }
 
 /// An empty template of no file, with what upstream takes where a stanza says nothing.
@@ -66,6 +69,7 @@ impl Default for Template {
             error_fatal: true,
             sandbox_path: None,
             function_denylist: Vec::new(),
+            auto_auth: None,
         }
     }
 }
@@ -177,8 +181,13 @@ fn read_profile(fields: &Fields<'_>) -> Option<Profile> {
 pub(crate) const PREFIX: &str = "error parsing 'template': ";
 const KEYS_PREFIX: &str = "error parsing 'template': decoding failed due to the following error(s):\n\n";
 
-pub(crate) fn read<'a>(file: &Fields<'a>, block: &Block<'a>) -> Template {
+pub(crate) fn read<'a>(file: &Fields<'a>, block: &Block<'a>) -> Choosing<Template> {
     let fields = file.inside("template", block, KEYS_PREFIX).worded(Wording::Template);
+    let Choosing { name, place, .. } = Choosing::read(&fields, ());
+    Choosing { what: read_keys(fields, block), name, place }
+}
+
+fn read_keys(fields: Fields<'_>, block: &Block<'_>) -> Template {
     let default = Template::default();
     let template = Template {
         contents: default.contents,
@@ -197,6 +206,7 @@ pub(crate) fn read<'a>(file: &Fields<'a>, block: &Block<'a>) -> Template {
         error_fatal: fields.strict_bool("error_fatal").unwrap_or(default.error_fatal),
         sandbox_path: fields.file("sandbox_path"),
         function_denylist: read_denylist(&fields),
+        auto_auth: None,
     };
     fields.ignore(&["user", "group"]);
     fields.not_built("wait");

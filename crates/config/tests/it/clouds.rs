@@ -14,7 +14,7 @@ fn stanza(method: &str, keys: &str) -> String {
 }
 
 fn kind(method: &str, keys: &str) -> MethodKind {
-    let auto_auth = agent().fine(&stanza(method, keys)).settings.auto_auth.unwrap();
+    let auto_auth = agent().fine(&stanza(method, keys)).settings.auto_auths.remove(0);
     // Old names keep their mounts.
     assert_eq!(auto_auth.method.mount.as_str(), format!("auth/{method}"));
     auto_auth.method.kind

@@ -51,7 +51,7 @@ fn paths_of_the_environment_come_first() {
     let loaded =
         agent().environment(&[("VAULT_AGENT_CONFIG_PATH", &variable)]).loader().load(&[second]).unwrap();
     assert_eq!(loaded.settings.pid_file.as_deref(), Some("/second".as_ref()));
-    assert!(loaded.settings.auto_auth.is_some());
+    assert!(loaded.settings.auto_auths.len() == 1);
 }
 
 #[test]

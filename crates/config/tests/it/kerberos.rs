@@ -23,7 +23,7 @@ fn every_key() {
         disable_fast_negotiation: false,
         remove_instance_name: false,
     };
-    let read = |keys: &str| agent().fine(&stanza(keys)).settings.auto_auth.unwrap().method.kind;
+    let read = |keys: &str| agent().fine(&stanza(keys)).settings.auto_auths.remove(0).method.kind;
     assert_eq!(read(REQUIRED), MethodKind::Kerberos(expected.clone()));
     let more = format!("{REQUIRED} disable_fast_negotiation = \"true\"\n remove_instance_name = 1\n");
     let more_expected = Kerberos { disable_fast_negotiation: true, remove_instance_name: true, ..expected };

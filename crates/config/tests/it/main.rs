@@ -9,6 +9,7 @@ mod clouds;
 mod corpus;
 mod diagnostics;
 mod folders;
+mod identities;
 mod kerberos;
 mod merge;
 mod precedence;

@@ -40,8 +40,8 @@ auto_auth {
 "#,
         )
         .settings
-        .auto_auth
-        .unwrap();
+        .auto_auths
+        .remove(0);
     assert!(auto_auth.reauth_on_new_credentials);
     let method = auto_auth.method;
     assert_eq!(method.mount.as_str(), "auth/apps");
@@ -188,7 +188,7 @@ fn methods_that_lack_something() {
 fn methods_with_files() {
     let method = |method: &str| {
         let text = format!("auto_auth {{\n {method}\n sink \"file\" {{ config {{ path = \"/s\" }} }}\n}}\n");
-        agent().fine(&text).settings.auto_auth.unwrap().method
+        agent().fine(&text).settings.auto_auths.remove(0).method
     };
     let file = |path: &str, removal, period: u64| CredentialFile {
         path: path.into(),
@@ -244,8 +244,8 @@ fn json_without_lists_and_with_labels() {
             }}"#,
         )
         .settings
-        .auto_auth
-        .unwrap();
+        .auto_auths
+        .remove(0);
     assert_eq!(auto_auth.method.kind, MethodKind::TokenFile(TokenFile { path: "/t".into() }));
     let sinks: Vec<_> =
         auto_auth.sinks.iter().map(file).map(|s| (s.path.to_str().unwrap(), s.mode)).collect();
@@ -454,7 +454,7 @@ fn with_sink(kind: &str, keys: &str) -> String {
 }
 
 fn the_sink(kind: &str, keys: &str) -> Sink {
-    let auto_auth = agent().fine(&with_sink(kind, keys)).settings.auto_auth.unwrap();
+    let auto_auth = agent().fine(&with_sink(kind, keys)).settings.auto_auths.remove(0);
     auto_auth.sinks.into_iter().next().unwrap()
 }
 
@@ -528,7 +528,7 @@ fn a_wrapping_method_has_one_sink_and_no_other_user_of_the_token() {
     let method = "method \"approle\" { wrap_ttl = \"5m\" config { role_id_file_path = \"/r\" } }";
     let sink = "sink \"file\" { config { path = \"/s\" } }";
     let text = format!("auto_auth {{\n {method}\n {sink}\n}}\n");
-    let method = agent().fine(&text).settings.auto_auth.unwrap().method;
+    let method = agent().fine(&text).settings.auto_auths.remove(0).method;
     assert_eq!(method.wrap_ttl, Some(Duration::from_secs(300)));
     let template = "template { contents = \"a\" destination = \"/d\" }\n";
     let lines = agent().lines(&format!("{text}{template}"));
@@ -547,7 +547,7 @@ const LOGIN: &str = "method \"approle\" { config = { role_id_file_path = \"/role
 #[test]
 fn the_token_between_two_runs() {
     let with = |keys: &str| format!("auto_auth {{\n {LOGIN}\n revoke_previous_token = true\n {keys}\n}}\n");
-    let read = |keys: &str| agent().fine(&with(keys)).settings.auto_auth.unwrap();
+    let read = |keys: &str| agent().fine(&with(keys)).settings.auto_auths.remove(0);
     let auto_auth = read("token_store { path = \"/t\" key_file = \"/k\" }");
     assert!(auto_auth.revoke_previous_token);
     let key = config::StoreKey::File("/k".into());

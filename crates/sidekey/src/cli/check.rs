@@ -4,7 +4,7 @@ use std::io::IsTerminal as _;
 use std::path::PathBuf;
 
 use clap::Args;
-use config::{Environment, Failure, Flags, Loader, UnknownKeys};
+use config::{AutoAuth, Environment, Failure, Flags, Loader, UnknownKeys};
 use hcl1::{Color, Diagnostic};
 use vault::Product;
 
@@ -40,10 +40,7 @@ pub(super) fn check(arguments: &CheckArgs) -> Exit {
             println!(
                 "ok: {} with {}, {} and {}{}",
                 settings.product.word(),
-                settings.auto_auth.as_ref().map_or("no auto_auth".to_owned(), |auto_auth| {
-                    let sinks = counted(auto_auth.sinks.len(), "sink");
-                    format!("method {} and {sinks}", auto_auth.method.kind.name())
-                }),
+                logins(&settings.auto_auths),
                 counted(settings.listeners.len(), "listener"),
                 counted(settings.templates.len(), "template"),
                 match loaded.warnings.len() {
@@ -57,6 +54,19 @@ pub(super) fn check(arguments: &CheckArgs) -> Exit {
             print_failure(&failure, "the agent would not start");
             Exit::Failure
         }
+    }
+}
+
+/// `method approle and 1 sink`, each with its name where it has one.
+fn logins(all: &[AutoAuth]) -> String {
+    let one = |auto_auth: &AutoAuth| {
+        let name = auto_auth.name.as_ref().map(|name| format!("auto_auth {name:?}: ")).unwrap_or_default();
+        let sinks = counted(auto_auth.sinks.len(), "sink");
+        format!("{name}method {} and {sinks}", auto_auth.method.kind.name())
+    };
+    match all {
+        [] => "no auto_auth".to_owned(),
+        all => all.iter().map(one).collect::<Vec<_>>().join(", "),
     }
 }
 

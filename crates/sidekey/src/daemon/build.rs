@@ -1,12 +1,13 @@
 //! Every room in order: made here, connected here, run elsewhere. Nothing is sent before [`Daemon::run`].
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use auto_auth::sink::{Sink, SinkError, Wrapper};
-use auto_auth::{AutoAuth, Reauth, Refused};
+use auto_auth::sink::SinkError;
+use auto_auth::{Reauth, Refused};
 use cache::{Cache, Mode};
-use config::{Environment, Settings};
+use config::{Environment, Settings, Template};
 use futures_util::FutureExt as _;
 use proxy::{Bound, CertificateReloader, Context, Handles, ListenError, Refusal, WaitingRoom};
 use template::{Runner, RunnerError, RunnerSettings};
@@ -14,13 +15,14 @@ use thiserror::Error;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{info, warn};
+use tracing::{Instrument as _, info, warn};
 use vault::api::Caller;
 use vault::{
     Client, ClientSettings, Pem, RetryPolicy, Roots, Subsystem, TlsError, TokenState, Upstream, Verify,
     user_agent,
 };
 
+use super::identity::{Door, Identity};
 use super::pid_file::PidFile;
 use super::tasks::Tasks;
 
@@ -67,8 +69,7 @@ impl Daemon {
         let ready = TaskTracker::new();
         let quit = CancellationToken::new();
         let product = settings.product;
-        let (tokens, latest) = watch::channel(TokenState::default());
-        let (reauth, reauth_requests) = Reauth::new();
+        let (identities, ends): (Vec<_>, Vec<_>) = settings.auto_auths.iter().map(Identity::new).unzip();
 
         if settings.vault.tls.verify == Verify::Skip {
             warn!(target: "", "tls_skip_verify is on: whoever answers at the server's address is believed");
@@ -102,78 +103,53 @@ impl Daemon {
         }
         let addresses = bound.iter().map(|listener| listener.address().to_owned()).collect();
         let certificates = bound.iter().filter_map(Bound::certificates).collect();
-        if !bound.is_empty() {
-            let quit = quit.clone();
-            let reauth = reauth.clone();
-            let context = Arc::new(Context {
-                cache: cache.clone(),
-                tokens: latest.clone(),
-                use_auto_auth_token: settings.api_proxy.use_auto_auth_token,
-                has_auto_auth: settings.auto_auth.is_some(),
-                strict_paths: settings.api_proxy.strict_paths,
-                product,
-                user_agent: user_agent(product, Subsystem::ApiProxy),
-                waiting_room: WaitingRoom::default(),
-                handles: Handles {
-                    refused: Arc::new(move |refusal: Refusal| {
-                        let Refusal { generation, looks_dead } = refusal;
-                        Box::pin(reauth.replacement_comes(Refused { generation, looks_dead }))
-                    }),
-                    quit: Arc::new(move || quit.cancel()),
-                },
+        // Listeners of one identity share what there is to share.
+        let mut contexts = BTreeMap::new();
+        for (settings_of, listener) in settings.listeners.iter().zip(bound) {
+            let whose = settings_of.auto_auth;
+            let context = contexts.entry(whose).or_insert_with(|| {
+                let identity = whose.and_then(|whose| identities.get(whose));
+                Arc::new(context(&settings, identity, cache.clone(), quit.clone()))
             });
-            for listener in bound {
-                let stop = tasks.stop();
-                let context = Arc::clone(&context);
-                tasks.start_graceful("listener", listener.run(context, stop).map(Ok));
+            tasks.start_graceful("listener", listener.run(Arc::clone(context), tasks.stop()).map(Ok));
+        }
+        for whose in contexts.into_keys().flatten() {
+            if let Some(identity) = identities.get(whose) {
+                let kept = keep_own_token(cache.clone(), whose, identity.tokens.clone());
+                tasks.start("cache token", kept.map(Ok));
             }
         }
 
-        match &settings.auto_auth {
-            None => {
-                info!(target: "", "No auto_auth block found in config, the automatic authentication feature will not be started");
-            }
-            Some(auto_auth) => {
-                let own = client(!settings.no_keep_alive.auto_auth)?.with_retry(RetryPolicy::Never);
-                clients.push(own.clone());
-                let own_caller = caller(Subsystem::AutoAuth);
-                let own: Arc<dyn Upstream> = Arc::new(own);
-                for sink in &auto_auth.sinks {
-                    let wrapper = Wrapper {
-                        upstream: Arc::clone(&own),
-                        caller: own_caller.clone(),
-                        reauth: reauth.clone(),
-                    };
-                    let sink = Sink::new(sink, wrapper)?;
-                    tasks.start("sink", sink.run(latest.clone(), ready.token()).map(Ok));
-                }
-                if settings.api_proxy.use_auto_auth_token != config::UseAutoAuthToken::No {
-                    tasks.start("cache token", keep_own_token(cache.clone(), latest.clone()).map(Ok));
-                }
-                let driver = AutoAuth::new(
-                    auto_auth,
-                    own,
-                    own_caller,
-                    Arc::new(environment.clone()),
-                    tokens,
-                    reauth_requests,
-                )
-                .with_client(&client_settings(&settings, !settings.no_keep_alive.auto_auth));
-                tasks.start("auto-auth", driver.run().map(|ended| ended.map_err(|error| error.to_string())));
+        if identities.is_empty() {
+            info!(target: "", "No auto_auth block found in config, the automatic authentication feature will not be started");
+        } else {
+            let own = client(!settings.no_keep_alive.auto_auth)?.with_retry(RetryPolicy::Never);
+            clients.push(own.clone());
+            let door = Door {
+                upstream: Arc::new(own),
+                client: client_settings(&settings, !settings.no_keep_alive.auto_auth),
+                caller: caller(Subsystem::AutoAuth),
+            };
+            let environment = Arc::new(environment.clone());
+            for ((identity, ends), settings) in identities.iter().zip(ends).zip(&settings.auto_auths) {
+                identity.start(ends, settings, &door, &environment, &mut tasks, &ready)?;
             }
         }
 
-        if settings.auto_auth.is_some() && !settings.templates.is_empty() {
-            let runner = Runner::new(
-                settings.templates.clone(),
-                runner_settings(&settings, environment, &reauth),
-                Arc::new(cache.clone()),
-                caller(Subsystem::Templating),
-                ready.token(),
-            )?;
-            let tokens = latest.clone();
-            tasks
-                .start("templates", runner.run(tokens).map(|ended| ended.map_err(|error| error.to_string())));
+        for (whose, identity) in identities.iter().enumerate() {
+            let own = |template: &&Template| template.auto_auth == Some(whose);
+            let templates: Vec<Template> = settings.templates.iter().filter(own).cloned().collect();
+            if templates.is_empty() {
+                continue;
+            }
+            let caller = Caller { namespace: identity.namespace.clone(), ..caller(Subsystem::Templating) };
+            let shared = runner_settings(&settings, environment, &identity.reauth);
+            let runner = identity.span.in_scope(|| {
+                Runner::new(templates, shared, Arc::new(cache.clone()), caller, ready.token())
+            })?;
+            let running = runner.run(identity.tokens.clone());
+            let running = running.map(|ended| ended.map_err(|error| error.to_string()));
+            tasks.start("templates", running.instrument(identity.span.clone()));
         }
 
         let pid_file = match &settings.pid_file {
@@ -198,6 +174,34 @@ impl Daemon {
             Some(config::Level::Warn) => "warn",
             Some(config::Level::Error) => "error",
         }
+    }
+}
+
+/// What the listeners of one identity work with; of none, where no token of ours is used.
+fn context(
+    settings: &Settings,
+    identity: Option<&Identity>,
+    cache: Cache,
+    quit: CancellationToken,
+) -> Context {
+    let reauth = identity.map(|identity| identity.reauth.clone());
+    Context {
+        cache,
+        tokens: identity.map_or_else(|| watch::channel(TokenState::default()).1, |own| own.tokens.clone()),
+        use_auto_auth_token: settings.api_proxy.use_auto_auth_token,
+        has_auto_auth: identity.is_some(),
+        strict_paths: settings.api_proxy.strict_paths,
+        product: settings.product,
+        user_agent: user_agent(settings.product, Subsystem::ApiProxy),
+        waiting_room: WaitingRoom::default(),
+        handles: Handles {
+            refused: Arc::new(move |Refusal { generation, looks_dead }| match &reauth {
+                Some(reauth) => Box::pin(reauth.replacement_comes(Refused { generation, looks_dead })),
+                // Nobody's token was refused.
+                None => Box::pin(std::future::ready(false)),
+            }),
+            quit: Arc::new(move || quit.cancel()),
+        },
     }
 }
 
@@ -263,11 +267,11 @@ pub(super) fn for_commands(settings: &Settings) -> Vec<(String, String)> {
 }
 
 /// Leases and child tokens of our own token are remembered once the cache knows it.
-async fn keep_own_token(cache: Cache, mut tokens: watch::Receiver<TokenState>) {
+async fn keep_own_token(cache: Cache, whose: usize, mut tokens: watch::Receiver<TokenState>) {
     loop {
         let token = tokens.borrow_and_update().token.clone();
         if let Some(token) = token {
-            cache.set_own_token(token);
+            cache.set_own_token(whose, token);
         }
         if tokens.changed().await.is_err() {
             return;

@@ -6,6 +6,7 @@
 
 mod build;
 mod hardening;
+mod identity;
 mod once;
 mod pid_file;
 mod reload;

@@ -37,8 +37,14 @@ pub(crate) enum OnceError {
     #[error("interrupted; nothing was rendered")]
     Interrupted,
     /// The login failed.
-    #[error("cannot log in: {0}")]
-    Login(#[from] AutoAuthError),
+    #[error("cannot log in{who}: {why}")]
+    Login {
+        /// Which of several.
+        who: String,
+        /// Why.
+        #[source]
+        why: AutoAuthError,
+    },
 }
 
 /// What came of it.
@@ -53,10 +59,10 @@ pub(crate) struct Once {
 /// not be revoked.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Renders `templates` with what the server has. With `token` there is no login; else the configuration's login
-/// is used and its token revoked at the end, with every lease that the templates made; so it is when a signal ends it
-/// before, and then programs under way are killed. No file is touched: a
-/// secret id that an agent would remove stays.
+/// Renders `templates` with what the server has. With `token` there is no login; else the logins of their `auto_auth`s
+/// are used, one after the other, and each token is revoked at its end, with every lease that the templates made; so
+/// it is when a signal ends it before, and then programs under way are killed. No file is touched: a secret id that an
+/// agent would remove stays.
 ///
 /// # Errors
 /// [`OnceError`]; each template's own is in its [`Rendered`].
@@ -66,25 +72,65 @@ pub(crate) async fn render_once(
     templates: &[Template],
     token: Option<Token>,
 ) -> Result<Once, OnceError> {
+    let mut signals = Signals::listen().map_err(OnceError::Signals)?;
+    let token = token.map(Arc::new);
+    let mut whose: Vec<Option<usize>> = templates.iter().map(|template| template.auto_auth).collect();
+    whose.sort_unstable();
+    whose.dedup();
+    let mut all = Vec::new();
+    let mut not_revoked = None;
+    for whose in whose {
+        let theirs = |template: &&Template| template.auto_auth == whose;
+        let own: Vec<Template> = templates.iter().filter(theirs).cloned().collect();
+        let auto_auth = whose.and_then(|whose| settings.auto_auths.get(whose));
+        let once = render_as(settings, auto_auth, environment, &own, token.clone(), &mut signals).await?;
+        not_revoked = not_revoked.or(once.not_revoked);
+        match once.rendered {
+            Ok(rendered) => all.push((whose, rendered.into_iter())),
+            Err(error) => return Ok(Once { rendered: Err(error), not_revoked }),
+        }
+    }
+    // In the order they were asked for.
+    let next = |template: &Template| {
+        all.iter_mut()
+            .find(|(whose, _)| *whose == template.auto_auth)
+            .and_then(|(_, rendered)| rendered.next())
+    };
+    let rendered = templates.iter().filter_map(next).collect();
+    Ok(Once { rendered: Ok(rendered), not_revoked })
+}
+
+/// Renders the templates of one `auto_auth`.
+async fn render_as(
+    settings: &Settings,
+    auto_auth: Option<&AutoAuthSettings>,
+    environment: &Environment,
+    templates: &[Template],
+    token: Option<Arc<Token>>,
+    signals: &mut Signals,
+) -> Result<Once, OnceError> {
     let client = Client::new(&client_settings(settings, true))?;
     let upstream: Arc<dyn Upstream> = Arc::new(client.clone());
     let caller = |subsystem| Caller {
         user_agent: user_agent(settings.product, subsystem),
-        namespace: settings.vault.namespace.clone(),
+        namespace: match auto_auth {
+            Some(auto_auth) => auto_auth.namespace.clone(),
+            None => settings.vault.namespace.clone(),
+        },
         address: settings.vault.address.to_string(),
         timeout: settings.vault.timeout,
     };
-    let mut signals = Signals::listen().map_err(OnceError::Signals)?;
     let mut interrupted = false;
     let (token, is_ours) = match token {
-        Some(token) => (Arc::new(token), false),
+        Some(token) => (token, false),
         None => {
+            let auto_auth = auto_auth.ok_or(OnceError::NoLogin)?;
             let own = Arc::new(client.with_retry(RetryPolicy::Never));
-            let mut login =
-                pin!(log_in(settings, own, caller(Subsystem::AutoAuth), Arc::new(environment.clone())));
+            let environment = Arc::new(environment.clone());
+            let mut login = pin!(log_in(settings, auto_auth, own, caller(Subsystem::AutoAuth), environment));
             let token = tokio::select! {
                 token = &mut login => token?,
-                () = end(&mut signals) => {
+                () = end(signals) => {
                     interrupted = true;
                     // Its token exists once the server has the request, and only the answer tells which it is.
                     let late = timeout(PATIENCE, login).await;
@@ -103,19 +149,18 @@ pub(crate) async fn render_once(
     // An impatient user must not leave a token and its leases behind.
     let rendered = tokio::select! {
         biased;
-        () = end(&mut signals), if !interrupted => None,
+        () = end(signals), if !interrupted => None,
         () = std::future::ready(()), if interrupted => None,
         rendered = template::render_once(templates, &once, Arc::clone(&upstream), templating.clone(), &token) => Some(rendered),
     };
     // A token file of the configuration holds somebody else's token.
-    let is_login =
-        settings.auto_auth.as_ref().is_some_and(|auto| !matches!(auto.method.kind, MethodKind::TokenFile(_)));
+    let is_login = auto_auth.is_some_and(|auto| !matches!(auto.method.kind, MethodKind::TokenFile(_)));
     let mut not_revoked = None;
     if is_ours && is_login {
         not_revoked = tokio::select! {
             revoked = templating.revoke_self(&*upstream, &token) => revoked.err().map(|error| error.to_string()),
             // Whoever asks twice does not want to wait for a server that does not answer.
-            () = end(&mut signals) => Some("interrupted".to_owned()),
+            () = end(signals) => Some("interrupted".to_owned()),
         };
     }
     Ok(Once { rendered: rendered.ok_or(OnceError::Interrupted), not_revoked })
@@ -128,11 +173,15 @@ async fn end(signals: &mut Signals) {
 
 async fn log_in(
     settings: &Settings,
+    auto_auth: &AutoAuthSettings,
     upstream: Arc<dyn Upstream>,
     caller: Caller,
     environment: Arc<Environment>,
 ) -> Result<Arc<Token>, OnceError> {
-    let auto_auth = settings.auto_auth.as_ref().ok_or(OnceError::NoLogin)?;
+    let failed = |why| OnceError::Login {
+        who: auto_auth.name.clone().map(|name| format!(" as {name:?}")).unwrap_or_default(),
+        why,
+    };
     let kind = auto_auth.method.kind.sparing().ok_or(OnceError::OneUse)?;
     let method = Method { kind, exit_on_err: true, wrap_ttl: None, ..auto_auth.method.clone() };
     // The stored token is the agent's, and would be revoked at the end.
@@ -145,7 +194,7 @@ async fn log_in(
     tokio::pin!(driver);
     loop {
         tokio::select! {
-            ended = &mut driver => ended?,
+            ended = &mut driver => ended.map_err(failed)?,
             _ = tokens.changed() => {}
         }
         if let Some(token) = tokens.borrow_and_update().token.clone() {

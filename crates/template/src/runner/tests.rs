@@ -84,17 +84,7 @@ pub(crate) fn template(destination: PathBuf, text: &str) -> Template {
         contents: Contents::Inline(text.into()),
         destination,
         perms: Some(0o600),
-        owner: None,
-        group: None,
-        create_dest_dirs: true,
-        backup: false,
-        command: None,
-        left_delimiter: "{{".into(),
-        right_delimiter: "}}".into(),
-        error_on_missing_key: false,
-        error_fatal: true,
-        sandbox_path: None,
-        function_denylist: Vec::new(),
+        ..Template::default()
     }
 }
 

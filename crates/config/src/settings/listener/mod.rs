@@ -5,6 +5,7 @@ mod tls;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
+use super::auto_auth::Choosing;
 use super::file_access::{Identity, read_identity};
 use crate::decode::{Block, Fields, Labels, Wording};
 use crate::go_scalar::parse_octal;
@@ -27,6 +28,8 @@ pub struct Listener {
     pub require_request_header: bool,
     /// `agent_api`/`proxy_api { enable_quit = true }`.
     pub enable_quit: bool,
+    /// Whose token requests travel with: a place in [`super::Settings::auto_auths`]. `None` where ours is not used.
+    pub auto_auth: Option<usize>,
     /// Host names to accept beside the loopback's own; `["*"]` accepts all.
     pub allowed_hosts: Vec<String>,
 }
@@ -88,11 +91,12 @@ pub(crate) fn read<'a>(
     block: &Block<'a>,
     index: usize,
     product: vault::Product,
-) -> Listener {
+) -> Choosing<Listener> {
     let prefix = format!("error parsing 'listener': listeners.{index}: ");
     let fields = file.inside("listener", block, prefix).worded(Wording::Listener);
     if block.object.is_none() {
-        return Listener {
+        let listener = Listener {
+            auto_auth: None,
             endpoint: Endpoint::Tcp(UNSPECIFIED),
             tls: None,
             role: Role::Default,
@@ -100,6 +104,7 @@ pub(crate) fn read<'a>(
             enable_quit: false,
             allowed_hosts: Vec::new(),
         };
+        return Choosing::read(&fields, listener);
     }
     let kind = fields.kind(block).map(|kind| kind.to_lowercase());
     let endpoint = match kind.as_deref() {
@@ -117,6 +122,7 @@ pub(crate) fn read<'a>(
         }
     };
     let listener = Listener {
+        auto_auth: None,
         endpoint,
         tls: tls::read(&fields),
         role: read_role(&fields),
@@ -125,6 +131,7 @@ pub(crate) fn read<'a>(
         allowed_hosts: fields.strings("allowed_hosts").unwrap_or_default(),
     };
     read_ignored(&fields);
+    let listener = Choosing::read(&fields, listener);
     fields.finish();
     listener
 }

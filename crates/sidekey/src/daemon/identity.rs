@@ -1,0 +1,87 @@
+//! One way to log in with all that hangs on it: the token, those who deliver it, and those who keep it alive.
+
+use std::sync::Arc;
+
+use auto_auth::sink::{Sink, SinkError, Wrapper};
+use auto_auth::{AutoAuth, Reauth, ReauthRequests};
+use config::Environment;
+use futures_util::FutureExt as _;
+use tokio::sync::watch;
+use tokio_util::task::TaskTracker;
+use tracing::{Instrument as _, Span, error_span};
+use vault::api::Caller;
+use vault::{ClientSettings, Namespace, TokenState, Upstream};
+
+use super::tasks::Tasks;
+
+/// One `auto_auth` stanza, as everybody who uses its token sees it.
+pub(super) struct Identity {
+    /// Where its token is shown.
+    pub(super) tokens: watch::Receiver<TokenState>,
+    /// Where to say that its token was refused.
+    pub(super) reauth: Reauth,
+    /// Where its token asks.
+    pub(super) namespace: Option<Namespace>,
+    /// Puts its name into the log lines of all who work for it; nothing for the one without a name.
+    pub(super) span: Span,
+}
+
+/// The other ends, for the one who logs in.
+pub(super) struct Ends {
+    tokens: watch::Sender<TokenState>,
+    requests: ReauthRequests,
+}
+
+/// The server, as logins reach it.
+pub(super) struct Door {
+    pub(super) upstream: Arc<dyn Upstream>,
+    pub(super) client: ClientSettings,
+    pub(super) caller: Caller,
+}
+
+impl Identity {
+    pub(super) fn new(settings: &config::AutoAuth) -> (Self, Ends) {
+        let (sender, tokens) = watch::channel(TokenState::default());
+        let (reauth, requests) = Reauth::new();
+        let span = match &settings.name {
+            Some(name) => error_span!("identity", auto_auth = %name),
+            None => Span::none(),
+        };
+        let namespace = settings.namespace.clone();
+        (Self { tokens, reauth, namespace, span }, Ends { tokens: sender, requests })
+    }
+
+    /// Starts its sinks and its login.
+    ///
+    /// # Errors
+    /// A sink that cannot be.
+    pub(super) fn start(
+        &self,
+        ends: Ends,
+        settings: &config::AutoAuth,
+        door: &Door,
+        environment: &Arc<Environment>,
+        tasks: &mut Tasks,
+        ready: &TaskTracker,
+    ) -> Result<(), SinkError> {
+        let caller = Caller { namespace: self.namespace.clone(), ..door.caller.clone() };
+        for sink in &settings.sinks {
+            let wrapper = Wrapper {
+                upstream: Arc::clone(&door.upstream),
+                caller: caller.clone(),
+                reauth: self.reauth.clone(),
+            };
+            let sink = self.span.in_scope(|| Sink::new(sink, wrapper))?;
+            let sink = sink.run(self.tokens.clone(), ready.token()).map(Ok);
+            tasks.start("sink", sink.instrument(self.span.clone()));
+        }
+        let upstream = Arc::clone(&door.upstream);
+        let environment = Arc::clone(environment);
+        let login = AutoAuth::new(settings, upstream, caller, environment, ends.tokens, ends.requests)
+            .with_client(&door.client)
+            .run()
+            .map(|ended| ended.map_err(|error| error.to_string()));
+        tasks.start("auto-auth", login.instrument(self.span.clone()));
+        Ok(())
+    }
+}
