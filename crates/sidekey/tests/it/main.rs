@@ -17,6 +17,7 @@ mod clouds;
 mod command_line;
 mod differential;
 mod examples;
+mod identities;
 mod life;
 mod lifecycle;
 mod listener;
