@@ -30,6 +30,7 @@ from machine import is_stripped
 from processes import BenchError, Child, clean_environment, last_lines, send_to_group
 from report import Report, Row, Unit, below, ratio_at_least, ratio_below
 from servers import BaoServer, start_haproxy, start_nginx_proxy, start_static_upstream
+from identities import memory_per_identity
 from token_life import token_life
 
 
@@ -77,6 +78,7 @@ def scenarios() -> dict[str, Scenario]:
         "rendering": pure_rendering,
         "idle": idle_memory,
         "token-life": token_life,
+        "identities": memory_per_identity,
         "logins": cached_logins,
         "passthrough": pass_through,
         "tokens": memory_per_token,
