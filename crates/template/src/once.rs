@@ -16,7 +16,7 @@ use crate::dependency::Dependency;
 use crate::evaluate::{Evaluated, Knowledge, Known, Parsed};
 use crate::fetch::{Fetcher, MAX_FILE};
 use crate::fixtures::Fixtures;
-use crate::functions::{profile_of, table};
+use crate::functions::{profile_of, shared_table};
 use crate::redact::redacted;
 use crate::refresh::Rules;
 use crate::world::{Prints, StopOnDrop, World};
@@ -129,7 +129,7 @@ pub async fn render_once(
     world.prints = Prints::HandsOn;
     let fetcher = Fetcher::new(server, caller, Rules::of(&settings.shared));
     let source = Server { fetcher, token, world: Arc::new(world) };
-    let functions = Arc::new(table(profile));
+    let functions = shared_table(profile);
     let mut known = Arc::new(Knowledge::new());
     let mut all = Vec::new();
     for template in templates {
@@ -151,7 +151,7 @@ pub fn render_with(text: &[u8], settings: &Template, profile: Profile, fixtures:
     let mut rendered = Rendered::new(settings);
     rendered.template = text.to_vec();
     let profile = profile_of(profile);
-    match Parsed::new(text, settings, profile, &Arc::new(table(profile))) {
+    match Parsed::new(text, settings, profile, &shared_table(profile)) {
         Ok(parsed) => {
             let source = MadeUp { fixtures, world: Arc::new(fixtures.world(profile)) };
             // It waits for nobody. If it did, `outcome` would go on saying that there is no end.

@@ -43,7 +43,7 @@ impl Tasks {
         name: &'static str,
         task: impl Future<Output = Result<(), String>> + Send + 'static,
     ) {
-        let stop = self.stop.clone();
+        let (stop, task) = (self.stop.clone(), Box::pin(task));
         self.start_graceful(name, async move { stop.run_until_cancelled(task).await.unwrap_or(Ok(())) });
     }
 
@@ -54,6 +54,8 @@ impl Tasks {
         task: impl Future<Output = Result<(), String>> + Send + 'static,
     ) {
         self.running.push(name);
+        // Each layer around a future holds it twice, once as it was given and once as it is waited for.
+        let task = Box::pin(task);
         self.set.spawn(async move {
             match AssertUnwindSafe(task).catch_unwind().await {
                 Ok(result) => (name, result.map_err(TaskError::Failed)),

@@ -12,7 +12,7 @@ mod scratch;
 mod secrets;
 
 use std::collections::BTreeSet;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock, OnceLock};
 
 use ::functions::{Entry, Help, Profile};
 use gotemplate::{Funcs, Value};
@@ -41,6 +41,17 @@ pub(crate) fn table(profile: Profile) -> Funcs<Evaluation> {
         funcs.extend(elsewhere::functions());
     }
     funcs
+}
+
+/// The same, made once for all who need it: with several identities there are several runners.
+pub(crate) fn shared_table(profile: Profile) -> Arc<Funcs<Evaluation>> {
+    static TABLES: [OnceLock<Arc<Funcs<Evaluation>>>; 2] = [OnceLock::new(), OnceLock::new()];
+    let [openbao, vault] = &TABLES;
+    let made = match profile {
+        Profile::OpenBao => openbao,
+        Profile::Vault => vault,
+    };
+    Arc::clone(made.get_or_init(|| Arc::new(table(profile))))
 }
 
 /// A function as people are told of it.

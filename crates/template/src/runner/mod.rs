@@ -120,7 +120,7 @@ impl Runner {
         ready: TaskTrackerToken,
     ) -> Result<Self, RunnerError> {
         let profile = functions::profile_of(settings.shared.profile);
-        let table = Arc::new(functions::table(profile));
+        let table = functions::shared_table(profile);
         let mut outputs = Vec::new();
         atomic_file::remove_stale_temporaries(
             templates.iter().map(|template| template.destination.as_path()),
