@@ -98,10 +98,10 @@ impl Uses {
     fn of(raw: &Raw, problems: &mut Vec<Problem>) -> Self {
         let all = &raw.auto_auths;
         let mut uses = Self { proxied: vec![false; all.len()], templated: vec![false; all.len()] };
-        let mut note = |used: &mut Vec<bool>, chosen: Result<Option<usize>, Problem>| match chosen {
+        let mut note = |used: &mut Vec<bool>, chosen: Result<Option<usize>, Box<Problem>>| match chosen {
             Ok(Some(index)) => used.iter_mut().skip(index).take(1).for_each(|used| *used = true),
             Ok(None) => {}
-            Err(problem) => problems.push(problem),
+            Err(problem) => problems.push(*problem),
         };
         for template in &raw.templates {
             let chosen = choose(all, template.name.as_ref(), ("template", &template.place));

@@ -100,6 +100,8 @@ fn start_with(
         wrap_ttl: None,
     };
     let settings = config::AutoAuth {
+        name: None,
+        namespace: None,
         method,
         sinks: Vec::new(),
         reauth_on_new_credentials: false,

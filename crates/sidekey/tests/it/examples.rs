@@ -85,6 +85,33 @@ async fn the_articles_configuration_runs_unchanged_but_for_its_paths() {
 }
 
 #[tokio::test]
+async fn two_applications_beside_one_agent() {
+    let stage = Stage::new().await;
+    for name in ["shop", "billing"] {
+        let policy = format!("path \"secret/data/{name}\" {{ capabilities = [\"read\"] }}");
+        let (role_id, secret_id) = stage.server.approle(name, &policy, 600, 3600).await.unwrap();
+        put(&stage.path(&format!("{name}-role-id")), &role_id);
+        put(&stage.path(&format!("{name}-secret-id")), &secret_id);
+        let secret = json!({"data": {"password": name}});
+        stage.root.write(&format!("secret/data/{name}"), &secret).await.unwrap();
+    }
+    let mut agent = stage.example("several-identities.hcl", "agent");
+    agent.says("rendered").await.unwrap();
+    assert_eq!(stage.read("shop.env"), "shop");
+    let socket = |name: &str| {
+        Api::new(&format!("unix://{}", stage.path(&format!("{name}.sock")).display()), None).unwrap()
+    };
+    let status = |name: &'static str, path: &'static str| {
+        let api = socket(name);
+        async move { api.get(path).await.unwrap().status.as_u16() }
+    };
+    assert_eq!(status("billing", "secret/data/billing").await, 200);
+    assert_eq!(status("billing", "secret/data/shop").await, 403);
+    assert_eq!(status("shop", "secret/data/shop").await, 200);
+    agent.stop().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_found_token_and_a_proxy() {
     let stage = Stage::new().await;
     stage

@@ -31,7 +31,7 @@ fn every_function_has_an_example_that_renders_as_told() {
     let mut failures = Vec::new();
     for profile in [Profile::OpenBao, Profile::Vault] {
         let catalogue = crate::catalogue(profile);
-        let functions = table(profile_of(profile));
+        let functions = crate::functions::table(profile_of(profile));
         for crate::Listed { name, signature, example, output, .. } in &catalogue {
             if !example.contains(name) || !signature.starts_with(name) {
                 failures.push(format!("{name}: its example or signature is another's"));

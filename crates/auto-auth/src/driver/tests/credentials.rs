@@ -110,6 +110,8 @@ fn begin(kind: MethodKind, gate: &Arc<Gate>, reauth_on_new_credentials: bool) ->
         wrap_ttl: None,
     };
     let settings = config::AutoAuth {
+        name: None,
+        namespace: None,
         method,
         sinks: Vec::new(),
         reauth_on_new_credentials,

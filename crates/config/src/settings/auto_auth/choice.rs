@@ -34,7 +34,7 @@ pub(crate) fn choose(
     all: &[RawAutoAuth],
     name: Option<&Placed<String>>,
     (who, place): (&str, &Place),
-) -> Result<Option<usize>, Problem> {
+) -> Result<Option<usize>, Box<Problem>> {
     let named = |wanted: Option<&str>| all.iter().position(|auto_auth| auto_auth.name.as_deref() == wanted);
     let names: Vec<&str> = all.iter().filter_map(|auto_auth| auto_auth.name.as_deref()).collect();
     let Some(wanted) = name else {
@@ -46,7 +46,7 @@ pub(crate) fn choose(
                 let message =
                     format!("there are several auto_auth blocks, and this {who} names none of them");
                 let hint = format!("add auto_auth = \"…\"; the names are {}", names.join(", "));
-                Err(Problem::whole(message, Some(place)).hint(hint))
+                Err(Box::new(Problem::whole(message, Some(place)).hint(hint)))
             }
         };
     };
@@ -56,6 +56,7 @@ pub(crate) fn choose(
             (None, true) => format!("write auto_auth {:?} {{ … }}", wanted.value),
             (None, false) => format!("the names are {}", names.join(", ")),
         };
-        Problem::whole(format!("no auto_auth is named {:?}", wanted.value), Some(&wanted.place)).hint(hint)
+        let message = format!("no auto_auth is named {:?}", wanted.value);
+        Box::new(Problem::whole(message, Some(&wanted.place)).hint(hint))
     })
 }
