@@ -81,7 +81,7 @@ fn stage() -> Stage {
 /// A template with nothing special.
 pub(crate) fn template(destination: PathBuf, text: &str) -> Template {
     Template {
-        contents: Contents::Inline(text.into()),
+        contents: config::Contents::Inline(text.into()),
         destination,
         perms: Some(0o600),
         owner: None,
