@@ -221,7 +221,7 @@ impl<'a> Public<'a> {
                 Kind::Space if phrase.is_some() => Before { is_space: true, ..Before::default() },
                 Kind::Space => Before { is_space: true, is_quote: false, ..before },
                 Kind::Word if shown => Before { word: text, ..Before::default() },
-                Kind::Quoted(_) => Before { is_quote: true, ..Before::default() },
+                Kind::Quoted(_) | Kind::Rune => Before { is_quote: true, ..Before::default() },
                 _ => Before::default(),
             };
             at += text.len();
