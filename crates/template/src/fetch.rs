@@ -82,7 +82,8 @@ impl Fetcher {
                     None => atomic_file::read_regular(path, MAX_FILE),
                     Some(sandbox) => Sandbox::new(sandbox).read_regular(path, MAX_FILE),
                 };
-                read.map(|bytes| Known::File(Arc::new(bytes))).map_err(|e| unusable(read_words("stat", path, &e)))
+                read.map(|bytes| Known::File(Arc::new(bytes)))
+                    .map_err(|e| unusable(read_words("stat", path, &e)))
             }
             Dependency::Read { path, query } => {
                 let mount = self.mount(dependency, path, token).await.map_err(api)?;

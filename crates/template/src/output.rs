@@ -119,7 +119,9 @@ fn tell(settings: &Template, is_new: bool) {
 pub(crate) fn failed(settings: &Template, error: &FileError) -> String {
     let path = &settings.destination;
     let why = match error {
-        FileError::UnknownIdentity { what, name } => format!("failed looking up {what}: {what}: unknown {what} {name}"),
+        FileError::UnknownIdentity { what, name } => {
+            format!("failed looking up {what}: {what}: unknown {what} {name}")
+        }
         FileError::Io { action: "open the folder", .. } if error.is_missing() => {
             "failed writing file: parent directory is missing".to_owned()
         }

@@ -173,7 +173,8 @@ impl<'a> Public<'a> {
         let mut at = 0;
         while let Some(rest) = message.get(at..).filter(|rest| !rest.is_empty()) {
             let phrase = before.is_space.then(|| self.phrase(rest)).flatten();
-            let Some((text, kind)) = phrase.map(|phrase| (phrase, Kind::Space)).or_else(|| next_part(rest)) else {
+            let Some((text, kind)) = phrase.map(|phrase| (phrase, Kind::Space)).or_else(|| next_part(rest))
+            else {
                 break;
             };
             let behind = rest.get(text.len()..).unwrap_or_default();
@@ -250,11 +251,15 @@ impl<'a> Public<'a> {
         if WORDING.contains(word) {
             return true;
         }
-        let is_known = |atom: &str| WORDING.contains(atom) || self.has_whole(atom);
-        let atoms = || word.split(BRACKETS).map(|atom| atom.trim_start_matches(LEADING).trim_end_matches(TRAILING));
+        // Signs alone are in every template.
+        let is_known =
+            |atom: &str| WORDING.contains(atom) || pieces(atom).next().is_some() && self.has_whole(atom);
+        let atoms =
+            || word.split(BRACKETS).map(|atom| atom.trim_start_matches(LEADING).trim_end_matches(TRAILING));
         let mut known = atoms().filter(|atom| !atom.is_empty()).peekable();
         if known.peek().is_some() {
-            let few_signs = word.split(|c: char| !c.is_ascii_punctuation()).all(|run| run.len() <= MOST_SIGNS);
+            let few_signs =
+                word.split(|c: char| !c.is_ascii_punctuation()).all(|run| run.len() <= MOST_SIGNS);
             if few_signs && known.all(|atom| is_known(atom)) {
                 return true;
             }

@@ -20,7 +20,9 @@ pub(crate) fn read(contents: &Contents) -> Result<Vec<u8>, String> {
     };
     match atomic_file::read_regular(path, MAX_FILE) {
         Err(FileError::NotRegular { .. }) if is_null(path) => Ok(Vec::new()),
-        read => read.map_err(|error| format!("failed to read template: {}", read_words("open", path, &error))),
+        read => {
+            read.map_err(|error| format!("failed to read template: {}", read_words("open", path, &error)))
+        }
     }
 }
 

@@ -87,7 +87,11 @@ mod tests {
             (io("open", 2), "stat /a/b: no such file or directory", "open /a/b: no such file or directory"),
             (io("open the folder", 20), "stat /a/b: not a directory", "open /a/b: not a directory"),
             (io("open", 13), "open /a/b: permission denied", "open /a/b: permission denied"),
-            (io("create the folder", 13), "mkdir /elsewhere: permission denied", "mkdir /elsewhere: permission denied"),
+            (
+                io("create the folder", 13),
+                "mkdir /elsewhere: permission denied",
+                "mkdir /elsewhere: permission denied",
+            ),
             (io("write", 28), "write /a/b: no space left on device", "write /a/b: no space left on device"),
             (
                 FileError::NotRegular { path: "/a/b".into(), kind: "directory" },

@@ -203,7 +203,13 @@ fn files_stay_in_the_sandbox() {
     let found = evaluate(&format!("{{{{ file {inside:?} }}}}"), &strict);
     // Relative and absolute are not compared.
     let error = refused(r#"{{file "./src/../src"}}"#, &strict);
-    assert!(error.ends_with(&format!("error calling file: Rel: can't make src relative to {}", folder.path().display())), "{error}");
+    assert!(
+        error.ends_with(&format!(
+            "error calling file: Rel: can't make src relative to {}",
+            folder.path().display()
+        )),
+        "{error}"
+    );
     let relative = config::Template { sandbox_path: Some("src".into()), ..settings() };
     let error = refused(&format!("{{{{ file {inside:?} }}}}"), &relative);
     assert!(error.ends_with(&format!("Rel: can't make {} relative to src", inside.display())), "{error}");

@@ -88,7 +88,10 @@ fn what_fixtures_lack_is_named() {
     );
     assert!(lacks(r#"{{ plugin "rm" "-rf" }}"#).ends_with(r#"the fixtures have no plugin "rm -rf""#));
     // Nor is this machine asked for its addresses.
-    assert!(lacks(r#"{{ sockaddr "GetPrivateIP" }}"#).ends_with(r#"the fixtures have no sockaddr "GetPrivateIP""#));
+    assert!(
+        lacks(r#"{{ sockaddr "GetPrivateIP" }}"#)
+            .ends_with(r#"the fixtures have no sockaddr "GetPrivateIP""#)
+    );
     assert_eq!(text(r#"{{ sockaddr "GetInterfaceIP" "\"eth0\"" }}"#, EXAMPLES), "10.0.0.5");
     assert!(matches!(Fixtures::parse(b"{\"secret\": {}}"), Err(crate::FixturesError::Json(_))));
     assert!(matches!(Fixtures::parse(b"{\"now\": \"noon\"}"), Err(crate::FixturesError::Now(_))));

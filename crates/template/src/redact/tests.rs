@@ -36,19 +36,43 @@ fn wording_and_the_templates_own_words_are_shown_and_nothing_else() {
         ("yaml: line 3: did not find", "a line", "yaml: line [redacted]: did not find"),
         ("yaml: line 123456789: did not find", "", "yaml: line [redacted]: did not find"),
         // What the engine says is of the template.
-        ("wrong number of args for add: want 2 got 1", "{{ add 1 }}", "wrong number of args for add: want 2 got 1"),
+        (
+            "wrong number of args for add: want 2 got 1",
+            "{{ add 1 }}",
+            "wrong number of args for add: want 2 got 1",
+        ),
         ("can't evaluate field x in type string", "{{ .x }}", "can't evaluate field x in type string"),
         ("found: want 2 got 1", "", "found: want [redacted] got [redacted]"),
         (r#"template: :1:39: executing "a" at"#, "", r#"template: :1:39: executing "[redacted]" at"#),
         ("error at :1:39:", "", "error at [redacted]"),
         // Numbers, letters and signs behind the same word as in the template.
-        ("error calling sprig_fail: port 5 = b", r#"{{ sprig_fail "port 5 = b" }}"#, "error calling sprig_fail: port 5 = b"),
-        ("error calling sprig_fail: port 5", r#"{{ sprig_fail "port 51" }}"#, "error calling sprig_fail: port [redacted]"),
-        ("error calling sprig_fail: pw= x ==", r#"{{ sprig_fail .pw }} a x =="#, "error calling sprig_fail: [redacted]"),
+        (
+            "error calling sprig_fail: port 5 = b",
+            r#"{{ sprig_fail "port 5 = b" }}"#,
+            "error calling sprig_fail: port 5 = b",
+        ),
+        (
+            "error calling sprig_fail: port 5",
+            r#"{{ sprig_fail "port 51" }}"#,
+            "error calling sprig_fail: port [redacted]",
+        ),
+        (
+            "error calling sprig_fail: pw= x ==",
+            r#"{{ sprig_fail .pw }} a x =="#,
+            "error calling sprig_fail: [redacted]",
+        ),
         // No characters, and none of a row of them.
-        (r"invalid character '\u00e9' after top-level value", "", "invalid character [redacted] after top-level value"),
+        (
+            r"invalid character '\u00e9' after top-level value",
+            "",
+            "invalid character [redacted] after top-level value",
+        ),
         ("invalid character 'C' after 'q''w''e'", "C q w e", "invalid character [redacted] after [redacted]"),
-        (r#"unknown type for ["C" "a" "nn"]"#, r#"{{ range }}a nn"#, r#"unknown type for ["[redacted]" "[redacted]" "nn"]"#),
+        (
+            r#"unknown type for ["C" "a" "nn"]"#,
+            r#"{{ range }}a nn"#,
+            r#"unknown type for ["[redacted]" "[redacted]" "nn"]"#,
+        ),
         (r#"parsing "ange": invalid"#, r#"{{ range }}"#, r#"parsing "[redacted]": invalid"#),
         (r#"parsing "": invalid"#, "", r#"parsing "": invalid"#),
         (r#"error calling sprig_fail: """#, "sprig_fail", r#"error calling sprig_fail: "[redacted]""#),
@@ -101,7 +125,12 @@ fn the_wording_of_recorded_errors_is_known() {
                 let outside = message.split(['"', '`']).enumerate().filter(|&(nth, _)| !is_quoted(nth));
                 let mut words = outside.flat_map(|(_, part)| pieces(part));
                 let is_data = |word: &str| ["false", "Inf", "NaN", "true"].contains(&word);
-                if words.any(|word| word.len() > 2 && !is_data(word) && word.chars().all(char::is_alphabetic) && !shown.contains(word)) {
+                if words.any(|word| {
+                    word.len() > 2
+                        && !is_data(word)
+                        && word.chars().all(char::is_alphabetic)
+                        && !shown.contains(word)
+                }) {
                     unknown.push(format!("{}\n  {message}\n  {shown}", pair[0]));
                 }
             }
@@ -301,8 +330,14 @@ const SHORT: &[(&str, &str)] =
 
 #[test]
 fn errors_do_not_tell_two_short_secrets_apart() {
-    let derivations =
-        ["$s", "($s | toLower)", "($s | base64Encode)", r#"(printf "%x" $s)"#, r#"(printf "%q" $s)"#, r#"(print "a " $s)"#];
+    let derivations = [
+        "$s",
+        "($s | toLower)",
+        "($s | base64Encode)",
+        r#"(printf "%x" $s)"#,
+        r#"(printf "%q" $s)"#,
+        r#"(print "a " $s)"#,
+    ];
     let (mut apart, mut count) = (Vec::new(), 0);
     for derivation in derivations {
         for call in CALLS {
