@@ -319,7 +319,7 @@ mod tests {
             assert_eq!(std::fs::read(&path).unwrap(), b"one");
             // What a crash left of it is found.
             let left = folder.path().join(format!(".{}.0123456789abcdef.tmp", "n".repeat(length.min(233))));
-            std::fs::write(&left, b"").unwrap();
+            write(&left, b"", &Attributes::new(0o600)).unwrap();
             std::fs::File::open(&left).unwrap().set_modified(SystemTime::now() - STALE * 2).unwrap();
             assert_eq!(remove_stale_temporaries([path.as_path()]), 1, "{length}");
         }

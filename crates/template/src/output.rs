@@ -149,7 +149,7 @@ mod tests {
     fn a_failure_names_the_template_and_its_file_in_upstreams_words() {
         let place = tempfile::tempdir().unwrap();
         let folder = place.path().display().to_string();
-        std::fs::create_dir(place.path().join("folder")).unwrap();
+        atomic_file::create_folders(&place.path().join("folder")).unwrap();
         atomic_file::write(&place.path().join("file"), b"", &Attributes::new(0o600)).unwrap();
         let told = |name: &str, user: Option<&str>| {
             let settings = Template {
