@@ -159,7 +159,7 @@ const STALE: Duration = Duration::from_secs(60);
 pub fn remove_stale_temporaries<'a>(paths: impl IntoIterator<Item = &'a Path>) -> usize {
     let mut folders: BTreeMap<&Path, HashSet<&OsStr>> = BTreeMap::new();
     for (folder, name) in paths.into_iter().filter_map(|path| split(path).ok()) {
-        folders.entry(folder).or_default().insert(name);
+        folders.entry(folder).or_default().insert(beginning(name));
     }
     let mine = rustix::process::geteuid().as_raw();
     let is_stale = |entry: &std::fs::DirEntry| {
@@ -178,6 +178,15 @@ pub fn remove_stale_temporaries<'a>(paths: impl IntoIterator<Item = &'a Path>) -
         }
     }
     removed
+}
+
+/// Longest name of a file, in bytes: `NAME_MAX` of Linux.
+const LONGEST: usize = 255;
+
+/// As much of a file's name as has room in the name of its temporary file.
+fn beginning(name: &OsStr) -> &OsStr {
+    let most = LONGEST - "..0123456789abcdef.tmp".len();
+    OsStr::from_bytes(name.as_bytes().get(..most).unwrap_or(name.as_bytes()))
 }
 
 /// `NAME` of `.NAME.<16 hex digits>.tmp`.
@@ -202,7 +211,7 @@ impl<F: AsFd> Temporary<F> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         loop {
             let mut temporary = b".".to_vec();
-            temporary.extend_from_slice(name.as_bytes());
+            temporary.extend_from_slice(beginning(name).as_bytes());
             temporary.extend_from_slice(format!(".{:016x}.tmp", fastrand::u64(..)).as_bytes());
             let path = folder_path.join(OsStr::from_bytes(&temporary));
             // Nobody else may read it before it has its final mode and owner.
@@ -299,6 +308,22 @@ mod tests {
             .collect();
         names.sort();
         names
+    }
+
+    #[test]
+    fn names_may_be_as_long_as_the_system_allows() {
+        let folder = tempfile::tempdir().unwrap();
+        for length in [233, 234, 255] {
+            let path = folder.path().join("n".repeat(length));
+            write(&path, b"one", &Attributes::new(0o600)).unwrap();
+            assert_eq!(std::fs::read(&path).unwrap(), b"one");
+            // What a crash left of it is found.
+            let left = folder.path().join(format!(".{}.0123456789abcdef.tmp", "n".repeat(length.min(233))));
+            write(&left, b"", &Attributes::new(0o600)).unwrap();
+            std::fs::File::open(&left).unwrap().set_modified(SystemTime::now() - STALE * 2).unwrap();
+            assert_eq!(remove_stale_temporaries([path.as_path()]), 1, "{length}");
+        }
+        assert!(write(&folder.path().join("n".repeat(256)), b"", &Attributes::new(0o600)).is_err());
     }
 
     #[test]

@@ -18,7 +18,7 @@ use crate::functions;
 use crate::functions::Scratch;
 use crate::pki::Certificate;
 use crate::redact::{Public, redacted, shortened};
-use crate::words::errno;
+use crate::words::{cleaned, errno};
 use crate::world::{Prints, World};
 use crate::writes::FileWrite;
 
@@ -127,33 +127,36 @@ impl Evaluation {
 
     /// Refuses to read a file outside the template's sandbox, links resolved. Reading it is confined once more.
     pub(crate) fn check_sandbox(&self, path: &Path) -> Result<(), FuncError> {
-        self.confined(path, Sandbox::check)
+        let checked = self.confined(path, Sandbox::check);
+        // As upstream, which compares the two as they are written.
+        if let (Some(sandbox), Ok(()) | Err(FileError::Outside(_))) = (&self.sandbox, &checked)
+            && sandbox.is_absolute() != path.is_absolute()
+        {
+            let (path, sandbox) = (cleaned(path), cleaned(sandbox));
+            let text = format!("Rel: can't make {} relative to {}", path.display(), sandbox.display());
+            return Err(FuncError::new(text));
+        }
+        checked.map_err(sandbox_words)
     }
 
     /// The same for a file to be written.
     pub(crate) fn check_sandbox_for(&self, path: &Path) -> Result<(), FuncError> {
-        self.confined(path, Sandbox::check_new)
+        self.confined(path, Sandbox::check_new).map_err(sandbox_words)
     }
 
     fn confined(
         &self,
         path: &Path,
         check: fn(&Sandbox, &Path) -> Result<(), FileError>,
-    ) -> Result<(), FuncError> {
+    ) -> Result<(), FileError> {
         let Some(sandbox) = &self.sandbox else { return Ok(()) };
-        let checked = if self.world.has_files {
+        if self.world.has_files {
             check(&Sandbox::new(sandbox), path)
         } else if path.starts_with(sandbox) && !path.components().any(|part| part.as_os_str() == "..") {
             Ok(())
         } else {
             Err(FileError::Outside(path.to_owned()))
-        };
-        checked.map_err(|error| match error {
-            FileError::Io { path, source, .. } => {
-                FuncError::new(format!("lstat {}: {}", path.display(), errno(&source)))
-            }
-            error => FuncError::new(error.to_string()),
-        })
+        }
     }
 
     /// Notes what is to be written when the evaluation turns out to be complete.
@@ -165,6 +168,13 @@ impl Evaluation {
         self.writes.push(write);
         Ok(())
     }
+}
+
+fn sandbox_words(error: FileError) -> FuncError {
+    FuncError::new(match error {
+        FileError::Io { path, source, .. } => format!("lstat {}: {}", path.display(), errno(&source)),
+        error => error.to_string(),
+    })
 }
 
 /// Processor time that one evaluation may take.
@@ -297,7 +307,7 @@ impl Parsed {
             let template = String::from_utf8_lossy(self.template.text());
             let public = Public::new([template.as_ref()]);
             // A program that was told no data can show none of it.
-            let said = said.as_ref().filter(|said| said.call.iter().all(|word| public.has(word)));
+            let said = said.as_ref().filter(|said| said.call.iter().all(|word| public.has_whole(word)));
             let public =
                 Public::new([template.as_ref()].into_iter().chain(said.map(|said| said.text.as_str())));
             // Whole values are looked for in the whole; what is cut then is not told anyway.

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use atomic_file::{FileError, Sandbox};
+use atomic_file::Sandbox;
 use http::Method;
 use serde_json::json;
 use thiserror::Error;
@@ -17,7 +17,7 @@ use crate::evaluate::Known;
 use crate::kv::{Mount, Mounts, data_path, list_path};
 use crate::pki::Certificate;
 use crate::refresh::{Renewable, Rules};
-use crate::words::errno;
+use crate::words::read_words;
 
 /// Why a dependency could not be fetched. Worded as upstream's.
 #[derive(Debug, Error)]
@@ -82,7 +82,8 @@ impl Fetcher {
                     None => atomic_file::read_regular(path, MAX_FILE),
                     Some(sandbox) => Sandbox::new(sandbox).read_regular(path, MAX_FILE),
                 };
-                read.map(|bytes| Known::File(Arc::new(bytes))).map_err(|e| unusable(file_words(path, &e)))
+                read.map(|bytes| Known::File(Arc::new(bytes)))
+                    .map_err(|e| unusable(read_words("stat", path, &e)))
             }
             Dependency::Read { path, query } => {
                 let mount = self.mount(dependency, path, token).await.map_err(api)?;
@@ -251,17 +252,6 @@ fn is_deleted(secret: &Secret) -> bool {
     let past =
         |time: &str| time.parse::<jiff::Timestamp>().map_or(true, |time| time <= jiff::Timestamp::now());
     !deleted.is_empty() && past(deleted)
-}
-
-/// Upstream's words for a local file.
-fn file_words(path: &Path, error: &FileError) -> String {
-    let path = path.display();
-    match error {
-        FileError::Io { source, .. } if error.is_missing() => format!("stat {path}: {}", errno(source)),
-        FileError::Io { action, source, .. } => format!("{action} {path}: {}", errno(source)),
-        FileError::NotRegular { kind: "directory", .. } => format!("read {path}: is a directory"),
-        other => other.to_string(),
-    }
 }
 
 #[cfg(test)]

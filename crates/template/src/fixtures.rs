@@ -27,6 +27,7 @@ use crate::world::{Prints, Programs, World};
 ///   "files": {"/etc/motd": "welcome"},
 ///   "env": {"STAGE": "test"},
 ///   "plugins": {"host-role web": "frontend"},
+///   "sockaddr": {"GetPrivateIP": "10.0.0.5"},
 ///   "now": "2026-02-03T04:05:06Z"
 /// }
 /// ```
@@ -43,6 +44,7 @@ pub struct Fixtures {
     files: BTreeMap<String, String>,
     env: HashMap<String, String>,
     plugins: BTreeMap<String, String>,
+    sockaddr: BTreeMap<String, String>,
     now: Option<String>,
     #[serde(skip)]
     time: Option<Timestamp>,
@@ -91,6 +93,7 @@ impl Fixtures {
             overrides: HashMap::new(),
             now: self.time,
             programs: Programs::Canned(self.plugins.clone()),
+            addresses: Some(self.sockaddr.clone()),
             prints: Prints::HandsOn,
             has_files: false,
         }

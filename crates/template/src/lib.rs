@@ -23,6 +23,7 @@ mod redact;
 mod refresh;
 mod runner;
 mod secret;
+mod source;
 mod words;
 mod world;
 mod writes;

@@ -14,11 +14,12 @@ use vault::{Token, Upstream};
 
 use crate::dependency::Dependency;
 use crate::evaluate::{Evaluated, Knowledge, Known, Parsed};
-use crate::fetch::{Fetcher, MAX_FILE};
+use crate::fetch::Fetcher;
 use crate::fixtures::Fixtures;
 use crate::functions::{profile_of, shared_table};
 use crate::redact::redacted;
 use crate::refresh::Rules;
+use crate::source;
 use crate::world::{Prints, StopOnDrop, World};
 
 /// What came of a template.
@@ -70,7 +71,7 @@ impl fmt::Debug for Written {
 #[derive(Debug, Error)]
 pub enum RenderError {
     /// Its file cannot be read.
-    #[error("failed to read template: {0}")]
+    #[error("{0}")]
     Source(String),
     /// It cannot be parsed; the place is in it.
     #[error("parse: {0}")]
@@ -128,7 +129,7 @@ pub async fn render_once(
     let mut world = World::here(&settings.shared, &settings.environment, &settings.for_commands, &stop);
     world.prints = Prints::HandsOn;
     let fetcher = Fetcher::new(server, caller, Rules::of(&settings.shared));
-    let source = Server { fetcher, token, world: Arc::new(world) };
+    let server = Server { fetcher, token, world: Arc::new(world) };
     let functions = shared_table(profile);
     let mut known = Arc::new(Knowledge::new());
     let mut all = Vec::new();
@@ -138,7 +139,7 @@ pub async fn render_once(
             .read(template)
             .and_then(|text| Parsed::new(text, template, profile, &functions).map_err(RenderError::Parse));
         match parsed {
-            Ok(parsed) => rendered.settle(&Arc::new(parsed), &source, &mut known).await,
+            Ok(parsed) => rendered.settle(&Arc::new(parsed), &server, &mut known).await,
             Err(error) => rendered.outcome = Err(error),
         }
         all.push(rendered);
@@ -257,11 +258,7 @@ impl Rendered {
     }
 
     fn read(&mut self, settings: &Template) -> Result<&[u8], RenderError> {
-        self.template = match &settings.contents {
-            Contents::Inline(text) => text.clone(),
-            Contents::File(path) => atomic_file::read_regular(path, MAX_FILE)
-                .map_err(|error| RenderError::Source(error.to_string()))?,
-        };
+        self.template = source::read(&settings.contents).map_err(RenderError::Source)?;
         Ok(&self.template)
     }
 

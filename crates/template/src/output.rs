@@ -14,6 +14,8 @@ use atomic_file::{Attributes, FileError, Folder, Mode, Staged, Written};
 use config::{Contents, Identity, Template};
 use tracing::{info, warn};
 
+use crate::words::{read_words, write_words};
+
 /// Files written together: each is open until all are on the disk, and open files are few on some machines.
 const TOGETHER: usize = 64;
 
@@ -112,10 +114,62 @@ fn tell(settings: &Template, is_new: bool) {
     }
 }
 
+/// Why a template's file cannot be written, in upstream's words. They are all its line has: which template, and where
+/// to.
+pub(crate) fn failed(settings: &Template, error: &FileError) -> String {
+    let path = &settings.destination;
+    let why = match error {
+        FileError::UnknownIdentity { what, name } => {
+            format!("failed looking up {what}: {what}: unknown {what} {name}")
+        }
+        FileError::Io { action: "open the folder", .. } if error.is_missing() => {
+            "failed writing file: parent directory is missing".to_owned()
+        }
+        FileError::Io { action: "open the folder" | "stat", .. } | FileError::NotRegular { .. } => {
+            format!("failed reading file: {}", read_words("open", path, error))
+        }
+        error => format!("failed writing file: {}", write_words(path, error)),
+    };
+    format!("error rendering \"{}\" => \"{}\": {why}", source(settings), path.display())
+}
+
 /// How upstream names a template in its lines.
 pub(crate) fn source(settings: &Template) -> String {
     match &settings.contents {
         Contents::Inline(_) => "(dynamic)".to_owned(),
         Contents::File(path) => path.display().to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_names_the_template_and_its_file_in_upstreams_words() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = place.path().display().to_string();
+        atomic_file::create_folders(&place.path().join("folder")).unwrap();
+        atomic_file::write(&place.path().join("file"), b"", &Attributes::new(0o600)).unwrap();
+        let told = |name: &str, user: Option<&str>| {
+            let settings = Template {
+                contents: Contents::File("/t.ctmpl".into()),
+                destination: place.path().join(name),
+                create_dest_dirs: false,
+                owner: user.map(|name| Identity::Name(name.to_owned())),
+                ..Template::default()
+            };
+            let error = write(&[(&settings, b"x")], 0o644).remove(0).unwrap_err();
+            failed(&settings, &error).replace(&folder, "DIR")
+        };
+        for (name, user, why) in [
+            ("a/b", None, "failed writing file: parent directory is missing"),
+            ("folder", None, "failed reading file: read DIR/folder: is a directory"),
+            ("file/b", None, "failed reading file: open DIR/file/b: not a directory"),
+            ("a\0b", None, "failed reading file: open DIR/a\0b: invalid argument"),
+            ("x", Some("no such user"), "failed looking up user: user: unknown user no such user"),
+        ] {
+            assert_eq!(told(name, user), format!("error rendering \"/t.ctmpl\" => \"DIR/{name}\": {why}"));
+        }
     }
 }

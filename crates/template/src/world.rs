@@ -21,6 +21,8 @@ pub(crate) struct World {
     pub(crate) now: Option<Timestamp>,
     /// What `plugin` may run.
     pub(crate) programs: Programs,
+    /// What `sockaddr` gives, by its expression, where this machine is not asked.
+    pub(crate) addresses: Option<BTreeMap<String, String>>,
     /// Where goes what a template prints.
     pub(crate) prints: Prints,
     /// Whether there are files; without them a sandbox is a matter of names.
@@ -65,6 +67,7 @@ impl World {
             overrides: own.cloned().collect(),
             now: None,
             programs: Programs::Real(Arc::clone(&stop.0)),
+            addresses: None,
             prints: Prints::Itself,
             has_files: true,
         }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use atomic_file::{Attributes, FileError, Folder, Sandbox};
 
-use crate::words::quoted;
+use crate::words::write_words;
 
 /// A file to write.
 #[derive(Clone, Eq, PartialEq)]
@@ -87,9 +87,7 @@ impl FileWrite {
 /// The first that fails, with its path and why.
 pub(crate) fn carry_out(writes: Vec<FileWrite>, appended: &mut Vec<FileWrite>) -> Result<(), String> {
     let (appends, others): (Vec<_>, Vec<_>) = writes.into_iter().partition(|write| write.append);
-    let failed = |write: &FileWrite, error: FileError| {
-        format!("writeToFile {}: {error}", quoted(&write.path.display().to_string()))
-    };
+    let failed = |write: &FileWrite, error: FileError| write_words(&write.path, &error);
     for write in &others {
         write.carry_out().map_err(|error| failed(write, error))?;
     }

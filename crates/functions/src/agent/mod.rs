@@ -5,7 +5,7 @@ mod hashes;
 mod lists;
 mod maths;
 mod parsers;
-mod sockaddr;
+pub(crate) mod sockaddr;
 mod spew;
 mod texts;
 mod title;

@@ -261,3 +261,29 @@ fn what_cannot_be_told_apart_soon_ends() {
     let list = Value::list(vec![Value::from(f64::NAN); 1 << 20]);
     assert_eq!(called("sprig_uniq", vec![list]), "it takes more than 5 seconds");
 }
+
+/// The engine looks at the clock between calls, so a call that takes long looks itself.
+#[test]
+fn a_parser_notices_soon_that_there_is_no_time_left() {
+    let most = Duration::from_millis(20);
+    for (name, text) in [
+        ("parseYAML", "- a\n".repeat(4 << 20)),
+        ("parseYAML", "a: \"b\\n\"\n".repeat(1 << 20)),
+        ("parseYAML", format!("\"{}\"", "\\u0041 ".repeat(2 << 20))),
+        ("parseYAML", "x".repeat(16 << 20)),
+        ("parseYAML", " ".repeat(16 << 20)),
+        ("parseYAML", format!("[{}]", "a,".repeat(8 << 20))),
+        ("parseYAML", format!("|\n{}", " a\n".repeat(5 << 20))),
+        ("parseJSON", format!("[{}0]", "0,".repeat(1 << 19))),
+        ("sprig_fromJson", format!("[{}0]", "[0],".repeat(1 << 17))),
+    ] {
+        let arguments = vec![Value::from(text)];
+        let begin = processor_time();
+        let (said, _) = functions::within(None, most, || called(name, arguments.clone()));
+        let took = processor_time() - begin;
+        let told = shown(&arguments[0]);
+        assert_eq!(said, "the template has computed for too long", "{name} {told}");
+        // Reading all of it takes seconds here, without optimisation.
+        assert!(took < most * 10, "{name} {told}: {took:?}");
+    }
+}

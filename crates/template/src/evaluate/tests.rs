@@ -18,6 +18,7 @@ fn world(profile: Profile) -> World {
         environment: pairs(&[("HOME", "/home/app"), ("VAULT_FOO", "vf"), ("EMPTY", ""), ("TZ", "UTC")]),
         overrides: pairs(&[("BAO_ADDR", "http://v")]),
         now: None,
+        addresses: None,
         programs: Programs::Real(Arc::default()),
         prints: crate::world::Prints::HandsOn,
         has_files: true,
@@ -200,6 +201,19 @@ fn files_stay_in_the_sandbox() {
     let inside = folder.path().join("x");
     atomic_file::write(&inside, b"", &atomic_file::Attributes::new(0o600)).unwrap();
     let found = evaluate(&format!("{{{{ file {inside:?} }}}}"), &strict);
+    // Relative and absolute are not compared.
+    let error = refused(r#"{{file "./src/../src"}}"#, &strict);
+    assert!(
+        error.ends_with(&format!(
+            "error calling file: Rel: can't make src relative to {}",
+            folder.path().display()
+        )),
+        "{error}"
+    );
+    let relative = config::Template { sandbox_path: Some("src".into()), ..settings() };
+    let error = refused(&format!("{{{{ file {inside:?} }}}}"), &relative);
+    assert!(error.ends_with(&format!("Rel: can't make {} relative to src", inside.display())), "{error}");
+    assert!(evaluate(r#"{{ file "src/lib.rs" }}"#, &relative).text.is_ok());
     let sandbox = Some(folder.path().to_owned());
     assert_eq!(found.missing.into_iter().collect::<Vec<_>>(), [Dependency::File { path: inside, sandbox }]);
 }

@@ -7,9 +7,24 @@ use ::functions::{Entry, Profile, entry};
 use gotemplate::{Func, FuncError, Param, Value};
 use jiff::Timestamp;
 
-use super::text;
+use super::{text, texts};
 use crate::evaluate::Evaluation;
+use crate::words::quoted;
 use crate::world::{Programs, World};
+
+/// `sockaddr` of the crate `functions`, which asks this machine; made-up answers stand before it.
+pub(super) const SOCKADDR: Func<Evaluation> = Func::with("sockaddr", &[], sockaddr).variadic(Param::Str);
+
+fn sockaddr(evaluation: &mut Evaluation, arguments: &[Value]) -> Result<Value, FuncError> {
+    let Some(answers) = &evaluation.world.addresses else { return ::functions::sockaddr(arguments) };
+    let expression = texts(arguments).join(" ");
+    answers.get(&expression).cloned().map(Value::from).ok_or_else(|| {
+        FuncError::new(format!(
+            "this machine is not asked here, and the fixtures have no sockaddr {}",
+            quoted(&expression)
+        ))
+    })
+}
 
 pub(super) const ENTRIES: &[Entry<Evaluation>] = &[
     entry(

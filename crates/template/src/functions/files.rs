@@ -4,12 +4,11 @@ use std::path::PathBuf;
 
 use ::functions::{Entry, Profile, entry};
 use atomic_file::Attributes;
-use gotemplate::{Func, FuncError, Param, Value};
+use gotemplate::{Func, FuncError, Param, Value, strconv};
 
 use super::text;
 use crate::dependency::Dependency;
 use crate::evaluate::{Evaluation, Known};
-use crate::words::quoted;
 use crate::writes::FileWrite;
 
 pub(super) const ENTRIES: &[Entry<Evaluation>] = &[
@@ -60,7 +59,8 @@ fn write_to_file(evaluation: &mut Evaluation, arguments: &[Value]) -> Result<Val
     let append = flags.contains("append");
     let path = PathBuf::from(text(arguments, 0));
     if path.file_name().is_none() {
-        return Err(FuncError::new(format!("open {}: is a directory", path.display())));
+        let why = if path.as_os_str().is_empty() { "no such file or directory" } else { "is a directory" };
+        return Err(FuncError::new(format!("open {}: {why}", path.display())));
     }
     evaluation.check_sandbox_for(&path)?;
     evaluation.write(FileWrite {
@@ -77,15 +77,9 @@ fn write_to_file(evaluation: &mut Evaluation, arguments: &[Value]) -> Result<Val
 
 /// Go's `strconv.ParseUint` to the base 8, of which the permission bits count.
 fn mode(text: &str) -> Result<u32, FuncError> {
-    let refused =
-        |why: &str| Err(FuncError::new(format!("strconv.ParseUint: parsing {}: {why}", quoted(text))));
-    if text.is_empty() || !text.bytes().all(|byte| (b'0'..=b'7').contains(&byte)) {
-        return refused("invalid syntax");
-    }
-    match u32::from_str_radix(text, 8) {
-        Ok(mode) => Ok(mode & 0o777),
-        Err(_) => refused("value out of range"),
-    }
+    let mode = strconv::uint(text.as_bytes(), 8, 32)
+        .map_err(|fault| FuncError::new(fault.told("ParseUint", text.as_bytes())))?;
+    Ok(u32::try_from(mode).unwrap_or_default() & 0o777)
 }
 
 fn user_of(name: &str) -> Result<Option<u32>, FuncError> {

@@ -37,6 +37,7 @@ pub(crate) fn table(profile: Profile) -> Funcs<Evaluation> {
     let mut funcs = Funcs::builtins();
     funcs.extend(::functions::entries(profile).filter_map(|entry| entry.func.lift()));
     funcs.extend(own(profile).map(|entry| entry.func));
+    funcs.extend([environment::SOCKADDR]);
     if profile == Profile::Vault {
         funcs.extend(elsewhere::functions());
     }

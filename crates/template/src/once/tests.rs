@@ -11,6 +11,7 @@ const EXAMPLES: &str = r#"{
     "files": {"/etc/app/motd": "welcome\n"},
     "env": {"STAGE": "test"},
     "plugins": {"host-role web": "frontend"},
+    "sockaddr": {"GetInterfaceIP \"eth0\"": "10.0.0.5", "GetAllInterfaces | include \"name\" \"^no such$\" | join \"address\" \" \"": ""},
     "now": "2026-02-03T04:05:06Z"
 }"#;
 
@@ -86,6 +87,12 @@ fn what_fixtures_lack_is_named() {
         r#"the fixtures have no file "/x"; they have no file at all"#
     );
     assert!(lacks(r#"{{ plugin "rm" "-rf" }}"#).ends_with(r#"the fixtures have no plugin "rm -rf""#));
+    // Nor is this machine asked for its addresses.
+    assert!(
+        lacks(r#"{{ sockaddr "GetPrivateIP" }}"#)
+            .ends_with(r#"the fixtures have no sockaddr "GetPrivateIP""#)
+    );
+    assert_eq!(text(r#"{{ sockaddr "GetInterfaceIP" "\"eth0\"" }}"#, EXAMPLES), "10.0.0.5");
     assert!(matches!(Fixtures::parse(b"{\"secret\": {}}"), Err(crate::FixturesError::Json(_))));
     assert!(matches!(Fixtures::parse(b"{\"now\": \"noon\"}"), Err(crate::FixturesError::Now(_))));
 }

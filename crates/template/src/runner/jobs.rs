@@ -156,7 +156,8 @@ impl Runner {
     /// One template's outcome. Gives the problem of one that counts.
     fn settle(&mut self, outcome: Outcome, changed: &mut Vec<(config::Command, String)>) -> Option<String> {
         let output = self.outputs.get_mut(outcome.nth)?;
-        let source = output::source(&output.settings);
+        let settings = Arc::clone(&output.settings);
+        let (source, destination) = (output::source(&settings), settings.destination.display());
         let done = match outcome.came {
             Came::Done(done) => done,
             Came::Postponed { appended } => {
@@ -164,7 +165,7 @@ impl Runner {
                 return None;
             }
             Came::Panicked => {
-                error!(target: "template.server", template = source, "a bug in Sidekey (panic) while evaluating the template; it is left out");
+                error!(target: "template.server", template = source, %destination, "a bug in Sidekey (panic) while evaluating the template; it is left out");
                 output.parsed = None;
                 return None;
             }
@@ -198,7 +199,7 @@ impl Runner {
             }
         }
         let backoff = format!("{:.2}s", pause.as_secs_f64());
-        error!(target: "template.server", error = problem, backoff, "template server error");
+        error!(target: "template.server", error = problem, backoff, template = source, %destination, "template server error");
         output.settings.error_fatal.then_some(problem)
     }
 }
@@ -217,9 +218,9 @@ fn do_all(work: Vec<Work>, known: &Arc<Knowledge>, world: &Arc<World>, default_p
         texts.iter().map(|(_, settings, text)| (&**settings, text.as_slice())).collect();
     let written = catch_unwind(AssertUnwindSafe(|| output::write(&finished, default_perms)));
     let mut written = written.unwrap_or_default().into_iter();
-    for (nth, ..) in &texts {
+    for (nth, settings, _) in &texts {
         let outcome = match written.next() {
-            Some(outcome) => outcome.map_err(|error| error.to_string()),
+            Some(outcome) => outcome.map_err(|error| output::failed(settings, &error)),
             None => Err("a bug in Sidekey (panic) while writing files".to_owned()),
         };
         if let Some(Came::Done(done)) = all.get_mut(*nth) {
@@ -241,7 +242,7 @@ fn do_one(work: Work, known: &Arc<Knowledge>, world: &Arc<World>) -> (Came, Opti
         _ if !evaluated.missing.is_empty() => {}
         Err(error) => written = Some(Err(format!("{source}: execute: {error}"))),
         Ok(text) => match writes::carry_out(evaluated.writes, &mut appended) {
-            Err(why) => written = Some(Err(format!("{source}: {why}"))),
+            Err(why) => written = Some(Err(format!("{source}: execute: error calling writeToFile: {why}"))),
             Ok(()) => complete = Some(text),
         },
     }

@@ -12,7 +12,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use config::{Contents, Template, TemplateConfig};
+use config::{Template, TemplateConfig};
 use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
@@ -27,11 +27,11 @@ use vault::{Token, TokenState, Upstream};
 
 use crate::dependency::Dependency;
 use crate::evaluate::{Evaluation, Known, Parsed};
-use crate::fetch::{FetchError, Fetcher, MAX_FILE, unix_now};
+use crate::fetch::{FetchError, Fetcher, unix_now};
 use crate::redact::redacted;
 use crate::refresh::{Renewable, Rules};
 use crate::world::{StopOnDrop, World};
-use crate::{command, functions, output};
+use crate::{command, functions, output, source};
 use jobs::Jobs;
 use state::{Backoff, Dependent, Output, Renewal};
 
@@ -63,7 +63,10 @@ pub struct RunnerSettings {
 /// Why the runner gave up.
 #[derive(Debug, Error)]
 pub enum RunnerError {
-    /// A template's text cannot be read or parsed, at start.
+    /// A template's file cannot be read, at start.
+    #[error("template server failed to create: {0}")]
+    Source(String),
+    /// A template's text cannot be parsed, at start.
     #[error("{source_name}: parse: {reason}")]
     Parse {
         /// Which template.
@@ -110,7 +113,7 @@ impl Runner {
     /// has ended.
     ///
     /// # Errors
-    /// [`RunnerError::Parse`] with `exit_on_retry_failure`; otherwise a template that cannot be parsed is told
+    /// [`RunnerError::Parse`] and [`RunnerError::Source`] with `exit_on_retry_failure`; otherwise a template that cannot be parsed is told
     /// and left out, and the others go on.
     pub fn new(
         templates: Vec<Template>,
@@ -131,10 +134,16 @@ impl Runner {
                 // Who renders once waits for all of them, and nothing can change the text any more.
                 let fatal = settings.once || template.error_fatal && settings.shared.exit_on_retry_failure;
                 let source_name = output::source(&template);
-                if fatal {
-                    return Err(RunnerError::Parse { source_name, reason: reason.clone() });
+                let destination = template.destination.display();
+                match reason {
+                    Unusable::Source(reason) if fatal => return Err(RunnerError::Source(reason.clone())),
+                    Unusable::Text(reason) if fatal => {
+                        return Err(RunnerError::Parse { source_name, reason: reason.clone() });
+                    }
+                    Unusable::Source(reason) | Unusable::Text(reason) => {
+                        error!(target: "template.server", template = source_name, %destination, error = reason, "the template cannot be used and is left out");
+                    }
                 }
-                error!(target: "template.server", template = source_name, error = reason, "the template cannot be used and is left out");
             }
             outputs.push(Output::new(template, parsed.ok()));
         }
@@ -405,18 +414,20 @@ fn start(
     })
 }
 
+/// Why a template cannot be used at all.
+enum Unusable {
+    Source(String),
+    Text(String),
+}
+
 fn parse(
     template: &Template,
     profile: ::functions::Profile,
     functions: &Arc<Funcs<Evaluation>>,
-) -> Result<Arc<Parsed>, String> {
-    let text = match &template.contents {
-        Contents::Inline(text) => text.clone(),
-        Contents::File(path) => atomic_file::read_regular(path, MAX_FILE)
-            .map_err(|error| format!("failed to read template: {error}"))?,
-    };
+) -> Result<Arc<Parsed>, Unusable> {
+    let text = source::read(&template.contents).map_err(Unusable::Source)?;
     let parsed = Parsed::new(&text, template, profile, functions);
-    parsed.map(Arc::new).map_err(|error| error.to_string())
+    parsed.map(Arc::new).map_err(|error| Unusable::Text(error.to_string()))
 }
 
 #[cfg(test)]

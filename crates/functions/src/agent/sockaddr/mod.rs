@@ -74,7 +74,11 @@ static FUNCTIONS: LazyLock<Funcs<()>> = LazyLock::new(|| {
     funcs
 });
 
-fn sockaddr(arguments: &[Value]) -> Result<Value, FuncError> {
+/// The function `sockaddr`: what an expression makes of the addresses of this machine.
+///
+/// # Errors
+/// Upstream's texts.
+pub fn sockaddr(arguments: &[Value]) -> Result<Value, FuncError> {
     let words: Vec<&[u8]> = arguments.iter().map(|word| word.as_str().unwrap_or_default()).collect();
     let input = [b"{{ ", words.join(&b' ').as_slice(), b" }}"].concat();
     let failed = |doing: &str, why: String| {

@@ -48,7 +48,7 @@ struct Document {
 }
 
 fn compose(text: &[u8]) -> Result<Document, Fault> {
-    let mut parser = Parser::new(text);
+    let mut parser = Parser::new(text)?;
     let (mut nodes, mut open, mut root) = (Vec::new(), Vec::<Id>::new(), None);
     let mut anchors: HashMap<Vec<u8>, Id> = HashMap::new();
     let mut elements = Elements::default();

@@ -75,14 +75,14 @@ pub(super) struct Parser {
 }
 
 impl Parser {
-    pub(super) fn new(text: &[u8]) -> Self {
-        Self {
-            scanner: Scanner::new(text),
+    pub(super) fn new(text: &[u8]) -> Result<Self, Problem> {
+        Ok(Self {
+            scanner: Scanner::new(text)?,
             state: State::StreamStart,
             states: Vec::new(),
             directives: HashMap::new(),
             tags: 0,
-        }
+        })
     }
 
     pub(super) fn next(&mut self) -> Result<Event, Problem> {

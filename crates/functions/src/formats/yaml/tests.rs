@@ -139,6 +139,8 @@ proptest! {
         // Something behind it, so that nothing is trimmed away at its end.
         let value = Value::list(vec![value, Value::from("end")]);
         let written = String::from_utf8(write(&value).unwrap()).unwrap();
+        // As in Go, where such a key merges when it is read.
+        prop_assume!(!written.contains("<<:"));
         let again = parse(written.as_bytes());
         prop_assert!(again.is_ok(), "{:?} of {}", again, written);
         prop_assert_eq!(shown(&again.unwrap()), shown(&value), "{}", written);

@@ -296,7 +296,8 @@ fn said(lines: &[String]) -> HashMap<String, String> {
     let mut found = HashMap::new();
     for line in messages(lines) {
         let text = |key: &str| line[key].as_str().unwrap_or_default();
-        if let Some(source) = line["template"].as_str() {
+        let is_left_out = text("@message") == "the template cannot be used and is left out";
+        if let Some(source) = line["template"].as_str().filter(|_| is_left_out) {
             found.insert(source.to_owned(), format!("parse: {}", text("error")));
             continue;
         }

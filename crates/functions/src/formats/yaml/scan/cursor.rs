@@ -4,6 +4,7 @@ use gotemplate::FuncError;
 
 use crate::formats::Fault;
 use crate::formats::yaml::characters::{is_blank_or_end, is_break, width};
+use crate::patience::Patience;
 
 /// Why a text could not be read.
 #[derive(Debug)]
@@ -56,6 +57,7 @@ pub(super) struct Cursor {
     pub(super) mark: Mark,
     /// How many characters can be read before a bad one is in the way, and what is wrong with that.
     bad: Option<(usize, &'static str)>,
+    patience: Patience,
 }
 
 /// The library decodes its input in pieces of this size, so a bad character is noticed before it is reached, but
@@ -63,7 +65,10 @@ pub(super) struct Cursor {
 const PIECE: usize = 512;
 
 impl Cursor {
-    pub(super) fn new(raw: &[u8]) -> Self {
+    /// # Errors
+    /// When it takes too long.
+    pub(super) fn new(raw: &[u8]) -> Result<Self, Problem> {
+        let mut patience = Patience::new();
         let raw = if raw.is_empty() { b"\n" } else { raw };
         let whole = raw.len();
         let (decode, raw): (Decode, &[u8]) = match raw {
@@ -80,6 +85,7 @@ impl Cursor {
             match decode(rest) {
                 Ok((rune, size)) => {
                     if at + size > piece_end {
+                        patience.spend()?;
                         (piece_start, piece_end) = (count, at + PIECE);
                     }
                     text.extend_from_slice(rune.encode_utf8(&mut [0; 4]).as_bytes());
@@ -92,11 +98,12 @@ impl Cursor {
                 }
             }
         }
-        Self { text, position: 0, mark: Mark::default(), bad }
+        Ok(Self { text, position: 0, mark: Mark::default(), bad, patience })
     }
 
-    /// Makes sure that the next characters can be looked at.
-    pub(super) fn need(&self, count: usize) -> Result<(), Problem> {
+    /// Makes sure that the next characters can be looked at, and that there is time for it.
+    pub(super) fn need(&mut self, count: usize) -> Result<(), Problem> {
+        self.patience.spend()?;
         match self.bad {
             Some((readable, problem)) if self.mark.index + count > readable => Err(Problem::nowhere(problem)),
             _ => Ok(()),

@@ -47,9 +47,9 @@ pub(super) struct Scanner {
 }
 
 impl Scanner {
-    pub(super) fn new(text: &[u8]) -> Self {
-        Self {
-            cursor: Cursor::new(text),
+    pub(super) fn new(text: &[u8]) -> Result<Self, Problem> {
+        Ok(Self {
+            cursor: Cursor::new(text)?,
             begun: false,
             ended: false,
             queue: VecDeque::new(),
@@ -60,7 +60,7 @@ impl Scanner {
             simple_key_allowed: false,
             simple_keys: Vec::new(),
             keys_by_token: HashMap::new(),
-        }
+        })
     }
 
     /// The next token, left where it is.
