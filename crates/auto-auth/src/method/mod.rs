@@ -29,7 +29,6 @@ mod outside;
 mod password;
 mod percent;
 mod rsa;
-mod rsa_key;
 mod shape;
 mod spiffe;
 mod token_file;

@@ -1,6 +1,5 @@
 //! `ldap`, `okta`, `radius`, `userpass`: a user's name in the path, the password in the body.
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use config::PasswordSource;
@@ -8,6 +7,7 @@ use serde_json::json;
 use vault::{BoxFuture, SecretString};
 
 use super::credential::Credential;
+use super::percent::segment;
 use super::shape::Shape;
 use super::{Attempt, LoginError, Method, Scene};
 use crate::watch::Watch;
@@ -36,6 +36,8 @@ impl Password {
     }
 
     fn attempt(&mut self, scene: &Scene<'_>) -> Result<Attempt, LoginError> {
+        // Before the file is read and removed.
+        let user = segment("username", &self.username)?;
         let password = match &mut self.source {
             Source::File { file, .. } => file.fetch()?.clone(),
             Source::Variable(name) => match scene.environment.exact(name) {
@@ -48,8 +50,7 @@ impl Password {
                 }
             },
         };
-        let path = format!("{}/login/{}", scene.mount, escaped(&self.username));
-        Ok(Attempt::login_at(path, json!({"password": password.expose()})))
+        Ok(Attempt::login_at(format!("{}/login/{user}", scene.mount), json!({"password": password.expose()})))
     }
 }
 
@@ -73,37 +74,5 @@ impl Method for Password {
             Source::Variable(_) => false,
         };
         Box::pin(std::future::ready(changed))
-    }
-}
-
-/// One piece of a path: whatever else the name holds must not end it, begin a query or lead elsewhere.
-fn escaped(name: &str) -> String {
-    let mut path = String::new();
-    for byte in name.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~@".contains(&byte) {
-            path.push(char::from(byte));
-        } else {
-            // Writing to a string never fails.
-            let _ = write!(path, "%{byte:02X}");
-        }
-    }
-    path
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_username_is_one_piece_of_the_path() {
-        for (name, path) in [
-            ("ann.b@example.org", "ann.b@example.org"),
-            ("a b", "a%20b"),
-            ("../../sys/x?y#z", "..%2F..%2Fsys%2Fx%3Fy%23z"),
-            ("CORP\\ann", "CORP%5Cann"),
-            ("é", "%C3%A9"),
-        ] {
-            assert_eq!(escaped(name), path);
-        }
     }
 }

@@ -10,7 +10,7 @@ use vault::{BoxFuture, SecretString};
 use self::credentials::Credentials;
 use self::metadata::Metadata;
 use super::outside::{FAR, Outside};
-use super::{Attempt, LoginError, Method, Scene, assertion, oauth};
+use super::{Attempt, LoginError, Method, Scene, assertion, oauth, percent};
 
 /// Google's own.
 const IAM_ENDPOINT: &str = "https://iamcredentials.googleapis.com";
@@ -57,8 +57,9 @@ impl Gcp {
         let from_environment = scene.environment.exact(IAM_ENDPOINT_VARIABLE).filter(|url| !url.is_empty());
         let endpoint = iam.iam_endpoint.as_deref().or(from_environment).unwrap_or(IAM_ENDPOINT);
         let service = Outside::new("IAM credentials service", endpoint, FAR)?;
-        // An address is escaped whole: a slash in it must not lead to another account.
-        let target = format!("/v1/projects/-/serviceAccounts/{}:signJwt", oauth::escape(&account));
+        // A slash in it must not lead to another account.
+        let segment = percent::segment("service_account", &account)?;
+        let target = format!("/v1/projects/-/serviceAccounts/{segment}:signJwt");
         let body = json!({"payload": Value::to_string(&claims)});
         let answer = oauth::post_json(&service, &target, Some(&token), &body).await?;
         oauth::token(&service, &target, &answer, "signedJwt")

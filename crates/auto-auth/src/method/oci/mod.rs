@@ -15,7 +15,7 @@ use vault::BoxFuture;
 use self::api_key::ApiKey;
 use self::instance::Instance;
 use self::signature::Signer;
-use super::{Attempt, LoginError, Method, Scene, oauth};
+use super::{Attempt, LoginError, Method, Scene, oauth, percent};
 use crate::watch::Watch;
 
 /// What signs, and what it signed as last.
@@ -49,23 +49,23 @@ impl Oci {
     }
 
     async fn prepare(&mut self, scene: &Scene<'_>) -> Result<Attempt, LoginError> {
+        let path = format!("{}/login/{}", scene.mount, percent::segment("role", &self.role)?);
         let headers = match &mut self.principal {
             Principal::User(user) => {
                 let (key_id, key) = user.read(scene.environment)?;
                 self.last_key_id = Some(key_id.clone());
-                signed_headers(&self.role, scene, &Signer { key_id: &key_id, key: &key })
+                signed_headers(&path, scene, &Signer { key_id: &key_id, key: &key })
             }
             Principal::Instance(instance) => {
                 // A token of before the last failed login may be the reason that it failed.
                 let session = instance.renewed(scene.environment).await?;
                 self.last_key_id = Some(session.key_id.expose().to_owned());
                 let signer = Signer { key_id: session.key_id.expose(), key: &session.key };
-                signed_headers(&self.role, scene, &signer)
+                signed_headers(&path, scene, &signer)
             }
         };
         let headers =
             headers.map_err(|why| LoginError::NoCredentials(format!("the login cannot be signed: {why}")))?;
-        let path = format!("{}/login/{}", scene.mount, oauth::escape(&self.role));
         Ok(Attempt::login_at(path, json!({"request_headers": headers})))
     }
 
@@ -92,7 +92,7 @@ impl Oci {
 }
 
 /// The headers of a `GET` of the login's own path, as the server hands them to Oracle.
-fn signed_headers(role: &str, scene: &Scene<'_>, signer: &Signer<'_>) -> Result<Value, &'static str> {
+fn signed_headers(path: &str, scene: &Scene<'_>, signer: &Signer<'_>) -> Result<Value, &'static str> {
     let address = &scene.caller.address;
     let (base, _) = oauth::split_url(address);
     let host = match base.split_once("://") {
@@ -100,7 +100,7 @@ fn signed_headers(role: &str, scene: &Scene<'_>, signer: &Signer<'_>) -> Result<
         Some((_, host)) => host,
     };
     let date = httpdate::fmt_http_date(SystemTime::now());
-    let target = format!("get /v1/{}/login/{}", scene.mount, oauth::escape(role));
+    let target = format!("get /v1/{path}");
     let authorization =
         signer.authorization(&[("date", &date), ("(request-target)", &target), ("host", host)])?;
     let mut headers = Map::new();
