@@ -35,6 +35,8 @@ pub(super) enum Do {
     Answer(u16, String),
     /// Keeps the caller waiting for ever.
     Hang,
+    /// Sends the caller to another address.
+    Redirect(String),
 }
 
 type Script = dyn Fn(&Asked) -> Do + Send + Sync;
@@ -87,6 +89,13 @@ async fn serve(mut stream: TcpStream, script: Arc<Script>, seen: Arc<Mutex<Vec<A
     seen.lock().unwrap().push(asked.clone());
     match script(&asked) {
         Do::Hang => std::future::pending().await,
+        Do::Redirect(to) => {
+            let head = format!(
+                "HTTP/1.1 307 X\r\nconnection: close\r\ncontent-length: 0\r\nlocation: {to}{}\r\n\r\n",
+                asked.line.split_once(' ').unwrap().1
+            );
+            let _ = stream.write_all(head.as_bytes()).await;
+        }
         Do::Answer(status, body) => {
             let head =
                 format!("HTTP/1.1 {status} X\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len());
