@@ -3,6 +3,7 @@
 use serde_json::json;
 use vault::{BoxFuture, SecretString, Token};
 
+use super::attempt::unusable;
 use super::credential::{Credential, Links};
 use super::{Attempt, LoginError, Method, Scene};
 use crate::watch::Watch;
@@ -31,7 +32,10 @@ impl AppRole {
             if let Some(content) = secret_id.read()? {
                 let content = match &self.wrapping_path {
                     None => content,
-                    Some(expected) => unwrap(content, expected, scene).await?,
+                    Some(expected) => {
+                        let token = Token::new(content).map_err(|reason| secret_id.unusable(reason))?;
+                        unwrap(&token, expected, scene).await?
+                    }
                 };
                 secret_id.remember(content);
             }
@@ -62,22 +66,17 @@ impl Method for AppRole {
 }
 
 /// The secret id inside a wrapping token, if the token was made where it should have been.
-async fn unwrap(
-    content: SecretString,
-    expected: &str,
-    scene: &Scene<'_>,
-) -> Result<SecretString, LoginError> {
-    let token = Token::new(content).map_err(LoginError::NoToken)?;
-    let wrapped = scene.caller.wrapping_lookup(scene.server, &token).await?;
+async fn unwrap(token: &Token, expected: &str, scene: &Scene<'_>) -> Result<SecretString, LoginError> {
+    let wrapped = scene.caller.wrapping_lookup(scene.server, token).await?;
     let data = wrapped.data.unwrap_or_default();
     let found = data.get("creation_path").and_then(|path| path.as_str()).unwrap_or_default();
     if found != expected {
         return Err(LoginError::CreationPath { expected: expected.to_owned(), found: found.to_owned() });
     }
-    let inside = scene.caller.unwrap(scene.server, &token).await?;
+    let inside = scene.caller.unwrap(scene.server, token).await?;
     match inside.data.unwrap_or_default().get("secret_id").and_then(|id| id.as_str()) {
         Some(secret_id) if !secret_id.is_empty() => Ok(secret_id.into()),
-        _ => Err(LoginError::NoToken("the wrapping token holds no secret_id")),
+        _ => Err(unusable("secret ID", scene.caller, "sys/wrapping/unwrap", "it has no secret_id")),
     }
 }
 
@@ -154,8 +153,16 @@ mod tests {
                 json!({"secret_id": "CANARY"}),
                 "SECURITY: unable to validate",
             ),
-            (PATH, json!({"secret_id": ""}), "the wrapping token holds no secret_id"),
-            (PATH, json!({"token": "CANARY"}), "the wrapping token holds no secret_id"),
+            (
+                PATH,
+                json!({"secret_id": ""}),
+                "/v1/sys/wrapping/unwrap holds no usable secret ID: it has no secret_id",
+            ),
+            (
+                PATH,
+                json!({"token": "CANARY"}),
+                "/v1/sys/wrapping/unwrap holds no usable secret ID: it has no secret_id",
+            ),
         ] {
             put(&file, "s.wrapping\n");
             let server = Server { creation_path, inside, asked: Mutex::default() };
@@ -190,6 +197,18 @@ mod tests {
             assert_eq!(body(&mut plain, &server).await.unwrap(), want);
             assert_eq!(file.exists(), !remove);
         }
+    }
+
+    #[tokio::test]
+    async fn what_is_no_token_is_not_sent_and_its_file_named() {
+        let folder = tempfile::tempdir().unwrap();
+        put(&folder.path().join("secret"), "CANARY\u{7f}");
+        let server = Server { creation_path: PATH, inside: json!({}), asked: Mutex::default() };
+        let mut method = method(folder.path(), true, Some(PATH));
+        let error = body(&mut method, &server).await.unwrap_err().to_string();
+        let place = format!("secret ID file {}: ", folder.path().join("secret").display());
+        assert!(error.starts_with(&place) && !error.contains("CANARY"), "{error}");
+        assert!(server.asked.lock().unwrap().is_empty());
     }
 
     #[tokio::test]

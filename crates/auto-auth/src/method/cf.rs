@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use serde_json::json;
 use vault::{BoxFuture, SecretString};
 
+use super::credential::warn_if_world_readable;
 use super::rsa::RsaKey;
 use super::{Attempt, LoginError, Method, Scene};
 use crate::watch::Watch;
@@ -95,6 +96,8 @@ fn papers(environment: &Environment) -> Result<Papers, LoginError> {
     let pem = SecretString::from(
         String::from_utf8(pem).map_err(|_| refused(KEY, environment, "it holds no private key in PEM"))?,
     );
+    let path = environment.exact(KEY).unwrap_or_default();
+    warn_if_world_readable(KEY, path.as_ref());
     let key = RsaKey::from_pem(pem.expose()).map_err(|reason| refused(KEY, environment, reason))?;
     Ok(Papers { certificate, key })
 }

@@ -131,6 +131,25 @@ pub(super) async fn news(method: &mut dyn Method, environment: &[(&str, &str)]) 
     with_scene(environment, async |scene| method.has_new_credentials(&scene).await).await
 }
 
+#[test]
+fn addresses_are_short_where_the_port_says_nothing() {
+    for (address, want) in [
+        ("https://vault.example.com:443", "https://vault.example.com"),
+        ("https://vault.example.com:443/gateway", "https://vault.example.com/gateway"),
+        ("https://vault.example.com:8200", "https://vault.example.com:8200"),
+        ("http://[::1]:80", "http://[::1]"),
+        ("http://vault:443", "http://vault:443"),
+        ("https://vault:8443/x:443", "https://vault:8443/x:443"),
+        ("unix:///run/x:443", "unix:///run/x:443"),
+        ("", ""),
+    ] {
+        let caller = Caller { address: address.to_owned(), ..Caller::default() };
+        let (mount, environment) = (Mount::new("auth/here"), Environment::default());
+        let scene = Scene { mount: &mount, server: &Nobody, caller: &caller, environment: &environment };
+        assert_eq!(scene.short_address(), want);
+    }
+}
+
 async fn with_scene<T>(environment: &[(&str, &str)], run: impl AsyncFnOnce(Scene<'_>) -> T) -> T {
     let environment = Environment::new(environment.iter().copied());
     let caller = Caller::default();

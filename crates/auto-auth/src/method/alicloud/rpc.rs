@@ -9,8 +9,8 @@ use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use vault::SecretString;
 
-use crate::method::instance::TemporaryKeys;
 use crate::method::LoginError;
+use crate::method::instance::TemporaryKeys;
 use crate::method::percent::{encoded, form};
 use crate::method::rsa::RsaKey;
 
@@ -106,11 +106,9 @@ fn sign(secret: &Secret, to_sign: &[u8]) -> Result<String, LoginError> {
                     .map_err(|_| "it is neither base64 nor PEM")
                     .and_then(|der| RsaKey::from_pkcs8(&der))
             };
-            key.and_then(|key| key.sign(to_sign))
-                .map(|signature| STANDARD.encode(signature))
-                .map_err(|reason| {
-                    LoginError::NoCredentials(format!("the private key cannot be used: {reason}"))
-                })
+            key.and_then(|key| key.sign(to_sign)).map(|signature| STANDARD.encode(signature)).map_err(
+                |reason| LoginError::NoCredentials(format!("the private key cannot be used: {reason}")),
+            )
         }
     }
 }

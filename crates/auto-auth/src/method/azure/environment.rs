@@ -16,6 +16,7 @@ use rustls_pki_types::pem::PemObject as _;
 use serde_json::{Value, json};
 use vault::SecretString;
 
+use super::super::credential::warn_if_world_readable;
 use super::super::outside::{FAR, Outside};
 use super::super::rsa::RsaKey;
 use super::super::{LoginError, assertion, oauth, percent};
@@ -114,6 +115,7 @@ impl Principal<'_> {
         let pem = String::from_utf8(bytes).map_err(|_| {
             unusable("it is not PEM; PKCS#12 files are not read, convert it with openssl pkcs12")
         })?;
+        warn_if_world_readable("client certificate", path);
         let key = RsaKey::from_pem(&pem).map_err(unusable)?;
         let certificates: Vec<CertificateDer<'_>> =
             CertificateDer::pem_slice_iter(pem.as_bytes()).filter_map(Result::ok).collect();

@@ -29,7 +29,7 @@ impl Gcp {
     async fn prepare(&self, scene: &Scene<'_>) -> Result<Attempt, LoginError> {
         let jwt = match &self.0.kind {
             config::GcpKind::Gce => {
-                let audience = format!("{}/vault/{}", scene.caller.address, self.0.role);
+                let audience = format!("{}/vault/{}", scene.short_address(), self.0.role);
                 self.metadata(scene)?.identity(self.0.service_account.as_deref(), &audience).await?
             }
             config::GcpKind::Iam(iam) => self.signed(iam, scene).await?,

@@ -93,8 +93,8 @@ impl Oci {
 
 /// The headers of a `GET` of the login's own path, as the server hands them to Oracle.
 fn signed_headers(path: &str, scene: &Scene<'_>, signer: &Signer<'_>) -> Result<Value, &'static str> {
-    let address = &scene.caller.address;
-    let (base, _) = oauth::split_url(address);
+    let address = scene.short_address();
+    let (base, _) = oauth::split_url(&address);
     let host = match base.split_once("://") {
         Some(("unix", _)) | None => "localhost",
         Some((_, host)) => host,
