@@ -129,3 +129,36 @@ fn from_lookup(token: Token, answer: Secret) -> Result<Login, &'static str> {
     let grant = Grant { ttl, renewable, num_uses: number("num_uses").unwrap_or_default(), fresh: false };
     Ok(Login { given: Given::Token(token, Accessor::new(accessor)), grant })
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn looked_up(data: Value) -> Result<Grant, &'static str> {
+        let answer = serde_json::from_value(json!({"data": data})).unwrap();
+        from_lookup(Token::new("s.1").unwrap(), answer).map(|login| login.grant)
+    }
+
+    #[test]
+    fn what_the_server_knows_of_a_token_is_taken_as_it_is() {
+        let grant = |ttl, renewable, num_uses| Ok(Grant { ttl, renewable, num_uses, fresh: false });
+        let end = "2026-01-01T00:00:00Z";
+        for (data, want) in [
+            (json!({"ttl": 0, "expire_time": null}), grant(Ttl::Never, false, 0)),
+            (json!({"ttl": 0}), grant(Ttl::Never, false, 0)),
+            // Its last second is not for ever.
+            (json!({"ttl": 0, "expire_time": end}), grant(Ttl::from_seconds(1), false, 0)),
+            (
+                json!({"ttl": 60, "expire_time": end, "renewable": true, "num_uses": 3}),
+                grant(Ttl::from_seconds(60), true, 3),
+            ),
+            (json!({"ttl": -1}), Err("its TTL is no number")),
+            (json!({"ttl": "60"}), Err("its TTL is no number")),
+            (json!({}), Err("its TTL is no number")),
+        ] {
+            assert_eq!(looked_up(data.clone()), want, "{data}");
+        }
+    }
+}

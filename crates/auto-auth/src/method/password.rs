@@ -76,3 +76,38 @@ impl Method for Password {
         Box::pin(std::future::ready(changed))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::loopback::prepared;
+    use super::*;
+
+    #[tokio::test]
+    async fn a_variable_that_is_empty_is_no_password() {
+        let source = PasswordSource::Variable("PASSWORD".to_owned());
+        let mut method = Password::new(&config::Password { username: "ann@a b".to_owned(), source });
+        let (path, body) = prepared(&mut method, &[("PASSWORD", " secret ")]).await.unwrap();
+        assert_eq!((path.as_str(), body), ("auth/here/login/ann@a%20b", json!({"password": " secret "})));
+        for environment in [&[][..], &[("PASSWORD", "")]] {
+            let error = prepared(&mut method, environment).await.unwrap_err().to_string();
+            assert!(error.contains("variable PASSWORD") && error.ends_with("is not set or empty"), "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_name_that_leads_elsewhere_costs_no_password() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("password");
+        atomic_file::write(&path, b"secret", &atomic_file::Attributes::new(0o600)).unwrap();
+        let file = config::CredentialFile {
+            path: path.clone(),
+            removal: config::Removal::Link,
+            read_period: Duration::from_secs(1),
+        };
+        let source = PasswordSource::File(file);
+        let mut method = Password::new(&config::Password { username: "..".to_owned(), source });
+        let error = prepared(&mut method, &[]).await.unwrap_err().to_string();
+        assert_eq!(error, "the username \"..\" cannot stand in a path");
+        assert!(path.exists());
+    }
+}

@@ -86,3 +86,32 @@ impl Method for Gcp {
         Box::pin(Self::prepare(self, scene))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::loopback::{Do, Loopback, prepared};
+    use super::*;
+
+    #[tokio::test]
+    async fn an_account_is_one_piece_of_the_metadata_servers_path() {
+        let metadata = Loopback::start(|_| Do::Answer(200, "a.b.c\n".to_owned())).await;
+        let gce = |account: Option<&str>| {
+            Gcp::new(&config::Gcp {
+                role: "r".to_owned(),
+                service_account: account.map(str::to_owned),
+                metadata_endpoint: Some(metadata.address.clone()),
+                kind: config::GcpKind::Gce,
+            })
+        };
+        for (account, part) in [(None, "default"), (Some("a@b.c"), "a@b.c"), (Some("../x"), "..%2Fx")] {
+            let (path, body) = prepared(&mut gce(account), &[]).await.unwrap();
+            assert_eq!((path.as_str(), body), ("auth/here/login", json!({"role": "r", "jwt": "a.b.c"})));
+            let line = metadata.lines().pop().unwrap();
+            let start =
+                format!("GET /computeMetadata/v1/instance/service-accounts/{part}/identity?audience=");
+            assert!(line.starts_with(&start) && line.ends_with("%2Fvault%2Fr&format=full"), "{line}");
+        }
+        let error = prepared(&mut gce(Some("..")), &[]).await.unwrap_err().to_string();
+        assert_eq!(error, "the service_account \"..\" cannot stand in a path");
+    }
+}

@@ -128,3 +128,36 @@ impl Method for Oci {
         Box::pin(self.has_changed(scene.environment))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::loopback::prepared;
+    use super::*;
+
+    fn oci(role: &str) -> Oci {
+        Oci::new(&config::Oci {
+            role: role.to_owned(),
+            kind: config::OciKind::ApiKey { config_file: None, profile: "DEFAULT".to_owned() },
+            poll_interval: std::time::Duration::from_secs(60),
+        })
+    }
+
+    #[tokio::test]
+    async fn the_roles_name_is_one_piece_of_the_path_in_request_and_signature() {
+        let folder = tempfile::tempdir().unwrap();
+        let key = folder.path().join("key.pem");
+        let pem = include_bytes!("../testdata/rsa-pkcs8.pem");
+        atomic_file::write(&key, pem, &atomic_file::Attributes::new(0o600)).unwrap();
+        let environment = [
+            ("OCI_tenancy_ocid", "t"),
+            ("OCI_user_ocid", "u"),
+            ("OCI_fingerprint", "f"),
+            ("OCI_private_key_path", key.to_str().unwrap()),
+        ];
+        let (path, body) = prepared(&mut oci("a/b?c"), &environment).await.unwrap();
+        assert_eq!(path, "auth/here/login/a%2Fb%3Fc");
+        assert_eq!(body["request_headers"]["(request-target)"], json!(["get /v1/auth/here/login/a%2Fb%3Fc"]));
+        let error = prepared(&mut oci(".."), &environment).await.unwrap_err().to_string();
+        assert_eq!(error, "the role \"..\" cannot stand in a path");
+    }
+}
