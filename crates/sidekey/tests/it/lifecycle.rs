@@ -106,7 +106,7 @@ async fn whoever_reads_the_sink_is_never_refused_across_the_maximum_ttl() {
         asked += 1;
         assert!(began.elapsed() < Duration::from_secs(30), "{} tokens", seen.len());
     }
-    assert!(asked > 100 && began.elapsed() > Duration::from_secs(6), "{asked} in {:?}", began.elapsed());
+    assert!(asked > 100 && began.elapsed() > Duration::from_secs(4), "{asked} in {:?}", began.elapsed());
     agent.stop().await.unwrap();
 }
 
