@@ -128,7 +128,8 @@ impl AutoAuth {
         loop {
             let event = match action {
                 Action::GiveUp => {
-                    let failure = last_failure.unwrap_or(LoginError::NoToken("no login was tried"));
+                    let failure =
+                        last_failure.unwrap_or(LoginError::NoCredentials("no login was tried".to_owned()));
                     return Err(AutoAuthError::GaveUp(failure));
                 }
                 Action::Wait(until) => self.door.wait(self.method.as_mut(), until, &phase).await,

@@ -39,6 +39,9 @@ const LOGIN_INTERVAL: Duration = Duration::from_secs(1);
 /// While the old token lives, a failure is tried again within this time, or within twice the outage so far.
 const PATIENCE: Duration = Duration::from_secs(3600);
 
+/// Servers count whole seconds and round up what the maximum TTL leaves: with 1.1 s left they say 2.
+const ROUNDING: Duration = Duration::from_secs(1);
+
 /// Stands for the rest of a life that has no end.
 const ENDLESS: Duration = Duration::from_secs(365 * 24 * 3600);
 
@@ -47,8 +50,8 @@ const ENDLESS: Duration = Duration::from_secs(365 * 24 * 3600);
 pub(crate) struct Held {
     /// When it came.
     issued_at: Instant,
-    /// When the server last said how long it lives.
-    granted_at: Instant,
+    /// When it dies; `None` when it does not.
+    expires_at: Option<Instant>,
     ttl: Ttl,
     /// A renewal would make it live longer.
     renewable: bool,
@@ -61,16 +64,18 @@ impl Held {
         let rhythm = Rhythm::new(grant.ttl.duration().unwrap_or_default(), jitter);
         // Every renewal costs a use, and the consumer needs them all.
         let renewable = grant.renewable && grant.num_uses == 0;
-        Self { issued_at: now, granted_at: now, ttl: grant.ttl, renewable, rhythm }
+        let expires_at = grant.ttl.duration().map(|ttl| now + ttl);
+        Self { issued_at: now, expires_at, ttl: grant.ttl, renewable, rhythm }
     }
 
-    /// When it dies; `None` when it does not.
-    pub(crate) fn expires_at(&self) -> Option<Instant> {
-        self.ttl.duration().map(|ttl| self.granted_at + ttl)
+    /// The same after a renewal.
+    fn renewed(self, ttl: Ttl, now: Instant) -> Self {
+        let expires_at = ttl.duration().map(|ttl| now + surely(ttl));
+        Self { expires_at, ttl, ..self }
     }
 
     fn left(&self, now: Instant) -> Duration {
-        self.expires_at().map_or(ENDLESS, |at| at.saturating_duration_since(now))
+        self.expires_at.map_or(ENDLESS, |at| at.saturating_duration_since(now))
     }
 
     fn lives(&self, now: Instant) -> bool {
@@ -81,6 +86,12 @@ impl Held {
     fn reserve(&self) -> Duration {
         self.ttl.duration().unwrap_or_default() / 10
     }
+}
+
+/// How long a renewed token lives for sure. Where a second is more than the tenth that a renewal leaves for a login,
+/// the server's rounding counts; a token of a second is taken to live for half of it.
+fn surely(ttl: Duration) -> Duration {
+    if ttl / 10 >= ROUNDING { ttl } else { ttl.saturating_sub(ROUNDING).max(ttl.min(ROUNDING) / 2) }
 }
 
 /// Where the token is in its life. `since` is when the first of the failures happened that have not ended yet.
@@ -217,7 +228,7 @@ pub(crate) fn step(
             RenewFailure::Gone => dead(held, since, now),
             RenewFailure::Denied => {
                 let held = Held { renewable: false, ..held };
-                let wake_at = held.expires_at().map(|_| now + held.rhythm.pause(held.left(now)));
+                let wake_at = held.expires_at.map(|_| now + held.rhythm.pause(held.left(now)));
                 Phase::wait(held, wake_at, Then::Login)
             }
             RenewFailure::Unavailable { retry_after } => {
@@ -242,8 +253,11 @@ fn logged_in(grant: Grant, now: Instant, jitter: f64) -> (Phase, Action) {
 }
 
 fn renewed(held: Held, grant: Grant, now: Instant) -> (Phase, Action) {
-    let held = Held { granted_at: now, ttl: grant.ttl, ..held };
-    let Some(remaining) = held.ttl.duration() else { return Phase::wait(held, None, Then::Login) };
+    let held = held.renewed(grant.ttl, now);
+    if held.expires_at.is_none() {
+        return Phase::wait(held, None, Then::Login);
+    }
+    let remaining = held.left(now);
     // The maximum TTL is near: the next renewal would come too late, so the new token is fetched now, while
     // the old one still serves.
     if !held.rhythm.worth_renewing(remaining) {

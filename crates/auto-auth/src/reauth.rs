@@ -185,7 +185,7 @@ mod tests {
         assert_eq!(doubtful.now_or_never(), Some(true));
         // And after a second nobody's is.
         requests.found(1, Verdict::Alive(Instant::now()));
-        sleep(VERDICT_LIFE + Duration::from_millis(1)).await;
+        sleep(Duration::from_millis(1001)).await;
         assert_eq!(reauth.replacement_comes(refused(1, false)).now_or_never(), None);
         assert!(requests.asked(1).now_or_never().is_some());
     }

@@ -77,9 +77,13 @@ pub enum Ttl {
 }
 
 impl Ttl {
+    /// The longest life there is: a hundred years, in seconds. Whatever a server says, a moment so far away can still
+    /// be reckoned with.
+    const LONGEST: u64 = 100 * 365 * 24 * 3600;
+
     /// From the server's number.
     pub fn from_seconds(seconds: u64) -> Self {
-        NonZeroU64::new(seconds).map_or(Self::Never, Self::Seconds)
+        NonZeroU64::new(seconds.min(Self::LONGEST)).map_or(Self::Never, Self::Seconds)
     }
 
     /// As a duration; `None` when it does not expire.

@@ -38,15 +38,23 @@ impl Upstream for FakeServer {
         let nth = self.times(&path).len();
         let (status, body) = (self.answer)(&path, nth);
         self.asked.lock().unwrap().push((self.start.elapsed().as_millis(), path));
+        let retry_after = body.get("retry_after").and_then(Value::as_u64);
+        let headers = retry_after.map(|after| (http::header::RETRY_AFTER, after.into()));
         Box::pin(async move {
+            if status == HANGS {
+                std::future::pending::<()>().await;
+            }
             Ok(Response {
                 status: StatusCode::from_u16(status).unwrap(),
-                headers: HeaderMap::new(),
+                headers: HeaderMap::from_iter(headers),
                 body: Body::full(body.to_string()),
             })
         })
     }
 }
+
+/// A status for no answer at all.
+const HANGS: u16 = 0;
 
 const LOGIN: &str = "auth/approle/login";
 const RENEW: &str = "auth/token/renew-self";
@@ -200,16 +208,21 @@ async fn without_permission_to_renew_there_is_no_storm() {
 
 #[tokio::test(start_paused = true)]
 async fn an_answer_that_is_no_token_is_a_failed_login() {
-    for answer in [
-        json!(null),
-        json!([]),
-        json!({}),
-        json!({"auth": {"client_token": ""}}),
-        json!({"auth": {"client_token": "a\nb"}}),
+    for (answer, said) in [
+        (json!(null), "/v1/auth/approle/login: the answer is not what it should be"),
+        (json!([]), "/v1/auth/approle/login: the answer is not what it should be"),
+        (json!({}), "it has no auth object"),
+        (json!({"auth": {"client_token": ""}}), "/v1/auth/approle/login holds no usable token"),
+        (json!({"auth": {"client_token": "CANARY\nb"}}), "non-printable"),
+        (json!({"auth": {"client_token": "CANARY", "lease_duration": -5}}), "its TTL is negative"),
+        (
+            json!({"auth": {"client_token": "CANARY"}, "wrap_info": {"token": "CANARY"}}),
+            "it is wrapped, and nobody asked for that",
+        ),
     ] {
         let running = start(FakeServer::new(move |_, _| (200, answer.clone())), true);
         let error = running.task.await.unwrap().unwrap_err().to_string();
-        assert!(!error.contains("a\nb"), "{error}");
+        assert!(error.contains(said) && !error.contains("CANARY"), "{error}");
     }
 }
 
@@ -369,5 +382,122 @@ async fn a_wrapped_login_goes_to_the_sink_and_nothing_follows() {
         let running = start_wrapped(FakeServer::new(answer), true);
         let error = running.task.await.unwrap().unwrap_err().to_string();
         assert!(error.ends_with("it is not wrapped, as was asked for"), "{error}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_hangs_holds_nothing_up_for_longer_than_a_minute() {
+    for hangs in [LOGIN, RENEW, ALIVE, REVOKE] {
+        let server = FakeServer::new(move |path, nth| match path {
+            _ if path == hangs && nth == 0 => (HANGS, json!({})),
+            // The first renewal is denied, so that the token is checked.
+            RENEW if hangs == ALIVE && nth == 0 => refused(403),
+            LOGIN if hangs == REVOKE => (
+                200,
+                json!({"auth": {"client_token": format!("s.{nth}"), "lease_duration": 100, "renewable": false}}),
+            ),
+            _ => granted("s.1", 3600),
+        });
+        let wanted =
+            |_: &std::path::Path, settings| config::AutoAuth { revoke_previous_token: true, ..settings };
+        let running = start_with(server, false, wanted, |auto_auth| auto_auth);
+        sleep(Duration::from_secs(4000)).await;
+        // What could not be found out about the token is asked again by its next renewal.
+        let again = if hangs == ALIVE { RENEW } else { hangs };
+        let times = running.server.times(again);
+        assert!(times.len() > 1, "{hangs}: {times:?}");
+        if hangs == LOGIN {
+            assert!((60_000..63_000).contains(&(times[1] - times[0])), "{times:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_renewal_that_gives_nonsense_is_no_renewal_for_ever() {
+    for ttl in [-5, i64::MIN] {
+        let server = FakeServer::new(move |path, nth| match path {
+            RENEW => {
+                let auth = json!({"client_token": "s.0", "lease_duration": ttl, "renewable": true});
+                (200, json!({"auth": auth}))
+            }
+            _ => granted(&format!("s.{nth}"), 100),
+        });
+        let running = start(server, false);
+        sleep(Duration::from_secs(80)).await;
+        assert_eq!(running.token(), "s.1");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_servers_wish_is_heard_at_logins_and_renewals() {
+    for path in [LOGIN, RENEW] {
+        let server = FakeServer::new(move |asked, nth| match nth {
+            0 if asked == path => (503, json!({"errors": ["no"], "retry_after": 200})),
+            _ => granted("s.1", 3600),
+        });
+        let running = start(server, false);
+        sleep(Duration::from_secs(3590)).await;
+        let times = running.server.times(path);
+        assert!(times[1] - times[0] > 200_000, "{path}: {times:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_same_token_once_more_is_news_for_nobody() {
+    let server = FakeServer::new(|_, _| {
+        (200, json!({"auth": {"client_token": "s.1", "lease_duration": 100, "renewable": false}}))
+    });
+    let running = start(server, false);
+    sleep(Duration::from_secs(100)).await;
+    assert_eq!((running.server.times(LOGIN).len(), running.tokens.borrow().generation), (2, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_waits_for_a_server_that_cannot_tell() {
+    let server = FakeServer::new(|path, _| if path == ALIVE { refused(503) } else { granted("s.1", 3600) });
+    let running = start(server, false);
+    sleep(Duration::from_secs(2)).await;
+    let refusal = crate::Refused { generation: 1, looks_dead: true };
+    let comes = timeout(Duration::from_secs(3), running.reauth.replacement_comes(refusal)).await;
+    assert!(!comes.unwrap());
+    assert_eq!(running.token(), "s.1");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_died_while_the_machine_slept_is_replaced_by_one_login() {
+    let (slept, receiver) = watch::channel(Duration::ZERO);
+    let clock = |auto_auth: AutoAuth| AutoAuth {
+        door: Door { clock: Clock::test(receiver), ..auto_auth.door },
+        ..auto_auth
+    };
+    let server = FakeServer::new(|path, nth| match path {
+        LOGIN => granted(&format!("s.{nth}"), 3600),
+        _ => refused(403),
+    });
+    let running = start_with(server, false, |_, settings| settings, clock);
+    sleep(Duration::from_secs(10)).await;
+    slept.send_replace(Duration::from_secs(36_000));
+    sleep(Duration::from_millis(1)).await;
+    assert_eq!(running.token(), "s.1");
+    sleep(Duration::from_secs(60)).await;
+    assert_eq!(running.server.asked.lock().unwrap().len(), 4, "two logins, a renewal, a check");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_of_few_uses_is_not_kept_for_the_next_run() {
+    let keep = tempfile::tempdir().unwrap();
+    let (path, key) = (keep.path().join("store"), keep.path().join("key"));
+    atomic_file::write(&key, &[7; 32], &atomic_file::Attributes::new(0o600)).unwrap();
+    for (num_uses, kept) in [(3, false), (0, true)] {
+        let server = FakeServer::new(move |_, _| {
+            (200, json!({"auth": {"client_token": "s.1", "lease_duration": 100, "num_uses": num_uses}}))
+        });
+        let wanted = |_: &std::path::Path, settings| {
+            let store = config::TokenStore { path: path.clone(), key: config::StoreKey::File(key.clone()) };
+            config::AutoAuth { token_store: Some(store), ..settings }
+        };
+        let running = start_with(server, false, wanted, |auto_auth| auto_auth);
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!((running.token().as_str(), path.exists()), ("s.1", kept));
     }
 }

@@ -19,6 +19,8 @@ struct Server {
     num_uses: i64,
     fresh: bool,
     issued_at: Instant,
+    /// When the token really dies.
+    dies_at: Instant,
     logins: Vec<f64>,
     renewals: Vec<f64>,
     renewal: fn(u64) -> Option<RenewFailure>,
@@ -37,6 +39,7 @@ impl Server {
             num_uses: 0,
             fresh: true,
             issued_at: now,
+            dies_at: now,
             logins: Vec::new(),
             renewals: Vec::new(),
             renewal: |_| None,
@@ -44,11 +47,14 @@ impl Server {
         }
     }
 
-    fn grant(&self) -> Grant {
-        let left =
-            self.max.map(|max| max.saturating_sub((self.now - self.issued_at).as_secs_f64().ceil() as u64));
-        let ttl = left.map_or(self.ttl, |left| self.ttl.min(left));
-        let ttl = if self.ttl == 0 { Ttl::Never } else { Ttl::from_seconds(ttl.max(1)) };
+    fn grant(&mut self) -> Grant {
+        let ttl = Duration::from_secs(self.ttl);
+        let left = self.max.map(|max| (self.issued_at + seconds(max)).saturating_duration_since(self.now));
+        let ttl = left.map_or(ttl, |left| ttl.min(left));
+        self.dies_at = self.now + ttl;
+        // Rounded up, as the real ones do.
+        let whole = ttl.as_secs() + u64::from(ttl.subsec_nanos() > 0);
+        let ttl = if self.ttl == 0 { Ttl::Never } else { Ttl::from_seconds(whole.max(1)) };
         Grant { ttl, renewable: self.renewable, num_uses: self.num_uses, fresh: self.fresh }
     }
 
@@ -61,11 +67,11 @@ impl Server {
                 Action::GiveUp | Action::Wait(None) => return,
                 Action::Wait(Some(at)) if at > end => return,
                 Action::Wait(Some(at)) => {
-                    if let Phase::Live { held, .. } = phase {
-                        assert!(
-                            held.expires_at().is_none_or(|dies| at <= dies),
-                            "slept past the token's end"
-                        );
+                    if let Phase::Live { held, since, .. } = phase {
+                        assert!(held.expires_at.is_none_or(|dies| at <= dies), "slept past the token's end");
+                        // Who fails may lose it; who does not never holds a dead one. Lives of a second are a gamble.
+                        let early = self.ttl < 2 || since.is_some() || held.expires_at.is_none();
+                        assert!(early || at < self.dies_at, "it was dead for {:?}", at - self.dies_at);
                     }
                     self.now = self.now.max(at);
                     Event::Timer
@@ -113,7 +119,12 @@ fn a_renewable_token_is_renewed_at_seven_tenths_and_never_at_once() {
 }
 
 #[test]
-fn a_new_token_is_there_before_the_maximum_ttl() {
+fn a_new_token_is_there_before_the_maximum_ttl_however_the_server_rounds() {
+    for (ttl, max) in (2..40).flat_map(|ttl| (0..50).map(move |more| (ttl, ttl + more))) {
+        for jitter in [0.0, 0.3, 0.7, 0.999] {
+            Server::new(ttl, Some(max)).run(3 * max, jitter);
+        }
+    }
     let mut server = Server::new(3, Some(10));
     server.run(100, 0.5);
     assert!(ratios(&server.logins, 1.0).iter().all(|gap| *gap < 10.0), "{:?}", server.logins);
@@ -126,6 +137,18 @@ fn batch_and_other_tokens_that_cannot_be_renewed_are_replaced() {
     server.run(200, 0.5);
     assert!(server.renewals.is_empty());
     assert!(ratios(&server.logins, 20.0).iter().all(|r| (0.699..=0.734).contains(r)), "{:?}", server.logins);
+}
+
+#[test]
+fn a_life_of_more_years_than_there_are_is_a_long_one() {
+    let now = Instant::now();
+    for renewable in [false, true] {
+        let mut state = (live(u64::MAX, renewable, now), Action::Wait(None));
+        for event in [Event::Timer, LOGIN_FAILED, Event::RenewFailed(UNAVAILABLE), Event::Timer] {
+            assert!(state.0.action() != Action::GiveUp);
+            state = step(state.0, event, now, 0.5, BACKOFF);
+        }
+    }
 }
 
 #[test]

@@ -23,7 +23,6 @@ pub(super) struct Cert {
     own: Option<Own>,
     /// The files as they were last looked at.
     seen: Option<Fingerprint>,
-    warned: bool,
 }
 
 /// A connection with what it was made from. Renewals use it until the next login: the server wants them to come with
@@ -37,7 +36,7 @@ type Fingerprint = Vec<u8>;
 
 impl Cert {
     pub(super) fn new(keys: &config::Cert) -> Self {
-        Self { keys: keys.clone(), base: None, own: None, seen: None, warned: false }
+        Self { keys: keys.clone(), base: None, own: None, seen: None }
     }
 
     /// Without files of its own the method speaks as everybody does, with the certificate of the `vault` stanza.
@@ -97,9 +96,7 @@ impl Cert {
         if let Some((certificate, key)) = &self.keys.identity {
             add("client certificate", certificate, "CERTIFICATE")?;
             add("client key", key, "PRIVATE KEY")?;
-            if !std::mem::replace(&mut self.warned, true) {
-                warn_if_world_readable("client key", key);
-            }
+            warn_if_world_readable("client key", key);
         }
         Ok(context.finish().as_ref().to_vec())
     }

@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use aws_lc_rs::rsa::KeyPair;
 use aws_lc_rs::signature::{RSA_PSS_SHA256, RsaPssSaltLength, RsaSignatureEncoding};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -12,7 +11,9 @@ use jiff::Timestamp;
 use serde_json::json;
 use vault::{BoxFuture, SecretString};
 
-use super::{Attempt, LoginError, Method, Scene, rsa_key};
+use super::credential::warn_if_world_readable;
+use super::rsa::RsaKey;
+use super::{Attempt, LoginError, Method, Scene};
 use crate::watch::Watch;
 
 const CERTIFICATE: &str = "CF_INSTANCE_CERT";
@@ -38,7 +39,7 @@ struct Seen {
 /// The files of an instance, read.
 struct Papers {
     certificate: String,
-    key: KeyPair,
+    key: RsaKey,
 }
 
 impl Cf {
@@ -50,7 +51,8 @@ impl Cf {
         let Papers { certificate, key } = papers(scene.environment)?;
         let signing_time = Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
         let signed = format!("{signing_time}{certificate}{}", self.role);
-        let signature = rsa_key::sign(&key, &ENCODING, signed.as_bytes())
+        let signature = key
+            .sign_as(&ENCODING, signed.as_bytes())
             .map_err(|reason| refused(KEY, scene.environment, reason))?;
         let body = json!({
             "role": self.role,
@@ -94,8 +96,9 @@ fn papers(environment: &Environment) -> Result<Papers, LoginError> {
     let pem = SecretString::from(
         String::from_utf8(pem).map_err(|_| refused(KEY, environment, "it holds no private key in PEM"))?,
     );
-    let key =
-        rsa_key::from_pem(pem.expose().as_bytes()).map_err(|reason| refused(KEY, environment, reason))?;
+    let path = environment.exact(KEY).unwrap_or_default();
+    warn_if_world_readable(KEY, path.as_ref());
+    let key = RsaKey::from_pem(pem.expose()).map_err(|reason| refused(KEY, environment, reason))?;
     Ok(Papers { certificate, key })
 }
 
@@ -175,16 +178,16 @@ mod tests {
             ("<html>", PKCS1, "it holds no certificate in PEM"),
             (CERTIFICATE_TEXT, "", "it holds no private key in PEM"),
             (CERTIFICATE_TEXT, "-----BEGIN RSA PRIVATE KEY-----\nMIIE", "it holds no private key in PEM"),
-            (CERTIFICATE_TEXT, elliptic, "it holds"),
+            (CERTIFICATE_TEXT, elliptic, "its private key is no RSA key"),
             (
                 CERTIFICATE_TEXT,
                 "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\nMIIE",
-                "it holds an encrypted key; store it decrypted",
+                "its private key is encrypted; decrypt it",
             ),
             (
                 CERTIFICATE_TEXT,
                 "-----BEGIN RSA PRIVATE KEY-----\nTUlJRQ==\n-----END RSA PRIVATE KEY-----\n",
-                "it holds no usable RSA private key",
+                "its private key is no RSA key of at least 2048 bits",
             ),
         ] {
             let error = Folder::with(certificate, key).login().await.unwrap_err().to_string();

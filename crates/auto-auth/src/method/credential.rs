@@ -1,6 +1,8 @@
 //! A credential in a file: read with care, remembered, perhaps removed.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use config::{CredentialFile, Removal};
 use tracing::{debug, error, warn};
@@ -28,7 +30,6 @@ pub(crate) struct Credential {
 /// What was said already: each is said once, not at each look.
 #[derive(Debug, Default)]
 struct Warned {
-    readable: bool,
     unusable: bool,
     stays: bool,
 }
@@ -90,7 +91,7 @@ impl Credential {
         if let Some(credential) = self.read()? {
             self.remember(credential);
         }
-        self.last.as_ref().ok_or(LoginError::NoToken("nothing was read"))
+        self.last.as_ref().ok_or_else(|| self.unusable("nothing was read"))
     }
 
     /// Whether the file holds something else than what was last read; takes it over.
@@ -132,9 +133,7 @@ impl Credential {
         let (problem, missing) = match atomic_file::read_small(&self.path) {
             Ok(bytes) => match self.shape.take(bytes) {
                 Ok(credential) => {
-                    if !std::mem::replace(&mut self.warned.readable, true) {
-                        warn_if_world_readable(self.what, &self.path);
-                    }
+                    warn_if_world_readable(self.what, &self.path);
                     self.warned.unusable = false;
                     self.problem = None;
                     self.seen = Some(credential.clone());
@@ -144,11 +143,12 @@ impl Credential {
             },
             Err(error) => (error.reason(), error.is_missing()),
         };
-        let path = self.path.display().to_string();
         if self.last.is_none() {
-            self.problem = Some(problem.clone());
-            return Err(LoginError::Credential { what: self.what, path, reason: problem });
+            let error = self.unusable(&problem);
+            self.problem = Some(problem);
+            return Err(error);
         }
+        let path = self.path.display().to_string();
         // A file that is gone was mostly removed by us.
         if !missing && !std::mem::replace(&mut self.warned.unusable, true) {
             warn!(target: "auth.handler", path, reason = problem, "the {} file cannot be used; what was read from it before still serves", self.what);
@@ -180,6 +180,12 @@ impl Credential {
         }
     }
 
+    /// An error about what the file holds.
+    pub(super) fn unusable(&self, reason: &str) -> LoginError {
+        let path = self.path.display().to_string();
+        LoginError::Credential { what: self.what, path, reason: reason.to_owned() }
+    }
+
     /// What was last read.
     pub(super) fn last(&self) -> Option<&SecretString> {
         self.last.as_ref()
@@ -191,15 +197,19 @@ impl Credential {
     }
 }
 
-/// Says that others may read the file.
+/// Files of which it was said.
+static SAID: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+
+/// Says that others may read a file, once while the program runs: files are read for each login.
 pub(super) fn warn_if_world_readable(what: &str, path: &Path) {
-    if is_world_readable(path) {
+    let is_new = || SAID.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned());
+    if is_world_readable(path) && is_new() {
         warn!(target: "auth.handler", path = %path.display(), "the {what} file can be read by every user of this machine");
     }
 }
 
 /// Whether every user of the machine may read a file.
-pub(super) fn is_world_readable(path: &Path) -> bool {
+fn is_world_readable(path: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt as _;
     std::fs::metadata(path).is_ok_and(|data| data.permissions().mode() & 0o004 != 0)
 }

@@ -37,7 +37,7 @@ use tokio::time::timeout;
 use tracing::warn;
 use vault::BoxFuture;
 
-use super::credential::is_world_readable;
+use super::credential::warn_if_world_readable;
 use super::{Attempt, LoginError, Method, Scene};
 use crate::watch::Watch;
 use client::Client;
@@ -55,18 +55,17 @@ const LOOK_AGAIN: Duration = Duration::from_secs(60);
 pub(super) struct Kerberos {
     keys: config::Kerberos,
     keytab: Option<Keytab>,
-    warned: bool,
 }
 
 impl Kerberos {
     pub(super) fn new(keys: &config::Kerberos) -> Self {
-        Self { keys: keys.clone(), keytab: None, warned: false }
+        Self { keys: keys.clone(), keytab: None }
     }
 
     async fn prepare(&mut self, scene: &Scene<'_>) -> Result<Attempt, LoginError> {
         self.read_keytab()?;
         let Self { keys, keytab: Some(keytab), .. } = self else {
-            return Err(LoginError::NoToken("no keytab was read"));
+            return Err(LoginError::NoCredentials("no keytab was read".to_owned()));
         };
         let conf =
             Krb5Conf::load(&keys.krb5conf).map_err(|(path, reason)| unusable("krb5.conf", &path, reason))?;
@@ -102,9 +101,7 @@ impl Kerberos {
                 warn!(target: "auth.handler", %error, "the keytab cannot be read, going on with what was read before");
             }
         }
-        if !std::mem::replace(&mut self.warned, true) && is_world_readable(&self.keys.keytab) {
-            warn!(target: "auth.handler", path = %self.keys.keytab.display(), "the keytab file can be read by every user of this machine");
-        }
+        warn_if_world_readable("keytab", &self.keys.keytab);
         Ok(())
     }
 

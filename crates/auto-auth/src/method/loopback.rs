@@ -35,6 +35,8 @@ pub(super) enum Do {
     Answer(u16, String),
     /// Keeps the caller waiting for ever.
     Hang,
+    /// Sends the caller to another address.
+    Redirect(String),
 }
 
 type Script = dyn Fn(&Asked) -> Do + Send + Sync;
@@ -87,6 +89,13 @@ async fn serve(mut stream: TcpStream, script: Arc<Script>, seen: Arc<Mutex<Vec<A
     seen.lock().unwrap().push(asked.clone());
     match script(&asked) {
         Do::Hang => std::future::pending().await,
+        Do::Redirect(to) => {
+            let head = format!(
+                "HTTP/1.1 307 X\r\nconnection: close\r\ncontent-length: 0\r\nlocation: {to}{}\r\n\r\n",
+                asked.line.split_once(' ').unwrap().1
+            );
+            let _ = stream.write_all(head.as_bytes()).await;
+        }
         Do::Answer(status, body) => {
             let head =
                 format!("HTTP/1.1 {status} X\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len());
@@ -120,6 +129,25 @@ pub(super) async fn prepared(
 /// Whether there is news.
 pub(super) async fn news(method: &mut dyn Method, environment: &[(&str, &str)]) -> bool {
     with_scene(environment, async |scene| method.has_new_credentials(&scene).await).await
+}
+
+#[test]
+fn addresses_are_short_where_the_port_says_nothing() {
+    for (address, want) in [
+        ("https://vault.example.com:443", "https://vault.example.com"),
+        ("https://vault.example.com:443/gateway", "https://vault.example.com/gateway"),
+        ("https://vault.example.com:8200", "https://vault.example.com:8200"),
+        ("http://[::1]:80", "http://[::1]"),
+        ("http://vault:443", "http://vault:443"),
+        ("https://vault:8443/x:443", "https://vault:8443/x:443"),
+        ("unix:///run/x:443", "unix:///run/x:443"),
+        ("", ""),
+    ] {
+        let caller = Caller { address: address.to_owned(), ..Caller::default() };
+        let (mount, environment) = (Mount::new("auth/here"), Environment::default());
+        let scene = Scene { mount: &mount, server: &Nobody, caller: &caller, environment: &environment };
+        assert_eq!(scene.short_address(), want);
+    }
 }
 
 async fn with_scene<T>(environment: &[(&str, &str)], run: impl AsyncFnOnce(Scene<'_>) -> T) -> T {

@@ -29,7 +29,6 @@ mod outside;
 mod password;
 mod percent;
 mod rsa;
-mod rsa_key;
 mod shape;
 mod spiffe;
 mod token_file;
@@ -156,9 +155,34 @@ pub enum LoginError {
     /// The server refused, or could not be asked.
     #[error(transparent)]
     Api(#[from] ApiError),
-    /// The server said yes and gave no token.
-    #[error("the server's answer holds no usable token: {0}")]
-    NoToken(&'static str),
+    /// The server said yes and gave nothing of use.
+    #[error("the server's answer at {url} holds no usable {what}: {reason}")]
+    Answer {
+        /// `token`, `secret ID`.
+        what: &'static str,
+        /// What was asked.
+        url: String,
+        /// Why it is of no use.
+        reason: &'static str,
+    },
+}
+
+impl Scene<'_> {
+    /// The server's address as people write it and upstream sends it: without the port that its scheme has anyhow.
+    pub(crate) fn short_address(&self) -> String {
+        let address = self.caller.address.as_str();
+        let usual = match address.split_once("://") {
+            Some(("https", _)) => ":443",
+            Some(("http", _)) => ":80",
+            _ => return address.to_owned(),
+        };
+        let (base, path) = oauth::split_url(address);
+        match base.strip_suffix(usual) {
+            // The host of an address without any path has none here either.
+            Some(base) => format!("{base}{}", path.trim_end_matches('/')),
+            None => address.to_owned(),
+        }
+    }
 }
 
 impl LoginError {

@@ -10,26 +10,7 @@ use vault::SecretString;
 use super::LoginError;
 use super::assertion::is_token;
 use super::outside::{Answer, FAR, Outside};
-
-/// Text as one segment of a path or one value of a form: everything but unreserved characters is escaped
-/// (RFC 3986, 2.3).
-pub(super) fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            escaped.push(char::from(byte));
-        } else {
-            escaped.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    escaped
-}
-
-/// A form or a query.
-pub(super) fn form(fields: &[(&str, &str)]) -> String {
-    let pairs = fields.iter().map(|(name, value)| format!("{}={}", escape(name), escape(value)));
-    pairs.collect::<Vec<_>>().join("&")
-}
+use super::percent::form;
 
 /// A URL's base and its path, for [`Outside`]; the query is dropped.
 pub(super) fn split_url(url: &str) -> (&str, &str) {
@@ -141,10 +122,5 @@ mod tests {
         ] {
             assert_eq!(link_url(text), url);
         }
-    }
-
-    #[test]
-    fn forms_escape_what_has_a_meaning() {
-        assert_eq!(form(&[("a", "x y&z=1"), ("b", "é/~")]), "a=x%20y%26z%3D1&b=%C3%A9%2F~");
     }
 }

@@ -118,3 +118,39 @@ impl Answer {
         serde_json::from_slice(&self.body).ok()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::loopback::{Do, Loopback};
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn services_may_not_lie_hang_flood_or_send_us_elsewhere() {
+        let elsewhere = Loopback::start(|_| Do::Answer(200, "CANARY".to_owned())).await;
+        let target = elsewhere.address.clone();
+        let service = Loopback::start(move |asked| match asked.line.as_str() {
+            "GET /good?who=CANARY" => Do::Answer(204, String::new()),
+            "GET /full?who=CANARY" => Do::Answer(200, "x".repeat(MAX_ANSWER)),
+            "GET /flood?who=CANARY" => Do::Answer(200, "x".repeat(MAX_ANSWER + 1)),
+            "GET /moved?who=CANARY" => Do::Redirect(target.clone()),
+            "GET /error?who=CANARY" => Do::Answer(500, "CANARY".to_owned()),
+            _ => Do::Hang,
+        })
+        .await;
+        let outside = Outside::new("metadata", &format!("{}/", service.address), NEAR).unwrap();
+        assert!(outside.get("/good?who=CANARY", &[]).await.is_ok());
+        assert_eq!(outside.get("/full?who=CANARY", &[]).await.unwrap().body.len(), MAX_ANSWER);
+        for (path, reason) in [
+            ("/moved", "it answered 307 Temporary Redirect"),
+            ("/error", "it answered 500 Internal Server Error"),
+            ("/hang", "no answer within 2 seconds"),
+            ("/flood", ""),
+        ] {
+            let error = outside.get(&format!("{path}?who=CANARY"), &[]).await.err().unwrap().to_string();
+            let start = format!("metadata at {}{path}: {reason}", service.address);
+            assert!(error.starts_with(&start) && error.len() < 200, "{error}");
+            assert!(!error.contains("CANARY"), "{error}");
+        }
+        assert_eq!(elsewhere.lines(), Vec::<String>::new(), "it went where it was sent");
+    }
+}

@@ -1,6 +1,5 @@
 //! `ldap`, `okta`, `radius`, `userpass`: a user's name in the path, the password in the body.
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use config::PasswordSource;
@@ -8,6 +7,7 @@ use serde_json::json;
 use vault::{BoxFuture, SecretString};
 
 use super::credential::Credential;
+use super::percent::segment;
 use super::shape::Shape;
 use super::{Attempt, LoginError, Method, Scene};
 use crate::watch::Watch;
@@ -36,6 +36,8 @@ impl Password {
     }
 
     fn attempt(&mut self, scene: &Scene<'_>) -> Result<Attempt, LoginError> {
+        // Before the file is read and removed.
+        let user = segment("username", &self.username)?;
         let password = match &mut self.source {
             Source::File { file, .. } => file.fetch()?.clone(),
             Source::Variable(name) => match scene.environment.exact(name) {
@@ -48,8 +50,7 @@ impl Password {
                 }
             },
         };
-        let path = format!("{}/login/{}", scene.mount, escaped(&self.username));
-        Ok(Attempt::login_at(path, json!({"password": password.expose()})))
+        Ok(Attempt::login_at(format!("{}/login/{user}", scene.mount), json!({"password": password.expose()})))
     }
 }
 
@@ -76,34 +77,37 @@ impl Method for Password {
     }
 }
 
-/// One piece of a path: whatever else the name holds must not end it, begin a query or lead elsewhere.
-fn escaped(name: &str) -> String {
-    let mut path = String::new();
-    for byte in name.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~@".contains(&byte) {
-            path.push(char::from(byte));
-        } else {
-            // Writing to a string never fails.
-            let _ = write!(path, "%{byte:02X}");
-        }
-    }
-    path
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::loopback::prepared;
     use super::*;
 
-    #[test]
-    fn a_username_is_one_piece_of_the_path() {
-        for (name, path) in [
-            ("ann.b@example.org", "ann.b@example.org"),
-            ("a b", "a%20b"),
-            ("../../sys/x?y#z", "..%2F..%2Fsys%2Fx%3Fy%23z"),
-            ("CORP\\ann", "CORP%5Cann"),
-            ("é", "%C3%A9"),
-        ] {
-            assert_eq!(escaped(name), path);
+    #[tokio::test]
+    async fn a_variable_that_is_empty_is_no_password() {
+        let source = PasswordSource::Variable("PASSWORD".to_owned());
+        let mut method = Password::new(&config::Password { username: "ann@a b".to_owned(), source });
+        let (path, body) = prepared(&mut method, &[("PASSWORD", " secret ")]).await.unwrap();
+        assert_eq!((path.as_str(), body), ("auth/here/login/ann@a%20b", json!({"password": " secret "})));
+        for environment in [&[][..], &[("PASSWORD", "")]] {
+            let error = prepared(&mut method, environment).await.unwrap_err().to_string();
+            assert!(error.contains("variable PASSWORD") && error.ends_with("is not set or empty"), "{error}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_name_that_leads_elsewhere_costs_no_password() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("password");
+        atomic_file::write(&path, b"secret", &atomic_file::Attributes::new(0o600)).unwrap();
+        let file = config::CredentialFile {
+            path: path.clone(),
+            removal: config::Removal::Link,
+            read_period: Duration::from_secs(1),
+        };
+        let source = PasswordSource::File(file);
+        let mut method = Password::new(&config::Password { username: "..".to_owned(), source });
+        let error = prepared(&mut method, &[]).await.unwrap_err().to_string();
+        assert_eq!(error, "the username \"..\" cannot stand in a path");
+        assert!(path.exists());
     }
 }

@@ -1,9 +1,9 @@
-//! RSA keys that sign: RSASSA-PKCS1-v1_5 with SHA-256, which JWT calls RS256 and HTTP signatures `rsa-sha256`.
+//! RSA keys that sign: mostly RSASSA-PKCS1-v1_5 with SHA-256, which JWT calls RS256 and HTTP signatures `rsa-sha256`.
 
 use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
-use aws_lc_rs::signature::{KeyPair as _, RSA_PKCS1_SHA256, RsaKeyPair};
+use aws_lc_rs::signature::{KeyPair as _, RSA_PKCS1_SHA256, RsaEncoding, RsaKeyPair};
 use rustls_pki_types::PrivateKeyDer;
 use rustls_pki_types::pem::PemObject as _;
 
@@ -12,6 +12,8 @@ pub(super) struct RsaKey(RsaKeyPair);
 
 /// Why there is no key, for the end of a sentence that names its place. Never a part of the text.
 pub(super) type KeyProblem = &'static str;
+
+const NO_KEY: KeyProblem = "its private key is no RSA key of at least 2048 bits";
 
 impl RsaKey {
     /// From the first private key in PEM, PKCS#1 or PKCS#8.
@@ -30,10 +32,18 @@ impl RsaKey {
         let pair = match &der {
             PrivateKeyDer::Pkcs1(_) if encrypted => return Err("its private key is encrypted; decrypt it"),
             PrivateKeyDer::Pkcs1(key) => RsaKeyPair::from_der(key.secret_pkcs1_der()),
-            PrivateKeyDer::Pkcs8(key) => RsaKeyPair::from_pkcs8(key.secret_pkcs8_der()),
+            PrivateKeyDer::Pkcs8(key) => return Self::from_pkcs8(key.secret_pkcs8_der()),
             _ => return Err("its private key is no RSA key"),
         };
-        pair.map(Self).map_err(|_| "its private key is no RSA key of at least 2048 bits")
+        pair.map(Self).map_err(|_| NO_KEY)
+    }
+
+    /// From the bytes of PKCS#8.
+    ///
+    /// # Errors
+    /// It is no RSA key, or it is shorter than 2048 bits.
+    pub(super) fn from_pkcs8(der: &[u8]) -> Result<Self, KeyProblem> {
+        RsaKeyPair::from_pkcs8(der).map(Self).map_err(|_| NO_KEY)
     }
 
     /// A new one of 2048 bits. Takes a tenth of a second and more, so it is made away from the thread that serves
@@ -64,9 +74,21 @@ impl RsaKey {
     /// # Errors
     /// Never in practice.
     pub(super) fn sign(&self, message: &[u8]) -> Result<Vec<u8>, KeyProblem> {
+        self.sign_as(&RSA_PKCS1_SHA256, message)
+    }
+
+    /// The signature of another kind.
+    ///
+    /// # Errors
+    /// The key does not suit that kind.
+    pub(super) fn sign_as(
+        &self,
+        kind: &'static dyn RsaEncoding,
+        message: &[u8],
+    ) -> Result<Vec<u8>, KeyProblem> {
         let mut signature = vec![0; self.0.public_modulus_len()];
         self.0
-            .sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message, &mut signature)
+            .sign(kind, &SystemRandom::new(), message, &mut signature)
             .map_err(|_| "its private key cannot sign")?;
         Ok(signature)
     }

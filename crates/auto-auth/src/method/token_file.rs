@@ -15,7 +15,8 @@ impl TokenFile {
     }
 
     fn token(&mut self) -> Result<Attempt, LoginError> {
-        let token = Token::new(self.0.fetch()?.clone()).map_err(LoginError::NoToken)?;
+        let content = self.0.fetch()?.clone();
+        let token = Token::new(content).map_err(|reason| self.0.unusable(reason))?;
         Ok(Attempt::Lookup(token))
     }
 }

@@ -131,3 +131,54 @@ impl Reader {
         self.pinned.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use vault::SecretString;
+
+    use super::super::tests::{no_server, plain, state};
+    use super::*;
+    use envelope::KeyPair;
+
+    fn encrypted(key: &Path, wrap_ttl: Option<Duration>) -> config::Sink {
+        let encryption = config::Encryption {
+            public_key_file: key.to_owned(),
+            derive_key: true,
+            aad: "bound".into(),
+            repin: false,
+        };
+        let kind = config::SinkKind::File(config::FileSink::default());
+        config::Sink { wrap_ttl, encryption: Some(encryption), ..plain(kind) }
+    }
+
+    #[tokio::test]
+    async fn a_wrapped_login_is_encrypted_as_the_token_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, reader) = (folder.path().join("key"), KeyPair::generate().unwrap());
+        let public = reader.public().to_json();
+        atomic_file::write(&path, public.as_bytes(), &atomic_file::Attributes::new(0o644)).unwrap();
+        let content = Content::new(&encrypted(&path, None), no_server());
+        let line = "{\"token\":\"s.wrapping\"}\n";
+        let wrapped = Some(Arc::new(SecretString::from(line)));
+        for (state, want) in
+            [(TokenState { wrapped, ..TokenState::default() }, line), (state("s.plain", 1), "s.plain")]
+        {
+            let sealed = content.make(&state).await.unwrap().unwrap();
+            assert!(!sealed.windows(4).any(|part| part == b"wrap" || part == b"plai"));
+            let binding = Binding { derive_key: true, aad: b"bound" };
+            assert_eq!(*envelope::open(&sealed, &reader, binding).unwrap(), want.as_bytes());
+            assert!(envelope::open(&sealed, &reader, Binding { derive_key: true, aad: b"" }).is_err());
+            assert!(envelope::open(&sealed, &reader, Binding { derive_key: false, aad: b"bound" }).is_err());
+        }
+        assert!(content.make(&TokenState::default()).await.unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn nothing_is_wrapped_for_a_reader_without_a_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = encrypted(&folder.path().join("key"), Some(Duration::from_secs(60)));
+        let error = Content::new(&settings, no_server()).make(&state("s.1", 1)).await.unwrap_err();
+        // Not that the server, which there is none of here, did not answer.
+        assert!(matches!(error, ContentError::PublicKey { .. }), "{error}");
+    }
+}

@@ -140,5 +140,5 @@ async fn the_period_runs_on_while_something_else_is_done() {
     for _ in 0..10 {
         lookout.look_again(&Watch::default()).await;
     }
-    assert!(began.elapsed() >= SHORTEST * 10);
+    assert!(began.elapsed() >= Duration::from_secs(1));
 }

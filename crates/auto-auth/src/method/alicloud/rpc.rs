@@ -4,15 +4,15 @@
 
 use aws_lc_rs::hmac;
 use aws_lc_rs::rand;
-use aws_lc_rs::signature::RSA_PKCS1_SHA256;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use vault::SecretString;
 
+use crate::method::LoginError;
 use crate::method::instance::TemporaryKeys;
 use crate::method::percent::{encoded, form};
-use crate::method::{LoginError, rsa_key};
+use crate::method::rsa::RsaKey;
 
 /// What signs a request.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -98,19 +98,17 @@ fn sign(secret: &Secret, to_sign: &[u8]) -> Result<String, LoginError> {
         Secret::PrivateKey(text) => {
             let text = text.expose().trim();
             let key = if text.starts_with("-----") {
-                rsa_key::from_pem(text.as_bytes())
+                RsaKey::from_pem(text)
             } else {
                 let joined: String = text.split_ascii_whitespace().collect();
                 STANDARD
                     .decode(joined)
                     .map_err(|_| "it is neither base64 nor PEM")
-                    .and_then(|der| rsa_key::from_pkcs8(&der))
+                    .and_then(|der| RsaKey::from_pkcs8(&der))
             };
-            key.and_then(|key| rsa_key::sign(&key, &RSA_PKCS1_SHA256, to_sign))
-                .map(|signature| STANDARD.encode(signature))
-                .map_err(|reason| {
-                    LoginError::NoCredentials(format!("the private key cannot be used: {reason}"))
-                })
+            key.and_then(|key| key.sign(to_sign)).map(|signature| STANDARD.encode(signature)).map_err(
+                |reason| LoginError::NoCredentials(format!("the private key cannot be used: {reason}")),
+            )
         }
     }
 }

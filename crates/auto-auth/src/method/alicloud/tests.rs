@@ -73,6 +73,8 @@ async fn the_login_is_a_signed_question_to_the_regions_sts() {
     }
     let headers = STANDARD.decode(body["identity_request_headers"].as_str().unwrap()).unwrap();
     let headers: Value = serde_json::from_slice(&headers).unwrap();
+    // Without it the cloud answers the server in XML.
+    assert_eq!(headers["Accept"], json!(["application/json"]));
     assert!(headers.as_object().unwrap().values().all(Value::is_array));
     assert_eq!(super::sts_host("cn-hangzhou-finance"), "sts.aliyuncs.com");
 }
@@ -129,6 +131,40 @@ async fn an_instance_wants_its_session_token_and_new_keys_are_news() {
     // Nobody answers any more: those of the last login still last.
     let (_, body) = prepared(&mut method, &[(METADATA, "http://127.0.0.1:1")]).await.unwrap();
     assert_eq!(signer(&body), "STS.1");
+}
+
+#[tokio::test]
+async fn expired_keys_of_an_instance_do_not_serve_on() {
+    let service = Loopback::start(|asked| {
+        let mut keys = keys_json("STS.old");
+        keys["Expiration"] = "2001-01-01T00:00:00Z".into();
+        Do::Answer(200, if asked.line == ROLES { "r".into() } else { keys.to_string() })
+    })
+    .await;
+    let mut method = method(AliCloudSource::default());
+    prepared(&mut method, &[(METADATA, &service.address)]).await.unwrap();
+    assert!(prepared(&mut method, &[(METADATA, "http://127.0.0.1:1")]).await.is_err());
+}
+
+#[tokio::test]
+async fn a_session_near_its_end_is_replaced() {
+    let sts = Loopback::start(|_| {
+        let mut keys = keys_json("STS.role");
+        keys["Expiration"] = (jiff::Timestamp::now() + Duration::from_secs(240)).to_string().into();
+        Do::Answer(200, json!({"Credentials": keys}).to_string())
+    })
+    .await;
+    let source = AliCloudSource {
+        role_arn: Some("acs:ram::1:role/r".into()),
+        role_session_name: Some("me".into()),
+        ..access_key("LTAI1")
+    };
+    let environment = [("ALICLOUD_STS_ENDPOINT", sts.address.as_str())];
+    let mut method = method(source);
+    for logins in 1..=2 {
+        prepared(&mut method, &environment).await.unwrap();
+        assert_eq!(sts.asked().len(), logins);
+    }
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use config::Environment;
 use vault::SecretString;
 
 use super::keys::Keys;
+use crate::method::credential::warn_if_world_readable;
 use crate::method::instance::is_word;
 
 /// Where the file is; none when there is no home either.
@@ -24,6 +25,7 @@ pub(super) fn keys(environment: &Environment) -> Result<Keys, String> {
     let place = path.display();
     let bytes = atomic_file::read_small(&path).map_err(|error| format!("{place}: {}", error.reason()))?;
     let text = SecretString::from(String::from_utf8(bytes).map_err(|_| format!("{place}: it is not text"))?);
+    warn_if_world_readable("AWS shared credentials", &path);
     in_profile(text.expose(), profile).map_err(|reason| format!("{place}: {reason}"))
 }
 

@@ -119,15 +119,19 @@ async fn the_first_source_that_has_keys_wins() {
         ("AWS_WEB_IDENTITY_TOKEN_FILE", token.to_str().unwrap()),
         ("AWS_PROFILE", "mine"),
         ("AWS_SHARED_CREDENTIALS_FILE", file.to_str().unwrap()),
+        ("AWS_SESSION_TOKEN", "env-token"),
         ("AWS_SECRET_KEY", "s"),
         ("AWS_ACCESS_KEY", "ENV"),
     ];
     let fixed = AwsKeys { access_key: "FIXED".into(), secret_key: "s".into(), session_token: None };
     let (_, body) = prepared(iam(Some(fixed)).as_mut(), &environment).await.unwrap();
     assert_eq!(signer(&body), "FIXED");
-    for (want, drop) in [("ENV", 2), ("FILE", 2), ("WEB", 3), ("CONTAINER", 1), ("INSTANCE", 0)] {
+    for (want, drop) in [("ENV", 3), ("FILE", 2), ("WEB", 3), ("CONTAINER", 1), ("INSTANCE", 0)] {
         let (_, body) = prepared(iam(None).as_mut(), &environment).await.unwrap();
         assert_eq!(signer(&body), want);
+        if want == "ENV" {
+            assert_eq!(headers(&body)["X-Amz-Security-Token"], json!(["env-token"]));
+        }
         environment.truncate(environment.len() - drop);
     }
     assert_eq!((sts.asked().len(), container.asked().len(), imds.asked().len()), (1, 1, 3));
@@ -197,6 +201,8 @@ async fn what_an_instance_says_is_not_believed_and_never_quoted() {
     let no_role = json!({"Code": "AssumeRoleUnauthorizedAccess", "Message": "CANARY"});
     let empty = json!({"Code": "Success", "AccessKeyId": "", "SecretAccessKey": "CANARY"});
     let torn = json!({"Code": "Success", "AccessKeyId": "A", "SecretAccessKey": "CANARY\nx"});
+    let torn_token =
+        json!({"Code": "Success", "AccessKeyId": "A", "SecretAccessKey": "s", "Token": "CANARY\nx"});
     for (roles, keys, want) in [
         ((404, String::new()), (200, String::new()), "it answered 404 Not Found: the instance has no role"),
         ((200, String::new()), (200, String::new()), "the instance has no role"),
@@ -207,6 +213,7 @@ async fn what_an_instance_says_is_not_believed_and_never_quoted() {
         ((200, "r".into()), (200, no_role.to_string()), "its code is AssumeRoleUnauthorizedAccess"),
         ((200, "r".into()), (200, empty.to_string()), "no usable AccessKeyId"),
         ((200, "r".into()), (200, torn.to_string()), "no usable SecretAccessKey"),
+        ((200, "r".into()), (200, torn_token.to_string()), "no usable Token"),
         (
             (200, "r".into()),
             (200, keys_json("A", "soon").to_string()),
@@ -253,9 +260,31 @@ async fn a_container_shows_its_token_and_stands_before_the_instance() {
     put(&token, "pod-token-2\n");
     let (_, body) = prepared(method.as_mut(), &environment).await.unwrap();
     assert_eq!(signer(&body), "POD");
-    put(&token, "");
+    for (text, reason) in [("", "it is empty"), ("CANARY\nx: y\n", "it holds more than one line")] {
+        put(&token, text);
+        let error = prepared(iam(None).as_mut(), &environment).await.unwrap_err().to_string();
+        let said = format!("AWS container authorization token file {}: {reason}", token.display());
+        assert!(error.contains(&said) && !error.contains("CANARY"), "{error}");
+    }
+    // Whoever is on the way there could say who we are.
+    let environment = [("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://169.254.169.254:1/x")];
     let error = prepared(iam(None).as_mut(), &environment).await.unwrap_err().to_string();
-    assert!(error.contains("AWS container authorization token file"), "{error}");
+    assert!(error.contains("credentials are taken without TLS from this machine alone"), "{error}");
+}
+
+#[test]
+fn metadata_are_asked_at_the_configured_place_else_at_the_environments_else_at_the_usual_one() {
+    let ipv6 = ("AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE", "IPv6");
+    for (configured, environment, want) in [
+        (None, vec![], "http://169.254.169.254"),
+        (None, vec![ipv6], "http://[fd00:ec2::254]"),
+        (None, vec![ipv6, (ENDPOINT, "http://e")], "http://e"),
+        (Some("http://c"), vec![ipv6, (ENDPOINT, "http://e")], "http://c"),
+        (None, vec![(ENDPOINT, "")], "http://169.254.169.254"),
+    ] {
+        let metadata = super::Metadata { endpoint: configured.map(str::to_owned) };
+        assert_eq!(metadata.base(&config::Environment::new(environment)), want);
+    }
 }
 
 #[tokio::test]
@@ -266,8 +295,9 @@ async fn a_web_identitys_keys_are_kept_until_the_token_changes_or_they_grow_old(
     let sts = Loopback::start(|asked| {
         assert_eq!(asked.line, "POST /");
         let nth = if asked.body.contains("WebIdentityToken=jwt-1") { 1 } else { 2 };
-        // The second ones are as good as expired.
-        let expires = if nth == 1 { "2099-01-01T00:00:00Z" } else { "2001-01-01T00:00:00Z" };
+        // The second ones are as good as expired: four minutes more.
+        let soon = jiff::Timestamp::now() + Duration::from_secs(240);
+        let expires = if nth == 1 { FAR_AWAY.to_owned() } else { soon.to_string() };
         ok(format!(
             "<Credentials><AccessKeyId>WEB{nth}</AccessKeyId><SecretAccessKey>s</SecretAccessKey><SessionToken>t\
              </SessionToken><Expiration>{expires}</Expiration></Credentials>"
@@ -365,7 +395,11 @@ async fn the_instances_papers_are_sent_as_they_are_with_one_nonce() {
     assert_eq!(first["nonce"], second["nonce"]);
     let (_, other) = prepared(ec2(AwsNonce::Fresh, false).as_mut(), &environment).await.unwrap();
     assert_ne!(first["nonce"], other["nonce"]);
-    assert_eq!(first["nonce"].as_str().unwrap().len(), 36);
+    // A random UUID.
+    let nonce = first["nonce"].as_str().unwrap();
+    let parts: Vec<usize> = nonce.split('-').map(str::len).collect();
+    assert_eq!((parts.as_slice(), &nonce[14..15]), (&[8, 4, 4, 4, 12][..], "4"), "{nonce}");
+    assert!("89ab".contains(&nonce[19..20]), "{nonce}");
     let (_, given) = prepared(ec2(AwsNonce::Given("n".into()), true).as_mut(), &environment).await.unwrap();
     assert_eq!(given, json!({"pkcs7": "cGtjczc3", "role": "app", "nonce": "n"}));
 }
@@ -385,9 +419,13 @@ async fn a_kept_nonce_outlives_the_program_and_is_its_owners_alone() {
     assert_eq!(login().await.unwrap(), first);
     put(&path, "chosen\n");
     assert_eq!(login().await.unwrap(), "chosen");
-    put(&path, "\n");
-    let error = login().await.unwrap_err().to_string();
-    assert!(error.contains("it is empty; remove it to have a new nonce made"), "{error}");
+    for (text, reason) in
+        [("\n", "it is empty; remove it to have a new nonce made"), ("a\nb", "it holds more than one line")]
+    {
+        put(&path, text);
+        let error = login().await.unwrap_err().to_string();
+        assert!(error.ends_with(reason), "{error}");
+    }
     let nowhere = AwsNonce::Kept(folder.path().join("missing/nonce"));
     let error = prepared(ec2(nowhere, false).as_mut(), &environment).await.unwrap_err().to_string();
     assert!(error.contains("missing/nonce: it cannot be kept: "), "{error}");

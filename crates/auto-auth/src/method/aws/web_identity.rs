@@ -55,16 +55,21 @@ impl WebIdentity {
             Some(name) => name.to_owned(),
             None => format!("sidekey-{}", now.as_nanosecond()),
         };
-        let own = region::from_environment(environment).unwrap_or(region);
-        let endpoint = match filled("AWS_ENDPOINT_URL_STS") {
-            Some(url) => url.to_owned(),
-            // Not the global endpoint: it does not answer in every region and partition.
-            None if own == config::DEFAULT_AWS_REGION => format!("https://sts.{own}.amazonaws.com"),
-            None => format!("https://{}", region::sts_host(own)),
-        };
-        let keys = exchange(&endpoint, role, &session, &token).await?;
+        let keys = exchange(&endpoint(environment, region), role, &session, &token).await?;
         self.last = Some((token, keys.clone()));
         Ok(keys)
+    }
+}
+
+/// Where STS is asked, by the region of the environment, or else of the login.
+fn endpoint(environment: &Environment, region: &str) -> String {
+    if let Some(url) = environment.exact("AWS_ENDPOINT_URL_STS").filter(|url| !url.is_empty()) {
+        return url.to_owned();
+    }
+    match region::from_environment(environment).unwrap_or(region) {
+        // Not the global endpoint: it does not answer in every region and partition.
+        own if own == config::DEFAULT_AWS_REGION => format!("https://sts.{own}.amazonaws.com"),
+        own => format!("https://{}", region::sts_host(own)),
     }
 }
 
@@ -108,6 +113,18 @@ fn in_answer(xml: &str) -> Option<Keys> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_regions_own_sts_is_asked() {
+        let region = ("AWS_REGION", "us-east-1");
+        for (environment, want) in [
+            (vec![], "https://sts.eu-west-1.amazonaws.com"),
+            (vec![region], "https://sts.us-east-1.amazonaws.com"),
+            (vec![region, ("AWS_ENDPOINT_URL_STS", "http://e")], "http://e"),
+        ] {
+            assert_eq!(endpoint(&Environment::new(environment), "eu-west-1"), want);
+        }
+    }
 
     #[test]
     fn reads_the_keys_in_stss_answer_and_nothing_from_others() {

@@ -16,9 +16,10 @@ use rustls_pki_types::pem::PemObject as _;
 use serde_json::{Value, json};
 use vault::SecretString;
 
+use super::super::credential::warn_if_world_readable;
 use super::super::outside::{FAR, Outside};
 use super::super::rsa::RsaKey;
-use super::super::{LoginError, assertion, oauth};
+use super::super::{LoginError, assertion, oauth, percent};
 use super::metadata::{Metadata, parameter};
 
 /// Of the public cloud.
@@ -53,7 +54,8 @@ pub(super) async fn token(
     if let (Some(tenant), Some(client_id)) = (variable("AZURE_TENANT_ID"), client_id) {
         let authority = keys.authority_host.as_deref().or(variable("AZURE_AUTHORITY_HOST"));
         let authority = authority.unwrap_or(AUTHORITY).trim_end_matches('/');
-        let url = format!("{authority}/{}/oauth2/v2.0/token", oauth::escape(tenant));
+        let tenant = percent::segment("AZURE_TENANT_ID", tenant)?;
+        let url = format!("{authority}/{tenant}/oauth2/v2.0/token");
         let principal = Principal { url, client_id, scope: &keys.scope };
         if let Some(secret) = variable("AZURE_CLIENT_SECRET") {
             return principal.token(&[("client_secret", secret)]).await;
@@ -113,6 +115,7 @@ impl Principal<'_> {
         let pem = String::from_utf8(bytes).map_err(|_| {
             unusable("it is not PEM; PKCS#12 files are not read, convert it with openssl pkcs12")
         })?;
+        warn_if_world_readable("client certificate", path);
         let key = RsaKey::from_pem(&pem).map_err(unusable)?;
         let certificates: Vec<CertificateDer<'_>> =
             CertificateDer::pem_slice_iter(pem.as_bytes()).filter_map(Result::ok).collect();
@@ -161,7 +164,7 @@ async fn app_service(
     let mut query = vec![("api-version", APP_SERVICE_VERSION), ("resource", resource)];
     query.extend(identity.map(parameter));
     let header = [(HeaderName::from_static("x-identity-header"), secret)];
-    let answer = service.get(&format!("{path}?{}", oauth::form(&query)), &header).await?;
+    let answer = service.get(&format!("{path}?{}", percent::form(&query)), &header).await?;
     oauth::token(&service, path, &answer, "access_token")
 }
 

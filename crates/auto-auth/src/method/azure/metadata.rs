@@ -6,7 +6,7 @@ use serde_json::Value;
 use vault::SecretString;
 
 use super::super::outside::{FAR, NEAR, Outside};
-use super::super::{LoginError, oauth};
+use super::super::{LoginError, oauth, percent};
 
 /// The same on every machine.
 const ENDPOINT: &str = "http://169.254.169.254";
@@ -51,7 +51,7 @@ impl Metadata {
     /// No answer, or none of use.
     pub(super) async fn machine(&self) -> Result<Machine, LoginError> {
         let path = "/metadata/instance";
-        let query = oauth::form(&[("api-version", API_VERSION)]);
+        let query = percent::form(&[("api-version", API_VERSION)]);
         let answer = self.own.get(&format!("{path}?{query}"), &[(METADATA, "true")]).await?;
         let Some(compute) = answer.json().and_then(|json| field(&json, "compute").cloned()) else {
             return Err(self.own.refused(path, "the answer has no compute"));
@@ -77,7 +77,7 @@ impl Metadata {
         let path = "/metadata/identity/oauth2/token";
         let mut query = vec![("api-version", API_VERSION), ("resource", resource)];
         query.extend(identity.map(parameter));
-        let target = format!("{path}?{}", oauth::form(&query));
+        let target = format!("{path}?{}", percent::form(&query));
         let answer = self.tokens.get(&target, &[(METADATA, "true")]).await?;
         oauth::token(&self.tokens, path, &answer, "access_token")
     }

@@ -55,6 +55,25 @@ fn prepare(cert: &mut Cert) -> Result<Attempt, LoginError> {
 }
 
 #[test]
+fn the_role_is_sent_if_there_is_one_and_huge_files_are_not_read() {
+    let files = Files::new();
+    let (cert, key) = pair();
+    files.put("cert", &cert);
+    files.put("key", &key);
+    let mut method = files.cert(false);
+    let sent = |method: &mut Cert| match prepare(method).unwrap() {
+        Attempt::Login(sent) => (sent.path, sent.body),
+        Attempt::Lookup(_) => panic!("no login"),
+    };
+    assert_eq!(sent(&mut method), ("auth/cert/login".to_owned(), json!({"name": "web"})));
+    method.keys.name = None;
+    assert_eq!(sent(&mut method).1, json!({}));
+    files.put("cert", &format!("{}{cert}", " ".repeat(1 << 20)));
+    let error = prepare(&mut files.cert(false)).unwrap_err().to_string();
+    assert!(error.contains("larger than 1048576 bytes"), "{error}");
+}
+
+#[test]
 fn each_fault_names_its_file() {
     let files = Files::new();
     let (cert, key) = pair();

@@ -82,6 +82,17 @@ fn the_link_or_what_it_leads_to_is_removed_and_only_what_could_be_used() {
 }
 
 #[test]
+fn it_is_seen_who_else_may_read_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x");
+    for (mode, readable) in [(0o600, false), (0o640, false), (0o644, true), (0o604, true), (0o602, false)] {
+        atomic_file::write(&path, b"x", &atomic_file::Attributes::new(mode)).unwrap();
+        assert_eq!(is_world_readable(&path), readable, "{mode:o}");
+    }
+    assert!(!is_world_readable(&folder.path().join("none")));
+}
+
+#[test]
 fn news_can_be_left_for_the_login() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("secret-id");

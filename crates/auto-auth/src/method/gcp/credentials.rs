@@ -8,6 +8,7 @@ use config::Environment;
 use serde_json::{Value, json};
 use vault::SecretString;
 
+use super::super::credential::warn_if_world_readable;
 use super::super::rsa::RsaKey;
 use super::super::{LoginError, assertion, oauth};
 use super::external::External;
@@ -33,6 +34,9 @@ const HASHICORP_FILE: &str = ".gcp/credentials";
 
 /// Where Google's command line puts them below the home folder.
 const GCLOUD_FILE: &str = ".config/gcloud/application_default_credentials.json";
+
+/// What such a file is called in messages.
+const WHAT: &str = "Google Cloud credentials";
 
 /// Credentials of one kind or another.
 pub(super) enum Credentials {
@@ -100,7 +104,10 @@ impl Credentials {
     fn read(path: PathBuf, variable: &str) -> Result<Self, LoginError> {
         let place = format!("{} (from {variable})", path.display());
         match atomic_file::read_small(&path) {
-            Ok(bytes) => Self::from_bytes(bytes, &place),
+            Ok(bytes) => {
+                warn_if_world_readable(WHAT, &path);
+                Self::from_bytes(bytes, &place)
+            }
             Err(error) => Err(unusable(&place, &error.reason())),
         }
     }
@@ -109,7 +116,10 @@ impl Credentials {
     fn try_file(path: &Path) -> Option<Result<Self, LoginError>> {
         let place = path.display().to_string();
         match atomic_file::read_small(path) {
-            Ok(bytes) => Some(Self::from_bytes(bytes, &place)),
+            Ok(bytes) => {
+                warn_if_world_readable(WHAT, path);
+                Some(Self::from_bytes(bytes, &place))
+            }
             Err(error) if error.is_missing() => None,
             Err(error) => Some(Err(unusable(&place, &error.reason()))),
         }

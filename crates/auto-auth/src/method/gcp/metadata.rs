@@ -5,7 +5,7 @@ use http::HeaderName;
 use vault::SecretString;
 
 use super::super::outside::{Answer, FAR, Outside};
-use super::super::{LoginError, assertion, oauth};
+use super::super::{LoginError, assertion, oauth, percent};
 use super::credentials::SCOPE;
 
 /// Its name inside Google's network; it resolves to 169.254.169.254.
@@ -37,8 +37,8 @@ impl Metadata {
         account: Option<&str>,
         audience: &str,
     ) -> Result<SecretString, LoginError> {
-        let path = format!("{}/identity", Self::path(account));
-        let query = oauth::form(&[("audience", audience), ("format", "full")]);
+        let path = format!("{}/identity", Self::path(account)?);
+        let query = percent::form(&[("audience", audience), ("format", "full")]);
         let answer = self.get(&format!("{path}?{query}")).await?;
         match answer.text().map(str::trim) {
             Some(token) if assertion::is_token(token) => Ok(token.into()),
@@ -51,8 +51,8 @@ impl Metadata {
     /// # Errors
     /// No answer, or none of use.
     pub(super) async fn access_token(&self) -> Result<SecretString, LoginError> {
-        let path = format!("{}/token", Self::path(None));
-        let answer = self.get(&format!("{path}?{}", oauth::form(&[("scopes", SCOPE)]))).await?;
+        let path = format!("{}/token", Self::path(None)?);
+        let answer = self.get(&format!("{path}?{}", percent::form(&[("scopes", SCOPE)]))).await?;
         oauth::text(&self.0, &path, &answer, "access_token")
     }
 
@@ -61,7 +61,7 @@ impl Metadata {
     /// # Errors
     /// No answer, or none of use.
     pub(super) async fn email(&self) -> Result<String, LoginError> {
-        let path = format!("{}/email", Self::path(None));
+        let path = format!("{}/email", Self::path(None)?);
         let answer = self.get(&path).await?;
         match answer.text().map(str::trim) {
             Some(email) if email.len() < 256 && email.contains('@') && email.bytes().all(is_of_address) => {
@@ -71,9 +71,9 @@ impl Metadata {
         }
     }
 
-    fn path(account: Option<&str>) -> String {
-        let account = account.unwrap_or("default");
-        format!("/computeMetadata/v1/instance/service-accounts/{}", oauth::escape(account))
+    fn path(account: Option<&str>) -> Result<String, LoginError> {
+        let account = percent::segment("service_account", account.unwrap_or("default"))?;
+        Ok(format!("/computeMetadata/v1/instance/service-accounts/{account}"))
     }
 
     async fn get(&self, target: &str) -> Result<Answer, LoginError> {

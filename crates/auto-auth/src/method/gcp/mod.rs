@@ -10,7 +10,7 @@ use vault::{BoxFuture, SecretString};
 use self::credentials::Credentials;
 use self::metadata::Metadata;
 use super::outside::{FAR, Outside};
-use super::{Attempt, LoginError, Method, Scene, assertion, oauth};
+use super::{Attempt, LoginError, Method, Scene, assertion, oauth, percent};
 
 /// Google's own.
 const IAM_ENDPOINT: &str = "https://iamcredentials.googleapis.com";
@@ -29,7 +29,7 @@ impl Gcp {
     async fn prepare(&self, scene: &Scene<'_>) -> Result<Attempt, LoginError> {
         let jwt = match &self.0.kind {
             config::GcpKind::Gce => {
-                let audience = format!("{}/vault/{}", scene.caller.address, self.0.role);
+                let audience = format!("{}/vault/{}", scene.short_address(), self.0.role);
                 self.metadata(scene)?.identity(self.0.service_account.as_deref(), &audience).await?
             }
             config::GcpKind::Iam(iam) => self.signed(iam, scene).await?,
@@ -57,8 +57,9 @@ impl Gcp {
         let from_environment = scene.environment.exact(IAM_ENDPOINT_VARIABLE).filter(|url| !url.is_empty());
         let endpoint = iam.iam_endpoint.as_deref().or(from_environment).unwrap_or(IAM_ENDPOINT);
         let service = Outside::new("IAM credentials service", endpoint, FAR)?;
-        // An address is escaped whole: a slash in it must not lead to another account.
-        let target = format!("/v1/projects/-/serviceAccounts/{}:signJwt", oauth::escape(&account));
+        // A slash in it must not lead to another account.
+        let segment = percent::segment("service_account", &account)?;
+        let target = format!("/v1/projects/-/serviceAccounts/{segment}:signJwt");
         let body = json!({"payload": Value::to_string(&claims)});
         let answer = oauth::post_json(&service, &target, Some(&token), &body).await?;
         oauth::token(&service, &target, &answer, "signedJwt")
@@ -83,5 +84,34 @@ impl Gcp {
 impl Method for Gcp {
     fn prepare<'a>(&'a mut self, scene: &'a Scene<'a>) -> BoxFuture<'a, Result<Attempt, LoginError>> {
         Box::pin(Self::prepare(self, scene))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::loopback::{Do, Loopback, prepared};
+    use super::*;
+
+    #[tokio::test]
+    async fn an_account_is_one_piece_of_the_metadata_servers_path() {
+        let metadata = Loopback::start(|_| Do::Answer(200, "a.b.c\n".to_owned())).await;
+        let gce = |account: Option<&str>| {
+            Gcp::new(&config::Gcp {
+                role: "r".to_owned(),
+                service_account: account.map(str::to_owned),
+                metadata_endpoint: Some(metadata.address.clone()),
+                kind: config::GcpKind::Gce,
+            })
+        };
+        for (account, part) in [(None, "default"), (Some("a@b.c"), "a@b.c"), (Some("../x"), "..%2Fx")] {
+            let (path, body) = prepared(&mut gce(account), &[]).await.unwrap();
+            assert_eq!((path.as_str(), body), ("auth/here/login", json!({"role": "r", "jwt": "a.b.c"})));
+            let line = metadata.lines().pop().unwrap();
+            let start =
+                format!("GET /computeMetadata/v1/instance/service-accounts/{part}/identity?audience=");
+            assert!(line.starts_with(&start) && line.ends_with("%2Fvault%2Fr&format=full"), "{line}");
+        }
+        let error = prepared(&mut gce(Some("..")), &[]).await.unwrap_err().to_string();
+        assert_eq!(error, "the service_account \"..\" cannot stand in a path");
     }
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use config::Environment;
 
 use super::super::LoginError;
+use super::super::credential::warn_if_world_readable;
 use super::super::rsa::RsaKey;
 
 /// Below the home folder, in this order.
@@ -68,6 +69,7 @@ impl ApiKey {
             reason,
         };
         let pem = atomic_file::read_small(&path).map_err(|error| unusable(error.reason()))?;
+        warn_if_world_readable("API key", &path);
         let key = RsaKey::from_pem(&String::from_utf8_lossy(&pem)).map_err(|why| unusable(why.to_owned()))?;
         Ok((key_id, key))
     }

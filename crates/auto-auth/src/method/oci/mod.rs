@@ -15,7 +15,7 @@ use vault::BoxFuture;
 use self::api_key::ApiKey;
 use self::instance::Instance;
 use self::signature::Signer;
-use super::{Attempt, LoginError, Method, Scene, oauth};
+use super::{Attempt, LoginError, Method, Scene, oauth, percent};
 use crate::watch::Watch;
 
 /// What signs, and what it signed as last.
@@ -49,23 +49,23 @@ impl Oci {
     }
 
     async fn prepare(&mut self, scene: &Scene<'_>) -> Result<Attempt, LoginError> {
+        let path = format!("{}/login/{}", scene.mount, percent::segment("role", &self.role)?);
         let headers = match &mut self.principal {
             Principal::User(user) => {
                 let (key_id, key) = user.read(scene.environment)?;
                 self.last_key_id = Some(key_id.clone());
-                signed_headers(&self.role, scene, &Signer { key_id: &key_id, key: &key })
+                signed_headers(&path, scene, &Signer { key_id: &key_id, key: &key })
             }
             Principal::Instance(instance) => {
                 // A token of before the last failed login may be the reason that it failed.
                 let session = instance.renewed(scene.environment).await?;
                 self.last_key_id = Some(session.key_id.expose().to_owned());
                 let signer = Signer { key_id: session.key_id.expose(), key: &session.key };
-                signed_headers(&self.role, scene, &signer)
+                signed_headers(&path, scene, &signer)
             }
         };
         let headers =
             headers.map_err(|why| LoginError::NoCredentials(format!("the login cannot be signed: {why}")))?;
-        let path = format!("{}/login/{}", scene.mount, oauth::escape(&self.role));
         Ok(Attempt::login_at(path, json!({"request_headers": headers})))
     }
 
@@ -92,15 +92,15 @@ impl Oci {
 }
 
 /// The headers of a `GET` of the login's own path, as the server hands them to Oracle.
-fn signed_headers(role: &str, scene: &Scene<'_>, signer: &Signer<'_>) -> Result<Value, &'static str> {
-    let address = &scene.caller.address;
-    let (base, _) = oauth::split_url(address);
+fn signed_headers(path: &str, scene: &Scene<'_>, signer: &Signer<'_>) -> Result<Value, &'static str> {
+    let address = scene.short_address();
+    let (base, _) = oauth::split_url(&address);
     let host = match base.split_once("://") {
         Some(("unix", _)) | None => "localhost",
         Some((_, host)) => host,
     };
     let date = httpdate::fmt_http_date(SystemTime::now());
-    let target = format!("get /v1/{}/login/{}", scene.mount, oauth::escape(role));
+    let target = format!("get /v1/{path}");
     let authorization =
         signer.authorization(&[("date", &date), ("(request-target)", &target), ("host", host)])?;
     let mut headers = Map::new();
@@ -126,5 +126,38 @@ impl Method for Oci {
 
     fn has_new_credentials<'a>(&'a mut self, scene: &'a Scene<'a>) -> BoxFuture<'a, bool> {
         Box::pin(self.has_changed(scene.environment))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::loopback::prepared;
+    use super::*;
+
+    fn oci(role: &str) -> Oci {
+        Oci::new(&config::Oci {
+            role: role.to_owned(),
+            kind: config::OciKind::ApiKey { config_file: None, profile: "DEFAULT".to_owned() },
+            poll_interval: std::time::Duration::from_secs(60),
+        })
+    }
+
+    #[tokio::test]
+    async fn the_roles_name_is_one_piece_of_the_path_in_request_and_signature() {
+        let folder = tempfile::tempdir().unwrap();
+        let key = folder.path().join("key.pem");
+        let pem = include_bytes!("../testdata/rsa-pkcs8.pem");
+        atomic_file::write(&key, pem, &atomic_file::Attributes::new(0o600)).unwrap();
+        let environment = [
+            ("OCI_tenancy_ocid", "t"),
+            ("OCI_user_ocid", "u"),
+            ("OCI_fingerprint", "f"),
+            ("OCI_private_key_path", key.to_str().unwrap()),
+        ];
+        let (path, body) = prepared(&mut oci("a/b?c"), &environment).await.unwrap();
+        assert_eq!(path, "auth/here/login/a%2Fb%3Fc");
+        assert_eq!(body["request_headers"]["(request-target)"], json!(["get /v1/auth/here/login/a%2Fb%3Fc"]));
+        let error = prepared(&mut oci(".."), &environment).await.unwrap_err().to_string();
+        assert_eq!(error, "the role \"..\" cannot stand in a path");
     }
 }
