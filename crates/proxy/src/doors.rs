@@ -92,7 +92,7 @@ struct Table {
     peers: HashMap<Who, (Arc<Peer>, usize)>,
     /// The longest idle connections of a while ago with what they said then, the longest last: finding them takes a
     /// look at all, which must not be had for one connection more.
-    longest: Vec<(u64, u64)>,
+    longest: Vec<(u64, Instant)>,
 }
 
 /// So many are found with one look.
@@ -121,6 +121,11 @@ impl Doors {
     /// Milliseconds since the beginning.
     pub(crate) fn age(&self, now: Instant) -> u64 {
         u64::try_from((now - self.began).as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// The instant of such an age.
+    pub(crate) fn at_age(&self, age: u64) -> Instant {
+        self.began + Duration::from_millis(age)
     }
 
     /// Waits until another connection may be accepted; closes the longest idle one for it.

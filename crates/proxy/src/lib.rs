@@ -21,6 +21,8 @@ mod route;
 mod serve;
 mod socket;
 mod target;
+#[cfg(test)]
+mod tests;
 mod tls;
 mod token;
 mod wire;

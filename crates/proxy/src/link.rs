@@ -1,7 +1,8 @@
 //! One connection, as all who deal with it share it.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::task::Waker;
 
 use config::ListenerLimits;
 use tokio::sync::Notify;
@@ -25,6 +26,9 @@ pub(crate) struct Link {
     /// Milliseconds since the listener began.
     idle_since: AtomicU64,
     upgraded: AtomicBool,
+    /// Somebody waits for the end of what is under way.
+    awaited: AtomicBool,
+    waker: Mutex<Option<Waker>>,
     /// The request that broke a rule on the wire, and how. There can be only one.
     fault: OnceLock<(u64, Breach)>,
     /// It is to close as soon as no request is under way.
@@ -46,6 +50,8 @@ impl Link {
             finished: AtomicU64::new(0),
             idle_since,
             upgraded: AtomicBool::new(false),
+            awaited: AtomicBool::new(false),
+            waker: Mutex::default(),
             fault: OnceLock::new(),
             leaving: AtomicBool::new(false),
             kicked: Notify::new(),
@@ -86,7 +92,23 @@ impl Link {
 
     /// An answer is over.
     fn finish(&self) {
+        self.idle_since.store(self.doors.age(Instant::now()), Relaxed);
         self.finished.fetch_add(1, Relaxed);
+        if self.awaited.swap(false, Relaxed)
+            && let Some(waker) = self.waker().take()
+        {
+            waker.wake();
+        }
+    }
+
+    /// Wakes the one who waits for the end of what is under way.
+    pub(crate) fn wake_when_over(&self, waker: &Waker) {
+        *self.waker() = Some(waker.clone());
+        self.awaited.store(true, Relaxed);
+    }
+
+    fn waker(&self) -> MutexGuard<'_, Option<Waker>> {
+        self.waker.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     /// The last request handed on broke a rule.
@@ -99,16 +121,10 @@ impl Link {
         self.fault.get().and_then(|(which, breach)| (*which == number).then_some(*breach))
     }
 
-    /// Notes since when it is idle.
-    pub(crate) fn now_idle(&self) -> Instant {
-        let now = Instant::now();
-        self.idle_since.store(self.doors.age(now), Relaxed);
-        now
-    }
-
-    /// Since when it is idle, in milliseconds of the listener's age; `None` while it is not.
-    pub(crate) fn idle_since(&self) -> Option<u64> {
-        (!self.is_busy() && !self.is_upgraded()).then(|| self.idle_since.load(Relaxed))
+    /// Since when it is idle, to the millisecond; `None` while it is not.
+    pub(crate) fn idle_since(&self) -> Option<Instant> {
+        let idle = !self.is_busy() && !self.is_upgraded();
+        idle.then(|| self.doors.at_age(self.idle_since.load(Relaxed)))
     }
 
     /// Whether it speaks another protocol by now.

@@ -73,8 +73,10 @@ pub(crate) struct Wire<S> {
     refused: &'static [u8],
     state: State,
     head_since: Option<Instant>,
-    idle_since: Option<Instant>,
+    /// The client takes nothing of its answer.
     stalled_since: Option<Instant>,
+    /// The last time that it took some again.
+    moved: Option<Instant>,
     timer: Option<Pin<Box<Sleep>>>,
 }
 
@@ -110,36 +112,33 @@ impl<S> Wire<S> {
             refused: &[],
             state: State::Reading,
             head_since: None,
-            idle_since: None,
             stalled_since: None,
+            moved: None,
             timer: None,
         }
     }
 
-    /// What we wait for from the client now, and until when.
+    /// What we wait for from the client now, and until when; nothing while a request is under way.
     fn deadline(&mut self) -> Option<(Instant, Breach)> {
         let limits = self.link.limits();
         let begun = self.framing.as_ref().is_some_and(Framing::head_has_begun);
         if !self.link.has_asked() {
             return Some((self.link.accepted() + limits.header_timeout, Breach::HeaderTime));
         }
-        if self.link.is_busy() {
-            (self.idle_since, self.head_since) = (None, None);
-            return None;
-        }
+        // An answer may be over for us and still on its way.
+        let idle_since = self.link.idle_since().filter(|_| self.stalled_since.is_none())?;
         if begun {
             let since = *self.head_since.get_or_insert_with(Instant::now);
             return Some((since + limits.header_timeout, Breach::HeaderTime));
         }
-        let link = &self.link;
-        let since = *self.idle_since.get_or_insert_with(|| link.now_idle());
-        let patience = if link.is_leaving() { LINGER.0.min(limits.idle_timeout) } else { limits.idle_timeout };
+        let since = self.moved.map_or(idle_since, |moved| moved.max(idle_since));
+        let patience = if self.link.is_leaving() { LINGER.0.min(limits.idle_timeout) } else { limits.idle_timeout };
         Some((since + patience, Breach::Idle))
     }
 
     /// Nothing came. The end of the stream, as the library sees it, when it is too late for something to come.
     fn waiting(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Some((deadline, breach)) = self.deadline() else { return Poll::Pending };
+        let Some((deadline, breach)) = self.deadline() else { return self.poll_busy(cx) };
         ready!(self.poll_deadline(cx, deadline));
         self.link.count(breach);
         self.state = State::Late;
@@ -149,16 +148,28 @@ impl<S> Wire<S> {
     /// One timer for all: it is set anew only when it would ring too late, or has rung too early.
     fn poll_deadline(&mut self, cx: &mut Context<'_>, deadline: Instant) -> Poll<()> {
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
-        if timer.deadline() > deadline {
-            timer.as_mut().reset(deadline);
-        }
-        loop {
-            ready!(timer.as_mut().poll(cx));
-            if timer.deadline() >= deadline {
+        let mut wrong = timer.deadline() > deadline;
+        // Whoever reads and whoever writes share it: that it rang says nothing of whose time is over.
+        while wrong || timer.as_mut().poll(cx).is_ready() {
+            if Instant::now() >= deadline {
                 return Poll::Ready(());
             }
             timer.as_mut().reset(deadline);
+            wrong = false;
         }
+        Poll::Pending
+    }
+
+    /// Nobody polls us when an answer is over. The timer, which never rings later than an idle connection has to end,
+    /// is all that will.
+    fn poll_busy(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.head_since = None;
+        let patience = self.link.limits().idle_timeout;
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + patience)));
+        while timer.as_mut().poll(cx).is_ready() {
+            timer.as_mut().reset(Instant::now() + patience);
+        }
+        Poll::Pending
     }
 
     /// The client took some of its answer, or nothing: then only for so long.
@@ -171,7 +182,7 @@ impl<S> Wire<S> {
             Poll::Ready(result) => {
                 if self.stalled_since.take().is_some() {
                     // Idle counts from when the answer had left.
-                    self.idle_since = None;
+                    self.moved = Some(Instant::now());
                 }
                 Poll::Ready(result)
             }
@@ -214,7 +225,7 @@ impl<S> Wire<S> {
 
     fn note(&mut self, taken: &Taken) {
         if taken.heads > 0 {
-            (self.head_since, self.idle_since) = (None, None);
+            self.head_since = None;
             self.link.begin(taken.heads);
         }
         let Some(breach) = taken.breach else { return };
@@ -279,7 +290,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
                     this.ready = this.held.len();
                     continue;
                 } else if this.link.is_busy() {
-                    // Whether what follows is a request depends on the answer; it is polled again behind it.
+                    // Whether what follows is a request depends on the answer.
+                    this.link.wake_when_over(cx.waker());
                     return Poll::Pending;
                 } else if let Some(framing) = &mut this.framing {
                     framing.decline_upgrade();
