@@ -148,7 +148,9 @@ fn strip_hop_by_hop(headers: &mut HeaderMap) {
             .filter_map(|name| name.trim().parse().ok())
             // A client cannot have its own token or namespace dropped on the way: it would be answered as
             // somebody else.
-            .filter(|name: &HeaderName| name != header::AUTHORIZATION && !name.as_str().starts_with("x-vault-"))
+            .filter(|name: &HeaderName| {
+                name != header::AUTHORIZATION && !name.as_str().starts_with("x-vault-")
+            })
             .collect();
         for name in named {
             headers.remove(name);

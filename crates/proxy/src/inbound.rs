@@ -86,11 +86,8 @@ impl Inbound {
         if incoming.is_end_stream() {
             return (Self(None), None);
         }
-        let exchange = Arc::new(Exchange {
-            link: Arc::clone(link),
-            held: AtomicUsize::new(0),
-            fault: OnceLock::new(),
-        });
+        let exchange =
+            Arc::new(Exchange { link: Arc::clone(link), held: AtomicUsize::new(0), fault: OnceLock::new() });
         if incoming.size_hint().lower() > link.limits().body as u64 {
             exchange.fail(Breach::BodySize);
         }
@@ -183,9 +180,7 @@ impl Body for Inbound {
             Poll::Ready(Some(Ok(frame))) => Poll::Ready(Some(arriving.took(&frame).map(|()| frame))),
             Poll::Ready(Some(Err(why))) => Poll::Ready(Some(Err(why.into()))),
             Poll::Ready(None) => Poll::Ready(None),
-            Poll::Pending => {
-                arriving.poll_late(cx).map(|breach| Some(Err(arriving.exchange.fail(breach))))
-            }
+            Poll::Pending => arriving.poll_late(cx).map(|breach| Some(Err(arriving.exchange.fail(breach)))),
         }
     }
 

@@ -11,6 +11,8 @@ mod control;
 mod counters;
 mod doors;
 mod forward;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod guard;
 mod inbound;
 mod link;

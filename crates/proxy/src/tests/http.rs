@@ -27,7 +27,8 @@ async fn head_has_a_length_and_no_body() {
 async fn pipelined_requests_are_answered_in_order() {
     let front = Front::new();
     front.takes(Duration::from_millis(10));
-    let post = "POST /v1/2 HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
+    let post =
+        "POST /v1/2 HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
     let mut client = front.connect();
     client.send(format!("{}{post}\r\n{}{}", get("/v1/1"), get("/v1/3"), get("/v1/4").trim_end())).await;
     let answer = client.hear().await;
@@ -35,7 +36,8 @@ async fn pipelined_requests_are_answered_in_order() {
     // The rest of the fourth.
     client.send("\r\n\r\n").await;
     assert_eq!(client.hear().await.statuses(), [200]);
-    let targets: Vec<_> = front.seen().iter().map(|line| line.split(' ').nth(1).unwrap().to_owned()).collect();
+    let targets: Vec<_> =
+        front.seen().iter().map(|line| line.split(' ').nth(1).unwrap().to_owned()).collect();
     assert_eq!(targets, ["/v1/1", "/v1/2", "/v1/3", "/v1/4"]);
     assert_eq!(front.recorder.seen.lock().unwrap()[1].body, "abc");
 }
@@ -127,7 +129,8 @@ async fn http2_requests_run_side_by_side_under_the_same_rules() {
     for number in 0..50 {
         asking.spawn(sender.send_request(request(&format!("/v1/{number}"), number % 2 * 10)));
     }
-    let statuses: Vec<_> = asking.join_all().await.into_iter().map(|answer| answer.unwrap().status()).collect();
+    let statuses: Vec<_> =
+        asking.join_all().await.into_iter().map(|answer| answer.unwrap().status()).collect();
     let refused = statuses.iter().filter(|status| **status == StatusCode::SERVICE_UNAVAILABLE).count();
     assert_eq!((front.seen().len(), refused), (40, 10), "{statuses:?}");
     front.takes(Duration::ZERO);

@@ -12,9 +12,8 @@ use crate::doors::Who;
 
 #[tokio::test(start_paused = true)]
 async fn s10_heads() {
-    let head = |filler: usize| {
-        format!("GET /v1/a HTTP/1.1\r\nHost: localhost\r\nA: {}\r\n\r\n", "a".repeat(filler))
-    };
+    let head =
+        |filler: usize| format!("GET /v1/a HTTP/1.1\r\nHost: localhost\r\nA: {}\r\n\r\n", "a".repeat(filler));
     let most = 64 * 1024 - head(0).len();
     let fields = |count: usize| {
         format!("GET /v1/a HTTP/1.1\r\nHost: localhost\r\n{}\r\n", "A: b\r\n".repeat(count - 1))
@@ -38,9 +37,8 @@ async fn s10_heads() {
 #[tokio::test(start_paused = true)]
 async fn s10_more_fields_where_the_listener_says_so() {
     let front = Front::with(|listener| listener.limits.headers = 200);
-    let answer = front
-        .ask(format!("GET /v1/a HTTP/1.1\r\nHost: localhost\r\n{}\r\n", "A: b\r\n".repeat(199)))
-        .await;
+    let answer =
+        front.ask(format!("GET /v1/a HTTP/1.1\r\nHost: localhost\r\n{}\r\n", "A: b\r\n".repeat(199))).await;
     assert_eq!(answer.statuses(), [200]);
 }
 
@@ -66,7 +64,13 @@ async fn s12_bodies() {
         ("Content-Length: 2001\r\nExpect: 100-continue\r\n\r\n".to_owned(), 413),
         (format!("Transfer-Encoding: chunked\r\n\r\n7d0\r\n{}\r\n0\r\n\r\n", "x".repeat(2000)), 200),
         (format!("Transfer-Encoding: chunked\r\n\r\n7d1\r\n{}\r\n0\r\n\r\n", "x".repeat(2001)), 413),
-        (format!("Transfer-Encoding: chunked\r\n\r\n{}", format!("64\r\n{}\r\n", "x".repeat(100)).repeat(21)), 413),
+        (
+            format!(
+                "Transfer-Encoding: chunked\r\n\r\n{}",
+                format!("64\r\n{}\r\n", "x".repeat(100)).repeat(21)
+            ),
+            413,
+        ),
     ] {
         let front = Front::with(small);
         let answer = front.ask(format!("{post}{rest}")).await;
@@ -81,7 +85,8 @@ async fn s12_bodies() {
 #[tokio::test(start_paused = true)]
 async fn s13_all_bodies_together() {
     let front = Front::with(|listener| listener.limits.buffered_bodies = 3000);
-    let half = format!("POST /v1/a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2000\r\n\r\n{}", "x".repeat(1999));
+    let half =
+        format!("POST /v1/a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2000\r\n\r\n{}", "x".repeat(1999));
     let (mut first, mut second) = (front.connect(), front.connect());
     first.send(&half).await;
     assert_eq!(first.hear().await.text, "");

@@ -4,6 +4,7 @@ mod http;
 mod limits;
 mod rules;
 mod smuggling;
+mod sockets;
 mod targets;
 mod times;
 
@@ -11,9 +12,9 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use ::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use cache::{Cache, Mode};
 use config::{Endpoint, Listener, ListenerLimits, Role, UseAutoAuthToken};
-use ::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
@@ -30,10 +31,13 @@ use crate::serve::{Protocol, serve};
 /// Our own token in these tests.
 const OURS: &str = "s.ours";
 
+/// Status, headers and body of an answer.
+type Told = (u16, Vec<(&'static str, &'static str)>, String);
+
 /// The server: remembers what it was sent, and answers what it was told to.
 pub(super) struct Recorder {
     pub(super) seen: Mutex<Vec<Request>>,
-    answer: Mutex<(u16, Vec<(&'static str, &'static str)>, String)>,
+    answer: Mutex<Told>,
     delay: AtomicU64,
 }
 
@@ -68,6 +72,13 @@ impl Front {
 
     pub(super) fn with(change: impl FnOnce(&mut Listener)) -> Self {
         Self::short_of(100_000, change)
+    }
+
+    /// What a real listener needs.
+    pub(super) fn parts() -> (Arc<Context>, Listener) {
+        let mut kept = None;
+        let front = Self::with(|listener| kept = Some(listener.clone()));
+        (Arc::clone(&front.site.context), kept.unwrap())
     }
 
     /// With so many file descriptors for the process.
@@ -108,10 +119,7 @@ impl Front {
             product: Product::Agent,
             user_agent: "tests".to_owned(),
             waiting_room: WaitingRoom::default(),
-            handles: Handles {
-                refused: Arc::new(|_| Box::pin(async { false })),
-                quit: Arc::new(|| {}),
-            },
+            handles: Handles { refused: Arc::new(|_| Box::pin(async { false })), quit: Arc::new(|| {}) },
         });
         let descriptors = Arc::new(Descriptors::new(descriptors));
         let doors = Arc::new(Doors::with(listener.limits.clone(), descriptors));

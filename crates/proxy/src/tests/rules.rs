@@ -76,7 +76,8 @@ async fn s04_no_client_is_introduced_to_the_server() {
 #[tokio::test(start_paused = true)]
 async fn s04_another_protocol_is_offered_in_vain() {
     let front = Front::new();
-    let upgrade = "GET /v1/a HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+    let upgrade =
+        "GET /v1/a HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
     let answer = front.ask(format!("{upgrade}{}", get("/v1/b"))).await;
     assert_eq!(answer.statuses(), [200, 200], "{}", answer.text);
     assert_eq!(front.seen().len(), 2);

@@ -16,7 +16,11 @@ const SHAPES: &[(&str, &str, &str)] = &[
     ("a space in a length", "Content-Length: 1 0", "hello"),
     ("no length", "Content-Length:", ""),
     ("two codings", "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked", "0\r\n\r\n"),
-    ("two codings, one of them none", "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity", "0\r\n\r\n"),
+    (
+        "two codings, one of them none",
+        "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity",
+        "0\r\n\r\n",
+    ),
     ("a list of codings", "Transfer-Encoding: gzip, chunked", "0\r\n\r\n"),
     ("chunked not last", "Transfer-Encoding: chunked, gzip", "0\r\n\r\n"),
     ("an empty coding in the list", "Transfer-Encoding: ,chunked", "0\r\n\r\n"),
@@ -103,7 +107,8 @@ async fn s05_request_lines_are_strict() {
         assert_eq!((answer.statuses(), answer.closed), (vec![400], true), "{line:?}: {}", answer.text);
         assert_eq!(front.seen(), Vec::<String>::new(), "{line:?}");
     }
-    for (line, status) in [("GET /v1/first HTTP/2.0", 505), ("PRI * HTTP/2.0", 505), ("GET / HTTP/0.9", 505)] {
+    for (line, status) in [("GET /v1/first HTTP/2.0", 505), ("PRI * HTTP/2.0", 505), ("GET / HTTP/0.9", 505)]
+    {
         let answer = Front::new().ask(format!("{line}\r\nHost: localhost\r\n\r\n")).await;
         assert_eq!((answer.statuses(), answer.closed), (vec![status], true), "{line:?}");
     }

@@ -88,7 +88,9 @@ async fn s16_a_body_has_thirty_seconds_and_more_if_it_is_long() {
 
     // 64 KiB a second are always enough.
     let mut client = front.connect();
-    client.send(format!("POST /v1/a HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n", 60 << 16)).await;
+    client
+        .send(format!("POST /v1/a HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n", 60 << 16))
+        .await;
     for _ in 0..60 {
         client.send(vec![b'x'; 1 << 16]).await;
         sleep(SECOND).await;

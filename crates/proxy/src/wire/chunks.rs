@@ -21,10 +21,20 @@ pub(super) struct Chunks {
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum At {
-    Size { size: u64, digits: u8 },
-    Extension { size: u64, length: u16 },
-    SizeEnd { size: u64 },
-    Data { left: u64 },
+    Size {
+        size: u64,
+        digits: u8,
+    },
+    Extension {
+        size: u64,
+        length: u16,
+    },
+    SizeEnd {
+        size: u64,
+    },
+    Data {
+        left: u64,
+    },
     DataEnd,
     DataLineFeed,
     /// At the first byte of a trailer or of the empty line at the end.

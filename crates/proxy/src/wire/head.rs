@@ -124,7 +124,8 @@ impl HeadScan {
             return Err(Breach::HeaderCount);
         }
         let Some(colon) = memchr(b':', line) else { return framing("a header without a colon") };
-        let (name, value) = (line.get(..colon).unwrap_or_default(), line.get(colon + 1..).unwrap_or_default());
+        let (name, value) =
+            (line.get(..colon).unwrap_or_default(), line.get(colon + 1..).unwrap_or_default());
         if name.is_empty() || !name.iter().all(|byte| is_token(*byte)) {
             return match line.first() {
                 Some(b' ' | b'\t') => framing("a header is folded"),

@@ -132,7 +132,8 @@ impl<S> Wire<S> {
             return Some((since + limits.header_timeout, Breach::HeaderTime));
         }
         let since = self.moved.map_or(idle_since, |moved| moved.max(idle_since));
-        let patience = if self.link.is_leaving() { LINGER.0.min(limits.idle_timeout) } else { limits.idle_timeout };
+        let patience =
+            if self.link.is_leaving() { LINGER.0.min(limits.idle_timeout) } else { limits.idle_timeout };
         Some((since + patience, Breach::Idle))
     }
 
@@ -173,11 +174,7 @@ impl<S> Wire<S> {
     }
 
     /// The client took some of its answer, or nothing: then only for so long.
-    fn watch_write<T>(
-        &mut self,
-        cx: &mut Context<'_>,
-        written: Poll<io::Result<T>>,
-    ) -> Poll<io::Result<T>> {
+    fn watch_write<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         match written {
             Poll::Ready(result) => {
                 if self.stalled_since.take().is_some() {
@@ -315,11 +312,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Wire<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        data: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.inner).poll_write(cx, data);
         self.watch_write(cx, written)
     }

@@ -78,8 +78,7 @@ fn sizes_are_bounded_to_the_byte() {
     assert_eq!(feed(target(LIMITS.target + 1).as_bytes(), &[]).2, Some(Breach::TargetSize));
     assert_eq!(feed(&target(600).as_bytes()[..590], &[]).2, Some(Breach::TargetSize));
 
-    let fields =
-        |count: usize| format!("GET / HTTP/1.1\r\nHost: x\r\n{}\r\n", "A: b\r\n".repeat(count - 1));
+    let fields = |count: usize| format!("GET / HTTP/1.1\r\nHost: x\r\n{}\r\n", "A: b\r\n".repeat(count - 1));
     assert_eq!(feed(fields(LIMITS.headers).as_bytes(), &[]).2, None);
     assert_eq!(feed(fields(LIMITS.headers + 1).as_bytes(), &[]).2, Some(Breach::HeaderCount));
 

@@ -89,11 +89,7 @@ pub(super) fn read(fields: &Fields<'_>) -> ListenerLimits {
         idle_timeout: time("idle_timeout", default.idle_timeout),
         write_timeout: time("write_timeout", default.write_timeout),
         connections: number("max_connections", default.connections, COUNTS),
-        connections_per_client: number(
-            "max_connections_per_client",
-            default.connections_per_client,
-            COUNTS,
-        ),
+        connections_per_client: number("max_connections_per_client", default.connections_per_client, COUNTS),
         requests: number("max_requests", default.requests, COUNTS),
         requests_per_client: number("max_requests_per_client", default.requests_per_client, COUNTS),
         streams: number("max_streams", default.streams, COUNTS),
