@@ -48,7 +48,7 @@ bench: server ## the table of README, ours beside bao, nginx and HAProxy
 	python3 bench/run.py --sidekey $(TARGET)/release/sidekey --bao "$$(scripts/fetch-openbao)" --markdown $(TARGET)/bench.md
 
 FUZZ_SECONDS ?= 600
-FUZZ_TARGETS ?= lex_parse execute structured regex layout duration
+FUZZ_TARGETS ?= lex_parse execute structured regex layout duration framing target
 
 fuzz: ## each fuzz target for FUZZ_SECONDS, one after the other (needs nightly and cargo-fuzz)
 	@cargo +nightly --version >/dev/null 2>&1 || { echo "fuzzing needs a nightly compiler: rustup toolchain install nightly"; exit 1; }

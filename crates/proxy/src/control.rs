@@ -5,11 +5,11 @@ use std::time::Duration;
 use cache::{Cache, Clear, ClearError};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Limited};
-use hyper::body::Incoming;
 use tokio::time::timeout;
 use tracing::info;
 use vault::Body;
 
+use crate::inbound::Inbound;
 use crate::route::{Handles, empty, error as error_answer};
 
 /// Nobody needs more to name what is to be forgotten.
@@ -19,7 +19,7 @@ const MAX_BODY: usize = 64 * 1024;
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// `POST` or `PUT …/cache-clear`; any other method answers 200 and does nothing, as upstream does.
-pub(crate) async fn cache_clear(cache: &Cache, request: Request<Incoming>) -> Response<Body> {
+pub(crate) async fn cache_clear(cache: &Cache, request: Request<Inbound>) -> Response<Body> {
     if !matches!(*request.method(), Method::POST | Method::PUT) {
         return empty(StatusCode::OK);
     }

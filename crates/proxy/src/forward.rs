@@ -2,26 +2,21 @@
 
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
 use cache::{Answer, Origin};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
-use http_body_util::BodyExt as _;
-use hyper::body::{Body as _, Incoming};
 use tokio::time::timeout;
 use tracing::{debug, info};
 use vault::{Body, TokenState, headers};
 
+use crate::inbound::Inbound;
 use crate::redact;
 use crate::replay;
 use crate::route::{Context, error};
 use crate::target::Target;
 use crate::token::{Choice, choose, remove_clients};
 
-/// Longest request body (32 MiB): the servers' own limit.
+/// Longest answer that is looked into (32 MiB).
 pub(crate) const MAX_BODY: usize = 32 * 1024 * 1024;
-
-/// Longest pause inside a request's body.
-const BODY_PAUSE: Duration = Duration::from_secs(10);
 
 /// How long a request that needs our token waits for the first login: applications start beside us.
 const FIRST_TOKEN: Duration = Duration::from_secs(10);
@@ -42,13 +37,13 @@ const HOP_BY_HOP: &[&str] = &[
 /// How the cache answered.
 const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
 
-pub(crate) async fn forward(context: &Context, target: Target, request: Request<Incoming>) -> Response<Body> {
+pub(crate) async fn forward(context: &Context, target: Target, request: Request<Inbound>) -> Response<Body> {
     let (head, incoming) = request.into_parts();
     let path = target.path().to_owned();
     if context.strict_paths && !path.starts_with("/v1/") {
         return error(StatusCode::NOT_FOUND, "only paths below /v1/ are served here (strict_paths)");
     }
-    let body = match read(incoming, &head.headers).await {
+    let body = match incoming.read_whole().await {
         Ok(body) => body,
         Err(refusal) => return refusal,
     };
@@ -153,7 +148,9 @@ fn strip_hop_by_hop(headers: &mut HeaderMap) {
             .filter_map(|name| name.trim().parse().ok())
             // A client cannot have its own token or namespace dropped on the way: it would be answered as
             // somebody else.
-            .filter(|name: &HeaderName| !name.as_str().starts_with("x-vault-"))
+            .filter(|name: &HeaderName| {
+                name != header::AUTHORIZATION && !name.as_str().starts_with("x-vault-")
+            })
             .collect();
         for name in named {
             headers.remove(name);
@@ -163,42 +160,6 @@ fn strip_hop_by_hop(headers: &mut HeaderMap) {
     while let Some(name) = headers.keys().find(|name| HOP_BY_HOP.contains(&name.as_str())).cloned() {
         headers.remove(name);
     }
-}
-
-async fn read(mut incoming: Incoming, headers: &HeaderMap) -> Result<Bytes, Response<Body>> {
-    if incoming.is_end_stream() {
-        return Ok(Bytes::new());
-    }
-    let too_large = || error(StatusCode::PAYLOAD_TOO_LARGE, "the request body is larger than 32 MiB");
-    let announced = headers.get(header::CONTENT_LENGTH).and_then(|l| l.to_str().ok()?.parse::<u64>().ok());
-    if announced.is_some_and(|length| length > MAX_BODY as u64) {
-        return Err(too_large());
-    }
-    let mut first = Bytes::new();
-    let mut all = BytesMut::new();
-    loop {
-        let frame = match timeout(BODY_PAUSE, incoming.frame()).await {
-            Err(_) => {
-                return Err(error(StatusCode::REQUEST_TIMEOUT, "the request body did not arrive in time"));
-            }
-            Ok(None) => break,
-            Ok(Some(Err(_))) => return Err(error(StatusCode::BAD_REQUEST, "failed to read request body")),
-            Ok(Some(Ok(frame))) => frame,
-        };
-        let Ok(data) = frame.into_data() else { continue };
-        if first.is_empty() && all.is_empty() {
-            first = data;
-            continue;
-        }
-        if all.is_empty() {
-            all.extend_from_slice(&first);
-        }
-        all.extend_from_slice(&data);
-        if all.len() > MAX_BODY {
-            return Err(too_large());
-        }
-    }
-    Ok(if all.is_empty() { first } else { all.freeze() })
 }
 
 /// Makes the client's answer.

@@ -61,6 +61,8 @@ impl Guard {
                 _ if !named => return Err(MISDIRECTED),
                 Some(host) if allowed(hosts, host) => {}
                 None if version < Version::HTTP_11 => {}
+                // HTTP/2 says it in the target.
+                None if version == Version::HTTP_2 && authority.is_some() => {}
                 _ => return Err(MISDIRECTED),
             }
             if headers.get(header::ORIGIN).is_some_and(|origin| !allowed_origin(hosts, origin)) {
@@ -110,7 +112,7 @@ fn framing(version: Version, headers: &HeaderMap) -> Result<(), Refusal> {
         return bad("a Content-Length that is no number");
     }
     match headers.get_all(header::HOST).iter().count() {
-        0 if version >= Version::HTTP_11 => bad("no Host header"),
+        0 if version == Version::HTTP_11 => bad("no Host header"),
         2.. => bad("more than one Host header"),
         _ => Ok(()),
     }
@@ -153,6 +155,7 @@ mod tests {
             enable_quit: false,
             auto_auth: None,
             allowed_hosts: allowed_hosts.iter().map(|host| (*host).to_owned()).collect(),
+            limits: config::ListenerLimits::default(),
         })
     }
 

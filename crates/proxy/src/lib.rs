@@ -1,14 +1,21 @@
 //! Listeners, who may ask, which token a request travels with, and the agent's own API.
 //!
-//! A request's way is one direction: `listener` (accept, TLS) → `serve` (HTTP) → `guard` (may this client ask
+//! A request's way is one direction: `listener` (accept, TLS; `doors`: is there room?) → `wire` (bytes in order?) → `serve` (HTTP) → `guard` (may this client ask
 //! at all?) → `route` (ours or the server's?) → `target` (one canonical path for every decision) → `token`
 //! (whose?) → `forward` (through the cache to the server) → `replay` (our token had died) → `redact` (our token does not leave).
 //! Nothing here knows auto-auth or templates: the token comes as a `watch<TokenState>`, and what a refused
 //! token or a quit request means is a handle given from above.
 
+mod breach;
 mod control;
+mod counters;
+mod doors;
 mod forward;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod guard;
+mod inbound;
+mod link;
 mod listener;
 mod redact;
 mod replay;
@@ -16,9 +23,14 @@ mod route;
 mod serve;
 mod socket;
 mod target;
+#[cfg(test)]
+mod tests;
 mod tls;
 mod token;
+mod wire;
 
+pub use breach::Breach;
+pub use counters::Counters;
 pub use listener::{Bound, ListenError};
 pub use replay::{Refusal, WaitingRoom};
 pub use route::{Context, Handles};

@@ -8,19 +8,19 @@ use config::{Endpoint, Listener};
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
-use tokio::time::{sleep, timeout};
+use tokio::time::{sleep, timeout_at};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
+use crate::breach::Breach;
+use crate::counters::Counters;
+use crate::doors::{Doors, Entered, Who};
 use crate::route::{Context, Site};
-use crate::serve::serve;
+use crate::serve::{Protocol, serve};
 use crate::socket::{self, Socket};
 use crate::tls::{self, CertificateReloader, ListenerTlsError};
-
-/// Time for a TLS handshake.
-const HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// Why a listener cannot be. Worded as upstream's.
 #[derive(Debug, Error)]
@@ -46,6 +46,7 @@ pub struct Bound {
     socket: Accepting,
     tls: Option<(TlsAcceptor, CertificateReloader)>,
     address: String,
+    doors: Arc<Doors>,
 }
 
 enum Accepting {
@@ -81,7 +82,8 @@ impl Bound {
                 (Accepting::Unix(socket), format!("unix://{shown}"))
             }
         };
-        Ok(Self { settings: settings.clone(), socket, tls, address })
+        let doors = Arc::new(Doors::new(settings.limits.clone()));
+        Ok(Self { settings: settings.clone(), socket, tls, address, doors })
     }
 
     /// `http://127.0.0.1:8200`, with the real port.
@@ -94,17 +96,32 @@ impl Bound {
         self.tls.as_ref().map(|(_, reloader)| reloader.clone())
     }
 
+    /// What is counted here.
+    pub fn counters(&self) -> Arc<Counters> {
+        Arc::clone(&self.doors.counters)
+    }
+
     /// Accepts and serves until `stop` is cancelled, then lets the requests under way finish.
     pub async fn run(self, context: Arc<Context>, stop: CancellationToken) {
-        let site = Arc::new(Site::new(context, &self.settings));
+        let site = Arc::new(Site::new(context, &self.settings, self.doors));
         let connections = TaskTracker::new();
         let acceptor = self.tls.map(|(acceptor, _)| acceptor);
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
-                accepted = accept(&self.socket) => match accepted {
-                    Ok(Stream::Tcp(stream)) => start(&connections, &site, stream, acceptor.as_ref(), &stop),
-                    Ok(Stream::Unix(stream)) => start(&connections, &site, stream, acceptor.as_ref(), &stop),
+                accepted = accept(&self.socket, &site.doors) => match accepted {
+                    Ok((stream, who)) => {
+                        let Some(entered) = site.doors.enter(who) else { continue };
+                        let (site, tasks) = (Arc::clone(&site), connections.clone());
+                        let (acceptor, stop) = (acceptor.clone(), stop.clone());
+                        // The loop's end waits for it.
+                        connections.spawn(async move {
+                            match stream {
+                                Stream::Tcp(stream) => start(site, stream, acceptor, entered, tasks, stop).await,
+                                Stream::Unix(stream) => start(site, stream, acceptor, entered, tasks, stop).await,
+                            }
+                        });
+                    }
                     Err(error) => {
                         // Most likely no file descriptors are left; some will be, in a moment.
                         warn!(target: "listener", error = %error, "cannot accept a connection");
@@ -124,38 +141,58 @@ enum Stream {
     Unix(tokio::net::UnixStream),
 }
 
-async fn accept(socket: &Accepting) -> io::Result<Stream> {
+/// Waits for a client, once there is room for one.
+async fn accept(socket: &Accepting, doors: &Doors) -> io::Result<(Stream, Who)> {
+    doors.room().await;
     match socket {
         Accepting::Tcp(listener) => {
-            let (stream, _) = listener.accept().await?;
+            let (stream, from) = listener.accept().await?;
             let _ = stream.set_nodelay(true);
-            Ok(Stream::Tcp(stream))
+            Ok((Stream::Tcp(stream), Who::at(from.ip())))
         }
-        Accepting::Unix(socket) => socket.listener.accept().await.map(|(stream, _)| Stream::Unix(stream)),
+        Accepting::Unix(socket) => {
+            let (stream, _) = socket.listener.accept().await?;
+            let who = stream.peer_cred().map_or(Who::Unknown, |peer| Who::User(peer.uid()));
+            Ok((Stream::Unix(stream), who))
+        }
     }
 }
 
-/// Serves a connection in a task of its own, which [`Bound::run`] waits for at the end.
-fn start(
-    connections: &TaskTracker,
-    site: &Arc<Site>,
+/// Serves a connection, its TLS handshake first.
+async fn start(
+    site: Arc<Site>,
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    acceptor: Option<&TlsAcceptor>,
-    stop: &CancellationToken,
+    acceptor: Option<TlsAcceptor>,
+    entered: Entered,
+    tasks: TaskTracker,
+    stop: CancellationToken,
 ) {
-    let (site, stop) = (Arc::clone(site), stop.clone());
-    match acceptor {
-        None => drop(connections.spawn(serve(site, stream, stop))),
-        Some(acceptor) => {
-            let handshake = timeout(HANDSHAKE, acceptor.accept(stream));
-            connections.spawn(async move {
-                let Some(shaken) = stop.run_until_cancelled(handshake).await else { return };
-                match shaken {
-                    Ok(Ok(stream)) => serve(site, stream, stop).await,
-                    Ok(Err(error)) => debug!(target: "listener", error = %error, "TLS handshake failed"),
-                    Err(_) => debug!(target: "listener", "TLS handshake took too long"),
-                }
-            });
+    let link = &entered.link;
+    let Some(acceptor) = acceptor else {
+        return serve(site, stream, &entered, Protocol::Http1, &tasks, stop).await;
+    };
+    // It counts against the time for the first request's head.
+    let handshake = timeout_at(link.accepted() + link.limits().header_timeout, acceptor.accept(stream));
+    let shaken = tokio::select! {
+        shaken = handshake => shaken,
+        () = stop.cancelled() => return,
+        () = link.kicked() => return,
+    };
+    match shaken {
+        Ok(Ok(stream)) => {
+            let protocol = match stream.get_ref().1.alpn_protocol() {
+                Some(b"h2") => Protocol::Http2,
+                _ => Protocol::Http1,
+            };
+            serve(site, stream, &entered, protocol, &tasks, stop).await;
+        }
+        Ok(Err(error)) => {
+            link.count(Breach::Handshake);
+            debug!(target: "listener", error = %error, "TLS handshake failed");
+        }
+        Err(_) => {
+            link.count(Breach::HeaderTime);
+            debug!(target: "listener", "TLS handshake took too long");
         }
     }
 }

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use cache::Cache;
 use config::{Listener, Role, UseAutoAuthToken};
 use http::{HeaderValue, Request, Response, StatusCode, header};
-use hyper::body::Incoming;
 use serde_json::json;
 use tokio::sync::watch;
 use vault::{Body, BoxFuture, Product, TokenState};
 
+use crate::doors::Doors;
 use crate::guard::{self, Guard};
+use crate::inbound::Inbound;
 use crate::replay::{Refusal, WaitingRoom};
 use crate::target::{Target, TargetError};
 use crate::{control, forward};
@@ -49,23 +50,24 @@ pub struct Handles {
 pub(crate) struct Site {
     pub(crate) context: Arc<Context>,
     pub(crate) guard: Guard,
+    pub(crate) doors: Arc<Doors>,
     pub(crate) role: Role,
     pub(crate) enable_quit: bool,
 }
 
 impl Site {
-    pub(crate) fn new(context: Arc<Context>, listener: &Listener) -> Self {
+    pub(crate) fn new(context: Arc<Context>, listener: &Listener, doors: Arc<Doors>) -> Self {
         let guard = Guard::new(listener);
-        Self { context, guard, role: listener.role, enable_quit: listener.enable_quit }
+        Self { context, guard, doors, role: listener.role, enable_quit: listener.enable_quit }
     }
 
-    fn check(&self, request: &Request<Incoming>) -> Result<(), guard::Refusal> {
+    fn check(&self, request: &Request<Inbound>) -> Result<(), guard::Refusal> {
         let authority = request.uri().authority().map(|authority| authority.as_str());
         self.guard.check(request.version(), request.method(), authority, request.headers())
     }
 
     /// Answers a request. Never fails: what goes wrong is an answer too.
-    pub(crate) async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+    pub(crate) async fn answer(&self, request: Request<Inbound>) -> Response<Body> {
         if self.role == Role::MetricsOnly {
             return not_built("metrics");
         }
@@ -77,15 +79,16 @@ impl Site {
             }
             return response;
         }
-        let raw = request.uri().path_and_query().map_or("/", |target| target.as_str());
-        let target = match Target::parse(raw) {
+        let (mut head, body) = request.into_parts();
+        let target = match Target::of(&mut head, self.doors.limits.target) {
             Ok(target) => target,
-            Err(TargetError::EmptySegment { cleaned }) => return moved(&cleaned, request.uri().query()),
+            Err(TargetError::EmptySegment { cleaned }) => return moved(&cleaned, head.uri.query()),
             Err(TargetError::TooLong) => {
                 return error(StatusCode::URI_TOO_LONG, "the request target is too long");
             }
             Err(why) => return error(StatusCode::BAD_REQUEST, &why.to_string()),
         };
+        let request = Request::from_parts(head, body);
         let own = match self.context.product {
             Product::Agent => "/agent/v1/",
             Product::Proxy => "/proxy/v1/",

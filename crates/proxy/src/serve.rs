@@ -1,55 +1,206 @@
 //! HTTP on one accepted connection.
 
 use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::task::{Context, Poll};
 
-use http::Request;
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, StatusCode, Version, header};
+use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tracing::debug;
 
-use crate::route::Site;
+use crate::breach::Breach;
+use crate::doors::Entered;
+use crate::inbound::Inbound;
+use crate::link::{InFlight, Link};
+use crate::route::{Site, error};
+use crate::wire::Wire;
 
-/// Time for the head of a request, the wait for it on a kept connection included.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
+/// Room in the library's buffer behind the longest head.
+const BEHIND_HEAD: usize = 16 * 1024;
 
-/// Longest head.
-const MAX_HEAD: usize = 64 * 1024;
+/// What a client may send on one stream and on one HTTP/2 connection before we have taken it.
+const STREAM_WINDOW: u32 = 64 * 1024;
+const CONNECTION_WINDOW: u32 = 256 * 1024;
 
-/// Most header fields.
-const MAX_FIELDS: usize = 100;
+/// What waits for a slow client on one stream.
+const SEND_BUFFER: usize = 64 * 1024;
 
-/// Serves until the client leaves or `stop` is cancelled; then the request under way is finished.
+/// Streams that were reset before we looked at them, and that we reset ourselves: a connection that has more of them
+/// at a time is up to no good (CVE-2023-44487, CVE-2025-8671).
+const RESET_STREAMS: usize = 20;
+
+/// What was agreed on in the TLS handshake.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Protocol {
+    Http1,
+    Http2,
+}
+
+/// Serves until the client leaves or `stop` is cancelled; then the requests under way are finished.
 pub(crate) async fn serve(
     site: Arc<Site>,
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    entered: &Entered,
+    protocol: Protocol,
+    tasks: &TaskTracker,
     stop: CancellationToken,
 ) {
-    let answer = service_fn(move |request: Request<Incoming>| {
-        let site = Arc::clone(&site);
-        async move { Ok::<_, Infallible>(site.answer(request).await) }
+    let link = &entered.link;
+    let (site, ours) = (site, Arc::clone(link));
+    let service = service_fn(move |request: Request<Incoming>| {
+        let (site, link) = (Arc::clone(&site), Arc::clone(&ours));
+        async move { Ok::<_, Infallible>(answer(&site, link, request).await) }
     });
-    let mut builder = http1::Builder::new();
-    // Without a timer the library has no timeout at all, silently.
-    builder
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
-        .max_buf_size(MAX_HEAD)
-        .max_headers(MAX_FIELDS);
-    let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), answer));
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = stop.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+    let ended = match protocol {
+        Protocol::Http1 => {
+            let mut builder = http1::Builder::new();
+            // Time is kept on the wire, where the bytes are.
+            builder.header_read_timeout(None).max_buf_size(link.limits().header_size + BEHIND_HEAD);
+            if link.limits().headers > 100 {
+                // Beyond the library's own number it allocates for each request.
+                builder.max_headers(link.limits().headers);
+            }
+            let io = TokioIo::new(Wire::http1(stream, Arc::clone(link)));
+            let connection = builder.serve_connection(io, service).with_upgrades();
+            drive(connection, link, &stop, |connection| connection.graceful_shutdown()).await
+        }
+        Protocol::Http2 => {
+            let mut builder = http2::Builder::new(Streams(tasks.clone()));
+            builder
+                .max_concurrent_streams(u32::try_from(link.limits().streams).unwrap_or(u32::MAX))
+                .max_header_list_size(u32::try_from(link.limits().header_size).unwrap_or(u32::MAX))
+                .max_pending_accept_reset_streams(RESET_STREAMS)
+                .max_local_error_reset_streams(RESET_STREAMS)
+                .initial_stream_window_size(STREAM_WINDOW)
+                .initial_connection_window_size(CONNECTION_WINDOW)
+                .max_send_buf_size(SEND_BUFFER);
+            let io = TokioIo::new(Wire::http2(stream, Arc::clone(link)));
+            let connection = builder.serve_connection(io, service);
+            drive(connection, link, &stop, |connection| connection.graceful_shutdown()).await
         }
     };
     if let Err(error) = ended {
         debug!(target: "listener", error = %error, "connection ended");
+    }
+}
+
+/// Runs a connection; `shut` is called once when it is to end behind the requests under way.
+async fn drive<C: Future<Output = hyper::Result<()>>>(
+    connection: C,
+    link: &Link,
+    stop: &CancellationToken,
+    shut: impl FnOnce(Pin<&mut C>),
+) -> hyper::Result<()> {
+    let mut connection = std::pin::pin!(connection);
+    tokio::select! {
+        ended = connection.as_mut() => return ended,
+        () = stop.cancelled() => {}
+        () = link.kicked() => {}
+    }
+    link.leave();
+    shut(connection.as_mut());
+    connection.await
+}
+
+/// Starts the tasks of HTTP/2 streams among the connections, which the listener waits for at its end.
+#[derive(Clone)]
+struct Streams(TaskTracker);
+
+impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for Streams {
+    fn execute(&self, stream: F) {
+        drop(self.0.spawn(stream));
+    }
+}
+
+/// Answers one request, within the bounds.
+async fn answer(site: &Site, link: Arc<Link>, request: Request<Incoming>) -> Response<Outbound> {
+    let version = request.version();
+    if version == Version::HTTP_2 {
+        // On HTTP/1 the wire has counted it.
+        link.begin(1);
+    }
+    let number = link.next();
+    let refuse = |breach| refusal(breach, version, InFlight::refused(Arc::clone(&link)));
+    if let Some(breach) = link.fault(number) {
+        return refuse(breach);
+    }
+    if version == Version::HTTP_2 && request.headers().len() > link.limits().headers {
+        link.count(Breach::HeaderCount);
+        return refuse(Breach::HeaderCount);
+    }
+    let in_flight = match link.doors.admit(&link) {
+        Ok(in_flight) => in_flight,
+        Err(breach) => {
+            link.count(breach);
+            return refuse(breach);
+        }
+    };
+    let (head, incoming) = request.into_parts();
+    let (inbound, exchange) = Inbound::new(incoming, &link);
+    let fault = || exchange.as_ref().and_then(|exchange| exchange.fault()).or_else(|| link.fault(number));
+    if let Some(breach) = fault() {
+        return refusal(breach, version, in_flight);
+    }
+    let response = site.answer(Request::from_parts(head, inbound)).await;
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        link.upgrade();
+    }
+    match fault() {
+        // Whatever was made of half a request: the client is told what was wrong with it.
+        Some(breach) => refusal(breach, version, in_flight),
+        None => response.map(|body| Outbound { body, in_flight: Some(in_flight) }),
+    }
+}
+
+fn refusal(breach: Breach, version: Version, in_flight: InFlight) -> Response<Outbound> {
+    debug!(target: "listener", kind = breach.name(), "{}", breach.why());
+    let mut response = error(breach.status(), breach.why());
+    let headers = response.headers_mut();
+    if breach.passes() {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    if breach.ends_connection() && version < Version::HTTP_2 {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response.map(|body| Outbound { body, in_flight: Some(in_flight) })
+}
+
+/// An answer's body; the request is under way until it ends.
+struct Outbound {
+    body: vault::Body,
+    in_flight: Option<InFlight>,
+}
+
+impl Body for Outbound {
+    type Data = Bytes;
+    type Error = vault::BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, vault::BodyError>>> {
+        let frame = Pin::new(&mut self.body).poll_frame(cx);
+        if matches!(frame, Poll::Ready(None)) {
+            self.in_flight = None;
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }

@@ -3,7 +3,10 @@
 
 use std::fmt::Write as _;
 
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Version};
 use thiserror::Error;
+use vault::headers;
 
 /// A checked path and query. The path is decoded once, cleaned, and encoded again in one way.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -22,6 +25,8 @@ pub(crate) enum TargetError {
     Control,
     #[error("the request path holds a dot segment")]
     DotSegment,
+    #[error("the namespace is none, or there are two")]
+    Namespace,
     #[error("the request target is no path")]
     NotAPath,
     #[error("the request target is too long")]
@@ -31,16 +36,30 @@ pub(crate) enum TargetError {
     EmptySegment { cleaned: String },
 }
 
-/// Longer targets are refused with 414.
-const MAX_TARGET: usize = 16 * 1024;
-
 impl Target {
+    /// Of a request whose guard has let it pass; a target longer than `most` is refused. The namespace in its headers
+    /// is brought into its one form there, where all look for it.
+    pub(crate) fn of(head: &mut Parts, most: usize) -> Result<Self, TargetError> {
+        // With an authority and nothing before it the target is `host:port`; a target in absolute form names a
+        // scheme of ours, and HTTP/2 always does.
+        let known = matches!(head.uri.scheme_str(), None | Some("http" | "https"));
+        let authority = head.uri.authority().map(|authority| authority.as_str());
+        let alone = head.uri.scheme().is_none() && head.version < Version::HTTP_2;
+        if !known || authority.is_some_and(|authority| alone || authority.contains('@')) {
+            return Err(TargetError::NotAPath);
+        }
+        let raw = head.uri.path_and_query().map_or("/", |target| target.as_str());
+        let target = Self::parse(raw, most)?;
+        settle_namespace(&mut head.headers)?;
+        Ok(target)
+    }
+
     /// From the target as it stood in the request line, authority removed.
     ///
     /// Percent escapes are resolved once, an escaped slash included, as upstream does it; a trailing slash is
     /// dropped, as upstream does it; then every decision is made on the result.
-    pub(crate) fn parse(raw: &str) -> Result<Self, TargetError> {
-        if raw.len() > MAX_TARGET {
+    pub(crate) fn parse(raw: &str, most: usize) -> Result<Self, TargetError> {
+        if raw.len() > most {
             return Err(TargetError::TooLong);
         }
         let (path, query) = match raw.split_once('?') {
@@ -84,7 +103,7 @@ fn canonical_path(path: &str) -> Result<String, TargetError> {
         decoded = decode(path)?;
         &decoded
     };
-    if bytes.iter().any(u8::is_ascii_control) {
+    if !plain && has_control(bytes) {
         return Err(TargetError::Control);
     }
     let segments = || bytes.split(|b| *b == b'/').skip(1);
@@ -102,6 +121,34 @@ fn canonical_path(path: &str) -> Result<String, TargetError> {
         });
     }
     Ok(if plain { String::from_utf8_lossy(trimmed).into_owned() } else { encode(trimmed) })
+}
+
+/// Control characters of Unicode count, those above ASCII too: terminals obey them. Bytes that are no text are names
+/// like any other.
+fn has_control(bytes: &[u8]) -> bool {
+    bytes.iter().any(u8::is_ascii_control)
+        || std::str::from_utf8(bytes).is_ok_and(|text| text.chars().any(char::is_control))
+}
+
+/// `/a/b/`, `a/b` and `a/b/` are one namespace, and no header at all is the same as an empty one.
+fn settle_namespace(headers: &mut HeaderMap) -> Result<(), TargetError> {
+    let mut given = headers.get_all(headers::NAMESPACE).iter();
+    let Some(namespace) = given.next() else { return Ok(()) };
+    if given.next().is_some() {
+        return Err(TargetError::Namespace);
+    }
+    let text = namespace.to_str().map_err(|_| TargetError::Namespace)?.trim();
+    let bare = text.trim_matches('/');
+    if bare.split('/').any(|part| matches!(part, "." | "..") || part.is_empty() && !bare.is_empty()) {
+        return Err(TargetError::Namespace);
+    }
+    if bare.is_empty() {
+        headers.remove(headers::NAMESPACE);
+    } else if bare.len() != namespace.len() {
+        let settled = HeaderValue::from_str(bare).map_err(|_| TargetError::Namespace)?;
+        headers.insert(headers::NAMESPACE, settled);
+    }
+    Ok(())
 }
 
 fn decode(path: &str) -> Result<Vec<u8>, TargetError> {
@@ -153,7 +200,7 @@ mod tests {
     use super::*;
 
     fn path(raw: &str) -> Result<String, TargetError> {
-        Target::parse(raw).map(Target::into_text)
+        Target::parse(raw, 16 * 1024).map(Target::into_text)
     }
 
     #[test]

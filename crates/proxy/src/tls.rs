@@ -99,7 +99,7 @@ pub(crate) fn server_config(
         }
     };
     let mut config = builder.with_cert_resolver(Arc::clone(&current) as _);
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok((Arc::new(config), CertificateReloader { settings: settings.clone(), current }))
 }
 

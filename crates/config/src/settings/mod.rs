@@ -16,7 +16,9 @@ pub use self::api_proxy::{ApiProxy, UseAutoAuthToken};
 pub use self::auto_auth::*;
 pub use self::cache::Cache;
 pub use self::file_access::Identity;
-pub use self::listener::{DEFAULT_LISTEN, Endpoint, Listener, ListenerTls, Role, SocketAccess};
+pub use self::listener::{
+    DEFAULT_LISTEN, Endpoint, Listener, ListenerLimits, ListenerTls, Role, SocketAccess,
+};
 pub use self::log::{Format, Level, Log};
 pub use self::template::{
     Command, Contents, DEFAULT_COMMAND_TIMEOUT, DEFAULT_LEASE_RENEWAL_THRESHOLD, DEFAULT_PERMS,

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use config::{
-    AppRole, Cert, Command, Contents, CredentialFile, Encryption, Endpoint, FileSink, Identity, MethodKind,
-    Profile, Removal, Role, SendAs, Sink, SinkKind, SocketAccess, TokenFile, UseAutoAuthToken,
+    AppRole, Cert, Command, Contents, CredentialFile, Encryption, Endpoint, FileSink, Identity,
+    ListenerLimits, MethodKind, Profile, Removal, Role, SendAs, Sink, SinkKind, SocketAccess, TokenFile,
+    UseAutoAuthToken,
 };
 
 use crate::{AUTH, LISTENER, agent, proxy};
@@ -267,6 +268,21 @@ listener "tcp" {
   require_request_header = "true"
   agent_api { enable_quit = true }
   allowed_hosts = ["vault.local"]
+  max_request_header_size = 8192
+  max_request_headers = 50
+  max_request_target = 2048
+  max_request_body = 1048576
+  max_buffered_bodies = 2097152
+  request_header_timeout = "5s"
+  request_body_pause = 3
+  request_body_timeout = "1m"
+  idle_timeout = "5m"
+  write_timeout = "30s"
+  max_connections = 100
+  max_connections_per_client = 10
+  max_requests = 64
+  max_requests_per_client = 16
+  max_streams = 8
 }
 listener unix {
   address = "/run/s"
@@ -286,6 +302,25 @@ listener unix {
     assert!(tls.only_tls13 && !tls.only_tls12 && tls.require_client_cert);
     assert!(tcp.require_request_header && tcp.enable_quit);
     assert_eq!(tcp.allowed_hosts, ["vault.local"]);
+    let seconds = Duration::from_secs;
+    let limits = ListenerLimits {
+        header_size: 8192,
+        headers: 50,
+        target: 2048,
+        body: 1 << 20,
+        buffered_bodies: 2 << 20,
+        header_timeout: seconds(5),
+        body_pause: seconds(3),
+        body_timeout: seconds(60),
+        idle_timeout: seconds(300),
+        write_timeout: seconds(30),
+        connections: 100,
+        connections_per_client: 10,
+        requests: 64,
+        requests_per_client: 16,
+        streams: 8,
+    };
+    assert_eq!((&tcp.limits, &unix.limits), (&limits, &ListenerLimits::default()));
     assert_eq!(
         unix.endpoint,
         Endpoint::Unix {
@@ -572,5 +607,22 @@ fn what_cannot_be_a_token_store() {
     for keys in ["revoke_previous_token = true", "token_store { path = \"/t\" key_file = \"/k\" }"] {
         let lines = agent().lines(&format!("auto_auth {{\n {borrowed}\n {keys}\n}}\n"));
         assert!(lines.len() == 1 && lines[0].contains("does not go with the method"), "{lines:?}");
+    }
+}
+
+#[test]
+fn limits_of_a_listener_have_their_own() {
+    for (line, why) in [
+        ("max_connections = 0", "max_connections must be from 1 to 1000000, not 0"),
+        ("max_requests = -1", "max_requests must be from 1 to 1000000, not -1"),
+        ("max_request_headers = 5000", "max_request_headers must be from 10 to 1000, not 5000"),
+        ("max_request_header_size = 100", "max_request_header_size must be from 1024 to 1048576, not 100"),
+        ("max_request_body = 1", "max_request_body must be from 1024 to 17179869184, not 1"),
+        ("idle_timeout = 0", "idle_timeout must be more than 0 and at most 24h"),
+        ("write_timeout = \"25h\"", "write_timeout must be more than 0 and at most 24h"),
+    ] {
+        let text = format!("{AUTH}\nlistener \"tcp\" {{\n  tls_disable = true\n  {line}\n}}\n");
+        let start = "error loading configuration from a.hcl: error parsing 'listener': listeners.0";
+        agent().refused(&text, &format!("{start} {why}"));
     }
 }

@@ -1,5 +1,6 @@
 //! `listener "tcp" { … }` and `listener "unix" { … }`: where clients connect.
 
+mod limits;
 mod tls;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -10,6 +11,7 @@ use super::file_access::{Identity, read_identity};
 use crate::decode::{Block, Fields, Labels, Wording};
 use crate::go_scalar::parse_octal;
 
+pub use limits::ListenerLimits;
 pub use tls::ListenerTls;
 
 /// Address of a tcp listener that names none; upstream's.
@@ -32,6 +34,8 @@ pub struct Listener {
     pub auto_auth: Option<usize>,
     /// Host names to accept beside the loopback's own; `["*"]` accepts all.
     pub allowed_hosts: Vec<String>,
+    /// How much, how many, how slowly.
+    pub limits: ListenerLimits,
 }
 
 /// Where a listener listens.
@@ -103,6 +107,7 @@ pub(crate) fn read<'a>(
             require_request_header: false,
             enable_quit: false,
             allowed_hosts: Vec::new(),
+            limits: ListenerLimits::default(),
         };
         return Choosing::read(&fields, listener);
     }
@@ -129,6 +134,7 @@ pub(crate) fn read<'a>(
         require_request_header: fields.lax_bool("require_request_header").unwrap_or(false),
         enable_quit: read_quit(&fields, product),
         allowed_hosts: fields.strings("allowed_hosts").unwrap_or_default(),
+        limits: limits::read(&fields),
     };
     read_ignored(&fields);
     let listener = Choosing::read(&fields, listener);

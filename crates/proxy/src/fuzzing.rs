@@ -1,0 +1,129 @@
+//! Doors for the fuzz targets, which are a workspace of their own. Not for anybody else.
+
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use cache::{Cache, Mode};
+use config::{Endpoint, Listener, UseAutoAuthToken};
+use http::HeaderMap;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::sync::watch;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use vault::{Body, BoxFuture, Product, Request, Response, SendError, TokenState, Upstream};
+
+use crate::doors::{Descriptors, Doors, Who};
+use crate::replay::WaitingRoom;
+use crate::route::{Context, Handles, Site};
+use crate::serve::{Protocol, serve};
+use crate::target::Target;
+
+/// Canonical path and query of a target, if it has any; `most` bytes of it.
+pub fn canonical(raw: &str, most: usize) -> Option<String> {
+    Target::parse(raw, most).ok().map(Target::into_text)
+}
+
+/// Remembers what reaches the server.
+#[derive(Default)]
+struct Recorder {
+    targets: Mutex<Vec<String>>,
+    bytes: AtomicUsize,
+}
+
+impl Upstream for Recorder {
+    fn send(&self, request: Request) -> BoxFuture<'_, Result<Response, SendError>> {
+        self.bytes.fetch_add(request.body.len(), Relaxed);
+        if let Ok(mut targets) = self.targets.lock() {
+            targets.push(request.target);
+        }
+        let answer =
+            Response { status: http::StatusCode::OK, headers: HeaderMap::new(), body: Body::full("{}") };
+        Box::pin(async { Ok(answer) })
+    }
+}
+
+/// What became of the bytes of a connection.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Targets that reached the server.
+    pub targets: Vec<String>,
+    /// Bytes of bodies that did.
+    pub bytes: usize,
+    /// The connection was closed by us.
+    pub closed: bool,
+    /// What the client was sent.
+    pub answers: Vec<u8>,
+    /// Requests still counted as under way at the end, and bytes of bodies still counted as held.
+    pub left_over: (usize, usize),
+}
+
+/// Serves a listener of `127.0.0.1` with default limits to a client that sends `pieces`, each at once, and then waits
+/// for two minutes. To be run under a paused clock.
+pub async fn connection(pieces: &[&[u8]], http2: bool) -> Outcome {
+    let recorder = Arc::new(Recorder::default());
+    let address = std::net::SocketAddr::from(([127, 0, 0, 1], 8200));
+    let listener = Listener {
+        endpoint: Endpoint::Tcp(address),
+        tls: None,
+        role: config::Role::Default,
+        require_request_header: false,
+        enable_quit: false,
+        allowed_hosts: Vec::new(),
+        limits: config::ListenerLimits::default(),
+    };
+    let caller = vault::api::Caller {
+        user_agent: String::new(),
+        namespace: None,
+        address: String::new(),
+        timeout: Duration::from_secs(60),
+    };
+    let stop = CancellationToken::new();
+    let (cache, _) = Cache::new(Mode::PassOn, Arc::clone(&recorder) as _, caller, stop.clone());
+    let context = Arc::new(Context {
+        cache,
+        tokens: watch::channel(TokenState::default()).1,
+        use_auto_auth_token: UseAutoAuthToken::No,
+        has_auto_auth: false,
+        strict_paths: false,
+        product: Product::Agent,
+        user_agent: String::new(),
+        waiting_room: WaitingRoom::default(),
+        handles: Handles { refused: Arc::new(|_| Box::pin(async { false })), quit: Arc::new(|| {}) },
+    });
+    let doors = Arc::new(Doors::with(listener.limits.clone(), Arc::new(Descriptors::new(1000))));
+    let site = Arc::new(Site::new(context, &listener, Arc::clone(&doors)));
+    let (mut client, server) = tokio::io::duplex(1 << 20);
+    let tasks = TaskTracker::new();
+    if let Some(entered) = doors.enter(Who::Unknown) {
+        let (protocol, ours) = (if http2 { Protocol::Http2 } else { Protocol::Http1 }, tasks.clone());
+        tasks.spawn(async move { serve(site, server, &entered, protocol, &ours, stop).await });
+    }
+    for piece in pieces {
+        if client.write_all(piece).await.is_err() {
+            break;
+        }
+        // So that it is read before the next one comes.
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let mut answers = Vec::new();
+    let closed = loop {
+        match timeout(Duration::from_secs(120), client.read_buf(&mut answers)).await {
+            Err(_) => break false,
+            Ok(Ok(0) | Err(_)) => break true,
+            Ok(Ok(_)) => {}
+        }
+    };
+    drop(client);
+    tasks.close();
+    tasks.wait().await;
+    let counters = &doors.counters;
+    Outcome {
+        targets: recorder.targets.lock().map(|targets| targets.clone()).unwrap_or_default(),
+        bytes: recorder.bytes.load(Relaxed),
+        closed,
+        answers,
+        left_over: (counters.in_flight.load(Relaxed), counters.buffered.load(Relaxed)),
+    }
+}

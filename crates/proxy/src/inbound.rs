@@ -1,0 +1,194 @@
+//! A request's body on its way in: how much, how slowly, how much of all bodies at a time.
+
+use std::future::Future as _;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::{Response, StatusCode};
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use thiserror::Error;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use crate::breach::Breach;
+use crate::link::Link;
+use crate::route::error;
+
+/// Bytes that buy a whole body another second.
+const BYTES_PER_SECOND: u64 = 64 * 1024;
+
+/// A request's body. What is read from it counts as held until the request has its answer; see
+/// [`Inbound::pass_through`] for readers that hold nothing.
+pub(crate) struct Inbound(Option<Box<Arriving>>);
+
+struct Arriving {
+    incoming: Incoming,
+    exchange: Arc<Exchange>,
+    received: u64,
+    passes_through: bool,
+    began: Option<Instant>,
+    progress: Option<Instant>,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+/// What a request's body and its answer share.
+pub(crate) struct Exchange {
+    link: Arc<Link>,
+    held: AtomicUsize,
+    fault: OnceLock<Breach>,
+}
+
+impl Exchange {
+    /// What was wrong with the body, if anything was.
+    pub(crate) fn fault(&self) -> Option<Breach> {
+        self.fault.get().copied()
+    }
+
+    fn fail(&self, breach: Breach) -> InboundError {
+        if self.fault.set(breach).is_ok() {
+            self.link.count(breach);
+        }
+        InboundError::Refused(breach)
+    }
+
+    fn hold(&self, bytes: usize) -> Result<(), InboundError> {
+        if !self.link.doors.hold(bytes) {
+            return Err(self.fail(Breach::BufferedBodies));
+        }
+        self.held.fetch_add(bytes, Relaxed);
+        Ok(())
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        self.link.doors.release(self.held.load(Relaxed));
+    }
+}
+
+/// Why a body ended early.
+#[derive(Debug, Error)]
+pub(crate) enum InboundError {
+    #[error("{}", .0.why())]
+    Refused(Breach),
+    #[error("failed to read request body")]
+    Broken(#[from] hyper::Error),
+}
+
+impl Inbound {
+    /// A body, and what its answer shares with it, if there is one.
+    pub(crate) fn new(incoming: Incoming, link: &Arc<Link>) -> (Self, Option<Arc<Exchange>>) {
+        if incoming.is_end_stream() {
+            return (Self(None), None);
+        }
+        let exchange =
+            Arc::new(Exchange { link: Arc::clone(link), held: AtomicUsize::new(0), fault: OnceLock::new() });
+        if incoming.size_hint().lower() > link.limits().body as u64 {
+            exchange.fail(Breach::BodySize);
+        }
+        let arriving = Arriving {
+            incoming,
+            exchange: Arc::clone(&exchange),
+            received: 0,
+            passes_through: false,
+            began: None,
+            progress: None,
+            timer: None,
+        };
+        (Self(Some(Box::new(arriving))), Some(exchange))
+    }
+
+    /// The reader keeps nothing of it: it counts no longer as held.
+    #[allow(dead_code, reason = "for readers that stream")]
+    pub(crate) fn pass_through(&mut self) {
+        if let Some(arriving) = &mut self.0 {
+            arriving.passes_through = true;
+        }
+    }
+
+    /// All of it.
+    ///
+    /// # Errors
+    /// The answer to give instead.
+    pub(crate) async fn read_whole(mut self) -> Result<Bytes, Response<vault::Body>> {
+        let mut first = Bytes::new();
+        let mut all = BytesMut::new();
+        while let Some(frame) = self.frame().await {
+            let frame = frame.map_err(|why| match why {
+                InboundError::Refused(breach) => error(breach.status(), breach.why()),
+                InboundError::Broken(_) => error(StatusCode::BAD_REQUEST, "failed to read request body"),
+            })?;
+            let Ok(data) = frame.into_data() else { continue };
+            if first.is_empty() && all.is_empty() {
+                first = data;
+                continue;
+            }
+            if all.is_empty() {
+                all.extend_from_slice(&first);
+            }
+            all.extend_from_slice(&data);
+        }
+        Ok(if all.is_empty() { first } else { all.freeze() })
+    }
+}
+
+impl Arriving {
+    fn took(&mut self, frame: &Frame<Bytes>) -> Result<(), InboundError> {
+        let bytes = frame.data_ref().map_or(0, Bytes::len);
+        self.received += bytes as u64;
+        self.progress = None;
+        if self.received > self.exchange.link.limits().body as u64 {
+            return Err(self.exchange.fail(Breach::BodySize));
+        }
+        if self.passes_through { Ok(()) } else { self.exchange.hold(bytes) }
+    }
+
+    /// Nothing came: for how long now, and for how long in all?
+    fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<Breach> {
+        let limits = self.exchange.link.limits();
+        let progress = *self.progress.get_or_insert_with(Instant::now);
+        let began = *self.began.get_or_insert(progress);
+        let bought = Duration::from_secs(self.received / BYTES_PER_SECOND);
+        let (pause, whole) = (progress + limits.body_pause, began + limits.body_timeout + bought);
+        let deadline = pause.min(whole);
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        if timer.deadline() != deadline {
+            timer.as_mut().reset(deadline);
+        }
+        timer.as_mut().poll(cx).map(|()| if whole < pause { Breach::BodyTime } else { Breach::BodyPause })
+    }
+}
+
+impl Body for Inbound {
+    type Data = Bytes;
+    type Error = InboundError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, InboundError>>> {
+        let Some(arriving) = &mut self.get_mut().0 else { return Poll::Ready(None) };
+        if let Some(breach) = arriving.exchange.fault() {
+            return Poll::Ready(Some(Err(InboundError::Refused(breach))));
+        }
+        match Pin::new(&mut arriving.incoming).poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => Poll::Ready(Some(arriving.took(&frame).map(|()| frame))),
+            Poll::Ready(Some(Err(why))) => Poll::Ready(Some(Err(why.into()))),
+            Poll::Ready(None) => Poll::Ready(None),
+            Poll::Pending => arriving.poll_late(cx).map(|breach| Some(Err(arriving.exchange.fail(breach)))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.as_ref().is_none_or(|arriving| arriving.incoming.is_end_stream())
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.0.as_ref().map_or_else(|| SizeHint::with_exact(0), |arriving| arriving.incoming.size_hint())
+    }
+}

@@ -1,0 +1,184 @@
+//! One connection, as all who deal with it share it.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::task::Waker;
+
+use config::ListenerLimits;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::breach::Breach;
+use crate::doors::{Doors, Peer};
+
+/// A connection. Requests on it are counted from 1.
+pub(crate) struct Link {
+    pub(crate) doors: Arc<Doors>,
+    pub(crate) peer: Arc<Peer>,
+    pub(crate) id: u64,
+    accepted: Instant,
+    /// Requests handed to the HTTP library.
+    started: AtomicU64,
+    /// Requests it has handed to us.
+    served: AtomicU64,
+    /// Requests whose answer is over.
+    finished: AtomicU64,
+    /// Milliseconds since the listener began.
+    idle_since: AtomicU64,
+    upgraded: AtomicBool,
+    /// Somebody waits for the end of what is under way.
+    awaited: AtomicBool,
+    waker: Mutex<Option<Waker>>,
+    /// The request that broke a rule on the wire, and how. There can be only one.
+    fault: OnceLock<(u64, Breach)>,
+    /// It is to close as soon as no request is under way.
+    leaving: AtomicBool,
+    kicked: Notify,
+}
+
+impl Link {
+    pub(crate) fn new(doors: Arc<Doors>, peer: Arc<Peer>, id: u64) -> Self {
+        let accepted = Instant::now();
+        let idle_since = AtomicU64::new(doors.age(accepted));
+        Self {
+            doors,
+            peer,
+            id,
+            accepted,
+            started: AtomicU64::new(0),
+            served: AtomicU64::new(0),
+            finished: AtomicU64::new(0),
+            idle_since,
+            upgraded: AtomicBool::new(false),
+            awaited: AtomicBool::new(false),
+            waker: Mutex::default(),
+            fault: OnceLock::new(),
+            leaving: AtomicBool::new(false),
+            kicked: Notify::new(),
+        }
+    }
+
+    pub(crate) fn limits(&self) -> &ListenerLimits {
+        &self.doors.limits
+    }
+
+    pub(crate) fn count(&self, breach: Breach) {
+        self.doors.counters.count(breach);
+    }
+
+    pub(crate) fn accepted(&self) -> Instant {
+        self.accepted
+    }
+
+    /// So many requests are handed to the HTTP library.
+    pub(crate) fn begin(&self, requests: u64) {
+        self.started.fetch_add(requests, Relaxed);
+    }
+
+    /// Whether any request was made yet.
+    pub(crate) fn has_asked(&self) -> bool {
+        self.started.load(Relaxed) > 0
+    }
+
+    /// Whether a request is under way.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.started.load(Relaxed) != self.finished.load(Relaxed)
+    }
+
+    /// The number of the request that is served next.
+    pub(crate) fn next(&self) -> u64 {
+        self.served.fetch_add(1, Relaxed) + 1
+    }
+
+    /// An answer is over.
+    fn finish(&self) {
+        self.idle_since.store(self.doors.age(Instant::now()), Relaxed);
+        self.finished.fetch_add(1, Relaxed);
+        if self.awaited.swap(false, Relaxed)
+            && let Some(waker) = self.waker().take()
+        {
+            waker.wake();
+        }
+    }
+
+    /// Wakes the one who waits for the end of what is under way.
+    pub(crate) fn wake_when_over(&self, waker: &Waker) {
+        *self.waker() = Some(waker.clone());
+        self.awaited.store(true, Relaxed);
+    }
+
+    fn waker(&self) -> MutexGuard<'_, Option<Waker>> {
+        self.waker.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// The last request handed on broke a rule.
+    pub(crate) fn fail(&self, breach: Breach) {
+        let _ = self.fault.set((self.started.load(Relaxed), breach));
+    }
+
+    /// What is wrong with the bytes of request `number`, as far as they have come.
+    pub(crate) fn fault(&self, number: u64) -> Option<Breach> {
+        self.fault.get().and_then(|(which, breach)| (*which == number).then_some(*breach))
+    }
+
+    /// Since when it is idle, to the millisecond; `None` while it is not.
+    pub(crate) fn idle_since(&self) -> Option<Instant> {
+        let idle = !self.is_busy() && !self.is_upgraded();
+        idle.then(|| self.doors.at_age(self.idle_since.load(Relaxed)))
+    }
+
+    /// Whether it speaks another protocol by now.
+    pub(crate) fn is_upgraded(&self) -> bool {
+        self.upgraded.load(Relaxed)
+    }
+
+    /// It speaks another protocol from now on.
+    pub(crate) fn upgrade(&self) {
+        self.upgraded.store(true, Relaxed);
+    }
+
+    /// Asks it to close as soon as no request is under way.
+    pub(crate) fn kick(&self) {
+        self.kicked.notify_one();
+    }
+
+    /// It was asked to close, or the listener ends.
+    pub(crate) fn leave(&self) {
+        self.leaving.store(true, Relaxed);
+    }
+
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.leaving.load(Relaxed)
+    }
+
+    /// Until somebody asks for it.
+    pub(crate) async fn kicked(&self) {
+        self.kicked.notified().await;
+    }
+}
+
+/// A request under way; it ends when this is dropped.
+pub(crate) struct InFlight {
+    link: Arc<Link>,
+    /// It counts among those under way; one that was refused does not.
+    counted: bool,
+}
+
+impl InFlight {
+    pub(crate) fn counted(link: Arc<Link>) -> Self {
+        Self { link, counted: true }
+    }
+
+    pub(crate) fn refused(link: Arc<Link>) -> Self {
+        Self { link, counted: false }
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        if self.counted {
+            self.link.doors.request_over(&self.link.peer);
+        }
+        self.link.finish();
+    }
+}

@@ -1,0 +1,158 @@
+//! The same over real sockets: accept, TLS, the protocol that was agreed on, who the client is.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use ::http::Version;
+use bytes::Bytes;
+use config::{Endpoint, Listener, ListenerTls};
+use http_body_util::Empty;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustls::pki_types::{CertificateDer, ServerName};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::time::{Duration, timeout};
+use tokio_rustls::TlsConnector;
+use tokio_util::sync::CancellationToken;
+
+use super::{Front, get};
+use crate::breach::Breach;
+use crate::counters::Counters;
+use crate::listener::Bound;
+
+async fn start(change: impl FnOnce(&mut Listener)) -> (String, Arc<Counters>, CancellationToken) {
+    let (context, mut listener) = Front::parts();
+    change(&mut listener);
+    let bound = Bound::bind(&listener).await.unwrap();
+    let (address, counters, stop) = (bound.address().to_owned(), bound.counters(), CancellationToken::new());
+    tokio::spawn(bound.run(context, stop.clone()));
+    (address, counters, stop)
+}
+
+fn tcp(address: &str) -> SocketAddr {
+    address.split_once("://").unwrap().1.parse().unwrap()
+}
+
+fn any_port(listener: &mut Listener) {
+    listener.endpoint = Endpoint::Tcp(SocketAddr::from(([127, 0, 0, 1], 0)));
+}
+
+async fn eventually(what: impl Fn() -> bool) {
+    let reached = async {
+        while !what() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(Duration::from_secs(10), reached).await.expect("in time");
+}
+
+#[tokio::test]
+async fn s05_and_s15_hold_on_a_socket() {
+    let (address, counters, stop) = start(|listener| {
+        any_port(listener);
+        listener.limits.header_timeout = Duration::from_millis(200);
+    })
+    .await;
+    let mut client = TcpStream::connect(tcp(&address)).await.unwrap();
+    let mut silent = TcpStream::connect(tcp(&address)).await.unwrap();
+    let bad =
+        "POST /v1/a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n";
+    client.write_all(format!("{}{bad}0\r\n\r\n{}", get("/v1/a"), get("/v1/b")).as_bytes()).await.unwrap();
+    let mut text = String::new();
+    client.read_to_string(&mut text).await.unwrap();
+    assert!(text.starts_with("HTTP/1.1 200") && text.contains("HTTP/1.1 400"), "{text}");
+    assert_eq!((counters.requests.load(Relaxed), counters.breaches(Breach::Framing(""))), (1, 1));
+    assert_eq!(silent.read(&mut [0; 1]).await.unwrap(), 0);
+    assert_eq!(counters.breaches(Breach::HeaderTime), 1);
+    eventually(|| counters.connections.load(Relaxed) == 0).await;
+    stop.cancel();
+}
+
+#[tokio::test]
+async fn tls_speaks_http2_and_http1_and_times_the_handshake() {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let (cert_file, key_file) = (folder.path().join("cert"), folder.path().join("key"));
+    for (path, text) in [(&cert_file, made.cert.pem()), (&key_file, made.signing_key.serialize_pem())] {
+        std::io::Write::write_all(
+            &mut std::fs::OpenOptions::new().create(true).append(true).open(path).unwrap(),
+            text.as_bytes(),
+        )
+        .unwrap();
+    }
+    let (address, counters, stop) = start(|listener| {
+        any_port(listener);
+        listener.limits.header_timeout = Duration::from_secs(2);
+        listener.tls = Some(ListenerTls {
+            cert_file,
+            key_file,
+            only_tls13: false,
+            only_tls12: false,
+            client_ca_file: None,
+            require_client_cert: false,
+        });
+    })
+    .await;
+    let mut silent = TcpStream::connect(tcp(&address)).await.unwrap();
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(CertificateDer::from(made.cert.der().to_vec())).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let connect = async |protocols: &[&str]| {
+        let mut config = config.clone();
+        config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
+        let stream = TcpStream::connect(tcp(&address)).await.unwrap();
+        let name = ServerName::try_from("localhost").unwrap();
+        TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap()
+    };
+    let stream = connect(&["h2", "http/1.1"]).await;
+    assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    let request = ::http::Request::get("https://localhost/v1/a").body(Empty::<Bytes>::new()).unwrap();
+    let answer = sender.send_request(request).await.unwrap();
+    assert_eq!((answer.status().as_u16(), answer.version()), (200, Version::HTTP_2));
+    for protocols in [&["http/1.1"][..], &[]] {
+        let mut stream = connect(protocols).await;
+        stream.write_all(get("/v1/a").replace("Host", "Connection: close\r\nHost").as_bytes()).await.unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await.unwrap();
+        assert!(text.starts_with("HTTP/1.1 200"), "{text}");
+    }
+    // No handshake at all, and something else.
+    let mut other = TcpStream::connect(tcp(&address)).await.unwrap();
+    other.write_all(get("/v1/a").as_bytes()).await.unwrap();
+    let _ = other.read_to_end(&mut Vec::new()).await;
+    assert_eq!(counters.breaches(Breach::Handshake), 1);
+    assert_eq!(silent.read(&mut [0; 1]).await.unwrap(), 0);
+    assert_eq!(counters.breaches(Breach::HeaderTime), 1);
+    assert_eq!(counters.requests.load(Relaxed), 3);
+    stop.cancel();
+}
+
+#[tokio::test]
+async fn s18_and_s19_count_the_users_of_a_unix_socket() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("socket");
+    let (_, counters, stop) = start(|listener| {
+        listener.endpoint = Endpoint::Unix { path: path.clone(), access: config::SocketAccess::default() };
+        listener.limits.connections_per_client = 2;
+    })
+    .await;
+    let mut clients = Vec::new();
+    for _ in 0..3 {
+        clients.push(UnixStream::connect(&path).await.unwrap());
+    }
+    // All are this test's user; the oldest, idle, has made room.
+    assert_eq!(clients[0].read(&mut [0; 1]).await.unwrap(), 0);
+    assert_eq!(counters.breaches(Breach::ConnectionsPerClient), 1);
+    clients[2].write_all(get("/v1/a").as_bytes()).await.unwrap();
+    assert!(clients[2].read(&mut [0; 100]).await.unwrap() > 0);
+    stop.cancel();
+}
