@@ -260,7 +260,7 @@ impl<'a> Public<'a> {
         if known.peek().is_some() {
             let few_signs =
                 word.split(|c: char| !c.is_ascii_punctuation()).all(|run| run.len() <= MOST_SIGNS);
-            if few_signs && known.all(|atom| is_known(atom)) {
+            if few_signs && known.all(is_known) {
                 return true;
             }
         }

@@ -84,6 +84,7 @@ impl Front {
     /// With so many file descriptors for the process.
     pub(super) fn short_of(descriptors: usize, change: impl FnOnce(&mut Listener)) -> Self {
         let mut listener = Listener {
+            auto_auth: None,
             endpoint: Endpoint::Tcp("127.0.0.1:8200".parse().unwrap()),
             tls: None,
             role: Role::Default,
