@@ -169,7 +169,7 @@ impl<'a> Public<'a> {
         let mut out = String::with_capacity(message.len());
         // Where the last mask ends, to make one of two.
         let mut masked = None;
-        let mut before = Before::default();
+        let mut before = Before { is_space: true, ..Before::default() };
         let mut at = 0;
         while let Some(rest) = message.get(at..).filter(|rest| !rest.is_empty()) {
             let phrase = before.is_space.then(|| self.phrase(rest)).flatten();
@@ -260,7 +260,7 @@ impl<'a> Public<'a> {
         if known.peek().is_some() {
             let few_signs =
                 word.split(|c: char| !c.is_ascii_punctuation()).all(|run| run.len() <= MOST_SIGNS);
-            if few_signs && known.all(|atom| is_known(atom)) {
+            if few_signs && known.all(is_known) {
                 return true;
             }
         }
