@@ -169,7 +169,7 @@ impl<'a> Public<'a> {
         let mut out = String::with_capacity(message.len());
         // Where the last mask ends, to make one of two.
         let mut masked = None;
-        let mut before = Before::default();
+        let mut before = Before { is_space: true, ..Before::default() };
         let mut at = 0;
         while let Some(rest) = message.get(at..).filter(|rest| !rest.is_empty()) {
             let phrase = before.is_space.then(|| self.phrase(rest)).flatten();
