@@ -17,7 +17,7 @@ use vault::{Body, BoxFuture, Product, Request, Response, SendError, TokenState, 
 use crate::doors::{Descriptors, Doors, Who};
 use crate::replay::WaitingRoom;
 use crate::route::{Context, Handles, Site};
-use crate::serve::{Protocol, serve};
+use crate::serve::{serve_http1, serve_http2};
 use crate::target::Target;
 
 /// Canonical path and query of a target, if it has any; `most` bytes of it.
@@ -97,8 +97,13 @@ pub async fn connection(pieces: &[&[u8]], http2: bool) -> Outcome {
     let (mut client, server) = tokio::io::duplex(1 << 20);
     let tasks = TaskTracker::new();
     if let Some(entered) = doors.enter(Who::Unknown) {
-        let (protocol, ours) = (if http2 { Protocol::Http2 } else { Protocol::Http1 }, tasks.clone());
-        tasks.spawn(async move { serve(site, server, &entered, protocol, &ours, stop).await });
+        let ours = tasks.clone();
+        tasks.spawn(async move {
+            match http2 {
+                true => serve_http2(site, server, &entered.link, &ours, &stop).await,
+                false => serve_http1(site, server, &entered.link, &stop).await,
+            }
+        });
     }
     for piece in pieces {
         if client.write_all(piece).await.is_err() {

@@ -17,8 +17,9 @@ use tracing::{debug, warn};
 use crate::breach::Breach;
 use crate::counters::Counters;
 use crate::doors::{Doors, Entered, Who};
+use crate::link::Link;
 use crate::route::{Context, Site};
-use crate::serve::{Protocol, serve};
+use crate::serve::{serve_http1, serve_http2};
 use crate::socket::{self, Socket};
 use crate::tls::{self, CertificateReloader, ListenerTlsError};
 
@@ -158,7 +159,7 @@ async fn accept(socket: &Accepting, doors: &Doors) -> io::Result<(Stream, Who)> 
     }
 }
 
-/// Serves a connection, its TLS handshake first.
+/// Serves a connection.
 async fn start(
     site: Arc<Site>,
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
@@ -167,25 +168,34 @@ async fn start(
     tasks: TaskTracker,
     stop: CancellationToken,
 ) {
-    let link = &entered.link;
-    let Some(acceptor) = acceptor else {
-        return serve(site, stream, &entered, Protocol::Http1, &tasks, stop).await;
-    };
-    // It counts against the time for the first request's head.
-    let handshake = timeout_at(link.accepted() + link.limits().header_timeout, acceptor.accept(stream));
+    match acceptor {
+        None => serve_http1(site, stream, &entered.link, &stop).await,
+        // Beside it a plain connection would be as large as this.
+        Some(acceptor) => Box::pin(start_tls(site, stream, acceptor, &entered.link, &tasks, &stop)).await,
+    }
+}
+
+/// Shakes hands, and serves what was agreed on.
+async fn start_tls(
+    site: Arc<Site>,
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    acceptor: TlsAcceptor,
+    link: &Arc<Link>,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) {
+    // The handshake counts against the time for the first request's head.
+    let deadline = link.accepted() + link.limits().header_timeout;
     let shaken = tokio::select! {
-        shaken = handshake => shaken,
+        shaken = timeout_at(deadline, acceptor.accept(stream)) => shaken,
         () = stop.cancelled() => return,
         () = link.kicked() => return,
     };
     match shaken {
-        Ok(Ok(stream)) => {
-            let protocol = match stream.get_ref().1.alpn_protocol() {
-                Some(b"h2") => Protocol::Http2,
-                _ => Protocol::Http1,
-            };
-            serve(site, stream, &entered, protocol, &tasks, stop).await;
+        Ok(Ok(stream)) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
+            Box::pin(serve_http2(site, stream, link, tasks, stop)).await;
         }
+        Ok(Ok(stream)) => Box::pin(serve_http1(site, stream, link, stop)).await,
         Ok(Err(error)) => {
             link.count(Breach::Handshake);
             debug!(target: "listener", error = %error, "TLS handshake failed");

@@ -19,7 +19,6 @@ use tokio_util::task::TaskTracker;
 use tracing::debug;
 
 use crate::breach::Breach;
-use crate::doors::Entered;
 use crate::inbound::Inbound;
 use crate::link::{InFlight, Link};
 use crate::route::{Site, error};
@@ -39,77 +38,86 @@ const SEND_BUFFER: usize = 64 * 1024;
 /// at a time is up to no good (CVE-2023-44487, CVE-2025-8671).
 const RESET_STREAMS: usize = 20;
 
-/// What was agreed on in the TLS handshake.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Protocol {
-    Http1,
-    Http2,
-}
-
-/// Serves until the client leaves or `stop` is cancelled; then the requests under way are finished.
-pub(crate) async fn serve(
+/// Speaks HTTP/1 until the client leaves or `stop` is cancelled; then the requests under way are finished.
+///
+/// What waits here for the next request is kept small: there are many of these, and most of them wait.
+pub(crate) async fn serve_http1(
     site: Arc<Site>,
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    entered: &Entered,
-    protocol: Protocol,
-    tasks: &TaskTracker,
-    stop: CancellationToken,
+    link: &Arc<Link>,
+    stop: &CancellationToken,
 ) {
-    let link = &entered.link;
-    let (site, ours) = (site, Arc::clone(link));
-    let service = service_fn(move |request: Request<Incoming>| {
-        let (site, link) = (Arc::clone(&site), Arc::clone(&ours));
-        async move { Ok::<_, Infallible>(answer(&site, link, request).await) }
-    });
-    let ended = match protocol {
-        Protocol::Http1 => {
-            let mut builder = http1::Builder::new();
-            // Time is kept on the wire, where the bytes are.
-            builder.header_read_timeout(None).max_buf_size(link.limits().header_size + BEHIND_HEAD);
-            if link.limits().headers > 100 {
-                // Beyond the library's own number it allocates for each request.
-                builder.max_headers(link.limits().headers);
-            }
-            let io = TokioIo::new(Wire::http1(stream, Arc::clone(link)));
-            let connection = builder.serve_connection(io, service).with_upgrades();
-            drive(connection, link, &stop, |connection| connection.graceful_shutdown()).await
-        }
-        Protocol::Http2 => {
-            let mut builder = http2::Builder::new(Streams(tasks.clone()));
-            builder
-                .max_concurrent_streams(u32::try_from(link.limits().streams).unwrap_or(u32::MAX))
-                .max_header_list_size(u32::try_from(link.limits().header_size).unwrap_or(u32::MAX))
-                .max_pending_accept_reset_streams(RESET_STREAMS)
-                .max_local_error_reset_streams(RESET_STREAMS)
-                .initial_stream_window_size(STREAM_WINDOW)
-                .initial_connection_window_size(CONNECTION_WINDOW)
-                .max_send_buf_size(SEND_BUFFER);
-            let io = TokioIo::new(Wire::http2(stream, Arc::clone(link)));
-            let connection = builder.serve_connection(io, service);
-            drive(connection, link, &stop, |connection| connection.graceful_shutdown()).await
+    let ours = Arc::clone(link);
+    let service = service_fn(move |request| boxed(&site, &ours, request));
+    let mut builder = http1::Builder::new();
+    // Time is kept on the wire, where the bytes are.
+    builder.header_read_timeout(None).max_buf_size(link.limits().header_size + BEHIND_HEAD);
+    if link.limits().headers > 100 {
+        // Beyond the library's own number it allocates for each request.
+        builder.max_headers(link.limits().headers);
+    }
+    let io = TokioIo::new(Wire::http1(stream, Arc::clone(link)));
+    let connection = std::pin::pin!(builder.serve_connection(io, service).with_upgrades());
+    drive(connection, link, stop, |connection| connection.graceful_shutdown()).await;
+}
+
+/// The same for HTTP/2. The tasks of its streams are started among `tasks`.
+pub(crate) async fn serve_http2(
+    site: Arc<Site>,
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    link: &Arc<Link>,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) {
+    let ours = Arc::clone(link);
+    let service = service_fn(move |request| boxed(&site, &ours, request));
+    let mut builder = http2::Builder::new(Streams(tasks.clone()));
+    builder
+        .max_concurrent_streams(u32::try_from(link.limits().streams).unwrap_or(u32::MAX))
+        .max_header_list_size(u32::try_from(link.limits().header_size).unwrap_or(u32::MAX))
+        .max_pending_accept_reset_streams(RESET_STREAMS)
+        .max_local_error_reset_streams(RESET_STREAMS)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buf_size(SEND_BUFFER);
+    let io = TokioIo::new(Wire::http2(stream, Arc::clone(link)));
+    let connection = std::pin::pin!(builder.serve_connection(io, service));
+    drive(connection, link, stop, |connection| connection.graceful_shutdown()).await;
+}
+
+/// An answer under way is kilobytes, which the library would keep room for as long as the connection lives.
+fn boxed(
+    site: &Arc<Site>,
+    link: &Arc<Link>,
+    request: Request<Incoming>,
+) -> Pin<Box<impl Future<Output = Result<Response<Outbound>, Infallible>> + use<>>> {
+    let (site, link) = (Arc::clone(site), Arc::clone(link));
+    Box::pin(async move { Ok(answer(&site, link, request).await) })
+}
+
+/// Runs a connection; `shut` is called once when it is to end behind the requests under way.
+async fn drive<C: Future<Output = hyper::Result<()>>>(
+    mut connection: Pin<&mut C>,
+    link: &Link,
+    stop: &CancellationToken,
+    shut: impl FnOnce(Pin<&mut C>),
+) {
+    let ended = tokio::select! {
+        ended = connection.as_mut() => Some(ended),
+        () = stop.cancelled() => None,
+        () = link.kicked() => None,
+    };
+    let ended = match ended {
+        Some(ended) => ended,
+        None => {
+            link.leave();
+            shut(connection.as_mut());
+            connection.await
         }
     };
     if let Err(error) = ended {
         debug!(target: "listener", error = %error, "connection ended");
     }
-}
-
-/// Runs a connection; `shut` is called once when it is to end behind the requests under way.
-async fn drive<C: Future<Output = hyper::Result<()>>>(
-    connection: C,
-    link: &Link,
-    stop: &CancellationToken,
-    shut: impl FnOnce(Pin<&mut C>),
-) -> hyper::Result<()> {
-    let mut connection = std::pin::pin!(connection);
-    tokio::select! {
-        ended = connection.as_mut() => return ended,
-        () = stop.cancelled() => {}
-        () = link.kicked() => {}
-    }
-    link.leave();
-    shut(connection.as_mut());
-    connection.await
 }
 
 /// Starts the tasks of HTTP/2 streams among the connections, which the listener waits for at its end.

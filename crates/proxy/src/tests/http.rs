@@ -10,10 +10,9 @@ use hyper::client::conn::http2::{self, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::AsyncWriteExt as _;
 
-use super::{Front, OURS, get};
+use super::{Front, OURS, Protocol, get};
 use crate::breach::Breach;
 use crate::doors::Who;
-use crate::serve::Protocol;
 
 #[tokio::test(start_paused = true)]
 async fn head_has_a_length_and_no_body() {

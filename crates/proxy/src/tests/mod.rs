@@ -26,7 +26,7 @@ use crate::counters::Counters;
 use crate::doors::{Descriptors, Doors, Who};
 use crate::replay::WaitingRoom;
 use crate::route::{Context, Handles, Site};
-use crate::serve::{Protocol, serve};
+use crate::serve::{serve_http1, serve_http2};
 
 /// Our own token in these tests.
 const OURS: &str = "s.ours";
@@ -163,7 +163,12 @@ impl Front {
         let entered = self.doors.enter(who)?;
         let (ours, theirs) = tokio::io::duplex(network);
         let (site, tasks, stop) = (Arc::clone(&self.site), self.tasks.clone(), self.stop.clone());
-        self.tasks.spawn(async move { serve(site, theirs, &entered, protocol, &tasks, stop).await });
+        self.tasks.spawn(async move {
+            match protocol {
+                Protocol::Http2 => serve_http2(site, theirs, &entered.link, &tasks, &stop).await,
+                Protocol::Http1 => serve_http1(site, theirs, &entered.link, &stop).await,
+            }
+        });
         Some(ours)
     }
 
@@ -173,6 +178,13 @@ impl Front {
         client.send(bytes).await;
         client.hear().await
     }
+}
+
+/// What is spoken on a connection.
+#[derive(Clone, Copy)]
+pub(super) enum Protocol {
+    Http1,
+    Http2,
 }
 
 /// A client that writes bytes.

@@ -156,3 +156,27 @@ async fn s18_and_s19_count_the_users_of_a_unix_socket() {
     assert!(clients[2].read(&mut [0; 100]).await.unwrap() > 0);
     stop.cancel();
 }
+
+/// Closing beside unread bytes would reset the connection, and the client would lose its answer.
+#[tokio::test]
+async fn a_refused_client_that_goes_on_sending_gets_its_answer() {
+    let (address, counters, stop) = start(any_port).await;
+    for head in [
+        "GET /v1/a HTTP/1.1\r\nHost: localhost\r\nX: \0\r\n\r\n",
+        "POST /v1/a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999\r\n\r\n",
+        "POST /v1/a HTTP/1.1\r\nHost: evil.example\r\nContent-Length: 300000\r\n\r\n",
+    ] {
+        let mut client = TcpStream::connect(tcp(&address)).await.unwrap();
+        client.write_all(format!("{head}{}", "x".repeat(100_000)).as_bytes()).await.unwrap();
+        // Until the answer was written and the connection given up, or nearly so.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        client.write_all("x".repeat(100_000).as_bytes()).await.unwrap();
+        let mut text = Vec::new();
+        client.read_to_end(&mut text).await.unwrap();
+        let text = String::from_utf8(text).unwrap();
+        assert!(text.starts_with("HTTP/1.1 4"), "{head}: {text}");
+        drop(client);
+    }
+    eventually(|| counters.connections.load(Relaxed) == 0).await;
+    stop.cancel();
+}

@@ -5,10 +5,9 @@ use std::time::Duration;
 use tokio::io::AsyncReadExt as _;
 use tokio::time::{Instant, sleep};
 
-use super::{Client, Front, get};
+use super::{Client, Front, Protocol, get};
 use crate::breach::Breach;
 use crate::doors::Who;
-use crate::serve::Protocol;
 
 const SECOND: Duration = Duration::from_secs(1);
 
