@@ -428,7 +428,7 @@ async fn read(method: Method, body: Body) -> Result<Read, SendError> {
     let mut incoming = match body {
         Body::Full(bytes) => return Ok(Read::Whole(bytes.unwrap_or_default())),
         Body::Stream(incoming) => incoming,
-        body @ Body::Continued(..) => return Ok(Read::TooLong(body)),
+        body => return Ok(Read::TooLong(body)),
     };
     let mut first: Option<Bytes> = None;
     let mut all = BytesMut::new();

@@ -84,7 +84,13 @@ pub(crate) async fn forward(context: &Context, target: Target, request: Request<
         }
     };
     let method = head.method.clone();
-    let request = vault::Request { method: head.method, target: target.into_text(), headers, body };
+    let request = vault::Request {
+        method: head.method,
+        target: target.into_text(),
+        headers,
+        body,
+        ..vault::Request::default()
+    };
     let answered = match ours {
         None => context.cache.send(request).await.map(|answer| (answer, None)),
         Some(ours) => replay::send(context, request, ours).await.map(|(answer, ours)| (answer, Some(ours))),

@@ -4,15 +4,12 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body_util::Full;
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 
+use super::connection::Connection;
 use super::stream::Stream;
 use crate::address::Endpoint;
 use crate::{Address, SendError, TlsError, TlsSettings};
@@ -20,12 +17,6 @@ use crate::{Address, SendError, TlsError, TlsSettings};
 /// How long a connection may take, TLS included. One address that swallows packets must not eat the whole
 /// client timeout.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Answers with a larger head than this are broken off.
-const MAX_HEAD: usize = 128 * 1024;
-
-/// A connection that takes one request at a time.
-pub(crate) type Sender = http1::SendRequest<Full<Bytes>>;
 
 /// Opens connections with one set of TLS files.
 pub(crate) struct Connector {
@@ -46,20 +37,10 @@ impl Connector {
     ///
     /// # Errors
     /// [`SendError::Unreachable`] or [`SendError::Tls`]; nothing was sent in either case.
-    pub(crate) async fn connect(&self, address: &Address) -> Result<Sender, SendError> {
+    pub(crate) async fn connect(&self, address: &Address) -> Result<Box<Connection>, SendError> {
         let opened = tokio::time::timeout(CONNECT_TIMEOUT, self.open(address)).await;
         let stream = opened.unwrap_or_else(|_| Err(unreachable(address, "i/o timeout")))?;
-        let mut builder = http1::Builder::new();
-        builder.max_buf_size(MAX_HEAD);
-        let (sender, connection) = builder
-            .handshake(TokioIo::new(stream))
-            .await
-            .map_err(|error| unreachable(address, &error.to_string()))?;
-        // Ends by itself when its sender is dropped or the server closes; nobody needs to join it.
-        tokio::spawn(async move {
-            let _ = connection.await;
-        });
-        Ok(sender)
+        Ok(Box::new(Connection::new(stream)))
     }
 
     async fn open(&self, address: &Address) -> Result<Stream, SendError> {
