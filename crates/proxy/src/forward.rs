@@ -2,26 +2,18 @@
 
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
 use cache::{Answer, Origin};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
-use http_body_util::BodyExt as _;
-use hyper::body::{Body as _, Incoming};
+use hyper::body::Incoming;
 use tokio::time::timeout;
-use tracing::{debug, info};
-use vault::{Body, TokenState, headers};
+use tracing::info;
+use vault::{Body, SendError, TokenState, headers};
 
-use crate::redact;
-use crate::replay;
+use crate::body::receive;
 use crate::route::{Context, error};
 use crate::target::Target;
 use crate::token::{Choice, choose, remove_clients};
-
-/// Longest request body (32 MiB): the servers' own limit.
-pub(crate) const MAX_BODY: usize = 32 * 1024 * 1024;
-
-/// Longest pause inside a request's body.
-const BODY_PAUSE: Duration = Duration::from_secs(10);
+use crate::{redact, replay, tunnel};
 
 /// How long a request that needs our token waits for the first login: applications start beside us.
 const FIRST_TOKEN: Duration = Duration::from_secs(10);
@@ -42,21 +34,31 @@ const HOP_BY_HOP: &[&str] = &[
 /// How the cache answered.
 const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
 
-pub(crate) async fn forward(context: &Context, target: Target, request: Request<Incoming>) -> Response<Body> {
-    let (head, incoming) = request.into_parts();
-    let path = target.path().to_owned();
+pub(crate) async fn forward(
+    context: &Context,
+    target: Target,
+    mut request: Request<Incoming>,
+) -> Response<Body> {
+    let path = target.path();
     if context.strict_paths && !path.starts_with("/v1/") {
         return error(StatusCode::NOT_FOUND, "only paths below /v1/ are served here (strict_paths)");
     }
-    let body = match read(incoming, &head.headers).await {
-        Ok(body) => body,
-        Err(refusal) => return refusal,
+    let mut tunnel = None;
+    if tunnel::is_wanted(request.method(), path, request.headers()) {
+        let Some(place) = context.tunnels.admit() else {
+            return error(StatusCode::SERVICE_UNAVAILABLE, "too many WebSockets are open");
+        };
+        tunnel = Some((hyper::upgrade::on(&mut request), place));
+    }
+    let (head, incoming) = request.into_parts();
+    let received = match receive(incoming, &head.headers, must_be_whole(path)).await {
+        Ok(received) => received,
+        Err((status, why)) => return error(status, why),
     };
     let mut headers = head.headers;
     strip_hop_by_hop(&mut headers);
-    headers.remove(header::HOST);
-    headers.remove(header::CONTENT_LENGTH);
-    // The server must not compress what the cache and the redaction have to read.
+    // `Host` and the body's length are written anew for the server. It must not compress what the cache and the
+    // redaction have to read.
     headers.remove(header::ACCEPT_ENCODING);
     headers.remove(header::EXPECT);
     introduce(&mut headers, &context.user_agent);
@@ -64,7 +66,7 @@ pub(crate) async fn forward(context: &Context, target: Target, request: Request<
         token.set_sensitive(true);
     }
 
-    let ours = match choose(context.use_auto_auth_token, &head.method, &path, &headers) {
+    let ours = match choose(context.use_auto_auth_token, &head.method, path, &headers) {
         Choice::Clients => None,
         Choice::Ours => {
             let Some(state) = own_token(context).await else {
@@ -75,7 +77,7 @@ pub(crate) async fn forward(context: &Context, target: Target, request: Request<
                 response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
                 return response;
             };
-            if headers.contains_key(headers::WRAP_TTL) && redact::reveals_if_wrapped(&path) {
+            if headers.contains_key(headers::WRAP_TTL) && redact::reveals_if_wrapped(path) {
                 return error(StatusCode::FORBIDDEN, "the auto-auth token is not handed out, wrapped or not");
             }
             remove_clients(&mut headers);
@@ -84,29 +86,56 @@ pub(crate) async fn forward(context: &Context, target: Target, request: Request<
         }
     };
     let method = head.method.clone();
+    let (upload, wrong) = received.rest.unzip();
     let request = vault::Request {
         method: head.method,
-        target: target.into_text(),
+        target: target.text().to_owned(),
         headers,
-        body,
-        ..vault::Request::default()
+        body: received.begun,
+        upload,
+        upgrade: tunnel.is_some(),
     };
     let answered = match ours {
         None => context.cache.send(request).await.map(|answer| (answer, None)),
         Some(ours) => replay::send(context, request, ours).await.map(|(answer, ours)| (answer, Some(ours))),
     };
-    match answered {
-        Ok((answer, ours)) => {
-            let hit = matches!(answer.origin, Origin::Cache { .. });
-            let status = answer.response.status.as_u16();
-            info!(target: "apiproxy", %method, path = loggable(&path), status, hit, "received request");
-            finish(answer, &path, ours.as_ref()).await
-        }
+    let (answer, ours) = match answered {
+        Ok(answered) => answered,
         Err(why) => {
-            info!(target: "apiproxy", %method, path = loggable(&path), error = %why, "no answer from the server");
-            error(StatusCode::INTERNAL_SERVER_ERROR, &format!("failed to get the response: {why}"))
+            info!(target: "apiproxy", %method, path = loggable(path), error = %why, "no answer from the server");
+            let refused = wrong.and_then(|wrong| wrong.get().copied());
+            return match (refused, &why) {
+                (Some((status, why)), SendError::Upload(_)) => error(status, why),
+                (None, SendError::Upload(_)) => error(StatusCode::BAD_REQUEST, &why.to_string()),
+                (_, SendError::Malformed { .. }) => {
+                    error(StatusCode::BAD_GATEWAY, &format!("failed to get the response: {why}"))
+                }
+                _ => error(StatusCode::INTERNAL_SERVER_ERROR, &format!("failed to get the response: {why}")),
+            };
+        }
+    };
+    let hit = matches!(answer.origin, Origin::Cache { .. });
+    let status = answer.response.status.as_u16();
+    info!(target: "apiproxy", %method, path = loggable(path), status, hit, "received request");
+    match (answer.response.body, tunnel) {
+        (Body::Tunnel(server), Some((client, place))) => {
+            let mut headers = answer.response.headers;
+            strip_hop_by_hop(&mut headers);
+            tunnel::join(server, client, place, ours.as_ref().and_then(redact::filter), headers)
+        }
+        (Body::Tunnel(_), None) => error(StatusCode::BAD_GATEWAY, "the server changed the protocol unasked"),
+        (body, _) => {
+            let response = vault::Response { body, ..answer.response };
+            finish(Answer { response, ..answer }, path, ours.as_ref()).await
         }
     }
+}
+
+/// Requests whose body tells the cache what to forget or to renew: it has to be read, however long.
+fn must_be_whole(path: &str) -> bool {
+    ["/auth/token/", "/sys/leases/", "/sys/revoke", "/sys/renew", "/sys/remount"]
+        .iter()
+        .any(|part| path.contains(part))
 }
 
 /// A path without what may be a secret in it: old forms name a token behind `auth/token/<verb>/`.
@@ -171,71 +200,16 @@ fn strip_hop_by_hop(headers: &mut HeaderMap) {
     }
 }
 
-async fn read(mut incoming: Incoming, headers: &HeaderMap) -> Result<Bytes, Response<Body>> {
-    if incoming.is_end_stream() {
-        return Ok(Bytes::new());
-    }
-    let too_large = || error(StatusCode::PAYLOAD_TOO_LARGE, "the request body is larger than 32 MiB");
-    let announced = headers.get(header::CONTENT_LENGTH).and_then(|l| l.to_str().ok()?.parse::<u64>().ok());
-    if announced.is_some_and(|length| length > MAX_BODY as u64) {
-        return Err(too_large());
-    }
-    let mut first = Bytes::new();
-    let mut all = BytesMut::new();
-    loop {
-        let frame = match timeout(BODY_PAUSE, incoming.frame()).await {
-            Err(_) => {
-                return Err(error(StatusCode::REQUEST_TIMEOUT, "the request body did not arrive in time"));
-            }
-            Ok(None) => break,
-            Ok(Some(Err(_))) => return Err(error(StatusCode::BAD_REQUEST, "failed to read request body")),
-            Ok(Some(Ok(frame))) => frame,
-        };
-        let Ok(data) = frame.into_data() else { continue };
-        if first.is_empty() && all.is_empty() {
-            first = data;
-            continue;
-        }
-        if all.is_empty() {
-            all.extend_from_slice(&first);
-        }
-        all.extend_from_slice(&data);
-        if all.len() > MAX_BODY {
-            return Err(too_large());
-        }
-    }
-    Ok(if all.is_empty() { first } else { all.freeze() })
-}
-
 /// Makes the client's answer.
 async fn finish(answer: Answer, path: &str, ours: Option<&TokenState>) -> Response<Body> {
-    let Answer { response: vault::Response { status, mut headers, mut body }, origin } = answer;
-    if let Some(TokenState { token: Some(token), accessor, .. }) = ours {
-        if redact::must_look(path) && !matches!(body, Body::Full(_)) {
-            body = match body.collect(MAX_BODY).await {
-                Ok(bytes) => Body::full(bytes),
-                Err(why) => {
-                    return error(StatusCode::BAD_GATEWAY, &format!("failed to get the response: {why}"));
-                }
-            };
-        }
-        if let Body::Full(Some(bytes)) = &body {
-            match redact::redact(bytes, token, accessor.as_deref()) {
-                Ok(None) => {}
-                Ok(Some(clean)) => {
-                    debug!(target: "apiproxy", "stripping auto-auth token from the response");
-                    headers.remove(header::CONTENT_LENGTH);
-                    body = Body::full(clean);
-                }
-                Err(()) => {
-                    return error(
-                        StatusCode::BAD_GATEWAY,
-                        "the answer holds the auto-auth token and is withheld",
-                    );
-                }
-            }
-        }
+    let Answer { mut response, origin } = answer;
+    if let Some(ours) = ours {
+        response = match redact::answer(response, path, ours).await {
+            Ok(response) => response,
+            Err(why) => return error(StatusCode::BAD_GATEWAY, &why),
+        };
     }
+    let vault::Response { status, mut headers, body } = response;
     strip_hop_by_hop(&mut headers);
     if status.as_u16() < 400 {
         match origin {

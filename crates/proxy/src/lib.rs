@@ -6,7 +6,9 @@
 //! Nothing here knows auto-auth or templates: the token comes as a `watch<TokenState>`, and what a refused
 //! token or a quit request means is a handle given from above.
 
+mod body;
 mod control;
+mod filter;
 mod forward;
 mod guard;
 mod listener;
@@ -18,8 +20,10 @@ mod socket;
 mod target;
 mod tls;
 mod token;
+mod tunnel;
 
 pub use listener::{Bound, ListenError};
 pub use replay::{Refusal, WaitingRoom};
 pub use route::{Context, Handles};
 pub use tls::{CertificateReloader, ListenerTlsError};
+pub use tunnel::Tunnels;

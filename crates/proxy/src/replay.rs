@@ -18,7 +18,8 @@ use tokio::time::timeout;
 use tracing::info;
 use vault::{Body, Request, Response, SendError, TokenState};
 
-use crate::forward::{MAX_BODY, attach};
+use crate::body::MAX_BODY;
+use crate::forward::attach;
 use crate::route::Context;
 
 /// How long a refused request waits for the verdict and for the next token. A check and a login take milliseconds; a
@@ -78,7 +79,8 @@ pub(crate) async fn send(
     }
     let (answer, looks_dead) = look_into(answer, &again.method).await?;
     let comes = (context.handles.refused)(Refusal { generation: ours.generation, looks_dead });
-    if !again.is_safe() && !looks_dead {
+    // What went out as it came in is gone.
+    if again.upload.is_some() || (!again.is_safe() && !looks_dead) {
         return Ok((answer, ours));
     }
     let Some(_room) = context.waiting_room.admit(again.body.len()) else { return Ok((answer, ours)) };

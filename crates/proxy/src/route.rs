@@ -13,6 +13,7 @@ use vault::{Body, BoxFuture, Product, TokenState};
 use crate::guard::{self, Guard};
 use crate::replay::{Refusal, WaitingRoom};
 use crate::target::{Target, TargetError};
+use crate::tunnel::Tunnels;
 use crate::{control, forward};
 
 /// What all listeners share.
@@ -33,6 +34,8 @@ pub struct Context {
     pub user_agent: String,
     /// Room for refused requests that wait for a new token.
     pub waiting_room: WaitingRoom,
+    /// Room for WebSockets.
+    pub tunnels: Tunnels,
     /// The arrows back up.
     pub handles: Handles,
 }

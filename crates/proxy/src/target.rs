@@ -68,8 +68,8 @@ impl Target {
     }
 
     /// Path and query, for the server.
-    pub(crate) fn into_text(self) -> String {
-        self.text
+    pub(crate) fn text(&self) -> &str {
+        &self.text
     }
 }
 
@@ -153,7 +153,7 @@ mod tests {
     use super::*;
 
     fn path(raw: &str) -> Result<String, TargetError> {
-        Target::parse(raw).map(Target::into_text)
+        Target::parse(raw).map(|target| target.text().to_owned())
     }
 
     #[test]

@@ -8,7 +8,7 @@ use auto_auth::{AutoAuth, Reauth, Refused};
 use cache::{Cache, Mode};
 use config::{Environment, Settings};
 use futures_util::FutureExt as _;
-use proxy::{Bound, CertificateReloader, Context, Handles, ListenError, Refusal, WaitingRoom};
+use proxy::{Bound, CertificateReloader, Context, Handles, ListenError, Refusal, Tunnels, WaitingRoom};
 use template::{Runner, RunnerError, RunnerSettings};
 use thiserror::Error;
 use tokio::sync::watch;
@@ -114,6 +114,7 @@ impl Daemon {
                 product,
                 user_agent: user_agent(product, Subsystem::ApiProxy),
                 waiting_room: WaitingRoom::default(),
+                tunnels: Tunnels::default(),
                 handles: Handles {
                     refused: Arc::new(move |refusal: Refusal| {
                         let Refusal { generation, looks_dead } = refusal;
