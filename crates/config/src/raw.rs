@@ -139,6 +139,7 @@ fn imply_api_proxy(raw: &mut Raw) {
             use_token: None,
             implied: use_token.value,
             strict_paths: false,
+            consistency: api_proxy::RawConsistency::default(),
         });
     }
 }
