@@ -14,6 +14,10 @@ pub(crate) struct Filter {
     /// Bytes that may be the beginning of one.
     held: BytesMut,
     longest: usize,
+    /// Stands where one was, and is in none of them: what stood around it must not become another one.
+    stopgap: u8,
+    /// The last byte that passed.
+    last: u8,
     /// How many were found.
     pub(crate) found: usize,
 }
@@ -35,12 +39,14 @@ impl Filter {
             .map(|needle| needle.as_bytes().to_vec())
             .collect();
         let longest = needles.iter().map(Vec::len).max().unwrap_or_default() * LONGEST;
-        Self { needles, held: BytesMut::new(), longest, found: 0 }
+        let unused = |byte: &u8| needles.iter().all(|needle| !needle.contains(byte));
+        let stopgap = b"*#+ -_=~".iter().copied().find(unused).unwrap_or(b'*');
+        Self { needles, held: BytesMut::new(), longest, stopgap, last: b'"', found: 0 }
     }
 
     /// One that looks for the same in something else.
     pub(crate) fn another(&self) -> Self {
-        Self { needles: self.needles.clone(), held: BytesMut::new(), longest: self.longest, found: 0 }
+        Self { needles: self.needles.clone(), held: BytesMut::new(), last: b'"', found: 0, ..*self }
     }
 
     /// What may pass now, without what was found.
@@ -48,20 +54,31 @@ impl Filter {
         if self.held.is_empty() && self.find(&piece, 0).is_none() {
             let passes = piece.len() - self.begun(&piece);
             self.held.extend_from_slice(&piece[passes..]);
-            return piece.slice(..passes);
+            return self.passes(piece.slice(..passes));
         }
         self.held.extend_from_slice(&piece);
         let mut from = 0;
         while let Some(range) = self.find(&self.held, from) {
             self.found += 1;
+            let before = range.start.checked_sub(1).map_or(self.last, |at| self.held[at]);
             let rest = self.held.split_off(range.end);
             self.held.truncate(range.start);
-            self.held.unsplit(rest);
-            // What stood around it may be another one now.
-            from = range.start.saturating_sub(self.longest);
+            from = range.start;
+            // A string that was nothing else is empty now.
+            if before != b'"' || rest.first().is_some_and(|after| *after != b'"') {
+                self.held.extend_from_slice(&[self.stopgap]);
+                from += 1;
+            }
+            self.held.extend_from_slice(&rest);
         }
         let passes = self.held.len() - self.begun(&self.held);
-        self.held.split_to(passes).freeze()
+        let passes = self.held.split_to(passes).freeze();
+        self.passes(passes)
+    }
+
+    fn passes(&mut self, bytes: Bytes) -> Bytes {
+        self.last = bytes.last().copied().unwrap_or(self.last);
+        bytes
     }
 
     /// The rest, when nothing more comes.
@@ -76,7 +93,9 @@ impl Filter {
         });
         let first = plain.min_by_key(|range| range.start);
         // Only an escape can hide one from that.
-        memchr(b'\\', bytes_from)?;
+        if memchr(b'\\', bytes_from).is_none() {
+            return first;
+        }
         let end = first.as_ref().map_or(bytes.len(), |range| range.start);
         (from..end)
             .find_map(|at| self.at(bytes, at).filter(|m| matches!(m, Match::Whole(_))).map(|m| (at, m)))
@@ -115,6 +134,10 @@ fn match_at(bytes: &[u8], mut at: usize, needle: &[u8]) -> Match {
             Some(byte) if byte == wanted && *byte != b'\\' => at += 1,
             Some(b'\\') => {
                 let escape = &bytes[at..bytes.len().min(at + LONGEST)];
+                if matches!(wanted, b'"' | b'\\' | b'/') && escape.get(1) == Some(wanted) {
+                    at += 2;
+                    continue;
+                }
                 let written = format!("\\u{wanted:04x}");
                 if !written
                     .as_bytes()
@@ -156,9 +179,10 @@ mod tests {
             (r#"{"id":"s.canary","a":"acc-1"}"#, r#"{"id":"","a":""}"#, 2),
             (r#"{"id":"\u0073.can\u0061ry"}"#, r#"{"id":""}"#, 1),
             (r#"{"id":"\u0073\u002E\u0063\u0061\u006e\u0061\u0072\u0079"}"#, r#"{"id":""}"#, 1),
-            (r#"{"id":"s.cas.canarynary"}"#, r#"{"id":""}"#, 2),
+            (r#"{"id":"is s.canary!"}"#, r#"{"id":"is *!"}"#, 1),
+            (r#"{"id":"s.cas.canarynary"}"#, r#"{"id":"s.ca*nary"}"#, 1),
             (r#"{"id":"s.canar","b":"\u0073.canar"}"#, r#"{"id":"s.canar","b":"\u0073.canar"}"#, 0),
-            (r#"x\u007s.canary"#, r#"x\u007"#, 1),
+            (r#"x\u007s.canary"#, r#"x\u007*"#, 1),
             ("", "", 0),
         ] {
             for size in 1..=text.len().max(1) {

@@ -148,7 +148,9 @@ impl http_body::Body for Guarded {
 
 /// Whether a request for a wrapped answer would carry our token out in the wrapping.
 pub(crate) fn reveals_if_wrapped(path: &str) -> bool {
-    ["/auth/token/lookup", "/auth/token/renew"].iter().any(|part| path.contains(part))
+    ["/auth/token/accessors", "/auth/token/lookup", "/auth/token/renew"]
+        .iter()
+        .any(|part| path.contains(part))
 }
 
 /// The body without our token and its accessor: `data.id` and `data.accessor` of a look-up are removed, every

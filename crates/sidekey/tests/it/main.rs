@@ -20,6 +20,7 @@ mod examples;
 mod life;
 mod lifecycle;
 mod listener;
+mod outbound;
 mod scripted;
 mod sinks;
 mod stub;

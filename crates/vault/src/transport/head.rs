@@ -59,10 +59,7 @@ impl RequestHead<'_> {
         out.extend_from_slice(b"\r\n");
         for (name, value) in self.headers {
             // Ours to say, whatever a caller put there.
-            if matches!(
-                *name,
-                header::HOST | header::CONTENT_LENGTH | header::TRANSFER_ENCODING | header::CONNECTION
-            ) {
+            if matches!(*name, header::HOST | header::CONTENT_LENGTH | header::TRANSFER_ENCODING) {
                 continue;
             }
             out.extend_from_slice(name.as_str().as_bytes());
