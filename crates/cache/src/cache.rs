@@ -136,11 +136,16 @@ impl Cache {
     /// # Errors
     /// No answer came.
     pub async fn send(&self, request: Request) -> Result<Answer, SendError> {
-        let inner = &self.0;
-        if inner.mode == Mode::PassOn {
-            return inner.upstream.send(request).await.map(from_upstream);
+        if self.0.mode == Mode::PassOn {
+            return self.0.upstream.send(request).await.map(from_upstream);
         }
-        if !may_be_cached(&request) {
+        // Apart, so that the way without it stays small.
+        Box::pin(self.remembering(request)).await
+    }
+
+    async fn remembering(&self, request: Request) -> Result<Answer, SendError> {
+        let inner = &self.0;
+        if request.upload.is_some() || request.upgrade || !may_be_cached(&request) {
             return inner.ask(request, None, None).await;
         }
         let key = inner.keys.key(&request);

@@ -10,7 +10,7 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode, header};
 use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt as _;
-use hyper::body::{Body as _, Incoming};
+use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep, timeout};
 use vault::Upload;
 
@@ -31,6 +31,7 @@ const TOO_SLOW: Refusal = (StatusCode::REQUEST_TIMEOUT, "the request body did no
 const BROKEN: Refusal = (StatusCode::BAD_REQUEST, "failed to read request body");
 
 /// A body as it goes on.
+#[derive(Default)]
 pub(crate) struct Received {
     /// All of it, or its beginning.
     pub(crate) begun: Bytes,
@@ -44,9 +45,6 @@ pub(crate) async fn receive(
     headers: &HeaderMap,
     whole: bool,
 ) -> Result<Received, Refusal> {
-    if incoming.is_end_stream() {
-        return Ok(Received { begun: Bytes::new(), rest: None });
-    }
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|l| l.to_str().ok()?.parse::<u64>().ok());
     if announced.is_some_and(|length| length > MAX_BODY as u64) {
         return Err(TOO_LARGE);
@@ -114,7 +112,7 @@ impl http_body::Body for Rest {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, String>>> {
-        let Poll::Ready(frame) = Pin::new(&mut self.incoming).poll_frame(cx) else {
+        let Poll::Ready(frame) = http_body::Body::poll_frame(Pin::new(&mut self.incoming), cx) else {
             ready!(self.pause.as_mut().poll(cx));
             return self.refuse(TOO_SLOW);
         };
@@ -133,6 +131,6 @@ impl http_body::Body for Rest {
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.incoming.size_hint()
+        http_body::Body::size_hint(&self.incoming)
     }
 }

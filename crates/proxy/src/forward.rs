@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use cache::{Answer, Origin};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use tokio::time::timeout;
 use tracing::info;
 use vault::{Body, SendError, TokenState, headers};
 
-use crate::body::receive;
+use crate::body::{Received, receive};
 use crate::route::{Context, error};
 use crate::target::Target;
 use crate::token::{Choice, choose, remove_clients};
@@ -51,9 +51,13 @@ pub(crate) async fn forward(
         tunnel = Some((hyper::upgrade::on(&mut request), place));
     }
     let (head, incoming) = request.into_parts();
-    let received = match receive(incoming, &head.headers, must_be_whole(path)).await {
-        Ok(received) => received,
-        Err((status, why)) => return error(status, why),
+    let received = if incoming.is_end_stream() {
+        Received::default()
+    } else {
+        match Box::pin(receive(incoming, &head.headers, must_be_whole(path))).await {
+            Ok(received) => received,
+            Err((status, why)) => return error(status, why),
+        }
     };
     let mut headers = head.headers;
     strip_hop_by_hop(&mut headers);
@@ -69,7 +73,11 @@ pub(crate) async fn forward(
     let ours = match choose(context.use_auto_auth_token, &head.method, path, &headers) {
         Choice::Clients => None,
         Choice::Ours => {
-            let Some(state) = own_token(context).await else {
+            let state = match own_token(context) {
+                Some(state) => Some(state),
+                None => Box::pin(first_token(context)).await,
+            };
+            let Some(state) = state else {
                 let mut response = error(
                     StatusCode::SERVICE_UNAVAILABLE,
                     "not logged in yet, and this request needs the auto-auth token",
@@ -145,11 +153,16 @@ fn loggable(path: &str) -> &str {
     path[verb..].find('/').map_or(path, |end| &path[..verb + end])
 }
 
-/// The current token of ours, waiting a while for the first.
-async fn own_token(context: &Context) -> Option<TokenState> {
-    let now = context.tokens.borrow().clone();
-    if now.token.is_some() || !context.has_auto_auth {
-        return now.token.is_some().then_some(now);
+/// The current token of ours.
+fn own_token(context: &Context) -> Option<TokenState> {
+    let now = context.tokens.borrow();
+    now.token.is_some().then(|| now.clone())
+}
+
+/// The first token of ours, waiting a while for it.
+async fn first_token(context: &Context) -> Option<TokenState> {
+    if !context.has_auto_auth {
+        return None;
     }
     let mut tokens = context.tokens.clone();
     let first = timeout(FIRST_TOKEN, tokens.wait_for(|state| state.token.is_some())).await;

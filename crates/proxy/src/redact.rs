@@ -41,7 +41,7 @@ pub(crate) async fn answer(
     }
     // Where lookups and renewals are, fields are taken out as upstream takes them out.
     if path.contains("/auth/token/") && !matches!(response.body, Body::Full(_)) {
-        let bytes = response.body.collect(MAX_BODY).await;
+        let bytes = Box::pin(response.body.collect(MAX_BODY)).await;
         response.body = Body::full(bytes.map_err(|why| format!("failed to get the response: {why}"))?);
     }
     let Body::Full(Some(bytes)) = &response.body else {

@@ -72,11 +72,21 @@ pub(crate) async fn send(
     request: Request,
     ours: TokenState,
 ) -> Result<(Answer, TokenState), SendError> {
-    let mut again = request.clone();
+    let again = request.clone();
     let answer = context.cache.send(request).await?;
     if answer.response.status != StatusCode::FORBIDDEN {
         return Ok((answer, ours));
     }
+    Box::pin(refused(context, answer, again, ours)).await
+}
+
+/// The token was refused: asks whether it is dead, and sends the request again if another one comes.
+async fn refused(
+    context: &Context,
+    answer: Answer,
+    mut again: Request,
+    ours: TokenState,
+) -> Result<(Answer, TokenState), SendError> {
     let (answer, looks_dead) = look_into(answer, &again.method).await?;
     let comes = (context.handles.refused)(Refusal { generation: ours.generation, looks_dead });
     // What went out as it came in is gone.

@@ -94,7 +94,7 @@ impl Site {
             Product::Proxy => "/proxy/v1/",
         };
         match target.path().strip_prefix(own) {
-            Some("cache-clear") => control::cache_clear(&self.context.cache, request).await,
+            Some("cache-clear") => Box::pin(control::cache_clear(&self.context.cache, request)).await,
             Some("quit") => control::quit(self.enable_quit, request.method(), &self.context.handles),
             Some("metrics") => not_built("metrics"),
             _ => forward::forward(&self.context, target, request).await,

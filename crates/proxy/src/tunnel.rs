@@ -50,6 +50,7 @@ pub(crate) fn is_wanted(method: &Method, path: &str, headers: &HeaderMap) -> boo
             .any(|token| token.trim_ascii().eq_ignore_ascii_case(word.as_bytes()))
     };
     *method == Method::GET
+        && headers.contains_key(header::UPGRADE)
         && path.starts_with("/v1/")
         && path.contains(EVENTS)
         && names(header::CONNECTION, "upgrade")

@@ -55,18 +55,22 @@ impl Server {
                 }
             }
         }
-        let connected = timeout_at(manner.deadline, manner.connector.connect(&self.address)).await;
-        let connection =
-            connected.map_err(|_| SendError::TimedOut(manner.timeout))?.map_err(|error| match error {
-                SendError::Unreachable { reason, .. } => SendError::Unreachable {
-                    method: request.method.clone(),
-                    address: self.place(request),
-                    reason,
-                },
-                other => other,
-            })?;
+        // Seldom, and large: apart, so that the way everything goes stays small.
+        let connection = Box::pin(self.connect(request, manner)).await?;
         let answered = self.exchange_on(connection, request, target, manner).await;
         answered.map_err(|failure| self.failed(failure, request, manner))
+    }
+
+    async fn connect(&self, request: &Request, manner: &Manner<'_>) -> Result<Box<Connection>, SendError> {
+        let connected = timeout_at(manner.deadline, manner.connector.connect(&self.address)).await;
+        connected.map_err(|_| SendError::TimedOut(manner.timeout))?.map_err(|error| match error {
+            SendError::Unreachable { reason, .. } => SendError::Unreachable {
+                method: request.method.clone(),
+                address: self.place(request),
+                reason,
+            },
+            other => other,
+        })
     }
 
     async fn exchange_on(

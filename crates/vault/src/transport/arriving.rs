@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf as _, Bytes, BytesMut};
 use http_body::{Frame, SizeHint};
 
 use super::connection::Connection;
@@ -15,6 +15,9 @@ use crate::{Body, BodyError};
 
 /// Chunks that are there whole are put together at once up to this many bytes.
 const SMALL: usize = 16 * 1024;
+
+/// Bodies up to this length are cheaper to copy than a new buffer is to make.
+const SHORT: usize = 4 * 1024;
 
 /// Bodies with more than this to come are read in large pieces.
 const LONG: u64 = 32 * 1024;
@@ -41,7 +44,7 @@ pub(crate) fn body(
     let input = &mut connection.input;
     let whole = match head.framing {
         Framing::Length(length) if input.len() as u64 >= length => {
-            Some(input.split_to(usize::try_from(length).unwrap_or_default()).freeze())
+            Some(taken(input, usize::try_from(length).unwrap_or_default()))
         }
         Framing::Chunked if input.len() <= SMALL && input.ends_with(b"\r\n\r\n") => chunks_at_once(input)?,
         Framing::Length(_) | Framing::Chunked | Framing::UntilClose => None,
@@ -55,6 +58,18 @@ pub(crate) fn body(
     };
     give_back(connection, pool)?;
     Ok(Body::full(whole))
+}
+
+/// The first bytes. Short ones are copied, so that the buffer serves the next request on this connection.
+fn taken(input: &mut BytesMut, length: usize) -> Bytes {
+    match input.get(..length) {
+        Some(short) if length <= SHORT => {
+            let copy = Bytes::copy_from_slice(short);
+            input.advance(length);
+            copy
+        }
+        _ => input.split_to(length).freeze(),
+    }
 }
 
 /// All chunks, if they are there and no trailers are.

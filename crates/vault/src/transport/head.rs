@@ -5,7 +5,7 @@
 
 use std::mem::MaybeUninit;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf as _, Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use memchr::memmem;
 use thiserror::Error;
@@ -161,7 +161,10 @@ impl AnswerHead {
         if end > MAX_HEAD {
             return Err(Malformed("a head of more than 64 KiB"));
         }
-        let head = input.split_to(end).freeze();
+        // A copy of its own: the fields live longer than the buffer should wait for them, and it serves the next
+        // request on this connection.
+        let head = Bytes::copy_from_slice(input.get(..end).unwrap_or_default());
+        input.advance(end);
         let mut fields = [const { MaybeUninit::uninit() }; MAX_FIELDS];
         let Some((version, code, used, parsed)) = parse(&head, &mut fields)? else {
             return Err(Malformed("a head without an end"));
