@@ -51,8 +51,8 @@ pub(crate) async fn receive(
     }
     let keep = if whole { MAX_BODY } else { MAX_KEPT };
     let (mut first, mut all) = (Bytes::new(), BytesMut::new());
-    let passes = announced.is_some_and(|length| length > keep as u64);
-    while !passes {
+    let mut short = announced.is_none_or(|length| length <= keep as u64);
+    while short {
         let frame = match timeout(BODY_PAUSE, incoming.frame()).await {
             Err(_) => return Err(TOO_SLOW),
             Ok(None) => {
@@ -70,9 +70,7 @@ pub(crate) async fn receive(
             }
             all.extend_from_slice(&data);
         }
-        if all.len().max(first.len()) > keep {
-            break;
-        }
+        short = all.len().max(first.len()) <= keep;
     }
     let begun = if all.is_empty() { first } else { all.freeze() };
     if begun.len() > MAX_BODY || whole {

@@ -240,3 +240,19 @@ async fn finish(answer: Answer, path: &str, ours: Option<&TokenState>) -> Respon
     *response.headers_mut() = headers;
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size_of_future<A, B, C, F>(_: impl Fn(A, B, C) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    /// It is moved about for every request.
+    #[test]
+    fn the_state_of_a_forwarded_request_stays_small() {
+        let size = size_of_future::<&'static Context, Target, Request<Incoming>, _>(forward);
+        assert!(size <= 2500, "{size}");
+    }
+}

@@ -47,7 +47,8 @@ impl Server {
         manner: &Manner<'_>,
     ) -> Result<Response, SendError> {
         if manner.keep_alive {
-            while let Some(connection) = self.pool.take() {
+            // Once: a server that dies of a request must not be given it on every connection that is left.
+            if let Some(connection) = self.pool.take() {
                 match self.exchange_on(connection, request, target, manner).await {
                     Err(Failure::Broken { started: false, sent, .. })
                         if request.upload.is_none() && (sent == Sent::No || request.is_safe()) => {}

@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::net::sockopt;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::net::{TcpStream, UnixStream};
@@ -17,6 +18,17 @@ use crate::{Address, SendError, TlsError, TlsSettings};
 /// How long a connection may take, TLS included. One address that swallows packets must not eat the whole
 /// client timeout.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A connection on which nothing was heard for so long is asked whether it lives.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// How often it is asked again, and how often in all: a dead one is known after some half a minute.
+const KEEP_ALIVE_PAUSE: Duration = Duration::from_secs(5);
+const KEEP_ALIVE_PROBES: u32 = 3;
+
+/// How long the other side may leave what we sent unconfirmed, in milliseconds.
+#[cfg(target_os = "linux")]
+const UNHEARD_MS: u32 = 60_000;
 
 /// Opens connections with one set of TLS files.
 pub(crate) struct Connector {
@@ -53,6 +65,7 @@ impl Connector {
                     .await
                     .map_err(|error| dial_error(address, &error))?;
                 let _ = tcp.set_nodelay(true);
+                notice_death(&tcp);
                 if !tls { Ok(Stream::Tcp(tcp)) } else { self.handshake(address, host, tcp).await }
             }
         }
@@ -78,6 +91,16 @@ impl Connector {
     }
 }
 
+/// Lets the system ask whether the other side is still there. Where it cannot, the time limits of requests remain.
+fn notice_death(tcp: &TcpStream) {
+    let _ = sockopt::set_socket_keepalive(tcp, true);
+    let _ = sockopt::set_tcp_keepidle(tcp, KEEP_ALIVE);
+    let _ = sockopt::set_tcp_keepintvl(tcp, KEEP_ALIVE_PAUSE);
+    let _ = sockopt::set_tcp_keepcnt(tcp, KEEP_ALIVE_PROBES);
+    #[cfg(target_os = "linux")]
+    let _ = sockopt::set_tcp_user_timeout(tcp, UNHEARD_MS);
+}
+
 fn dial_error(address: &Address, error: &io::Error) -> SendError {
     let what = match &address.endpoint {
         Endpoint::Unix(path) => format!("dial unix {}", path.display()),
@@ -96,5 +119,21 @@ fn unreachable(address: &Address, reason: &str) -> SendError {
         method: http::Method::GET,
         address: format!("\"{address}\""),
         reason: reason.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn f20_a_silent_connection_is_asked_whether_it_lives() {
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let address: Address = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+        let connector = Connector::new(&address, &TlsSettings::default()).unwrap();
+        let Stream::Tcp(tcp) = connector.open(&address).await.unwrap() else { unreachable!("plain") };
+        assert!(sockopt::socket_keepalive(&tcp).unwrap());
+        assert_eq!(sockopt::tcp_keepidle(&tcp).unwrap(), KEEP_ALIVE);
+        assert_eq!(sockopt::tcp_keepcnt(&tcp).unwrap(), KEEP_ALIVE_PROBES);
     }
 }

@@ -24,6 +24,7 @@ pub(crate) struct Pool {
 
 #[derive(Default)]
 struct Idle {
+    #[expect(clippy::vec_box, reason = "handed from pool to request to body and back, as a pointer")]
     connections: Vec<Box<Connection>>,
     /// Somebody looks through them now and then.
     swept: bool,
