@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from http_api import answers
+from http_api import answers, is_open
 from processes import Child, free_port
 from servers import BaoServer
 
@@ -186,13 +186,18 @@ api_proxy {{
     return agent
 
 
-def start_plain_proxy(product: Product, upstream_port: int, parent: Path) -> RunningAgent:
-    """A proxy without cache and without login."""
+def start_plain_proxy(product: Product, upstream_port: int, parent: Path, pem: Path | None = None) -> RunningAgent:
+    """A proxy without cache and without login; with TLS when there is a certificate, its key beside it."""
     folder = product_folder(product, parent)
     port = free_port()
     config = folder / "proxy.hcl"
-    config.write_text(upstream_block(f"http://127.0.0.1:{upstream_port}") + listener_block(port))
+    listener = listener_block(port)
+    if pem is not None:
+        files = f'tls_cert_file = "{pem}"\n  tls_key_file = "{pem.with_name("key.pem")}"'
+        listener = listener.replace("tls_disable = true", files)
+    config.write_text(upstream_block(f"http://127.0.0.1:{upstream_port}") + listener)
     child = Child(f"{product.name} proxy", [str(product.binary), "proxy", f"-config={config}"], folder)
     agent = RunningAgent(product, child, port)
-    child.wait_until_or_stop(lambda: answers(agent.url("/v1/sys/health")), "answering")
+    ready = (lambda: answers(agent.url("/v1/sys/health"))) if pem is None else (lambda: is_open(port))
+    child.wait_until_or_stop(ready, "answering")
     return agent

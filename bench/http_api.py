@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import socket
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
@@ -51,6 +52,15 @@ def answers(url: str, status: int = 200) -> bool:
         return call("GET", url).status == status
     except (OSError, http.client.HTTPException):
         return False
+
+
+def is_open(port: int) -> bool:
+    """Whether somebody accepts connections there."""
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=5).close()
+    except OSError:
+        return False
+    return True
 
 
 class KeptConnection:

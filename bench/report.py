@@ -10,6 +10,7 @@ from enum import Enum
 class Unit(Enum):
     """What a row counts in; the value is the text in the table."""
 
+    MICROSECONDS = "µs"
     MILLISECONDS = "ms"
     MEGABYTES = "MB"
     KILOBYTES = "KB"

@@ -28,6 +28,7 @@ from http_api import call
 from load import Wrk, WrkRun, login_many, login_once, numbered_login
 from machine import is_stripped
 from processes import BenchError, Child, clean_environment, last_lines, send_to_group
+from proxying import proxying
 from report import Report, Row, Unit, below, ratio_at_least, ratio_below
 from servers import BaoServer, start_haproxy, start_nginx_proxy, start_static_upstream
 from identities import memory_per_identity
@@ -59,6 +60,10 @@ class Bench:
     haproxy: str | None
     report: Report
 
+    @property
+    def quick(self) -> bool:
+        return self.plan.rounds == 1
+
     def products(self) -> tuple[Product, Product]:
         return self.ours, self.bao
 
@@ -81,6 +86,7 @@ def scenarios() -> dict[str, Scenario]:
         "identities": memory_per_identity,
         "logins": cached_logins,
         "passthrough": pass_through,
+        "proxying": proxying,
         "tokens": memory_per_token,
         "binary": binary_size,
     }

@@ -7,7 +7,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from http_api import Answer, answers, call
+from http_api import Answer, answers, call, is_open
 from processes import BenchError, Child, clean_environment, free_port, free_port_pair
 
 
@@ -102,7 +102,7 @@ def start_static_upstream(nginx: str, folder: Path) -> tuple[Child, int]:
     return start_nginx(nginx, "upstream", server, port, folder), port
 
 
-def start_nginx_proxy(nginx: str, upstream_port: int, folder: Path) -> tuple[Child, int]:
+def start_nginx_proxy(nginx: str, upstream_port: int, folder: Path, pem: Path | None = None) -> tuple[Child, int]:
     """nginx passing everything on over kept connections."""
     port = free_port()
     server = f"""
@@ -112,17 +112,17 @@ def start_nginx_proxy(nginx: str, upstream_port: int, folder: Path) -> tuple[Chi
       keepalive_requests 1000000000;
     }}
     server {{
-      listen 127.0.0.1:{port};
+      listen 127.0.0.1:{port}{f" ssl; ssl_certificate {pem}; ssl_certificate_key {pem}" if pem else ""};
       location / {{
         proxy_pass http://static;
         proxy_http_version 1.1;
         proxy_set_header Connection "";
       }}
     }}"""
-    return start_nginx(nginx, "nginx", server, port, folder), port
+    return start_nginx(nginx, "nginx", server, port, folder, tls=pem is not None), port
 
 
-def start_nginx(nginx: str, name: str, server: str, port: int, folder: Path) -> Child:
+def start_nginx(nginx: str, name: str, server: str, port: int, folder: Path, tls: bool = False) -> Child:
     prefix = folder / name
     prefix.mkdir()
     config = prefix / "nginx.conf"
@@ -131,7 +131,7 @@ def start_nginx(nginx: str, name: str, server: str, port: int, folder: Path) -> 
 worker_processes 1;
 pid {prefix}/nginx.pid;
 error_log {prefix}/error.log warn;
-events {{ worker_connections 1024; }}
+events {{ worker_connections 8192; }}
 http {{
     access_log off;
     keepalive_requests 1000000000;
@@ -145,11 +145,12 @@ http {{
 """
     )
     child = Child(name, [nginx, "-p", str(prefix), "-e", f"{prefix}/error.log", "-c", str(config)], prefix)
-    child.wait_until_or_stop(lambda: answers(f"http://127.0.0.1:{port}/"), "answering")
+    ready = (lambda: is_open(port)) if tls else (lambda: answers(f"http://127.0.0.1:{port}/"))
+    child.wait_until_or_stop(ready, "answering")
     return child
 
 
-def start_haproxy(haproxy: str, upstream_port: int, folder: Path) -> tuple[Child, int]:
+def start_haproxy(haproxy: str, upstream_port: int, folder: Path, pem: Path | None = None) -> tuple[Child, int]:
     """HAProxy with one thread passing everything on over kept connections."""
     port = free_port()
     prefix = folder / "haproxy"
@@ -158,7 +159,7 @@ def start_haproxy(haproxy: str, upstream_port: int, folder: Path) -> tuple[Child
     config.write_text(
         f"""global
     nbthread 1
-    maxconn 1024
+    maxconn 8192
 defaults
     mode http
     timeout connect 5s
@@ -166,12 +167,13 @@ defaults
     timeout server 60s
     http-reuse always
 frontend clients
-    bind 127.0.0.1:{port}
+    bind 127.0.0.1:{port}{f" ssl crt {pem}" if pem else ""}
     default_backend static
 backend static
     server upstream 127.0.0.1:{upstream_port}
 """
     )
     child = Child("haproxy", [haproxy, "-f", str(config)], prefix)
-    child.wait_until_or_stop(lambda: answers(f"http://127.0.0.1:{port}/"), "answering")
+    ready = (lambda: answers(f"http://127.0.0.1:{port}/")) if pem is None else (lambda: is_open(port))
+    child.wait_until_or_stop(ready, "answering")
     return child, port

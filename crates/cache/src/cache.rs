@@ -137,11 +137,16 @@ impl Cache {
     /// # Errors
     /// No answer came.
     pub async fn send(&self, request: Request) -> Result<Answer, SendError> {
-        let inner = &self.0;
-        if inner.mode == Mode::PassOn {
-            return inner.upstream.send(request).await.map(from_upstream);
+        if self.0.mode == Mode::PassOn {
+            return self.0.upstream.send(request).await.map(from_upstream);
         }
-        if !may_be_cached(&request) {
+        // Apart, so that the way without it stays small.
+        Box::pin(self.remembering(request)).await
+    }
+
+    async fn remembering(&self, request: Request) -> Result<Answer, SendError> {
+        let inner = &self.0;
+        if request.upload.is_some() || request.upgrade || !may_be_cached(&request) {
             return inner.ask(request, None, None).await;
         }
         let key = inner.keys.key(&request);
@@ -429,7 +434,7 @@ async fn read(method: Method, body: Body) -> Result<Read, SendError> {
     let mut incoming = match body {
         Body::Full(bytes) => return Ok(Read::Whole(bytes.unwrap_or_default())),
         Body::Stream(incoming) => incoming,
-        body @ Body::Continued(..) => return Ok(Read::TooLong(body)),
+        body => return Ok(Read::TooLong(body)),
     };
     let mut first: Option<Bytes> = None;
     let mut all = BytesMut::new();

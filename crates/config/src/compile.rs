@@ -32,12 +32,14 @@ pub(crate) fn compile(
     let log = compiler.log(&raw);
     let vault = compiler.vault(raw.vault.as_ref());
     compiler.problems.extend(check::check(product, &raw));
+    let consistency = compiler.consistency(&raw);
     if !compiler.problems.is_empty() {
         return None;
     }
     let api_proxy = ApiProxy {
         use_auto_auth_token: check::use_token(&raw),
         strict_paths: raw.api_proxy.as_ref().is_some_and(|api_proxy| api_proxy.strict_paths),
+        consistency,
     };
     let vault = vault?;
     let all = &raw.auto_auths;
@@ -201,6 +203,20 @@ impl Compiler<'_> {
         let flags = self.flags;
         let address =
             self.choose(("-address", &flags.address), "ADDR", raw.and_then(|raw| raw.address.as_ref()));
+        let chosen_elsewhere = flags.address.is_some() || self.environment.filled("ADDR").is_some();
+        let mut others = self.addresses(raw);
+        let address = match address {
+            // The list alone will do.
+            None if !others.is_empty() => {
+                let first = others.remove(0).to_string();
+                raw.and_then(|raw| raw.addresses.as_ref())
+                    .map(|listed| Chosen { value: first, origin: Origin::File(listed.place.clone()) })
+            }
+            address => address,
+        };
+        if let Some(address) = address.as_ref().and_then(|chosen| chosen.value.parse::<Address>().ok()) {
+            others.retain(|other| *other != address);
+        }
         let namespace = self.choose(
             ("-namespace", &flags.namespace),
             "NAMESPACE",
@@ -212,8 +228,48 @@ impl Compiler<'_> {
             namespace: namespace.and_then(|chosen| Namespace::new(&chosen.value)),
             retry: self.retry(raw),
             timeout: self.timeout(),
+            // Whoever names a server by flag or variable means that one.
+            others: if chosen_elsewhere { Vec::new() } else { others },
             address: self.address(address)?,
         })
+    }
+
+    /// `addresses` beside `address`, or in its place: the first one is asked first.
+    fn addresses(&mut self, raw: Option<&RawVault>) -> Vec<Address> {
+        let Some(listed) = raw.and_then(|raw| raw.addresses.as_ref()) else { return Vec::new() };
+        let mut addresses = Vec::new();
+        for text in &listed.value {
+            match text.parse::<Address>() {
+                Ok(address) if addresses.contains(&address) => {}
+                Ok(address) => addresses.push(address),
+                Err(why) => {
+                    let message = format!("invalid address {:?} in `addresses`: {why}", without_user(text));
+                    self.refuse(Problem::whole(message, Some(&listed.place)));
+                }
+            }
+        }
+        addresses
+    }
+
+    /// Of `api_proxy`, or of `cache` as its older place.
+    fn consistency(&mut self, raw: &Raw) -> Option<vault::WhenInconsistent> {
+        let new = raw.api_proxy.as_ref().map(|api_proxy| &api_proxy.consistency);
+        let old = raw.cache.as_ref().map(|cache| &cache.consistency);
+        let both = |key: &str| {
+            format!(
+                "{key} configured in both api_proxy and cache blocks. Please remove this configuration from the cache block"
+            )
+        };
+        let always = (new.and_then(|new| new.always.as_ref()), old.and_then(|old| old.always.as_ref()));
+        let action = (new.and_then(|new| new.action.as_ref()), old.and_then(|old| old.action.as_ref()));
+        if let (Some(_), Some(old)) = always {
+            self.refuse(Problem::at_start(both("enforce_consistency"), Some(&old.place)));
+        }
+        if let (Some(_), Some(old)) = action {
+            self.refuse(Problem::at_start(both("when_inconsistent"), Some(&old.place)));
+        }
+        let always = always.0.or(always.1).is_some_and(|always| always.value);
+        always.then(|| action.0.or(action.1).map(|action| action.value).unwrap_or_default())
     }
 
     fn address(&mut self, chosen: Option<Chosen>) -> Option<Address> {

@@ -4,19 +4,17 @@ use std::time::Duration;
 
 use cache::{Answer, Origin};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
+use http_body::Body as _;
 use tokio::time::timeout;
-use tracing::{debug, info};
-use vault::{Body, TokenState, headers};
+use tracing::info;
+use vault::{Body, SendError, TokenState, headers};
 
+use crate::body::{Received, receive};
 use crate::inbound::Inbound;
-use crate::redact;
-use crate::replay;
 use crate::route::{Context, error};
 use crate::target::Target;
 use crate::token::{Choice, choose, remove_clients};
-
-/// Longest answer that is looked into (32 MiB).
-pub(crate) const MAX_BODY: usize = 32 * 1024 * 1024;
+use crate::{redact, replay, tunnel};
 
 /// How long a request that needs our token waits for the first login: applications start beside us.
 const FIRST_TOKEN: Duration = Duration::from_secs(10);
@@ -37,21 +35,35 @@ const HOP_BY_HOP: &[&str] = &[
 /// How the cache answered.
 const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
 
-pub(crate) async fn forward(context: &Context, target: Target, request: Request<Inbound>) -> Response<Body> {
-    let (head, incoming) = request.into_parts();
-    let path = target.path().to_owned();
+pub(crate) async fn forward(
+    context: &Context,
+    target: Target,
+    mut request: Request<Inbound>,
+) -> Response<Body> {
+    let path = target.path();
     if context.strict_paths && !path.starts_with("/v1/") {
         return error(StatusCode::NOT_FOUND, "only paths below /v1/ are served here (strict_paths)");
     }
-    let body = match incoming.read_whole().await {
-        Ok(body) => body,
-        Err(refusal) => return refusal,
+    let mut tunnel = None;
+    if tunnel::is_wanted(request.method(), path, request.headers()) {
+        let Some(place) = context.tunnels.admit() else {
+            return error(StatusCode::SERVICE_UNAVAILABLE, "too many WebSockets are open");
+        };
+        tunnel = Some((hyper::upgrade::on(&mut request), place));
+    }
+    let (head, incoming) = request.into_parts();
+    let received = if incoming.is_end_stream() {
+        Received::default()
+    } else {
+        match Box::pin(receive(incoming, must_be_whole(path))).await {
+            Ok(received) => received,
+            Err(refusal) => return refusal,
+        }
     };
     let mut headers = head.headers;
     strip_hop_by_hop(&mut headers);
-    headers.remove(header::HOST);
-    headers.remove(header::CONTENT_LENGTH);
-    // The server must not compress what the cache and the redaction have to read.
+    // `Host` and the body's length are written anew for the server. It must not compress what the cache and the
+    // redaction have to read.
     headers.remove(header::ACCEPT_ENCODING);
     headers.remove(header::EXPECT);
     introduce(&mut headers, &context.user_agent);
@@ -59,10 +71,14 @@ pub(crate) async fn forward(context: &Context, target: Target, request: Request<
         token.set_sensitive(true);
     }
 
-    let ours = match choose(context.use_auto_auth_token, &head.method, &path, &headers) {
+    let ours = match choose(context.use_auto_auth_token, &head.method, path, &headers) {
         Choice::Clients => None,
         Choice::Ours => {
-            let Some(state) = own_token(context).await else {
+            let state = match own_token(context) {
+                Some(state) => Some(state),
+                None => Box::pin(first_token(context)).await,
+            };
+            let Some(state) = state else {
                 let mut response = error(
                     StatusCode::SERVICE_UNAVAILABLE,
                     "not logged in yet, and this request needs the auto-auth token",
@@ -70,7 +86,7 @@ pub(crate) async fn forward(context: &Context, target: Target, request: Request<
                 response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
                 return response;
             };
-            if headers.contains_key(headers::WRAP_TTL) && redact::reveals_if_wrapped(&path) {
+            if headers.contains_key(headers::WRAP_TTL) && redact::reveals_if_wrapped(path) {
                 return error(StatusCode::FORBIDDEN, "the auto-auth token is not handed out, wrapped or not");
             }
             remove_clients(&mut headers);
@@ -79,23 +95,54 @@ pub(crate) async fn forward(context: &Context, target: Target, request: Request<
         }
     };
     let method = head.method.clone();
-    let request = vault::Request { method: head.method, target: target.into_text(), headers, body };
+    let request = vault::Request {
+        method: head.method,
+        target: target.text().to_owned(),
+        headers,
+        body: received.begun,
+        upload: received.rest,
+        upgrade: tunnel.is_some(),
+    };
     let answered = match ours {
         None => context.cache.send(request).await.map(|answer| (answer, None)),
         Some(ours) => replay::send(context, request, ours).await.map(|(answer, ours)| (answer, Some(ours))),
     };
-    match answered {
-        Ok((answer, ours)) => {
-            let hit = matches!(answer.origin, Origin::Cache { .. });
-            let status = answer.response.status.as_u16();
-            info!(target: "apiproxy", %method, path = loggable(&path), status, hit, "received request");
-            finish(answer, &path, ours.as_ref()).await
-        }
+    let (answer, ours) = match answered {
+        Ok(answered) => answered,
         Err(why) => {
-            info!(target: "apiproxy", %method, path = loggable(&path), error = %why, "no answer from the server");
-            error(StatusCode::INTERNAL_SERVER_ERROR, &format!("failed to get the response: {why}"))
+            info!(target: "apiproxy", %method, path = loggable(path), error = %why, "no answer from the server");
+            return match &why {
+                // What was wrong with the body itself is told where the answer leaves.
+                SendError::Upload(_) => error(StatusCode::BAD_REQUEST, &why.to_string()),
+                SendError::Malformed { .. } => {
+                    error(StatusCode::BAD_GATEWAY, &format!("failed to get the response: {why}"))
+                }
+                _ => error(StatusCode::INTERNAL_SERVER_ERROR, &format!("failed to get the response: {why}")),
+            };
+        }
+    };
+    let hit = matches!(answer.origin, Origin::Cache { .. });
+    let status = answer.response.status.as_u16();
+    info!(target: "apiproxy", %method, path = loggable(path), status, hit, "received request");
+    match (answer.response.body, tunnel) {
+        (Body::Tunnel(server), Some((client, place))) => {
+            let mut headers = answer.response.headers;
+            strip_hop_by_hop(&mut headers);
+            tunnel::join(server, client, place, ours.as_ref().and_then(redact::filter), headers)
+        }
+        (Body::Tunnel(_), None) => error(StatusCode::BAD_GATEWAY, "the server changed the protocol unasked"),
+        (body, _) => {
+            let response = vault::Response { body, ..answer.response };
+            finish(Answer { response, ..answer }, path, ours.as_ref()).await
         }
     }
+}
+
+/// Requests whose body tells the cache what to forget or to renew: it has to be read, however long.
+fn must_be_whole(path: &str) -> bool {
+    ["/auth/token/", "/sys/leases/", "/sys/revoke", "/sys/renew", "/sys/remount"]
+        .iter()
+        .any(|part| path.contains(part))
 }
 
 /// A path without what may be a secret in it: old forms name a token behind `auth/token/<verb>/`.
@@ -105,11 +152,16 @@ fn loggable(path: &str) -> &str {
     path[verb..].find('/').map_or(path, |end| &path[..verb + end])
 }
 
-/// The current token of ours, waiting a while for the first.
-async fn own_token(context: &Context) -> Option<TokenState> {
-    let now = context.tokens.borrow().clone();
-    if now.token.is_some() || !context.has_auto_auth {
-        return now.token.is_some().then_some(now);
+/// The current token of ours.
+fn own_token(context: &Context) -> Option<TokenState> {
+    let now = context.tokens.borrow();
+    now.token.is_some().then(|| now.clone())
+}
+
+/// The first token of ours, waiting a while for it.
+async fn first_token(context: &Context) -> Option<TokenState> {
+    if !context.has_auto_auth {
+        return None;
     }
     let mut tokens = context.tokens.clone();
     let first = timeout(FIRST_TOKEN, tokens.wait_for(|state| state.token.is_some())).await;
@@ -164,33 +216,14 @@ fn strip_hop_by_hop(headers: &mut HeaderMap) {
 
 /// Makes the client's answer.
 async fn finish(answer: Answer, path: &str, ours: Option<&TokenState>) -> Response<Body> {
-    let Answer { response: vault::Response { status, mut headers, mut body }, origin } = answer;
-    if let Some(TokenState { token: Some(token), accessor, .. }) = ours {
-        if redact::must_look(path) && !matches!(body, Body::Full(_)) {
-            body = match body.collect(MAX_BODY).await {
-                Ok(bytes) => Body::full(bytes),
-                Err(why) => {
-                    return error(StatusCode::BAD_GATEWAY, &format!("failed to get the response: {why}"));
-                }
-            };
-        }
-        if let Body::Full(Some(bytes)) = &body {
-            match redact::redact(bytes, token, accessor.as_deref()) {
-                Ok(None) => {}
-                Ok(Some(clean)) => {
-                    debug!(target: "apiproxy", "stripping auto-auth token from the response");
-                    headers.remove(header::CONTENT_LENGTH);
-                    body = Body::full(clean);
-                }
-                Err(()) => {
-                    return error(
-                        StatusCode::BAD_GATEWAY,
-                        "the answer holds the auto-auth token and is withheld",
-                    );
-                }
-            }
-        }
+    let Answer { mut response, origin } = answer;
+    if let Some(ours) = ours {
+        response = match redact::answer(response, path, ours).await {
+            Ok(response) => response,
+            Err(why) => return error(StatusCode::BAD_GATEWAY, &why),
+        };
     }
+    let vault::Response { status, mut headers, body } = response;
     strip_hop_by_hop(&mut headers);
     if status.as_u16() < 400 {
         match origin {
@@ -207,4 +240,20 @@ async fn finish(answer: Answer, path: &str, ours: Option<&TokenState>) -> Respon
     *response.status_mut() = status;
     *response.headers_mut() = headers;
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size_of_future<A, B, C, F>(_: impl Fn(A, B, C) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    /// It is moved about for every request.
+    #[test]
+    fn the_state_of_a_forwarded_request_stays_small() {
+        let size = size_of_future::<&'static Context, Target, Request<Inbound>, _>(forward);
+        assert!(size <= 2500, "{size}");
+    }
 }

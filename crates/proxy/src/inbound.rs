@@ -7,17 +7,14 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use http::{Response, StatusCode};
+use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use thiserror::Error;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::breach::Breach;
 use crate::link::Link;
-use crate::route::error;
 
 /// Bytes that buy a whole body another second.
 const BYTES_PER_SECOND: u64 = 64 * 1024;
@@ -104,36 +101,10 @@ impl Inbound {
     }
 
     /// The reader keeps nothing of it: it counts no longer as held.
-    #[allow(dead_code, reason = "for readers that stream")]
     pub(crate) fn pass_through(&mut self) {
         if let Some(arriving) = &mut self.0 {
             arriving.passes_through = true;
         }
-    }
-
-    /// All of it.
-    ///
-    /// # Errors
-    /// The answer to give instead.
-    pub(crate) async fn read_whole(mut self) -> Result<Bytes, Response<vault::Body>> {
-        let mut first = Bytes::new();
-        let mut all = BytesMut::new();
-        while let Some(frame) = self.frame().await {
-            let frame = frame.map_err(|why| match why {
-                InboundError::Refused(breach) => error(breach.status(), breach.why()),
-                InboundError::Broken(_) => error(StatusCode::BAD_REQUEST, "failed to read request body"),
-            })?;
-            let Ok(data) = frame.into_data() else { continue };
-            if first.is_empty() && all.is_empty() {
-                first = data;
-                continue;
-            }
-            if all.is_empty() {
-                all.extend_from_slice(&first);
-            }
-            all.extend_from_slice(&data);
-        }
-        Ok(if all.is_empty() { first } else { all.freeze() })
     }
 }
 

@@ -6,10 +6,12 @@
 //! Nothing here knows auto-auth or templates: the token comes as a `watch<TokenState>`, and what a refused
 //! token or a quit request means is a handle given from above.
 
+mod body;
 mod breach;
 mod control;
 mod counters;
 mod doors;
+mod filter;
 mod forward;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
@@ -27,6 +29,7 @@ mod target;
 mod tests;
 mod tls;
 mod token;
+mod tunnel;
 mod wire;
 
 pub use breach::Breach;
@@ -35,3 +38,4 @@ pub use listener::{Bound, ListenError};
 pub use replay::{Refusal, WaitingRoom};
 pub use route::{Context, Handles};
 pub use tls::{CertificateReloader, ListenerTlsError};
+pub use tunnel::Tunnels;

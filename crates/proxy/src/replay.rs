@@ -18,7 +18,8 @@ use tokio::time::timeout;
 use tracing::info;
 use vault::{Body, Request, Response, SendError, TokenState};
 
-use crate::forward::{MAX_BODY, attach};
+use crate::forward::attach;
+use crate::redact::MAX_ANSWER;
 use crate::route::Context;
 
 /// How long a refused request waits for the verdict and for the next token. A check and a login take milliseconds; a
@@ -71,14 +72,25 @@ pub(crate) async fn send(
     request: Request,
     ours: TokenState,
 ) -> Result<(Answer, TokenState), SendError> {
-    let mut again = request.clone();
+    let again = request.clone();
     let answer = context.cache.send(request).await?;
     if answer.response.status != StatusCode::FORBIDDEN {
         return Ok((answer, ours));
     }
+    Box::pin(refused(context, answer, again, ours)).await
+}
+
+/// The token was refused: asks whether it is dead, and sends the request again if another one comes.
+async fn refused(
+    context: &Context,
+    answer: Answer,
+    mut again: Request,
+    ours: TokenState,
+) -> Result<(Answer, TokenState), SendError> {
     let (answer, looks_dead) = look_into(answer, &again.method).await?;
     let comes = (context.handles.refused)(Refusal { generation: ours.generation, looks_dead });
-    if !again.is_safe() && !looks_dead {
+    // What went out as it came in is gone.
+    if again.upload.is_some() || (!again.is_safe() && !looks_dead) {
         return Ok((answer, ours));
     }
     let Some(_room) = context.waiting_room.admit(again.body.len()) else { return Ok((answer, ours)) };
@@ -107,7 +119,7 @@ async fn look_into(answer: Answer, method: &Method) -> Result<(Answer, bool), Se
         return Ok((answer, false));
     }
     let Answer { response: Response { status, headers, body }, origin } = answer;
-    match body.collect(MAX_BODY).await {
+    match body.collect(MAX_ANSWER).await {
         Ok(bytes) => {
             let looks_dead = looks_dead(&bytes);
             Ok((

@@ -14,6 +14,7 @@ use crate::guard::{self, Guard};
 use crate::inbound::Inbound;
 use crate::replay::{Refusal, WaitingRoom};
 use crate::target::{Target, TargetError};
+use crate::tunnel::Tunnels;
 use crate::{control, forward};
 
 /// What all listeners share.
@@ -34,6 +35,8 @@ pub struct Context {
     pub user_agent: String,
     /// Room for refused requests that wait for a new token.
     pub waiting_room: WaitingRoom,
+    /// Room for WebSockets.
+    pub tunnels: Tunnels,
     /// The arrows back up.
     pub handles: Handles,
 }
@@ -94,7 +97,7 @@ impl Site {
             Product::Proxy => "/proxy/v1/",
         };
         match target.path().strip_prefix(own) {
-            Some("cache-clear") => control::cache_clear(&self.context.cache, request).await,
+            Some("cache-clear") => Box::pin(control::cache_clear(&self.context.cache, request)).await,
             Some("quit") => control::quit(self.enable_quit, request.method(), &self.context.handles),
             Some("metrics") => not_built("metrics"),
             _ => forward::forward(&self.context, target, request).await,

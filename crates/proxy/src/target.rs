@@ -87,8 +87,8 @@ impl Target {
     }
 
     /// Path and query, for the server.
-    pub(crate) fn into_text(self) -> String {
-        self.text
+    pub(crate) fn text(&self) -> &str {
+        &self.text
     }
 }
 
@@ -200,7 +200,7 @@ mod tests {
     use super::*;
 
     fn path(raw: &str) -> Result<String, TargetError> {
-        Target::parse(raw, 16 * 1024).map(Target::into_text)
+        Target::parse(raw, 16 * 1024).map(|target| target.text().to_owned())
     }
 
     #[test]

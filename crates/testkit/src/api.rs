@@ -116,6 +116,7 @@ impl Api {
             target: target.to_owned(),
             headers: HeaderMap::new(),
             body: body.to_owned().into(),
+            ..Request::default()
         };
         if let Some(token) = &self.token {
             request = request.token(token);

@@ -1,36 +1,47 @@
-//! The real [`Upstream`]: one server, pooled connections, one redirect, retries, one deadline over all.
+//! The real [`Upstream`]: one server or several of one cluster, kept connections, one redirect, retries, one
+//! deadline over all.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use bytes::Bytes;
-use http::{HeaderValue, Method, StatusCode, Uri, header};
-use http_body_util::Full;
-use hyper::body::Incoming;
-use tokio::time::{Instant, timeout_at};
+use http::{Method, StatusCode, header};
+use tokio::time::{Instant, sleep};
 
+use crate::redirect::redirect;
 use crate::retry::{self, Outcome};
-use crate::transport::{Connector, Pool, Sender};
+use crate::server::{Manner, Server};
+use crate::servers::{Servers, another_may};
+use crate::transport::Connector;
 use crate::{
-    Address, Body, BoxFuture, Request, Response, Retry, RetryPolicy, SendError, Sent, TlsError, TlsSettings,
+    Address, Body, BoxFuture, Request, Response, Retry, RetryPolicy, SendError, TlsError, TlsSettings,
     Upstream,
 };
 
 /// The client timeout when `VAULT_CLIENT_TIMEOUT` does not say otherwise.
 pub(crate) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// How often it is asked whether the first of several servers is back.
+const PROBE_PAUSE: Duration = Duration::from_secs(5);
+
+/// How long its answer may take.
+const PROBE_PATIENCE: Duration = Duration::from_secs(5);
+
 /// What a client is made from.
 #[derive(Clone, Debug)]
 pub struct ClientSettings {
     /// The server.
     pub address: Address,
-    /// TLS towards it.
+    /// Other servers of the same cluster, asked while the first cannot be.
+    pub others: Vec<Address>,
+    /// TLS towards them.
     pub tls: TlsSettings,
     /// How long one request may take, all retries together. Default 60 s.
     pub timeout: Duration,
     /// How stubborn to be.
     pub retry: RetryPolicy,
+    /// Repeat a request whose answer would be older than asked for (412).
+    pub retry_inconsistent: bool,
     /// Keep no connection for a second request (`disable_keep_alives`).
     pub keep_alive: bool,
     /// Follow one redirect, as a standby asks for.
@@ -42,9 +53,11 @@ impl ClientSettings {
     pub fn new(address: Address) -> Self {
         Self {
             address,
+            others: Vec::new(),
             tls: TlsSettings::default(),
             timeout: DEFAULT_TIMEOUT,
             retry: RetryPolicy::Patient,
+            retry_inconsistent: true,
             keep_alive: true,
             redirects: true,
         }
@@ -60,12 +73,12 @@ pub struct Client {
 
 struct Shared {
     address: Address,
-    host: HeaderValue,
+    servers: Servers,
     timeout: Duration,
+    retry_inconsistent: bool,
     keep_alive: bool,
     redirects: bool,
     connector: ArcSwap<Connector>,
-    pool: Pool,
 }
 
 impl Client {
@@ -74,28 +87,26 @@ impl Client {
     /// # Errors
     /// A TLS file that cannot be used.
     pub fn new(settings: &ClientSettings) -> Result<Self, TlsError> {
-        let connector = Connector::new(&settings.address, &settings.tls)?;
-        let host = HeaderValue::from_str(&settings.address.authority())
-            .unwrap_or_else(|_| HeaderValue::from_static("localhost"));
+        let connector = connector(&settings.address, &settings.others, &settings.tls)?;
         let shared = Shared {
             address: settings.address.clone(),
-            host,
+            servers: Servers::new(settings.address.clone(), &settings.others),
             timeout: settings.timeout,
+            retry_inconsistent: settings.retry_inconsistent,
             keep_alive: settings.keep_alive,
             redirects: settings.redirects,
             connector: ArcSwap::from_pointee(connector),
-            pool: Pool::default(),
         };
         Ok(Self { shared: Arc::new(shared), retry: settings.retry })
     }
 
-    /// The same server and connections with another stubbornness.
+    /// The same servers and connections with another stubbornness.
     #[must_use]
     pub fn with_retry(&self, retry: RetryPolicy) -> Self {
         Self { shared: Arc::clone(&self.shared), retry }
     }
 
-    /// The server's address.
+    /// The server's address, the first if there are several.
     pub fn address(&self) -> &Address {
         &self.shared.address
     }
@@ -105,52 +116,122 @@ impl Client {
     /// # Errors
     /// A file that cannot be used; the old ones stay in force.
     pub fn reload_tls(&self, settings: &TlsSettings) -> Result<(), TlsError> {
-        let connector = Connector::new(&self.shared.address, settings)?;
-        self.shared.connector.store(Arc::new(connector));
-        self.shared.pool.clear();
+        let others: Vec<Address> = (1..self.shared.servers.count())
+            .filter_map(|n| Some(self.shared.servers.get(n)?.address.clone()))
+            .collect();
+        self.shared.connector.store(Arc::new(connector(&self.shared.address, &others, settings)?));
+        self.shared.servers.forget_connections();
         Ok(())
     }
 
     async fn attempts(&self, request: Request) -> Result<Response, SendError> {
-        let deadline = Instant::now() + self.shared.timeout;
-        let timed_out = || SendError::TimedOut(self.shared.timeout);
-        let mut repetitions = 0;
-        let mut first_answer = None;
+        let shared = &self.shared;
+        let deadline = Instant::now() + shared.timeout;
+        let first = self.attempt(&request, deadline).await;
+        match &first.1 {
+            // Most answers are welcome.
+            Ok(response) if response.status.as_u16() < 412 => first.1,
+            _ => Box::pin(self.again(request, first, deadline)).await,
+        }
+    }
+
+    /// One try at the server in use.
+    async fn attempt(&self, request: &Request, deadline: Instant) -> (usize, Result<Response, SendError>) {
+        let shared = &self.shared;
+        let number = shared.servers.current();
+        if number != 0 {
+            self.ask_for_the_first();
+        }
+        let Some(server) = shared.servers.get(number) else {
+            return (number, Err(SendError::TimedOut(shared.timeout)));
+        };
+        // One that hangs must not take all the time when there are others.
+        let several = shared.servers.count() > 1 && request.is_safe();
+        let deadline = if several { deadline.min(Instant::now() + shared.timeout / 3) } else { deadline };
+        (number, shared.follow(server, request, deadline).await)
+    }
+
+    /// All tries but the first.
+    async fn again(
+        &self,
+        request: Request,
+        (mut asked, mut result): (usize, Result<Response, SendError>),
+        deadline: Instant,
+    ) -> Result<Response, SendError> {
+        let servers = &self.shared.servers;
+        let (mut repetitions, mut moved, mut first_answer) = (0, 0, None);
         loop {
-            let tried = timeout_at(deadline, self.shared.follow(&request)).await;
-            let result = tried.map_err(|_| timed_out())?;
             let outcome = match &result {
                 Ok(response) => {
-                    // Most answers are welcome, and need no clock.
-                    if response.status.as_u16() < 412 {
-                        return result;
-                    }
                     first_answer.get_or_insert_with(Instant::now);
                     Outcome::Answer { status: response.status, retry_after: retry_after(response) }
                 }
                 Err(error) => Outcome::Error(error),
             };
+            let elsewhere = servers.count() > 1 && another_may(&result, request.is_safe());
+            if elsewhere {
+                servers.move_on(asked);
+            }
             let answered_for = first_answer.map_or(Duration::ZERO, |first| first.elapsed());
-            let random = fastrand::f64();
-            let wait = match retry::decide(
-                self.retry,
-                &request.method,
-                outcome,
-                repetitions,
-                answered_for,
-                random,
-            ) {
-                Retry::No => return result,
-                Retry::After(wait) => wait,
+            let wait = if request.upload.as_ref().is_some_and(crate::Upload::is_taken) {
+                Retry::No
+            } else if elsewhere && moved + 1 < servers.count() {
+                moved += 1;
+                Retry::After(Duration::ZERO)
+            } else if !self.shared.retry_inconsistent && result.as_ref().is_ok_and(is_inconsistent) {
+                Retry::No
+            } else {
+                moved = 0;
+                retry::decide(
+                    self.retry,
+                    &request.method,
+                    outcome,
+                    repetitions,
+                    answered_for,
+                    fastrand::f64(),
+                )
             };
+            let Retry::After(wait) = wait else { return result };
             if Instant::now() + wait >= deadline {
                 // What the server really said, or why it could not be reached, says more than "timed out".
                 return result;
             }
-            drop(result);
-            repetitions += 1;
-            tokio::time::sleep(wait).await;
+            // A long answer would keep its connection from the next try.
+            let said = result.ok().filter(|response| matches!(response.body, Body::Full(_)));
+            if !wait.is_zero() {
+                repetitions += 1;
+                sleep(wait).await;
+            }
+            (asked, result) = self.attempt(&request, deadline).await;
+            if let (Err(SendError::TimedOut(_)), Some(said)) = (&result, said) {
+                return Ok(said);
+            }
+            if result.as_ref().is_ok_and(|response| response.status.as_u16() < 412) {
+                return result;
+            }
         }
+    }
+
+    /// Asks the first server whether it can be used again: one request at a time, not too often.
+    fn ask_for_the_first(&self) {
+        if !self.shared.servers.claim_probe() {
+            return;
+        }
+        let shared = Arc::clone(&self.shared);
+        // Ends by itself, after two pauses at most.
+        tokio::spawn(async move {
+            let request = Request::new(Method::GET, "sys/health?standbyok=true&perfstandbyok=true");
+            let deadline = Instant::now() + PROBE_PATIENCE;
+            if let Some(first) = shared.servers.first()
+                && let Ok(response) = shared.exchange(first, &request, &request.target, deadline).await
+                && response.status == StatusCode::OK
+            {
+                shared.servers.come_back();
+            } else {
+                sleep(PROBE_PAUSE).await;
+            }
+            shared.servers.release_probe();
+        });
     }
 }
 
@@ -162,124 +243,67 @@ impl Upstream for Client {
 
 impl Shared {
     /// One try, and one redirect if the answer asks for it.
-    async fn follow(&self, request: &Request) -> Result<Response, SendError> {
-        let response = self.exchange(request).await?;
-        if !self.redirects {
+    async fn follow(
+        &self,
+        server: &Server,
+        request: &Request,
+        deadline: Instant,
+    ) -> Result<Response, SendError> {
+        let response = self.exchange(server, request, &request.target, deadline).await?;
+        if !self.redirects || !response.status.is_redirection() || request.upload.is_some() {
             return Ok(response);
         }
-        let Some((address, target)) = redirect(&response, &self.address) else { return Ok(response) };
-        if self.address.is_tls() && !address.is_tls() {
-            return Err(SendError::Downgrade);
-        }
+        let Some((address, target)) = redirect(&response, &server.address)? else { return Ok(response) };
+        drop(response);
         // A standby names the active node here. Its connection is not kept: the next request asks again.
-        let host = HeaderValue::from_str(&address.authority()).unwrap_or_else(|_| self.host.clone());
-        let mut sender = self.connector.load_full().connect(&address).await?;
-        let message = message(request, &address.prefix, &target, host);
-        exchange_on(&mut sender, message, request, &address).await
+        Box::pin(async move {
+            let active = Server::new(address);
+            self.exchange(&active, request, &target, deadline).await
+        })
+        .await
     }
 
-    /// One try on a pooled connection, or a new one. A pooled connection that turns out to be closed before
-    /// the request left is replaced once, silently: that is no failure of the server.
-    async fn exchange(&self, request: &Request) -> Result<Response, SendError> {
-        let mut next = message(request, &self.address.prefix, &request.target, self.host.clone());
-        if self.keep_alive {
-            while let Some(mut sender) = self.pool.take() {
-                match sender.try_send_request(next).await {
-                    Ok(response) => {
-                        self.pool.put(sender);
-                        return Ok(answer(response));
-                    }
-                    Err(mut error) => match error.take_message() {
-                        Some(unsent) => next = unsent,
-                        None => return Err(broken(request, &self.address, error.error(), Sent::Maybe)),
-                    },
-                }
-            }
-        }
-        let mut sender =
-            self.connector.load_full().connect(&self.address).await.map_err(|error| match error {
-                SendError::Unreachable { reason, .. } => SendError::Unreachable {
-                    method: request.method.clone(),
-                    address: place(&self.address, request),
-                    reason,
-                },
-                other => other,
-            })?;
-        let response = exchange_on(&mut sender, next, request, &self.address).await?;
-        if self.keep_alive {
-            self.pool.put(sender);
-        }
-        Ok(response)
+    async fn exchange(
+        &self,
+        server: &Server,
+        request: &Request,
+        target: &str,
+        deadline: Instant,
+    ) -> Result<Response, SendError> {
+        let connector = self.connector.load();
+        let manner =
+            Manner { connector: &connector, keep_alive: self.keep_alive, timeout: self.timeout, deadline };
+        server.exchange(request, target, &manner).await
     }
 }
 
-async fn exchange_on(
-    sender: &mut Sender,
-    message: http::Request<Full<Bytes>>,
-    request: &Request,
-    address: &Address,
-) -> Result<Response, SendError> {
-    match sender.try_send_request(message).await {
-        Ok(response) => Ok(answer(response)),
-        Err(mut error) => {
-            let sent = if error.take_message().is_some() { Sent::No } else { Sent::Maybe };
-            Err(broken(request, address, error.error(), sent))
-        }
-    }
+fn connector(first: &Address, others: &[Address], tls: &TlsSettings) -> Result<Connector, TlsError> {
+    // One that speaks TLS is enough for the files to be read.
+    let wanting = std::iter::once(first).chain(others).find(|address| address.is_tls()).unwrap_or(first);
+    Connector::new(wanting, tls)
 }
 
-fn message(request: &Request, prefix: &str, target: &str, host: HeaderValue) -> http::Request<Full<Bytes>> {
-    let mut message = http::Request::new(Full::new(request.body.clone()));
-    *message.method_mut() = request.method.clone();
-    // A target that is no URI is refused by the proxy before it comes here; our own are written by us.
-    let uri =
-        if prefix.is_empty() { Uri::try_from(target) } else { Uri::try_from(format!("{prefix}{target}")) };
-    *message.uri_mut() = uri.unwrap_or_else(|_| Uri::from_static("/"));
-    *message.headers_mut() = request.headers.clone();
-    message.headers_mut().insert(header::HOST, host);
-    if request.body.is_empty() && matches!(request.method, Method::POST | Method::PUT | Method::PATCH) {
-        message.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
-    }
-    message
-}
-
-fn answer(response: http::Response<Incoming>) -> Response {
-    let (head, body) = response.into_parts();
-    Response { status: head.status, headers: head.headers, body: Body::Stream(body) }
-}
-
-fn place(address: &Address, request: &Request) -> String {
-    format!("\"{address}{}\"", request.path())
-}
-
-fn broken(request: &Request, address: &Address, error: &hyper::Error, sent: Sent) -> SendError {
-    let reason =
-        if error.is_incomplete_message() || error.is_closed() { "EOF".into() } else { error.to_string() };
-    SendError::Broken { method: request.method.clone(), address: place(address, request), reason, sent }
-}
-
-/// Where a 301, 302, 307 or 308 points, if it is a place we can go to.
-fn redirect(response: &Response, from: &Address) -> Option<(Address, String)> {
-    let follow = matches!(
-        response.status,
-        StatusCode::MOVED_PERMANENTLY
-            | StatusCode::FOUND
-            | StatusCode::TEMPORARY_REDIRECT
-            | StatusCode::PERMANENT_REDIRECT
-    );
-    if !follow {
-        return None;
-    }
-    let location: Uri = response.headers.get(header::LOCATION)?.to_str().ok()?.parse().ok()?;
-    let target = location.path_and_query()?.as_str().to_owned();
-    match (location.scheme_str(), location.authority()) {
-        (Some(scheme), Some(authority)) => Some((format!("{scheme}://{authority}").parse().ok()?, target)),
-        (None, None) => Some((Address { prefix: String::new(), ..from.clone() }, target)),
-        _ => None,
-    }
+fn is_inconsistent(response: &Response) -> bool {
+    response.status == StatusCode::PRECONDITION_FAILED
 }
 
 fn retry_after(response: &Response) -> Option<Duration> {
     let seconds = response.headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
     Some(Duration::from_secs(seconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size_of_future<A, B, F>(_: impl Fn(A, B) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    /// It is made and moved for every request. (Blocks of up to 1032 bytes would be cheaper still with glibc.)
+    #[test]
+    fn a_requests_state_stays_small() {
+        let size = size_of_future::<&'static Client, Request, _>(Client::attempts);
+        assert!(size <= 1500, "{size}");
+    }
 }

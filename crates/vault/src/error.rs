@@ -46,6 +46,19 @@ pub enum SendError {
         /// Whether the server may have acted.
         sent: Sent,
     },
+    /// What came is no answer, or can be read in two ways; it is not handed on.
+    #[error("{method} {address}: malformed answer: {reason}")]
+    Malformed {
+        /// The method of the request.
+        method: http::Method,
+        /// The server, with the path of the request.
+        address: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// The body that was to be sent ended early.
+    #[error("the request body ended early: {0}")]
+    Upload(String),
     /// The answer took longer than the client timeout.
     #[error("context deadline exceeded")]
     TimedOut(Duration),
@@ -60,7 +73,7 @@ impl SendError {
         match self {
             Self::Unreachable { .. } | Self::Tls { .. } => Sent::No,
             Self::Broken { sent, .. } => *sent,
-            Self::TimedOut(_) | Self::Downgrade => Sent::Maybe,
+            Self::Malformed { .. } | Self::Upload(_) | Self::TimedOut(_) | Self::Downgrade => Sent::Maybe,
         }
     }
 }

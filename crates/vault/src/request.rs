@@ -8,10 +8,10 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use http_body::{Frame, SizeHint};
 use http_body_util::{BodyExt as _, Limited};
-use hyper::body::Incoming;
 use thiserror::Error;
 
-use crate::{Namespace, SendError, Token};
+use crate::transport::{Arriving, Tunnel};
+use crate::{Namespace, SendError, Token, Upload};
 
 /// A boxed future that borrows for `'a`.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -28,12 +28,18 @@ pub mod headers {
     pub const REQUEST: HeaderName = HeaderName::from_static("x-vault-request");
     /// Where to log in before the request itself, without a token of its own.
     pub const INLINE_AUTH_PATH: HeaderName = HeaderName::from_static("x-vault-inline-auth-path");
+    /// How new the state was that an answer was given from, and how new it has to be for a request.
+    pub const INDEX: HeaderName = HeaderName::from_static("x-vault-index");
+    /// What a server is to do that is not as new.
+    pub const INCONSISTENT: HeaderName = HeaderName::from_static("x-vault-inconsistent");
+    /// Which node is to answer.
+    pub const FORWARD: HeaderName = HeaderName::from_static("x-vault-forward");
     /// Asks for a wrapped answer, with its TTL.
     pub const WRAP_TTL: HeaderName = HeaderName::from_static("x-vault-wrap-ttl");
 }
 
 /// A request to the server.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Request {
     /// GET, PUT, LIST, …
     pub method: Method,
@@ -41,8 +47,12 @@ pub struct Request {
     pub target: String,
     /// All headers but `Host` and the body's framing.
     pub headers: HeaderMap,
-    /// The whole body.
+    /// The whole body, or its beginning when there is an `upload`.
     pub body: Bytes,
+    /// The rest of a body that is too long to be kept. Such a request is sent once.
+    pub upload: Option<Upload>,
+    /// Asks the server to speak WebSocket on this connection from now on.
+    pub upgrade: bool,
 }
 
 /// The methods that change nothing at the server.
@@ -73,7 +83,7 @@ impl Request {
     pub fn new(method: Method, path: &str) -> Self {
         let mut headers = HeaderMap::with_capacity(6);
         headers.insert(headers::REQUEST, HeaderValue::from_static("true"));
-        Self { method, target: format!("/v1/{}", path.trim_start_matches('/')), headers, body: Bytes::new() }
+        Self { method, target: format!("/v1/{}", path.trim_start_matches('/')), headers, ..Self::default() }
     }
 
     /// Adds the token.
@@ -139,9 +149,13 @@ pub enum Body {
     /// All of it; `None` once it was handed out.
     Full(Option<Bytes>),
     /// Still arriving.
-    Stream(Incoming),
+    Stream(Arriving),
     /// A part that was read already, then the rest as it arrives.
-    Continued(Option<Bytes>, Incoming),
+    Continued(Option<Bytes>, Arriving),
+    /// Any other.
+    Other(Pin<Box<dyn http_body::Body<Data = Bytes, Error = BodyError> + Send>>),
+    /// None: the server speaks another protocol on this connection now.
+    Tunnel(Tunnel),
 }
 
 /// Why a body ended early.
@@ -149,10 +163,16 @@ pub enum Body {
 pub enum BodyError {
     /// The connection broke inside the body.
     #[error("the answer ended early: {0}")]
-    Broken(#[from] hyper::Error),
+    Broken(String),
+    /// What came is no body, or not the end of one.
+    #[error("malformed answer: {0}")]
+    Malformed(&'static str),
     /// It is longer than the reader's limit, in bytes.
     #[error("the answer is longer than {0} bytes")]
     TooLong(usize),
+    /// It holds what must not be handed on.
+    #[error("{0}")]
+    Withheld(&'static str),
 }
 
 impl Body {
@@ -194,6 +214,8 @@ impl std::fmt::Debug for Body {
             Self::Full(bytes) => write!(f, "Full({} bytes)", bytes.as_ref().map_or(0, Bytes::len)),
             Self::Stream(_) => f.write_str("Stream"),
             Self::Continued(..) => f.write_str("Continued"),
+            Self::Other(_) => f.write_str("Other"),
+            Self::Tunnel(_) => f.write_str("Tunnel"),
         }
     }
 }
@@ -211,25 +233,31 @@ impl http_body::Body for Body {
                 let bytes = bytes.take().filter(|bytes| !bytes.is_empty());
                 Poll::Ready(bytes.map(|bytes| Ok(Frame::data(bytes))))
             }
-            Self::Stream(incoming) | Self::Continued(None, incoming) => {
-                Pin::new(incoming).poll_frame(cx).map_err(BodyError::from)
-            }
+            Self::Stream(rest) | Self::Continued(None, rest) => rest.poll_frame(cx),
+            Self::Other(body) => body.as_mut().poll_frame(cx),
+            Self::Tunnel(_) => Poll::Ready(None),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Full(bytes) => bytes.as_ref().is_none_or(Bytes::is_empty),
-            Self::Stream(incoming) | Self::Continued(None, incoming) => incoming.is_end_stream(),
+            Self::Stream(rest) | Self::Continued(None, rest) => rest.is_over(),
             Self::Continued(Some(_), _) => false,
+            Self::Other(body) => body.is_end_stream(),
+            Self::Tunnel(_) => true,
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Full(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64)),
-            Self::Stream(incoming) | Self::Continued(None, incoming) => incoming.size_hint(),
-            Self::Continued(Some(_), _) => SizeHint::default(),
+            Self::Stream(rest) | Self::Continued(None, rest) => rest.size_hint(),
+            Self::Continued(Some(bytes), rest) => rest.length().map_or_else(SizeHint::default, |length| {
+                SizeHint::with_exact(length.saturating_add(bytes.len() as u64))
+            }),
+            Self::Other(body) => body.size_hint(),
+            Self::Tunnel(_) => SizeHint::with_exact(0),
         }
     }
 }

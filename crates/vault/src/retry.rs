@@ -88,9 +88,13 @@ pub(crate) fn decide(
         }
         Outcome::Error(SendError::Unreachable { .. }) => (true, false),
         Outcome::Error(error @ SendError::Broken { .. }) => (safe || error.sent() == Sent::No, false),
-        Outcome::Error(SendError::Tls { .. } | SendError::TimedOut(_) | SendError::Downgrade) => {
-            (false, false)
-        }
+        Outcome::Error(
+            SendError::Tls { .. }
+            | SendError::TimedOut(_)
+            | SendError::Downgrade
+            | SendError::Malformed { .. }
+            | SendError::Upload(_),
+        ) => (false, false),
     };
     if !again || !policy.allows(repetitions, reached) {
         return Retry::No;

@@ -81,8 +81,7 @@ impl Outside {
         headers: &[(HeaderName, &str)],
         body: Bytes,
     ) -> Result<Answer, LoginError> {
-        let mut request =
-            Request { method, target: target.to_owned(), headers: http::HeaderMap::new(), body };
+        let mut request = Request { method, target: target.to_owned(), body, ..Request::default() };
         for (name, value) in headers {
             request = request.header(name.clone(), value);
         }

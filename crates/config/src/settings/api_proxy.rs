@@ -1,6 +1,7 @@
 //! `api_proxy { … }`: which token a client's request travels with.
 
 use hcl1::Kind;
+use vault::WhenInconsistent;
 
 use super::auto_auth::read_choice;
 use crate::decode::{Block, Fields, lax_bool};
@@ -13,6 +14,8 @@ pub struct ApiProxy {
     pub use_auto_auth_token: UseAutoAuthToken,
     /// Refuse paths outside `/v1/` instead of forwarding them without our token.
     pub strict_paths: bool,
+    /// Clients read what they have written (`enforce_consistency = "always"`); what happens where that cannot be.
+    pub consistency: Option<WhenInconsistent>,
 }
 
 /// `use_auto_auth_token`.
@@ -38,6 +41,14 @@ pub(crate) struct RawApiProxy {
     pub(crate) strict_paths: bool,
     /// The `auto_auth` of listeners that name none.
     pub(crate) auto_auth: Option<Placed<String>>,
+    pub(crate) consistency: RawConsistency,
+}
+
+/// Vault's keys about clusters with replicas, in either of their places.
+#[derive(Debug, Default)]
+pub(crate) struct RawConsistency {
+    pub(crate) always: Option<Placed<bool>>,
+    pub(crate) action: Option<Placed<WhenInconsistent>>,
 }
 
 pub(crate) const PREFIX: &str = "error parsing 'api_proxy':";
@@ -45,7 +56,7 @@ pub(crate) const PREFIX: &str = "error parsing 'api_proxy':";
 pub(crate) fn read<'a>(file: &Fields<'a>, block: &Block<'a>) -> RawApiProxy {
     let fields = file.inside("api_proxy", block, PREFIX);
     let use_token = read_use_token(&fields);
-    read_consistency(&fields, "api_proxy");
+    let consistency = read_consistency(&fields, "api_proxy");
     if fields.lax_bool("prepend_configured_namespace") == Some(true) {
         fields.not_built("prepend_configured_namespace");
     }
@@ -53,7 +64,7 @@ pub(crate) fn read<'a>(file: &Fields<'a>, block: &Block<'a>) -> RawApiProxy {
     let auto_auth = read_choice(&fields);
     let place = fields.report.place(fields.span);
     fields.finish();
-    RawApiProxy { place, use_token, implied: UseAutoAuthToken::No, strict_paths, auto_auth }
+    RawApiProxy { place, use_token, implied: UseAutoAuthToken::No, strict_paths, auto_auth, consistency }
 }
 
 /// `use_auto_auth_token`: a boolean, or `force`.
@@ -85,18 +96,38 @@ pub(crate) fn read_use_token(fields: &Fields<'_>) -> Option<Placed<UseAutoAuthTo
     Some(Placed { value: use_token, place: fields.report.place(value.span) })
 }
 
-/// Vault's keys about replicated clusters. Only the defaults are honoured.
-pub(crate) fn read_consistency(fields: &Fields<'_>, stanza: &str) {
-    for (key, default, others) in [
-        ("enforce_consistency", "never", &["always"][..]),
-        ("when_inconsistent", "fail", &["retry", "forward"][..]),
-    ] {
-        let Some(said) = fields.filled(key) else { continue };
-        if others.contains(&said.as_str()) {
-            fields.not_built(key);
-        } else if said != default {
+/// `enforce_consistency` and `when_inconsistent`.
+pub(crate) fn read_consistency(fields: &Fields<'_>, stanza: &str) -> RawConsistency {
+    RawConsistency {
+        always: word(fields, stanza, "enforce_consistency", &[("never", false), ("always", true)]),
+        action: word(
+            fields,
+            stanza,
+            "when_inconsistent",
+            &[
+                ("fail", WhenInconsistent::Fail),
+                ("retry", WhenInconsistent::Retry),
+                ("forward", WhenInconsistent::Forward),
+            ],
+        ),
+    }
+}
+
+fn word<T: Copy>(
+    fields: &Fields<'_>,
+    stanza: &str,
+    key: &'static str,
+    words: &[(&str, T)],
+) -> Option<Placed<T>> {
+    let said = fields.filled(key)?;
+    let span = fields.span_of(key);
+    match words.iter().find(|(word, _)| *word == said) {
+        Some((_, value)) => Some(Placed { value: *value, place: fields.report.place(span) }),
+        None => {
             let message = format!("Unknown {stanza} setting for {key}: {said:?}");
-            fields.refuse_with(fields.span_of(key), message, format!("only {default:?} is built yet"));
+            let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+            fields.refuse_with(span, message, format!("the values are {}", known.join(", ")));
+            None
         }
     }
 }

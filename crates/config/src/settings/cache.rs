@@ -1,6 +1,6 @@
 //! `cache { … }`: answers remembered. The stanza's presence alone turns it on.
 
-use super::api_proxy::{UseAutoAuthToken, read_consistency, read_use_token};
+use super::api_proxy::{RawConsistency, UseAutoAuthToken, read_consistency, read_use_token};
 use crate::decode::{Block, Fields, Labels};
 use crate::problem::{Place, Placed};
 
@@ -14,6 +14,8 @@ pub(crate) struct RawCache {
     pub(crate) place: Place,
     /// The agent's old place for the key of `api_proxy`.
     pub(crate) use_token: Option<Placed<UseAutoAuthToken>>,
+    /// The same.
+    pub(crate) consistency: RawConsistency,
 }
 
 pub(crate) const PREFIX: &str = "error parsing 'cache':";
@@ -21,9 +23,10 @@ pub(crate) const PREFIX: &str = "error parsing 'cache':";
 pub(crate) fn read<'a>(file: &Fields<'a>, block: &Block<'a>, product: vault::Product) -> RawCache {
     let fields = file.inside("cache", block, PREFIX);
     let mut use_token = None;
+    let mut consistency = RawConsistency::default();
     if product == vault::Product::Agent {
         use_token = read_use_token(&fields);
-        read_consistency(&fields, "cache");
+        consistency = read_consistency(&fields, "cache");
     }
     read_persist(&fields);
     // Vault's cache of static secrets. What only tunes it means nothing while it is off.
@@ -38,7 +41,7 @@ pub(crate) fn read<'a>(file: &Fields<'a>, block: &Block<'a>, product: vault::Pro
     ]);
     let place = fields.report.place(fields.span);
     fields.finish();
-    RawCache { place, use_token }
+    RawCache { place, use_token, consistency }
 }
 
 /// Checked as upstream does, so that the first complaint is the one the user can do something about.

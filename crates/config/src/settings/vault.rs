@@ -18,6 +18,8 @@ pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
 pub struct Vault {
     /// Its address.
     pub address: Address,
+    /// Other addresses of the same cluster (`addresses`), asked while the first cannot be.
+    pub others: Vec<Address>,
     /// Certificates.
     pub tls: TlsSettings,
     /// Namespace of our own requests (login, renewals, templates); clients of the proxy name their own. The
@@ -33,6 +35,7 @@ pub struct Vault {
 #[derive(Debug, Default)]
 pub(crate) struct RawVault {
     pub(crate) address: Option<Placed<String>>,
+    pub(crate) addresses: Option<Placed<Vec<String>>>,
     pub(crate) ca_cert: Option<Placed<String>>,
     pub(crate) ca_path: Option<Placed<String>>,
     pub(crate) client_cert: Option<Placed<String>>,
@@ -49,6 +52,9 @@ pub(crate) fn read<'a>(file: &Fields<'a>, block: &Block<'a>) -> RawVault {
     let fields = file.inside("vault", block, PREFIX);
     let raw = RawVault {
         address: fields.placed("address"),
+        addresses: fields
+            .strings("addresses")
+            .map(|value| Placed { value, place: fields.report.place(fields.span_of("addresses")) }),
         ca_cert: fields.placed("ca_cert"),
         ca_path: fields.placed("ca_path"),
         client_cert: fields.placed("client_cert"),

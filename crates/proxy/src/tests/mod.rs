@@ -119,6 +119,7 @@ impl Front {
             strict_paths: false,
             product: Product::Agent,
             user_agent: "tests".to_owned(),
+            tunnels: crate::Tunnels::default(),
             waiting_room: WaitingRoom::default(),
             handles: Handles { refused: Arc::new(|_| Box::pin(async { false })), quit: Arc::new(|| {}) },
         });

@@ -9,7 +9,7 @@ use auto_auth::{Reauth, Refused};
 use cache::{Cache, Mode};
 use config::{Environment, Settings, Template};
 use futures_util::FutureExt as _;
-use proxy::{Bound, CertificateReloader, Context, Handles, ListenError, Refusal, WaitingRoom};
+use proxy::{Bound, CertificateReloader, Context, Handles, ListenError, Refusal, Tunnels, WaitingRoom};
 use template::{Runner, RunnerError, RunnerSettings};
 use thiserror::Error;
 use tokio::sync::watch;
@@ -18,8 +18,8 @@ use tokio_util::task::TaskTracker;
 use tracing::{Instrument as _, info, warn};
 use vault::api::Caller;
 use vault::{
-    Client, ClientSettings, Pem, RetryPolicy, Roots, Subsystem, TlsError, TokenState, Upstream, Verify,
-    user_agent,
+    Client, ClientSettings, Consistent, Pem, RetryPolicy, Roots, Subsystem, TlsError, TokenState, Upstream,
+    Verify, WhenInconsistent, user_agent,
 };
 
 use super::identity::{Door, Identity};
@@ -74,8 +74,9 @@ impl Daemon {
         if settings.vault.tls.verify == Verify::Skip {
             warn!(target: "", "tls_skip_verify is on: whoever answers at the server's address is believed");
         }
-        if !settings.vault.address.is_tls() && !settings.vault.address.is_local() {
-            warn!(target: "", address = %settings.vault.address, "requests to the server are not encrypted");
+        let addresses = std::iter::once(&settings.vault.address).chain(&settings.vault.others);
+        for address in addresses.filter(|address| !address.is_tls() && !address.is_local()) {
+            warn!(target: "", address = %address, "requests to the server are not encrypted");
         }
         if !settings.vault.address.is_local() && environment.pairs().any(is_proxy) {
             warn!(target: "", "HTTP_PROXY or HTTPS_PROXY is set; going through a proxy is not built yet in this version of Sidekey, connecting directly");
@@ -89,9 +90,16 @@ impl Daemon {
         };
 
         // The door to the server for clients and templates.
-        let proxied = client(!settings.no_keep_alive.proxying)?;
+        let consistency = settings.api_proxy.consistency;
+        let proxied = Client::new(&ClientSettings {
+            retry_inconsistent: consistency.is_none_or(|action| action != WhenInconsistent::Fail),
+            ..client_settings(&settings, !settings.no_keep_alive.proxying)
+        })?;
         let mode = if settings.cache.is_some() { Mode::Remember } else { Mode::PassOn };
-        let upstream: Arc<dyn Upstream> = Arc::new(proxied.clone());
+        let upstream: Arc<dyn Upstream> = match consistency {
+            None => Arc::new(proxied.clone()),
+            Some(action) => Arc::new(Consistent::new(Arc::new(proxied.clone()), action)),
+        };
         let (cache, keep_alive) = Cache::new(mode, upstream, caller(Subsystem::ApiProxy), tasks.stop());
         tasks.start("cache", keep_alive.map(Ok));
         let mut clients = vec![proxied];
@@ -194,6 +202,7 @@ fn context(
         product: settings.product,
         user_agent: user_agent(settings.product, Subsystem::ApiProxy),
         waiting_room: WaitingRoom::default(),
+        tunnels: Tunnels::default(),
         handles: Handles {
             refused: Arc::new(move |Refusal { generation, looks_dead }| match &reauth {
                 Some(reauth) => Box::pin(reauth.replacement_comes(Refused { generation, looks_dead })),
@@ -215,6 +224,7 @@ pub(super) fn client_settings(settings: &Settings, keep_alive: bool) -> ClientSe
         timeout: settings.vault.timeout,
         retry: settings.vault.retry,
         keep_alive,
+        others: settings.vault.others.clone(),
         ..ClientSettings::new(settings.vault.address.clone())
     }
 }

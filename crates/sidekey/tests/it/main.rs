@@ -21,6 +21,7 @@ mod identities;
 mod life;
 mod lifecycle;
 mod listener;
+mod outbound;
 mod scripted;
 mod sinks;
 mod stub;

@@ -4,15 +4,13 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body_util::Full;
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
+use rustix::net::sockopt;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 
+use super::connection::Connection;
 use super::stream::Stream;
 use crate::address::Endpoint;
 use crate::{Address, SendError, TlsError, TlsSettings};
@@ -21,11 +19,16 @@ use crate::{Address, SendError, TlsError, TlsSettings};
 /// client timeout.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Answers with a larger head than this are broken off.
-const MAX_HEAD: usize = 128 * 1024;
+/// A connection on which nothing was heard for so long is asked whether it lives.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-/// A connection that takes one request at a time.
-pub(crate) type Sender = http1::SendRequest<Full<Bytes>>;
+/// How often it is asked again, and how often in all: a dead one is known after some half a minute.
+const KEEP_ALIVE_PAUSE: Duration = Duration::from_secs(5);
+const KEEP_ALIVE_PROBES: u32 = 3;
+
+/// How long the other side may leave what we sent unconfirmed, in milliseconds.
+#[cfg(target_os = "linux")]
+const UNHEARD_MS: u32 = 60_000;
 
 /// Opens connections with one set of TLS files.
 pub(crate) struct Connector {
@@ -46,20 +49,10 @@ impl Connector {
     ///
     /// # Errors
     /// [`SendError::Unreachable`] or [`SendError::Tls`]; nothing was sent in either case.
-    pub(crate) async fn connect(&self, address: &Address) -> Result<Sender, SendError> {
+    pub(crate) async fn connect(&self, address: &Address) -> Result<Box<Connection>, SendError> {
         let opened = tokio::time::timeout(CONNECT_TIMEOUT, self.open(address)).await;
         let stream = opened.unwrap_or_else(|_| Err(unreachable(address, "i/o timeout")))?;
-        let mut builder = http1::Builder::new();
-        builder.max_buf_size(MAX_HEAD);
-        let (sender, connection) = builder
-            .handshake(TokioIo::new(stream))
-            .await
-            .map_err(|error| unreachable(address, &error.to_string()))?;
-        // Ends by itself when its sender is dropped or the server closes; nobody needs to join it.
-        tokio::spawn(async move {
-            let _ = connection.await;
-        });
-        Ok(sender)
+        Ok(Box::new(Connection::new(stream)))
     }
 
     async fn open(&self, address: &Address) -> Result<Stream, SendError> {
@@ -72,6 +65,7 @@ impl Connector {
                     .await
                     .map_err(|error| dial_error(address, &error))?;
                 let _ = tcp.set_nodelay(true);
+                notice_death(&tcp);
                 if !tls { Ok(Stream::Tcp(tcp)) } else { self.handshake(address, host, tcp).await }
             }
         }
@@ -97,6 +91,16 @@ impl Connector {
     }
 }
 
+/// Lets the system ask whether the other side is still there. Where it cannot, the time limits of requests remain.
+fn notice_death(tcp: &TcpStream) {
+    let _ = sockopt::set_socket_keepalive(tcp, true);
+    let _ = sockopt::set_tcp_keepidle(tcp, KEEP_ALIVE);
+    let _ = sockopt::set_tcp_keepintvl(tcp, KEEP_ALIVE_PAUSE);
+    let _ = sockopt::set_tcp_keepcnt(tcp, KEEP_ALIVE_PROBES);
+    #[cfg(target_os = "linux")]
+    let _ = sockopt::set_tcp_user_timeout(tcp, UNHEARD_MS);
+}
+
 fn dial_error(address: &Address, error: &io::Error) -> SendError {
     let what = match &address.endpoint {
         Endpoint::Unix(path) => format!("dial unix {}", path.display()),
@@ -115,5 +119,21 @@ fn unreachable(address: &Address, reason: &str) -> SendError {
         method: http::Method::GET,
         address: format!("\"{address}\""),
         reason: reason.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn f20_a_silent_connection_is_asked_whether_it_lives() {
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let address: Address = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+        let connector = Connector::new(&address, &TlsSettings::default()).unwrap();
+        let Stream::Tcp(tcp) = connector.open(&address).await.unwrap() else { unreachable!("plain") };
+        assert!(sockopt::socket_keepalive(&tcp).unwrap());
+        assert_eq!(sockopt::tcp_keepidle(&tcp).unwrap(), KEEP_ALIVE);
+        assert_eq!(sockopt::tcp_keepcnt(&tcp).unwrap(), KEEP_ALIVE_PROBES);
     }
 }

@@ -1,8 +1,19 @@
-//! From an address to an HTTP connection, and keeping it for the next request.
+//! From an address to an HTTP connection, a request and its answer on it, and keeping it for the next one.
 
+mod alarm;
+mod arriving;
 mod connect;
+mod connection;
+mod decode;
+mod head;
 mod pool;
 mod stream;
+mod tunnel;
 
-pub(crate) use connect::{Connector, Sender};
+pub use arriving::Arriving;
+pub(crate) use arriving::body;
+pub(crate) use connect::Connector;
+pub(crate) use connection::{Connection, Failure};
+pub(crate) use head::{Framed, RequestHead};
 pub(crate) use pool::Pool;
+pub use tunnel::Tunnel;

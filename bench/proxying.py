@@ -1,0 +1,194 @@
+"""What a proxy costs besides the plain rate: crowds, TLS, waiting times, idle connections, memory afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+import socket
+import statistics
+import subprocess
+import time
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from load import WrkRun
+from processes import BenchError
+from report import Cell, Row, Unit, below
+from servers import start_haproxy, start_nginx_proxy, start_static_upstream
+from agents import start_plain_proxy
+
+if TYPE_CHECKING:
+    from scenarios import Bench, Target
+
+REQUEST = b"GET /v1/secret/data/app HTTP/1.1\r\nHost: localhost\r\nX-Vault-Token: x\r\n\r\n"
+IDLE = 2_000
+RATE = 2_000
+TOKEN = {"X-Vault-Token": "x"}
+
+
+def proxying(bench: Bench) -> None:
+    """A proxy under 256 connections, with TLS, with one request at a time, at a constant rate, and with idle clients."""
+    if bench.wrk is None or bench.nginx is None:
+        bench.report.rows.append(Row("proxying", None, "wrk or nginx not installed", None))
+        return
+    folder = bench.folder / "proxying"
+    folder.mkdir()
+    with ExitStack() as stack:
+        targets = start(bench, folder, stack, None)
+        rows = [
+            Row("passed-through requests, 256 connections", Unit.PER_SECOND, *rates(bench, targets, 256, "http")),
+        ]
+        after = {name: target.child.memory().rss / 1e6 for name, target in targets.items()}
+        rows += [
+            Row("time added to one request, alone (median)", Unit.MICROSECONDS, *added(bench, targets)),
+            Row(f"p99 at {RATE:,} requests/s, sent on time", Unit.MILLISECONDS, *waits(bench, targets)),
+            Row(f"memory of an idle connection, {IDLE:,} of them", Unit.KILOBYTES, *idle(bench, targets), bar=below(8, Unit.KILOBYTES)),
+        ]
+        if not bench.quick:
+            time.sleep(60)
+        later = {name: target.child.memory().rss / 1e6 for name, target in targets.items()}
+        rows += [
+            Row("memory after 256 connections (RSS)", Unit.MEGABYTES, *cells(bench, after), bar=below(12, Unit.MEGABYTES)),
+            Row("the same a minute later", Unit.MEGABYTES, *cells(bench, later), bar=below(9, Unit.MEGABYTES)),
+        ]
+    with ExitStack() as stack:
+        inner = folder / "tls"
+        inner.mkdir()
+        targets = start(bench, inner, stack, certificate(inner))
+        rows.append(Row("passed-through requests, TLS", Unit.PER_SECOND, *rates(bench, targets, 32, "https")))
+    bench.report.rows += rows
+
+
+def certificate(folder: Path) -> Path:
+    """A self-signed certificate with its key behind it; the key alone is beside it."""
+    pem, key = folder / "both.pem", folder / "key.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    command += ["-subj", "/CN=localhost", "-days", "2", "-keyout", str(key), "-out", str(pem)]
+    subprocess.run(command, check=True, capture_output=True)
+    pem.write_text(pem.read_text() + key.read_text())
+    return pem
+
+
+def start(bench: Bench, folder: Path, stack: ExitStack, pem: Path | None) -> dict[str, Target]:
+    from scenarios import Target
+
+    if bench.nginx is None:
+        raise BenchError("nginx is not installed")
+    upstream, port = start_static_upstream(bench.nginx, folder)
+    stack.enter_context(upstream)
+    targets = {"upstream": Target("upstream", upstream, port)}
+    for product in bench.products():
+        proxy = start_plain_proxy(product, port, folder, pem)
+        stack.enter_context(proxy.child)
+        targets[product.name] = Target(product.name, proxy.child, proxy.port)
+    child, own = start_nginx_proxy(bench.nginx, port, folder, pem)
+    stack.enter_context(child)
+    targets["nginx"] = Target("nginx", child, own)
+    if bench.haproxy is not None:
+        child, own = start_haproxy(bench.haproxy, port, folder, pem)
+        stack.enter_context(child)
+        targets["haproxy"] = Target("haproxy", child, own)
+    return targets
+
+
+def cells(bench: Bench, found: dict[str, float]) -> tuple[Cell, Cell, Cell, Cell]:
+    ours, bao = (product.name for product in bench.products())
+    return found[ours], found[bao], found["nginx"], found.get("haproxy", "not installed")
+
+
+def rates(bench: Bench, targets: dict[str, Target], connections: int, scheme: str) -> tuple[Cell, Cell, Cell, Cell]:
+    if bench.wrk is None:
+        raise BenchError("wrk is not installed")
+    wrk = replace(bench.wrk, connections=connections)
+    runs: dict[str, list[WrkRun]] = {name: [] for name in targets if name != "upstream"}
+    for number in range(bench.plan.rounds):
+        names = list(runs)
+        for name in names[number % len(names) :] + names[: number % len(names)]:
+            url = targets[name].url().replace("http://", f"{scheme}://")
+            runs[name].append(wrk.get(url, TOKEN))
+            bench.say(f"round {number + 1}, {name}, {connections} connections: {runs[name][-1].per_second:,.0f} req/s")
+    return cells(bench, {name: statistics.median(run.per_second for run in some) for name, some in runs.items()})
+
+
+def one_request(connection: socket.socket) -> None:
+    connection.sendall(REQUEST)
+    answer = b""
+    while b"\r\n\r\n" not in answer:
+        piece = connection.recv(65536)
+        if not piece:
+            raise BenchError("a connection was closed without an answer")
+        answer += piece
+
+
+def connect(target: Target) -> socket.socket:
+    connection = socket.create_connection(("127.0.0.1", target.port), timeout=20)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return connection
+
+
+def added(bench: Bench, targets: dict[str, Target]) -> tuple[Cell, Cell, Cell, Cell]:
+    """Medians of requests one after the other, less what the upstream takes alone, in turn."""
+    connections = {name: connect(target) for name, target in targets.items()}
+    times: dict[str, list[float]] = {name: [] for name in targets}
+    for number in range(2_000):
+        for name, connection in connections.items():
+            started = time.perf_counter()
+            one_request(connection)
+            if number >= 200:
+                times[name].append(time.perf_counter() - started)
+    for connection in connections.values():
+        connection.close()
+    medians = {name: statistics.median(some) * 1e6 for name, some in times.items()}
+    return cells(bench, {name: value - medians["upstream"] for name, value in medians.items()})
+
+
+def waits(bench: Bench, targets: dict[str, Target]) -> tuple[Cell, Cell, Cell, Cell]:
+    """The 99th of a hundred waits when requests are sent at fixed times, whether or not the last one is answered."""
+    found = {name: asyncio.run(open_loop(target)) for name, target in targets.items() if name != "upstream"}
+    return cells(bench, found)
+
+
+async def open_loop(target: Target, seconds: float = 4.0, lanes: int = 32) -> float:
+    waits: list[float] = []
+
+    async def lane(number: int, start_at: float) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", target.port)
+        due = start_at + number / RATE
+        while due < start_at + seconds:
+            await asyncio.sleep(max(0.0, due - time.perf_counter()))
+            writer.write(REQUEST)
+            head = await reader.readuntil(b"\r\n\r\n")
+            length = next(int(line.split(b":")[1]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length"))
+            await reader.readexactly(length)
+            waits.append(time.perf_counter() - due)
+            due += lanes / RATE
+        writer.close()
+
+    start_at = time.perf_counter() + 0.2
+    await asyncio.gather(*(lane(number, start_at) for number in range(lanes)))
+    return statistics.quantiles(waits, n=100)[98] * 1e3
+
+
+def idle(bench: Bench, targets: dict[str, Target]) -> tuple[Cell, Cell, Cell, Cell]:
+    """Growth by connections that have asked once and stay open, divided by their number."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    found = {}
+    for name, target in targets.items():
+        if name == "upstream":
+            continue
+        before = target.child.memory().rss
+        connections: list[socket.socket] = []
+        try:
+            for _ in range(IDLE):
+                connections.append(connect(target))
+                one_request(connections[-1])
+            found[name] = (target.child.memory().rss - before) / IDLE / 1e3
+        except (OSError, BenchError):
+            bench.report.notes.append(f"{name} took {len(connections):,} idle connections and no more")
+            found[name] = float("nan")
+        for connection in connections:
+            connection.close()
+    return cells(bench, found)

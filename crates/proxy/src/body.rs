@@ -1,0 +1,77 @@
+//! A client's request body as it goes on: short ones are kept, so that a request can be sent again; long ones pass
+//! through. How long, how slowly and how many at a time is settled by [`Inbound`].
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::{Bytes, BytesMut};
+use http::{Response, StatusCode};
+use http_body::{Body as _, Frame, SizeHint};
+use http_body_util::BodyExt as _;
+use vault::{Body, Upload};
+
+use crate::inbound::{Inbound, InboundError};
+use crate::route::error;
+
+/// Bodies up to this length are kept whole, so that what the server refused for its own reasons can be sent again.
+const MAX_KEPT: usize = 64 * 1024;
+
+/// A body as it goes on.
+#[derive(Default)]
+pub(crate) struct Received {
+    /// All of it, or its beginning.
+    pub(crate) begun: Bytes,
+    /// What is still arriving of a long one.
+    pub(crate) rest: Option<Upload>,
+}
+
+/// Reads a body, all of it with `whole`.
+///
+/// # Errors
+/// The answer to give instead.
+pub(crate) async fn receive(mut incoming: Inbound, whole: bool) -> Result<Received, Response<Body>> {
+    let keep = if whole { usize::MAX } else { MAX_KEPT };
+    let (mut first, mut all) = (Bytes::new(), BytesMut::new());
+    // One that is announced as long is not begun at all.
+    let mut short = incoming.size_hint().lower() <= keep as u64;
+    while short {
+        let Some(frame) = incoming.frame().await else {
+            let begun = if all.is_empty() { first } else { all.freeze() };
+            return Ok(Received { begun, rest: None });
+        };
+        let frame = frame.map_err(|why| match why {
+            InboundError::Refused(breach) => error(breach.status(), breach.why()),
+            InboundError::Broken(_) => error(StatusCode::BAD_REQUEST, "failed to read request body"),
+        })?;
+        let Ok(data) = frame.into_data() else { continue };
+        if first.is_empty() && all.is_empty() {
+            first = data;
+        } else {
+            if all.is_empty() {
+                all.extend_from_slice(&first);
+            }
+            all.extend_from_slice(&data);
+        }
+        short = all.len().max(first.len()) <= keep;
+    }
+    let begun = if all.is_empty() { first } else { all.freeze() };
+    incoming.pass_through();
+    Ok(Received { begun, rest: Some(Upload::new(Rest(incoming))) })
+}
+
+/// What is still arriving, its faults as words.
+struct Rest(Inbound);
+
+impl http_body::Body for Rest {
+    type Data = Bytes;
+    type Error = String;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, String>>> {
+        let frame = Pin::new(&mut self.get_mut().0).poll_frame(cx);
+        frame.map(|frame| frame.map(|frame| frame.map_err(|why| why.to_string())))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.0.size_hint()
+    }
+}

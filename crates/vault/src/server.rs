@@ -1,0 +1,139 @@
+//! One server: its address, its connections, one request to it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderValue, Method};
+use tokio::time::{Instant, timeout_at};
+
+use crate::transport::{Connection, Connector, Failure, Framed, Pool, RequestHead, Tunnel, body};
+use crate::{Address, Body, Request, Response, SendError, Sent};
+
+/// A server and what is known of it.
+pub(crate) struct Server {
+    pub(crate) address: Address,
+    host: HeaderValue,
+    pool: Arc<Pool>,
+}
+
+/// How a request is sent.
+pub(crate) struct Manner<'a> {
+    pub(crate) connector: &'a Connector,
+    /// Keep connections.
+    pub(crate) keep_alive: bool,
+    /// What the user calls the time limit, for errors and for uploads.
+    pub(crate) timeout: Duration,
+    pub(crate) deadline: Instant,
+}
+
+impl Server {
+    pub(crate) fn new(address: Address) -> Self {
+        let host = HeaderValue::from_str(&address.authority())
+            .unwrap_or_else(|_| HeaderValue::from_static("localhost"));
+        Self { address, host, pool: Arc::default() }
+    }
+
+    /// Closes idle connections.
+    pub(crate) fn forget_connections(&self) {
+        self.pool.clear();
+    }
+
+    /// One try on a kept connection, or a new one. A kept connection that turns out to be closed before anything
+    /// was said on it is replaced, silently: that is no failure of the server.
+    pub(crate) async fn exchange(
+        &self,
+        request: &Request,
+        target: &str,
+        manner: &Manner<'_>,
+    ) -> Result<Response, SendError> {
+        if manner.keep_alive {
+            // Once: a server that dies of a request must not be given it on every connection that is left.
+            if let Some(connection) = self.pool.take() {
+                match self.exchange_on(connection, request, target, manner).await {
+                    Err(Failure::Broken { started: false, sent, .. })
+                        if request.upload.is_none() && (sent == Sent::No || request.is_safe()) => {}
+                    other => return other.map_err(|failure| self.failed(failure, request, manner)),
+                }
+            }
+        }
+        // Seldom, and large: apart, so that the way everything goes stays small.
+        let connection = Box::pin(self.connect(request, manner)).await?;
+        let answered = self.exchange_on(connection, request, target, manner).await;
+        answered.map_err(|failure| self.failed(failure, request, manner))
+    }
+
+    async fn connect(&self, request: &Request, manner: &Manner<'_>) -> Result<Box<Connection>, SendError> {
+        let connected = timeout_at(manner.deadline, manner.connector.connect(&self.address)).await;
+        connected.map_err(|_| SendError::TimedOut(manner.timeout))?.map_err(|error| match error {
+            SendError::Unreachable { reason, .. } => SendError::Unreachable {
+                method: request.method.clone(),
+                address: self.place(request),
+                reason,
+            },
+            other => other,
+        })
+    }
+
+    async fn exchange_on(
+        &self,
+        mut connection: Box<Connection>,
+        request: &Request,
+        target: &str,
+        manner: &Manner<'_>,
+    ) -> Result<Response, Failure> {
+        let mut upload = match &request.upload {
+            None => None,
+            Some(upload) => {
+                Some(upload.take().ok_or_else(|| Failure::Upload("it was sent before".to_owned()))?)
+            }
+        };
+        let head = RequestHead {
+            method: &request.method,
+            prefix: &self.address.prefix,
+            target,
+            host: &self.host,
+            headers: &request.headers,
+            body: framed(request),
+            last: !manner.keep_alive,
+            upgrade: request.upgrade,
+        };
+        let patience = manner.timeout;
+        let mut answer =
+            connection.exchange(&head, &request.body, upload.as_mut(), patience, manner.deadline).await?;
+        let headers = std::mem::take(&mut answer.headers);
+        if answer.status == http::StatusCode::SWITCHING_PROTOCOLS {
+            return Ok(Response { status: answer.status, headers, body: Body::Tunnel(Tunnel(connection)) });
+        }
+        let pool = manner.keep_alive.then(|| Arc::clone(&self.pool));
+        let body = body(connection, &answer, pool).map_err(Failure::Malformed)?;
+        Ok(Response { status: answer.status, headers, body })
+    }
+
+    fn place(&self, request: &Request) -> String {
+        format!("\"{}{}\"", self.address, request.path())
+    }
+
+    fn failed(&self, failure: Failure, request: &Request, manner: &Manner<'_>) -> SendError {
+        let (method, address) = (request.method.clone(), self.place(request));
+        match failure {
+            Failure::Broken { reason, sent, .. } => SendError::Broken { method, address, reason, sent },
+            Failure::Malformed(malformed) => SendError::Malformed { method, address, reason: malformed.0 },
+            Failure::Upload(reason) => SendError::Upload(reason),
+            Failure::TimedOut => SendError::TimedOut(manner.timeout),
+        }
+    }
+}
+
+fn framed(request: &Request) -> Framed {
+    let begun = request.body.len() as u64;
+    match &request.upload {
+        Some(upload) => {
+            upload.length().map_or(Framed::Chunked, |rest| Framed::Length(begun.saturating_add(rest)))
+        }
+        // A body that is empty is said to be, where one is expected.
+        None if begun == 0 && !matches!(request.method, Method::POST | Method::PUT | Method::PATCH) => {
+            Framed::Nothing
+        }
+        None => Framed::Length(begun),
+    }
+}

@@ -1,0 +1,351 @@
+//! The head of a request written and the head of an answer read: pure.
+//!
+//! Reading is strict: an answer that two readers could read differently is no answer, whoever sent it. See
+//! [`AnswerHead::read`] for what is refused.
+
+use std::mem::MaybeUninit;
+
+use bytes::{Buf as _, Bytes, BytesMut};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use memchr::memmem;
+use thiserror::Error;
+
+/// Longest head of an answer.
+pub(crate) const MAX_HEAD: usize = 64 * 1024;
+
+/// Most fields in it.
+pub(crate) const MAX_FIELDS: usize = 100;
+
+/// What makes an answer none: the connection is in doubt from there on.
+#[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
+#[error("malformed answer: {0}")]
+pub(crate) struct Malformed(pub(crate) &'static str);
+
+/// How a request's body is framed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Framed {
+    /// There is none.
+    Nothing,
+    /// So many bytes.
+    Length(u64),
+    /// Until its last chunk.
+    Chunked,
+}
+
+/// What a request's head is made of.
+pub(crate) struct RequestHead<'a> {
+    pub(crate) method: &'a Method,
+    /// Path before the target, for servers behind a gateway.
+    pub(crate) prefix: &'a str,
+    pub(crate) target: &'a str,
+    pub(crate) host: &'a HeaderValue,
+    pub(crate) headers: &'a HeaderMap,
+    pub(crate) body: Framed,
+    /// `Connection: close`.
+    pub(crate) last: bool,
+    /// Asks for a WebSocket.
+    pub(crate) upgrade: bool,
+}
+
+impl RequestHead<'_> {
+    /// Writes it to the end of `out`.
+    pub(crate) fn write(&self, out: &mut BytesMut) {
+        out.extend_from_slice(self.method.as_str().as_bytes());
+        out.extend_from_slice(b" ");
+        write_target(out, self.prefix);
+        write_target(out, self.target);
+        out.extend_from_slice(b" HTTP/1.1\r\nhost: ");
+        out.extend_from_slice(self.host.as_bytes());
+        out.extend_from_slice(b"\r\n");
+        for (name, value) in self.headers {
+            // Ours to say, whatever a caller put there.
+            if matches!(*name, header::HOST | header::CONTENT_LENGTH | header::TRANSFER_ENCODING) {
+                continue;
+            }
+            out.extend_from_slice(name.as_str().as_bytes());
+            out.extend_from_slice(b": ");
+            out.extend_from_slice(value.as_bytes());
+            out.extend_from_slice(b"\r\n");
+        }
+        match self.body {
+            Framed::Nothing => {}
+            Framed::Length(length) => {
+                out.extend_from_slice(b"content-length: ");
+                write_number(out, length);
+                out.extend_from_slice(b"\r\n");
+            }
+            Framed::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
+        }
+        if self.upgrade {
+            out.extend_from_slice(b"connection: upgrade\r\nupgrade: websocket\r\n");
+        } else if self.last {
+            out.extend_from_slice(b"connection: close\r\n");
+        }
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
+/// A target is a path and a query already; what would end it or the line is escaped, wherever it comes from.
+fn write_target(out: &mut BytesMut, target: &str) {
+    let bad = |byte: &u8| *byte <= b' ' || matches!(*byte, 0x7f | b'#');
+    if !target.as_bytes().iter().any(bad) {
+        out.extend_from_slice(target.as_bytes());
+        return;
+    }
+    for byte in target.bytes() {
+        if bad(&byte) {
+            out.extend_from_slice(format!("%{byte:02X}").as_bytes());
+        } else {
+            out.extend_from_slice(&[byte]);
+        }
+    }
+}
+
+fn write_number(out: &mut BytesMut, mut number: u64) {
+    let mut digits = [0_u8; 20];
+    let mut at = digits.len();
+    loop {
+        at -= 1;
+        if let Some(digit) = digits.get_mut(at) {
+            *digit = b'0' + (number % 10) as u8;
+        }
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(digits.get(at..).unwrap_or_default());
+}
+
+/// How an answer's body is framed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Framing {
+    /// So many bytes; none for answers that cannot have a body.
+    Length(u64),
+    /// Until its last chunk.
+    Chunked,
+    /// Until the connection closes.
+    UntilClose,
+}
+
+/// The head of an answer.
+#[derive(Debug)]
+pub(crate) struct AnswerHead {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) framing: Framing,
+    /// The connection may take another request afterwards.
+    pub(crate) keep: bool,
+}
+
+impl AnswerHead {
+    /// Takes a head from the front of `input`; `None` when it has not arrived whole.
+    ///
+    /// # Errors
+    /// More than [`MAX_HEAD`] bytes or [`MAX_FIELDS`] fields; lines that do not end in CRLF; folded lines;
+    /// `Content-Length` beside `Transfer-Encoding`, or more than one of either; another coding than `chunked`;
+    /// a length that is no number.
+    pub(crate) fn read(input: &mut BytesMut, asked: &Method) -> Result<Option<Self>, Malformed> {
+        let Some(end) = memmem::find(input, b"\r\n\r\n").map(|at| at + 4) else {
+            if input.len() > MAX_HEAD {
+                return Err(Malformed("a head of more than 64 KiB"));
+            }
+            // What will never be a head is told at once, not when the patience ends.
+            let mut fields = [const { MaybeUninit::uninit() }; MAX_FIELDS];
+            return match parse(input, &mut fields) {
+                Ok(None) => Ok(None),
+                Ok(Some(_)) => Err(Malformed("lines that do not end in CRLF")),
+                Err(error) => Err(error),
+            };
+        };
+        if end > MAX_HEAD {
+            return Err(Malformed("a head of more than 64 KiB"));
+        }
+        // A copy of its own: the fields live longer than the buffer should wait for them, and it serves the next
+        // request on this connection.
+        let head = Bytes::copy_from_slice(input.get(..end).unwrap_or_default());
+        input.advance(end);
+        let mut fields = [const { MaybeUninit::uninit() }; MAX_FIELDS];
+        let Some((version, code, used, parsed)) = parse(&head, &mut fields)? else {
+            return Err(Malformed("a head without an end"));
+        };
+        if used != end {
+            return Err(Malformed("lines that do not end in CRLF"));
+        }
+        let status = StatusCode::from_u16(code).map_err(|_| Malformed("no status"))?;
+        let mut headers = HeaderMap::with_capacity(parsed.len() + 2);
+        for field in parsed {
+            let name =
+                HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| Malformed("a bad field name"))?;
+            let value = value(&head, field.value)?;
+            headers.append(name, value);
+        }
+        let framing = framing(version, status, asked, &headers)?;
+        let keep = version == 1 && framing != Framing::UntilClose && !says_close(&headers);
+        Ok(Some(Self { status, headers, framing, keep }))
+    }
+}
+
+/// A value is a part of the head, not a copy of it.
+fn value(head: &Bytes, bytes: &[u8]) -> Result<HeaderValue, Malformed> {
+    let shared = if bytes.is_empty() { Bytes::new() } else { head.slice_ref(bytes) };
+    HeaderValue::from_maybe_shared(shared).map_err(|_| Malformed("a bad field value"))
+}
+
+type Parsed<'h, 'b> = (u8, u16, usize, &'h [httparse::Header<'b>]);
+
+/// Version (the digit behind `HTTP/1.`), status, length and fields of the head in front of `bytes`.
+fn parse<'h, 'b>(
+    bytes: &'b [u8],
+    fields: &'h mut [MaybeUninit<httparse::Header<'b>>],
+) -> Result<Option<Parsed<'h, 'b>>, Malformed> {
+    let mut response = httparse::Response::new(&mut []);
+    let parsed =
+        httparse::ParserConfig::default().parse_response_with_uninit_headers(&mut response, bytes, fields);
+    match parsed {
+        Ok(httparse::Status::Partial) => Ok(None),
+        Ok(httparse::Status::Complete(used)) => {
+            let version = response.version.unwrap_or_default();
+            Ok(Some((version, response.code.unwrap_or_default(), used, response.headers)))
+        }
+        Err(httparse::Error::TooManyHeaders) => Err(Malformed("more than 100 fields")),
+        Err(_) => Err(Malformed("a head that is no HTTP")),
+    }
+}
+
+fn framing(
+    version: u8,
+    status: StatusCode,
+    asked: &Method,
+    headers: &HeaderMap,
+) -> Result<Framing, Malformed> {
+    let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    let (length, coding) = (lengths.next(), codings.next());
+    if length.is_some() && coding.is_some() {
+        return Err(Malformed("both Content-Length and Transfer-Encoding"));
+    }
+    if lengths.next().is_some() || codings.next().is_some() {
+        return Err(Malformed("more than one Content-Length or Transfer-Encoding"));
+    }
+    let length = match length {
+        None => None,
+        Some(value) => {
+            let digits = value.as_bytes();
+            let number =
+                digits.iter().all(u8::is_ascii_digit).then(|| value.to_str().ok()?.parse::<u64>().ok());
+            Some(number.flatten().ok_or(Malformed("a Content-Length that is no number"))?)
+        }
+    };
+    if let Some(coding) = coding
+        && (version == 0 || !coding.as_bytes().eq_ignore_ascii_case(b"chunked"))
+    {
+        return Err(Malformed("a Transfer-Encoding other than chunked"));
+    }
+    let bodiless = *asked == Method::HEAD
+        || status.is_informational()
+        || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    Ok(match (length, coding) {
+        _ if bodiless => Framing::Length(0),
+        (_, Some(_)) => Framing::Chunked,
+        (Some(length), None) => Framing::Length(length),
+        (None, None) => Framing::UntilClose,
+    })
+}
+
+fn says_close(headers: &HeaderMap) -> bool {
+    headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .any(|token| token.trim_ascii().eq_ignore_ascii_case(b"close"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Option<AnswerHead>, Malformed> {
+        AnswerHead::read(&mut BytesMut::from(text), &Method::GET)
+    }
+
+    #[test]
+    fn a_request_is_written_as_it_is_meant() {
+        let mut headers = HeaderMap::new();
+        headers.insert("x-vault-token", HeaderValue::from_static("s.t"));
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("99"));
+        let host = HeaderValue::from_static("vault:8200");
+        let mut out = BytesMut::new();
+        RequestHead {
+            method: &Method::PUT,
+            prefix: "/gw",
+            target: "/v1/a b\r\nx: y#z?q=1",
+            host: &host,
+            headers: &headers,
+            body: Framed::Length(1234567890),
+            last: false,
+            upgrade: false,
+        }
+        .write(&mut out);
+        let said = String::from_utf8(out.to_vec()).unwrap();
+        assert_eq!(
+            said,
+            "PUT /gw/v1/a%20b%0D%0Ax:%20y%23z?q=1 HTTP/1.1\r\nhost: vault:8200\r\nx-vault-token: s.t\r\ncontent-length: 1234567890\r\n\r\n"
+        );
+    }
+
+    #[test]
+    fn heads_are_read() {
+        let head = read("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nA:  b \r\n\r\nhello").unwrap().unwrap();
+        assert_eq!((head.status.as_u16(), head.framing, head.keep), (200, Framing::Length(5), true));
+        assert_eq!(head.headers["a"], "b");
+        for (text, framing, keep) in [
+            ("HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n", Framing::Chunked, true),
+            ("HTTP/1.1 200 OK\r\n\r\n", Framing::UntilClose, false),
+            ("HTTP/1.0 200 OK\r\nContent-Length: 1\r\n\r\n", Framing::Length(1), false),
+            ("HTTP/1.1 204 No\r\n\r\n", Framing::Length(0), true),
+            ("HTTP/1.1 304 No\r\nContent-Length: 7\r\n\r\n", Framing::Length(0), true),
+            (
+                "HTTP/1.1 200 OK\r\nConnection: x, Close\r\nContent-Length: 1\r\n\r\n",
+                Framing::Length(1),
+                false,
+            ),
+        ] {
+            let head = read(text).unwrap().unwrap();
+            assert_eq!((head.framing, head.keep), (framing, keep), "{text}");
+        }
+        let head = AnswerHead::read(
+            &mut BytesMut::from("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n"),
+            &Method::HEAD,
+        );
+        assert_eq!(head.unwrap().unwrap().framing, Framing::Length(0));
+    }
+
+    #[test]
+    fn s6_what_two_could_read_differently_is_refused() {
+        for bad in [
+            "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nContent-Length: 5, 5\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nContent-Length: +5\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n",
+            "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nA: b\r\n folded\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nA : b\r\n\r\n",
+            "HTTP/1.1 200 OK\nContent-Length: 5\n\n",
+            "HTTP/1.1 200 OK\nContent-Length: 5\n\nx\r\n\r\n",
+            "HTTP/2 200\r\n\r\n",
+            "SSH-2.0-OpenSSH_9\r\n",
+            "HTTP/1.1 99 X\r\n\r\n",
+        ] {
+            assert!(read(bad).is_err(), "{bad:?}: {:?}", read(bad));
+        }
+        let fields = |count: usize| format!("HTTP/1.1 200 OK\r\n{}\r\n", "a: b\r\n".repeat(count));
+        assert!(read(&fields(100)).is_ok() && read(&fields(101)).is_err());
+        let long = |bytes: usize| format!("HTTP/1.1 200 OK\r\na: {}", "x".repeat(bytes));
+        assert!(read(&long(1000)).unwrap().is_none() && read(&long(MAX_HEAD)).is_err());
+        assert!(read(&format!("{}\r\n\r\n", long(MAX_HEAD))).is_err());
+    }
+}
