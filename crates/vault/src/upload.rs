@@ -1,11 +1,12 @@
 //! A request's body that is too long to be kept: it goes out as it comes in, once.
 
 use std::fmt;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http_body::Body;
 
 type Source = Pin<Box<dyn Body<Data = Bytes, Error = String> + Send>>;
@@ -34,6 +35,19 @@ impl Upload {
     /// Whether it was sent, or begun to be.
     pub(crate) fn is_taken(&self) -> bool {
         self.source.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).is_none()
+    }
+
+    /// All that is to come, for upstreams that need it whole.
+    ///
+    /// # Errors
+    /// What was wrong with it, or that it was taken.
+    pub async fn collect(&self) -> Result<Bytes, String> {
+        let mut sending = self.take().ok_or("the body was sent already")?;
+        let mut all = BytesMut::new();
+        while let Some(part) = poll_fn(|cx| sending.poll_part(cx)).await {
+            all.extend_from_slice(&part?);
+        }
+        Ok(all.freeze())
     }
 
     /// Takes the body, to send it; `None` when it was taken.

@@ -43,8 +43,11 @@ pub(super) struct Recorder {
 
 impl Upstream for Recorder {
     fn send(&self, request: Request) -> BoxFuture<'_, Result<Response, SendError>> {
-        self.seen.lock().unwrap().push(request);
-        Box::pin(async {
+        self.seen.lock().unwrap().push(request.clone());
+        Box::pin(async move {
+            if let Some(upload) = &request.upload {
+                upload.collect().await.map_err(SendError::Upload)?;
+            }
             sleep(Duration::from_millis(self.delay.load(Relaxed))).await;
             let (status, pairs, body) = self.answer.lock().unwrap().clone();
             let mut headers = HeaderMap::new();
