@@ -22,7 +22,7 @@ use crate::target::Target;
 
 /// Canonical path and query of a target, if it has any; `most` bytes of it.
 pub fn canonical(raw: &str, most: usize) -> Option<String> {
-    Target::parse(raw, most).ok().map(Target::into_text)
+    Target::parse(raw, most).ok().map(|target| target.text().to_owned())
 }
 
 /// Remembers what reaches the server.
@@ -38,9 +38,13 @@ impl Upstream for Recorder {
         if let Ok(mut targets) = self.targets.lock() {
             targets.push(request.target);
         }
-        let answer =
-            Response { status: http::StatusCode::OK, headers: HeaderMap::new(), body: Body::full("{}") };
-        Box::pin(async { Ok(answer) })
+        Box::pin(async move {
+            if let Some(upload) = &request.upload {
+                let rest = upload.collect().await.map_err(SendError::Upload)?;
+                self.bytes.fetch_add(rest.len(), Relaxed);
+            }
+            Ok(Response { status: http::StatusCode::OK, headers: HeaderMap::new(), body: Body::full("{}") })
+        })
     }
 }
 
@@ -70,6 +74,7 @@ pub async fn connection(pieces: &[&[u8]], http2: bool) -> Outcome {
         role: config::Role::Default,
         require_request_header: false,
         enable_quit: false,
+        auto_auth: None,
         allowed_hosts: Vec::new(),
         limits: config::ListenerLimits::default(),
     };
@@ -89,6 +94,7 @@ pub async fn connection(pieces: &[&[u8]], http2: bool) -> Outcome {
         strict_paths: false,
         product: Product::Agent,
         user_agent: String::new(),
+        tunnels: crate::Tunnels::default(),
         waiting_room: WaitingRoom::default(),
         handles: Handles { refused: Arc::new(|_| Box::pin(async { false })), quit: Arc::new(|| {}) },
     });
