@@ -57,7 +57,7 @@ fn answer(asked: &Asked, key: &KeyPair) -> Reply {
             return no(404, "not found");
         };
         return match (name, what) {
-            ("default" | "app%40project.iam.gserviceaccount.com", "identity") => {
+            ("default" | "app@project.iam.gserviceaccount.com", "identity") => {
                 assert_eq!(asked.query("format"), "full");
                 let claims = json!({"aud": asked.query("audience"), "sub": name, "iat": unix_time(0), "exp": unix_time(600)});
                 Reply::Say(200, jwt(key, &claims))
@@ -89,7 +89,7 @@ fn answer(asked: &Asked, key: &KeyPair) -> Reply {
             _ => no(401, "who?"),
         };
     }
-    if asked.path == "/v1/projects/-/serviceAccounts/app%40project.iam.gserviceaccount.com:signJwt" {
+    if asked.path == "/v1/projects/-/serviceAccounts/app@project.iam.gserviceaccount.com:signJwt" {
         let Some(token) = asked.header("authorization").strip_prefix("Bearer at-") else {
             return no(401, "who?");
         };

