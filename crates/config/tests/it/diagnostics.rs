@@ -180,6 +180,29 @@ fn no_value_of_the_environment_is_shown() {
 }
 
 #[test]
+fn sinks_and_templates_that_write_one_file_are_named() {
+    let sink = |path: &str| format!(" sink \"file\" {{ config = {{ path = \"{path}\" }} }}\n");
+    let text = format!(
+        "auto_auth {{\n method \"token_file\" {{ config {{ token_file_path = \"/t\" }} }}\n{}{}{}{}}}\n\
+         template {{\n contents = \"x\"\n destination = \"/c\"\n}}\n",
+        sink("/a"),
+        sink("/b"),
+        sink("/a"),
+        sink("/c"),
+    );
+    let drawn: Vec<_> =
+        agent().fine(&text).warnings.iter().map(|warning| warning.render(Color::Plain)).collect();
+    let hint = "\n |\n = hint: each replaces what the others wrote; give each a file of its own";
+    assert_eq!(
+        drawn,
+        [
+            format!("warning: 2 sinks write to /a{hint}"),
+            format!("warning: a template and a sink write to /c{hint}"),
+        ]
+    );
+}
+
+#[test]
 fn templates_that_write_one_file_are_named() {
     let template = |path: &str| format!("template {{\n  contents = \"x\"\n  destination = \"{path}\"\n}}\n");
     let text = [AUTH.to_owned(), template("/a"), template("/b"), template("/a")].concat();
