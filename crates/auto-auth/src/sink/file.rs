@@ -143,7 +143,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("token");
         let left = folder.path().join(".token.0123456789abcdef.tmp");
-        std::fs::write(&left, b"s.old").unwrap();
+        atomic_file::write(&left, b"s.old", &atomic_file::Attributes::new(0o600)).unwrap();
         let long_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(3600);
         std::fs::File::open(&left).unwrap().set_modified(long_ago).unwrap();
         FileSink::new(&config::FileSink { mode: 0o640, ..settings(&path) }).unwrap();

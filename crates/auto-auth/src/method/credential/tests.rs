@@ -107,7 +107,6 @@ fn news_can_be_left_for_the_login() {
 
 #[test]
 fn what_others_may_read_is_told_once() {
-    use std::os::unix::fs::PermissionsExt as _;
     let (told, _guard) = crate::told::listen();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("credential");
@@ -116,8 +115,7 @@ fn what_others_may_read_is_told_once() {
     file.fetch().unwrap();
     assert_eq!(told.times("can be read by every user"), 0);
     for text in ["two", "three"] {
-        put(&path, text);
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o604)).unwrap();
+        atomic_file::write(&path, text.as_bytes(), &atomic_file::Attributes::new(0o604)).unwrap();
         file.fetch().unwrap();
         Credential::new("secret ID", path.clone()).fetch().unwrap();
     }
