@@ -74,7 +74,10 @@ async fn what_logged_in_goes_with_no_later_request_and_into_no_log() {
     let token = lines.iter().find_map(|line| line.strip_prefix("token ")).unwrap();
     let logged = agent.output().join("\n");
     assert!(token.len() > 100 && !logged.contains(&token[..40]), "{logged}");
-    assert_eq!(lines.iter().filter(|line| line.ends_with("with authorization")).count(), 1, "{lines:?}");
+    // On a busy machine the token may need a second login.
+    let others =
+        lines.iter().filter(|line| line.ends_with(" with authorization") && !line.contains("/login"));
+    assert_eq!(others.count(), 0, "{lines:?}");
 }
 
 #[tokio::test]
