@@ -35,6 +35,9 @@ mod tests {
                 read_period: Duration::from_secs(1),
                 send_as: SendAs::Jwt,
             };
+            for (send_as, as_bearer) in [(SendAs::Jwt, false), (SendAs::Bearer, true)] {
+                assert_eq!(new(&config::Spiffe { send_as, ..keys.clone() }).as_bearer, as_bearer);
+            }
             let read = new(&keys).file.fetch().map(|_| ()).map_err(|error| error.to_string());
             assert_eq!(read.is_ok(), good, "{wanted:?}: {read:?}");
         }
