@@ -11,6 +11,8 @@ mod lifecycle;
 mod method;
 mod reauth;
 pub mod sink;
+#[cfg(test)]
+mod told;
 mod watch;
 
 pub use driver::{AutoAuth, AutoAuthError};

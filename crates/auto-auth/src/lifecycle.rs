@@ -289,9 +289,20 @@ impl Failure {
         self.now.saturating_duration_since(self.since)
     }
 
+    fn wish(&self) -> Duration {
+        self.retry_after.unwrap_or_default().min(self.backoff.max)
+    }
+
     /// The server's wish comes first, and the wait behind it: a fleet told the same second must not come in it.
     fn until(&self, wait: Duration) -> Instant {
-        self.now + self.retry_after.unwrap_or_default().min(self.backoff.max) + wait
+        self.now + self.wish() + wait
+    }
+
+    /// The same while the token lives `left` more. A wish for longer than that is heard as far as the token can wait.
+    fn patiently_until(&self, left: Duration) -> Instant {
+        let wish = self.wish().min(left * 9 / 10);
+        let wait = patient_wait(left.saturating_sub(wish), self.backoff.min, self.outage(), self.jitter);
+        self.now + wish + wait
     }
 }
 
@@ -302,12 +313,11 @@ fn login_failed(old: Option<Held>, refused: bool, failure: Failure) -> (Phase, A
     };
     let left = held.left(failure.now);
     // Who is refused, with a new password perhaps that the server is told a moment later, is no fleet after an outage.
-    let wait = if refused {
-        urgent_wait(failure.outage(), failure.jitter, failure.backoff)
+    let until = if refused {
+        failure.until(urgent_wait(failure.outage(), failure.jitter, failure.backoff))
     } else {
-        patient_wait(left, failure.backoff.min, failure.outage(), failure.jitter)
+        failure.patiently_until(left)
     };
-    let until = failure.until(wait);
     // A token that a renewal could save is not lost because there is no other to be had.
     let old_enough = held.left(until) <= held.ttl.duration().unwrap_or_default() / 2;
     let then = if held.renewable && (!refused || old_enough) { Then::Renew } else { Then::Login };
@@ -321,8 +331,7 @@ fn renewal_failed(held: Held, failure: Failure) -> (Phase, Action) {
     if left <= held.reserve() {
         return Phase::login(Some(held), Some(failure.since));
     }
-    let wait = patient_wait(left, failure.backoff.min, failure.outage(), failure.jitter);
-    let wake_at = Some(failure.until(wait));
+    let wake_at = Some(failure.patiently_until(left));
     (Phase::Live { held, wake_at, then: Then::Renew, since: Some(failure.since) }, Action::Wait(wake_at))
 }
 

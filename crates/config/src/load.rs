@@ -14,7 +14,7 @@ use crate::environment::Environment;
 use crate::flags::Flags;
 use crate::problem::{Failure, Frame, MAX_TOLD, Problem, Report, UnknownKeys};
 use crate::raw::{self, Raw};
-use crate::settings::{Settings, Template};
+use crate::settings::{AutoAuth, Settings};
 
 /// What goes into settings besides the files.
 #[derive(Clone, Copy, Debug)]
@@ -160,7 +160,7 @@ impl<'a> Run<'a> {
             false => compile(product, self.raw, flags, environment, &mut problems),
         };
         self.problems.extend(problems);
-        self.warnings.extend(settings.iter().flat_map(|settings| shared_destinations(&settings.templates)));
+        self.warnings.extend(settings.iter().flat_map(shared_files));
         match settings {
             Some(settings) if self.problems.is_empty() => Ok(Loaded { settings, warnings: self.warnings }),
             _ => Err(Failure { problems: self.problems, warnings: self.warnings }),
@@ -168,15 +168,24 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Templates that write one file, which upstream accepts: its content is that of whichever was rendered last.
-fn shared_destinations(templates: &[Template]) -> Vec<Diagnostic> {
-    let mut counts = BTreeMap::<&Path, usize>::new();
-    for template in templates {
-        *counts.entry(&template.destination).or_default() += 1;
+/// Templates and sinks that write one file, which upstream accepts: it holds what was written last.
+fn shared_files(settings: &Settings) -> Vec<Diagnostic> {
+    // How many templates, and how many sinks and token stores.
+    let mut counts = BTreeMap::<&Path, (usize, usize)>::new();
+    for template in &settings.templates {
+        counts.entry(&template.destination).or_default().0 += 1;
     }
-    let shared = counts.into_iter().filter(|(_, count)| *count > 1).take(MAX_TOLD);
-    let tell = |(path, count): (&Path, usize)| {
-        let message = format!("{count} templates have the destination {}", path.display());
+    for file in settings.auto_auths.iter().flat_map(AutoAuth::files) {
+        counts.entry(file).or_default().1 += 1;
+    }
+    let shared = counts.into_iter().filter(|(_, (templates, tokens))| templates + tokens > 1).take(MAX_TOLD);
+    let tell = |(path, (templates, tokens)): (&Path, (usize, usize))| {
+        let path = path.display();
+        let message = match (templates, tokens) {
+            (_, 0) => format!("{templates} templates have the destination {path}"),
+            (0, _) => format!("{tokens} sinks write to {path}"),
+            _ => format!("a template and a sink write to {path}"),
+        };
         Diagnostic::plain(Severity::Warning, message)
             .hint("each replaces what the others wrote; give each a file of its own")
     };

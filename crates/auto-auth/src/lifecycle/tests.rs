@@ -413,3 +413,43 @@ fn who_is_refused_with_new_credentials_tries_again_soon_and_keeps_the_old_token(
     let (_, action) = step(phase, Event::Timer, start + seconds(63), 0.5, backoff);
     assert_eq!(action, Action::Login);
 }
+
+#[test]
+fn who_is_refused_saves_the_old_token_by_a_renewal_once_half_of_its_life_is_gone() {
+    for (at, then) in [(40, Action::Login), (60, Action::Renew)] {
+        let start = Instant::now();
+        let (phase, action) =
+            step(live(100, true, start), Event::NewCredentials, start + seconds(at), 0.5, BACKOFF);
+        assert_eq!(action, Action::Login);
+        let refused = Event::LoginFailed { retry_after: None, refused: true };
+        let (phase, _) = step(phase, refused, start + seconds(at), 0.5, BACKOFF);
+        let (_, action) = step(phase, Event::Timer, start + seconds(at + 2), 0.5, BACKOFF);
+        assert_eq!(action, then, "after {at} s of 100");
+    }
+}
+
+#[test]
+fn waits_grow_with_an_outage_as_far_as_the_life_of_the_token_allows() {
+    let longest = |left: u64, outage: u64| patient_wait(seconds(left), seconds(1), seconds(outage), 1.0);
+    assert_eq!(longest(100_000, 0), PATIENCE);
+    assert_eq!(longest(100_000, 10_000), seconds(20_000));
+    assert_eq!(longest(100, 10_000), seconds(90));
+}
+
+#[test]
+fn a_wish_for_longer_than_the_token_lives_does_not_cost_the_token() {
+    let start = Instant::now();
+    for wish in [1, 20, 29, 31, 300, 100_000] {
+        for jitter in [0.0, 0.5, 1.0] {
+            let failed = Event::RenewFailed(RenewFailure::Unavailable { retry_after: Some(seconds(wish)) });
+            let (phase, action) =
+                step(live(100, true, start), Event::Timer, start + seconds(70), jitter, BACKOFF);
+            assert_eq!(action, Action::Renew);
+            let (_, action) = step(phase, failed, start + seconds(70), jitter, BACKOFF);
+            let Action::Wait(Some(at)) = action else { panic!("{action:?}") };
+            let heard = seconds(wish).min(seconds(27));
+            assert!(at > start + seconds(70) + heard, "{wish}: {:?}", at - start);
+            assert!(at < start + seconds(100), "{wish}: {:?}", at - start);
+        }
+    }
+}

@@ -161,4 +161,14 @@ mod tests {
             assert_eq!(looked_up(data.clone()), want, "{data}");
         }
     }
+
+    #[test]
+    fn a_login_with_a_negative_ttl_is_refused() {
+        let answer = |ttl: i64| {
+            let auth = json!({"client_token": "s.1", "lease_duration": ttl, "renewable": true});
+            from_auth(serde_json::from_value(json!({"auth": auth})).unwrap()).map(|login| login.grant.ttl)
+        };
+        assert_eq!(answer(60).unwrap(), Ttl::from_seconds(60));
+        assert_eq!(answer(-1).unwrap_err(), "its TTL is negative");
+    }
 }

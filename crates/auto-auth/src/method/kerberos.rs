@@ -179,4 +179,27 @@ mod tests {
         assert!(method.look(), "the next");
         assert_eq!(method.watch().unwrap().files, [path]);
     }
+
+    #[tokio::test]
+    async fn the_instance_of_the_keytabs_principal_counts_unless_it_is_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, conf) = (folder.path().join("keytab"), folder.path().join("krb5.conf"));
+        put(&path, &keytab(&[entry(&["app", "host"], 1, 18, &[1; 32])]));
+        put(&conf, b"[realms]\nEXAMPLE.COM = {\n kdc = 127.0.0.1:1\n}\n");
+        for (remove_instance_name, said) in
+            [(false, "it has no key for app@EXAMPLE.COM"), (true, "127.0.0.1:1 (Tcp): ")]
+        {
+            let mut method = Kerberos::new(&config::Kerberos {
+                username: "app".into(),
+                service: "HTTP/web".into(),
+                realm: "EXAMPLE.COM".into(),
+                keytab: path.clone(),
+                krb5conf: conf.clone(),
+                disable_fast_negotiation: false,
+                remove_instance_name,
+            });
+            let error = super::super::loopback::prepared(&mut method, &[]).await.unwrap_err().to_string();
+            assert!(error.contains(said), "{error}");
+        }
+    }
 }

@@ -12,3 +12,16 @@ pub(super) fn new(keys: &config::Kubernetes) -> JwtFile {
         as_bearer: false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::Method as _;
+
+    #[test]
+    fn the_kubelets_file_is_looked_at_once_a_minute() {
+        let keys = config::Kubernetes { role: "app".to_owned(), token_path: "/x".into() };
+        assert_eq!(super::new(&keys).watch().unwrap().every, Duration::from_secs(60));
+    }
+}

@@ -292,4 +292,50 @@ mod tests {
         sleep(LOOK * 2).await;
         assert!(path("of-zero").exists(), "a key that was refused was kept");
     }
+
+    /// Tries of a sink whose server never answers, in milliseconds from the start.
+    async fn tries(
+        during: Duration,
+        sender: &watch::Sender<TokenState>,
+        settings: &config::Sink,
+    ) -> Vec<u128> {
+        use std::sync::{Arc, Mutex};
+        struct Counts(tokio::time::Instant, Arc<Mutex<Vec<u128>>>);
+        impl vault::Upstream for Counts {
+            fn send(
+                &self,
+                _: vault::Request,
+            ) -> vault::BoxFuture<'_, Result<vault::Response, vault::SendError>> {
+                self.1.lock().unwrap().push(self.0.elapsed().as_millis());
+                Box::pin(std::future::ready(Err(vault::SendError::TimedOut(Duration::ZERO))))
+            }
+        }
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let counts = Counts(tokio::time::Instant::now(), Arc::clone(&asked));
+        let wrapper = super::super::Wrapper { upstream: Arc::new(counts), ..no_server() };
+        let sink = Sink::new(settings, wrapper).unwrap();
+        let task = tokio::spawn(sink.run(sender.subscribe(), TaskTracker::new().token()));
+        sleep(during).await;
+        sender.send_replace(state("s.2", 2));
+        sleep(Duration::from_secs(5)).await;
+        task.abort();
+        let asked = asked.lock().unwrap();
+        asked.clone()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn tries_get_rarer_up_to_half_a_minute_and_a_new_token_begins_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let (sender, _tokens) = watch::channel(state("s.1", 1));
+        let settings = config::Sink {
+            wrap_ttl: Some(Duration::from_secs(60)),
+            ..file(&folder.path().join("token"), false)
+        };
+        let times = tries(Duration::from_secs(600), &sender, &settings).await;
+        let (before, after): (Vec<u128>, Vec<u128>) = times.iter().partition(|at| **at < 600_000);
+        assert!((20..40).contains(&before.len()), "{before:?}");
+        let last = before[before.len() - 1] - before[before.len() - 2];
+        assert!((22_000..=30_000).contains(&last), "{before:?}");
+        assert!(after.len() >= 3, "{after:?}");
+    }
 }

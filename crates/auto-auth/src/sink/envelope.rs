@@ -363,4 +363,11 @@ mod tests {
             assert!(open(damaged.as_bytes(), &reader, PLAIN).is_err(), "{damaged}");
         }
     }
+
+    #[test]
+    fn a_reader_is_no_writer() {
+        let reader = KeyPair::generate().unwrap();
+        let theirs = reader.public();
+        assert!(matches!(reader.shared_key(theirs, true), Err(EnvelopeError::SameKey)));
+    }
 }

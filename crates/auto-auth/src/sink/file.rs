@@ -136,4 +136,20 @@ mod tests {
         let sink = FileSink::new(&settings(&path)).unwrap();
         assert!(sink.write(b"s.one").is_err());
     }
+
+    #[test]
+    fn what_all_may_read_is_told_and_what_a_crash_left_is_removed() {
+        let (told, _guard) = crate::told::listen();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("token");
+        let left = folder.path().join(".token.0123456789abcdef.tmp");
+        atomic_file::write(&left, b"s.old", &atomic_file::Attributes::new(0o600)).unwrap();
+        let long_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(3600);
+        std::fs::File::open(&left).unwrap().set_modified(long_ago).unwrap();
+        FileSink::new(&config::FileSink { mode: 0o640, ..settings(&path) }).unwrap();
+        assert!(!left.exists());
+        assert_eq!(told.times("can be read by every user"), 0);
+        FileSink::new(&config::FileSink { mode: 0o644, ..settings(&path) }).unwrap();
+        assert_eq!(told.times("WARN message=the token file can be read by every user"), 1);
+    }
 }

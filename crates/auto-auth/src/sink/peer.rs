@@ -156,4 +156,24 @@ mod tests {
         }
         assert!(complaints.0.len() <= Complaints::MOST);
     }
+
+    #[tokio::test]
+    async fn a_user_a_group_or_systemds_user_is_let_in_and_nobody_else() {
+        let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+        let address = SocketAddr::from(ours.peer_addr().unwrap());
+        drop(theirs);
+        let peer = |uid, gid| Peer { uid, gid, pid: 1 };
+        let some = Rule::Some { uids: vec![7], gids: vec![8] };
+        assert!(some.admit(peer(7, 1), &address).is_ok());
+        assert!(some.admit(peer(1, 8), &address).is_ok());
+        for stranger in [peer(8, 7), peer(0, 0)] {
+            let reason = some.admit(stranger, &address).unwrap_err();
+            assert!(reason.contains("neither its user nor its group"), "{reason}");
+        }
+        let systemd = Rule::Systemd { managers: vec![0, 7], credentials: Vec::new() };
+        let reason = systemd.admit(peer(8, 0), &address).unwrap_err();
+        assert_eq!(reason, "it is not systemd: its user is neither root nor ours");
+        let reason = systemd.admit(peer(7, 0), &address).unwrap_err();
+        assert!(reason.contains("names no unit"), "{reason}");
+    }
 }

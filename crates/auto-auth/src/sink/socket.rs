@@ -297,4 +297,47 @@ mod tests {
         tokio::spawn(sink.run(tokens, TaskTracker::new().token()));
         assert_eq!(fetch(&path).await, "");
     }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_for_a_token_waits_a_minute_and_is_not_served() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("token.sock");
+        let (sender, tokens) = watch::channel(TokenState::default());
+        let tracker = TaskTracker::new();
+        let sink = Sink::new(&settings(&path, Vec::new()), no_server()).unwrap();
+        tokio::spawn(sink.run(tokens, tracker.token()));
+        tracker.close();
+        let since = tokio::time::Instant::now();
+        assert_eq!(fetch(&path).await, "");
+        let waited = since.elapsed();
+        assert!((Duration::from_secs(60)..Duration::from_secs(61)).contains(&waited), "{waited:?}");
+        sleep(Duration::from_millis(1)).await;
+        assert!(!tracker.is_empty(), "nobody was given anything so far");
+        sender.send_replace(state("s.1", 1));
+        assert_eq!(fetch(&path).await, "s.1");
+        tracker.wait().await;
+    }
+
+    #[tokio::test]
+    async fn so_many_are_served_at_once_and_more_wait_for_their_turn() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("token.sock");
+        let (_sender, tokens) = watch::channel(TokenState::default());
+        let watched = tokens.clone();
+        let sink = Sink::new(&settings(&path, Vec::new()), no_server()).unwrap();
+        let serving = tokio::spawn(sink.run(tokens, TaskTracker::new().token()));
+        let before = _sender.receiver_count();
+        let mut waiting = Vec::new();
+        for _ in 0..MOST + 8 {
+            waiting.push(UnixStream::connect(&path).await.unwrap());
+        }
+        // Each that is served looks out for tokens itself.
+        while _sender.receiver_count() < before + MOST {
+            sleep(Duration::from_millis(1)).await;
+        }
+        sleep(Duration::from_millis(50)).await;
+        assert_eq!(_sender.receiver_count(), before + MOST);
+        drop(watched);
+        serving.abort();
+    }
 }

@@ -33,6 +33,31 @@ warning: unknown key `secret_id_file` in auto_auth.method.config
 }
 
 #[test]
+fn a_name_that_leads_elsewhere_is_drawn_where_it_stands() {
+    let text = "auto_auth {\n method \"userpass\" {\n  mount_path = \"auth/../sys\"\n  config { username = \"..\" \
+                password_file_path = \"/p\" }\n }\n sink \"file\" { config = { path = \"/s\" } }\n}\n";
+    assert_eq!(
+        agent().text(text.to_owned()).unwrap_err().render(Color::Plain),
+        "\
+error: 'mount_path' leads elsewhere by \".\" or \"..\"
+ --> a.hcl:3:16
+  |
+3 |   mount_path = \"auth/../sys\"
+  |                ^^^^^^^^^^^^^
+  |
+  = hint: write the path itself, \"auth/approle\"
+
+error: 'username' value \"..\" cannot stand in a path
+ --> a.hcl:4:23
+  |
+4 |   config { username = \"..\" password_file_path = \"/p\" }
+  |                       ^^^^
+  |
+  = hint: it is part of the URL of the login"
+    );
+}
+
+#[test]
 fn strict_makes_unknown_keys_errors() {
     let text = format!("{AUTH}log_levle = \"info\"\n");
     assert_eq!(agent().fine(&text).warnings.len(), 1);
@@ -152,6 +177,29 @@ fn no_value_of_the_environment_is_shown() {
     ] {
         assert!(!shown.contains("very-secret"), "{shown}");
     }
+}
+
+#[test]
+fn sinks_and_templates_that_write_one_file_are_named() {
+    let sink = |path: &str| format!(" sink \"file\" {{ config = {{ path = \"{path}\" }} }}\n");
+    let text = format!(
+        "auto_auth {{\n method \"token_file\" {{ config {{ token_file_path = \"/t\" }} }}\n{}{}{}{}}}\n\
+         template {{\n contents = \"x\"\n destination = \"/c\"\n}}\n",
+        sink("/a"),
+        sink("/b"),
+        sink("/a"),
+        sink("/c"),
+    );
+    let drawn: Vec<_> =
+        agent().fine(&text).warnings.iter().map(|warning| warning.render(Color::Plain)).collect();
+    let hint = "\n |\n = hint: each replaces what the others wrote; give each a file of its own";
+    assert_eq!(
+        drawn,
+        [
+            format!("warning: 2 sinks write to /a{hint}"),
+            format!("warning: a template and a sink write to /c{hint}"),
+        ]
+    );
 }
 
 #[test]

@@ -116,6 +116,14 @@ fn methods_that_lack_something() {
             "method \"oci\" { config = { type = \"apikey\"\n role = \"r\"\n credential_poll_interval = 0 } }",
             "Error creating oci auth method: 'credential_poll_interval' must be longer than nothing",
         ),
+        (
+            "method \"oci\" { config = { type = \"apikey\"\n role = \"..\" } }",
+            "Error creating oci auth method: 'role' value \"..\" cannot stand in a path",
+        ),
+        (
+            "method \"gcp\" { config = { type = \"gce\"\n role = \"r\"\n service_account = \".\" } }",
+            "Error creating gcp auth method: 'service_account' value \".\" cannot stand in a path",
+        ),
         ("method \"nosuch\" {}", "Error creating nosuch auth method: unknown auth method \"nosuch\""),
         ("method \"kubernetes\" {}", "Error creating kubernetes auth method: missing 'role' value"),
         (
@@ -154,6 +162,10 @@ fn methods_that_lack_something() {
         (
             "method \"cert\" { config { client_cert = 5 } }",
             "Error creating cert auth method: could not convert 'cert_file' config value to string",
+        ),
+        (
+            "method \"ldap\" { config { username = \".\" password_file_path = \"/p\" } }",
+            "Error creating ldap auth method: 'username' value \".\" cannot stand in a path",
         ),
         (
             "method \"ldap\" { config { username = \"u\" } }",

@@ -74,7 +74,10 @@ async fn what_logged_in_goes_with_no_later_request_and_into_no_log() {
     let token = lines.iter().find_map(|line| line.strip_prefix("token ")).unwrap();
     let logged = agent.output().join("\n");
     assert!(token.len() > 100 && !logged.contains(&token[..40]), "{logged}");
-    assert_eq!(lines.iter().filter(|line| line.ends_with("with authorization")).count(), 1, "{lines:?}");
+    // On a busy machine the token may need a second login.
+    let others =
+        lines.iter().filter(|line| line.ends_with(" with authorization") && !line.contains("/login"));
+    assert_eq!(others.count(), 0, "{lines:?}");
 }
 
 #[tokio::test]
@@ -196,6 +199,8 @@ enum Meddling {
     Request,
     /// The first ticket is the one of an earlier login.
     Answer,
+    /// The first ticket is asked for another service, of a name as long.
+    Service,
 }
 
 /// A man in the middle; gives his address.
@@ -212,6 +217,10 @@ async fn meddler(kdc: String, meddling: Meddling) -> String {
             if meddling == Meddling::Request && request[4] == 0x6a {
                 let at = request.windows(2).rposition(|pair| pair == [0x18, 15]).unwrap();
                 request[at + 15] = b'0' + (request[at + 15] - b'0' + 1) % 10;
+            }
+            if meddling == Meddling::Service && request[4] == 0x6a {
+                let at = request.windows(6).position(|word| word == b"krbtgt").unwrap();
+                request[at..at + 6].copy_from_slice(b"victim");
             }
             let mut theirs = TcpStream::connect(&kdc).await.unwrap();
             theirs.write_all(request).await.unwrap();
@@ -237,6 +246,12 @@ async fn messages_changed_on_their_way_are_noticed() {
     realms.fails(&acceptor.1, &[], "the request it answered is not the one that was sent").await;
     let unconfirmed = [("disable_fast_negotiation", "true")];
     realms.logs_in(&mut acceptor, &unconfirmed, &format!("app@{REALM} for ")).await;
+
+    let victim = format!("victim/{REALM}");
+    realms.principal(REALM, &victim, "victim.keytab", "").await;
+    realms.client_conf("krb5.conf", &meddler(kdc.clone(), Meddling::Service).await, "");
+    let said = format!("it gave a ticket for {victim}@{REALM}");
+    realms.fails(&acceptor.1, &unconfirmed, &said).await;
 
     realms.client_conf("krb5.conf", &meddler(kdc, Meddling::Answer).await, "");
     realms.logs_in(&mut acceptor, &unconfirmed, &format!("app@{REALM} for ")).await;

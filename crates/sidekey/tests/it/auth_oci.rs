@@ -325,6 +325,29 @@ async fn an_instance_signs_with_a_session_key() {
 }
 
 #[tokio::test]
+async fn each_login_of_an_instance_has_a_token_of_its_own() {
+    // Of a login that was refused the token may have been the reason.
+    let server = Stub::start(|_| Reply::Say(401, json!({"errors": ["no"]}).to_string())).await;
+    let oracle = oracle(Arc::new(certificates()), &["/opc/v2"], 3600).await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut agent = Program::agent(sidekey(), folder.path())
+        .server(&server.url)
+        .config(&format!(
+            "auto_auth {{\n method \"oci\" {{\n max_backoff = \"1s\"\n config = {{ type = \"instance\"\n role = \"r1\"\n \
+             federation_endpoint = {0:?}\n metadata_endpoint = {0:?} }} }}\n sink \"file\" {{ config = {{ path = {1:?} }} }}\n}}",
+            oracle.url,
+            folder.path().join("token")
+        ))
+        .start()
+        .unwrap();
+    eventually("a second login", || async { Some(()).filter(|()| server.asked("/login/r1").len() >= 2) })
+        .await
+        .unwrap();
+    assert!(oracle.asked("/v1/x509").len() >= 2, "the second login came with the token of the first");
+    agent.stop().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_metadata_service_of_oracle_that_lies_or_hangs_is_named() {
     let server = server(3600).await;
     let real = Arc::new(certificates());

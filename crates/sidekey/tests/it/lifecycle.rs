@@ -131,6 +131,7 @@ async fn a_server_that_was_away_costs_no_login() {
         .unwrap();
     agent.says("token written").await.unwrap();
     server.kill().await;
+    // 500 where nobody answers, 502 where the answer breaks off.
     assert!(listener.get("auth/token/lookup-self").await.unwrap().status.is_server_error());
     server.start_again().await.unwrap();
     server.unseal().await.unwrap();

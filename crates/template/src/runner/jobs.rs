@@ -116,7 +116,11 @@ impl Runner {
         let numbers: Vec<(usize, bool)> =
             work.iter().map(|work| (work.nth, work.parsed.pace() != Pace::Quick)).collect();
         let shared = Arc::clone(&known);
-        let job = tokio::task::spawn_blocking(move || do_all(work, &shared, &world, default_perms));
+        // Another thread does not know of itself for whom it works, and its log lines should say it.
+        let whose = tracing::Span::current();
+        let job = tokio::task::spawn_blocking(move || {
+            whose.in_scope(|| do_all(work, &shared, &world, default_perms))
+        });
         Box::pin(async move {
             let mut all = job.await.unwrap_or_default().into_iter();
             let outcome = |(nth, slow)| {

@@ -253,3 +253,23 @@ async fn a_bad_number_in_the_environment_is_named() {
     let error = prepared(&mut method(access_key("A")), &environment).await.unwrap_err().to_string();
     assert_eq!(error, "error parsing ALICLOUD_ROLE_SESSION_EXPIRATION: it is no number of seconds");
 }
+
+#[tokio::test]
+async fn an_instances_role_comes_before_a_key_pair() {
+    let stub = Loopback::start(|asked| match asked.line.as_str() {
+        line if line.starts_with("GET /latest/meta-data/ram/security-credentials/worker") => {
+            Do::Answer(200, keys_json("STS.instance").to_string())
+        }
+        _ => Do::Answer(404, String::new()),
+    })
+    .await;
+    let source = AliCloudSource {
+        role_name: Some("worker".into()),
+        private_key: Some(include_str!("../testdata/rsa-pkcs8.pem").into()),
+        public_key_id: Some("pk-1".into()),
+        ..AliCloudSource::default()
+    };
+    let environment = [("ALICLOUD_STS_ENDPOINT", stub.address.as_str()), (METADATA, stub.address.as_str())];
+    let (_, body) = prepared(&mut method(source), &environment).await.unwrap();
+    assert_eq!(signer(&body), "STS.instance");
+}

@@ -175,3 +175,43 @@ fn credential(what: &'static str, path: &Path, why: &str) -> LoginError {
 fn unsupported(what: &str) -> LoginError {
     LoginError::NoCredentials(format!("the environment names {what}, which cannot be used"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::loopback::{Do, Loopback};
+    use super::*;
+
+    #[tokio::test]
+    async fn a_secret_comes_before_a_certificate_and_what_comes_back_must_be_a_jwt() {
+        for (answered, good) in [("a.b.c", true), ("CANARY", false)] {
+            let entra =
+                Loopback::start(move |_| Do::Answer(200, json!({"access_token": answered}).to_string()))
+                    .await;
+            let keys = config::Azure {
+                role: "r1".to_owned(),
+                resource: "api".to_owned(),
+                scope: "api/.default".to_owned(),
+                identity: None,
+                from_environment: true,
+                metadata_endpoint: Some("http://127.0.0.1:1".to_owned()),
+                authority_host: Some(entra.address.clone()),
+            };
+            let environment = Environment::new([
+                ("AZURE_TENANT_ID", "t1"),
+                ("AZURE_CLIENT_ID", "c1"),
+                ("AZURE_CLIENT_SECRET", "s3cret"),
+                ("AZURE_CLIENT_CERTIFICATE_PATH", "/nowhere"),
+            ]);
+            let metadata = Metadata::new(keys.metadata_endpoint.as_deref(), &environment).unwrap();
+            let token = token(&keys, &metadata, &environment).await.map_err(|error| error.to_string());
+            assert!(entra.asked()[0].body.contains("client_secret=s3cret"), "{:?}", entra.asked());
+            match token {
+                Ok(token) => assert!(good && token.expose() == answered),
+                Err(error) => {
+                    assert!(!good, "{error}");
+                    assert!(error.ends_with("the answer's access_token is no signed JWT"), "{error}");
+                }
+            }
+        }
+    }
+}

@@ -146,3 +146,24 @@ fn without_reload_the_first_pair_stays() {
     assert_eq!(cert.own.as_ref().unwrap().made_from, first);
     assert!(cert.watch().is_none());
 }
+
+#[tokio::test]
+async fn the_methods_own_way_to_the_server_asks_once() {
+    use crate::method::loopback::{Do, Loopback};
+    let server = Loopback::start(|_| Do::Answer(503, "{}".to_owned())).await;
+    let files = Files::new();
+    let (certificate, key) = pair();
+    files.put("cert", &certificate);
+    files.put("key", &key);
+    let mut cert = files.cert(false);
+    let settings = ClientSettings::new(server.address.parse().unwrap());
+    assert_eq!(settings.retry, RetryPolicy::Patient, "everybody else asks again");
+    cert.use_client(&settings);
+    let attempt = prepare(&mut cert).unwrap();
+    let way = cert.server().unwrap();
+    let caller = Caller::default();
+    let asked = attempt.carry_out(way.as_ref(), &caller, None);
+    let error = tokio::time::timeout(Duration::from_secs(20), asked).await.unwrap().unwrap_err().to_string();
+    assert!(error.contains("503"), "{error}");
+    assert_eq!(server.asked().len(), 1, "the back-off of logins is the only one");
+}

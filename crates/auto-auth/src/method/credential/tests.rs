@@ -104,3 +104,36 @@ fn news_can_be_left_for_the_login() {
     assert_eq!(credential.fetch().unwrap().expose(), "one");
     assert!(!file.exists());
 }
+
+#[test]
+fn what_others_may_read_is_told_once() {
+    let (told, _guard) = crate::told::listen();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("credential");
+    put(&path, "one");
+    let mut file = Credential::new("secret ID", path.clone());
+    file.fetch().unwrap();
+    assert_eq!(told.times("can be read by every user"), 0);
+    for text in ["two", "three"] {
+        atomic_file::write(&path, text.as_bytes(), &atomic_file::Attributes::new(0o604)).unwrap();
+        file.fetch().unwrap();
+        Credential::new("secret ID", path.clone()).fetch().unwrap();
+    }
+    assert_eq!(told.times("WARN message=the secret ID file can be read by every user"), 1);
+}
+
+#[test]
+fn news_that_cannot_be_used_are_told_once_each() {
+    let (told, _guard) = crate::told::listen();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("credential");
+    let mut file = Credential::new("secret ID", path.clone());
+    for (text, times) in [("", 1), ("one\ntwo", 2), ("", 3)] {
+        put(&path, text);
+        for _ in 0..3 {
+            assert!(!file.has_changed() && !file.has_news());
+        }
+        assert_eq!(told.times("new credentials cannot be used"), times, "{text:?}");
+    }
+    assert_eq!(told.times("it holds more than one line"), 1);
+}

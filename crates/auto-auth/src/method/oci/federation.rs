@@ -97,3 +97,30 @@ fn fingerprint(digest: &Digest) -> String {
 fn unusable(what: &str, why: &str) -> LoginError {
     LoginError::NoCredentials(format!("the {what} of this instance of Oracle Cloud: {why}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tenancy_is_a_name_and_nothing_that_leads_elsewhere() {
+        for (unit, good) in [
+            ("opc-tenant:ocid1.tenancy.oc1..aaaa", true),
+            ("opc-identity:ocid1.tenancy.oc1..aaaa", true),
+            ("opc-tenant:a/b", false),
+            ("opc-tenant:a\" b", false),
+            ("ocid1.tenancy.oc1..aaaa", false),
+        ] {
+            let mut wish = rcgen::CertificateParams::default();
+            wish.distinguished_name.push(rcgen::DnType::OrganizationalUnitName, unit);
+            let made = wish.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap();
+            match tenancy(made.der()) {
+                Ok(tenancy) => assert!(good && tenancy == "ocid1.tenancy.oc1..aaaa", "{unit}: {tenancy}"),
+                Err(error) => {
+                    assert!(!good, "{error}");
+                    assert!(error.to_string().ends_with("its subject names no tenancy"), "{error}");
+                }
+            }
+        }
+    }
+}

@@ -166,3 +166,34 @@ async fn get(service: &Outside, path: &str) -> Result<String, LoginError> {
 fn lost() -> LoginError {
     LoginError::NoCredentials("the instance has no session".to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::loopback::{Do, Loopback};
+    use super::*;
+
+    #[tokio::test]
+    async fn a_session_that_lives_serves_on_where_no_new_one_is_to_be_had() {
+        let service = Loopback::start(|_| Do::Answer(404, String::new())).await;
+        let environment = Environment::default();
+        for (left, serves) in [(Some(30), true), (None, false)] {
+            let mut instance = Instance::new(Some(service.address.clone()), None);
+            let now = SystemTime::now();
+            instance.session = Some(Session {
+                key_id: "ST$x".into(),
+                key: RsaKey::from_pem(include_str!("../testdata/rsa-pkcs8.pem")).unwrap(),
+                expires_at: left.map_or(now, |left| now + Duration::from_secs(left)),
+            });
+            let renewed =
+                instance.renewed(&environment).await.map(|session| session.key_id.expose().to_owned());
+            match renewed {
+                Ok(key_id) => assert!(serves && key_id == "ST$x"),
+                Err(error) => {
+                    assert!(!serves, "{error}");
+                    assert!(error.to_string().contains("it answered 404"), "{error}");
+                }
+            }
+        }
+        assert!(!service.asked().is_empty());
+    }
+}

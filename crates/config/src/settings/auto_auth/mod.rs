@@ -58,14 +58,25 @@ pub(crate) struct RawAutoAuth {
 impl RawAutoAuth {
     /// The files and sockets that are its own.
     pub(crate) fn files(&self) -> Vec<&Path> {
-        let sinks = self.sinks.iter().map(|sink| match &sink.kind {
-            SinkKind::File(file) => &file.path,
-            SinkKind::Socket(socket) => &socket.path,
-            SinkKind::SystemdCredential(systemd) => &systemd.path,
-        });
-        let stores = self.token_store.iter().map(|store| &store.path);
-        sinks.chain(stores).map(PathBuf::as_path).filter(|path| !path.as_os_str().is_empty()).collect()
+        own_files(&self.sinks, self.token_store.as_ref())
     }
+}
+
+impl AutoAuth {
+    /// The files and sockets that are its own.
+    pub(crate) fn files(&self) -> Vec<&Path> {
+        own_files(&self.sinks, self.token_store.as_ref())
+    }
+}
+
+fn own_files<'a>(sinks: &'a [Sink], store: Option<&'a TokenStore>) -> Vec<&'a Path> {
+    let sinks = sinks.iter().map(|sink| match &sink.kind {
+        SinkKind::File(file) => &file.path,
+        SinkKind::Socket(socket) => &socket.path,
+        SinkKind::SystemdCredential(systemd) => &systemd.path,
+    });
+    let stores = store.iter().map(|store| &store.path);
+    sinks.chain(stores).map(PathBuf::as_path).filter(|path| !path.as_os_str().is_empty()).collect()
 }
 
 pub(crate) const PREFIX: &str = "error parsing 'auto_auth': ";

@@ -5,7 +5,7 @@ use std::time::Duration;
 use hcl1::Kind;
 use vault::SecretString;
 
-use super::keys::{required, string};
+use super::keys::{piece, required, string};
 use crate::decode::Fields;
 
 /// How long a JWT of type `iam` is good for when nobody says; upstream's.
@@ -65,7 +65,7 @@ pub(super) fn read(config: &Fields<'_>) -> Option<Gcp> {
         None => None,
     };
     let credentials = text(config, "credentials").filter(|json| !json.is_empty());
-    let service_account = text(config, "service_account");
+    let service_account = piece(config, "service_account", text(config, "service_account"));
     // Upstream reads it and makes no use of it.
     text(config, "project");
     let jwt_lifetime = read_lifetime(config);

@@ -116,6 +116,19 @@ pub(super) fn required(config: &Fields<'_>, key: &'static str) -> Option<String>
     }
 }
 
+/// Text of which a login makes a piece of its path. `.` and `..` stand for other places however they are written
+/// (RFC 3986, section 5.2.4): the credential would be sent there.
+pub(super) fn piece(config: &Fields<'_>, key: &'static str, text: Option<String>) -> Option<String> {
+    text.filter(|text| {
+        let leads_elsewhere = matches!(text.as_str(), "." | "..");
+        if leads_elsewhere {
+            let message = format!("'{key}' value {text:?} cannot stand in a path");
+            config.refuse_with(config.span_of(key), message, "it is part of the URL of the login");
+        }
+        !leads_elsewhere
+    })
+}
+
 /// Text that must be a string: here alone upstream takes no number for it.
 pub(super) fn string(config: &Fields<'_>, key: &'static str) -> Option<String> {
     if let Some(Kind::String(_)) = config.value(key).map(|value| &value.kind) {

@@ -188,6 +188,10 @@ pub(super) fn read(auto_auth: &Fields<'_>, raw: &mut RawAutoAuth) {
     }
     let kind = fields.kind(&block).filter(|kind| !kind.is_empty()).map(|kind| kind.to_lowercase());
     let mount = fields.filled("mount_path");
+    if mount.as_ref().is_some_and(|mount| mount.split('/').any(|piece| matches!(piece, "." | ".."))) {
+        let message = "'mount_path' leads elsewhere by \".\" or \"..\"";
+        fields.refuse_with(fields.span_of("mount_path"), message, "write the path itself, \"auth/approle\"");
+    }
     let namespace = fields.filled("namespace").and_then(|text| Namespace::new(&text));
     let wrap_ttl = fields.duration("wrap_ttl").and_then(GoDuration::positive);
     // Upstream reads these two a level up, and its message says so.

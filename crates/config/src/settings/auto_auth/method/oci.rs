@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::keys::required;
+use super::keys::{piece, required};
 use crate::decode::Fields;
 use crate::go_duration::GoDuration;
 
@@ -45,7 +45,7 @@ pub enum OciKind {
 
 pub(super) fn read(config: &Fields<'_>) -> Option<Oci> {
     let kind = required(config, "type");
-    let role = required(config, "role");
+    let role = piece(config, "role", required(config, "role"));
     let poll_interval = read_interval(config);
     let config_file = config.file("config_file");
     let profile = config.filled("profile").unwrap_or_else(|| DEFAULT_OCI_PROFILE.to_owned());

@@ -1,6 +1,6 @@
 //! `method "ldap"`, `"okta"`, `"radius"` and `"userpass"`: a user's name and password. Upstream has the first alone.
 
-use super::keys::{CredentialFile, FileKeys, optional, required};
+use super::keys::{CredentialFile, FileKeys, optional, piece, required};
 use crate::decode::Fields;
 
 /// A user's name and password.
@@ -31,7 +31,7 @@ const PATH: &str = "password_file_path";
 const VARIABLE: &str = "password_env_var";
 
 pub(super) fn read(config: &Fields<'_>) -> Option<Password> {
-    let username = required(config, "username");
+    let username = piece(config, "username", required(config, "username"));
     let variable = optional(config, VARIABLE);
     let source = match variable {
         Some(variable) => {
