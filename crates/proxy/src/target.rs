@@ -76,7 +76,7 @@ impl Target {
         let path_length = text.len();
         if let Some(query) = query.filter(|query| !query.is_empty()) {
             text.push('?');
-            text.push_str(query);
+            push_query(&mut text, query);
         }
         Ok(Self { text, path_length })
     }
@@ -89,6 +89,19 @@ impl Target {
     /// Path and query, for the server.
     pub(crate) fn text(&self) -> &str {
         &self.text
+    }
+}
+
+/// A query goes on as it came, but for letters that are not ASCII: they have no place on the wire.
+fn push_query(text: &mut String, query: &str) {
+    if query.is_ascii() {
+        return text.push_str(query);
+    }
+    for byte in query.bytes() {
+        match byte.is_ascii() {
+            true => text.push(char::from(byte)),
+            false => drop(write!(text, "%{byte:02X}")),
+        }
     }
 }
 
@@ -201,6 +214,11 @@ mod tests {
 
     fn path(raw: &str) -> Result<String, TargetError> {
         Target::parse(raw, 16 * 1024).map(|target| target.text().to_owned())
+    }
+
+    #[test]
+    fn s01_letters_of_a_query_are_escaped() {
+        assert_eq!(path("/v1/a?b=ä&c=%41").as_deref(), Ok("/v1/a?b=%C3%A4&c=%41"));
     }
 
     #[test]
