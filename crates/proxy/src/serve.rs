@@ -51,7 +51,8 @@ pub(crate) async fn serve_http1(
     let service = service_fn(move |request| boxed(&site, &ours, request));
     let mut builder = http1::Builder::new();
     // Time is kept on the wire, where the bytes are.
-    builder.header_read_timeout(None).max_buf_size(link.limits().header_size + BEHIND_HEAD);
+    // One piece of memory for head and body: writing two costs more than copying the shorter one.
+    builder.writev(false).header_read_timeout(None).max_buf_size(link.limits().header_size + BEHIND_HEAD);
     if link.limits().headers > 100 {
         // Beyond the library's own number it allocates for each request.
         builder.max_headers(link.limits().headers);
