@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::decode::{Fields, Labels};
+use crate::decode::{Fields, Labels, Wording};
 use crate::settings::file_access::{Identity, read_identities};
 
 /// Whom a listener serves, beside what host names and certificates say. The default serves everybody everything.
@@ -142,7 +142,8 @@ fn read_peers(fields: &Fields<'_>, is_unix: bool) -> AllowedPeers {
 fn read_rules(fields: &Fields<'_>) -> Vec<AllowRule> {
     let mut rules = Vec::new();
     for block in fields.blocks("allow", Labels::Ignored) {
-        let allow = fields.inside("allow", &block, fields.prefix());
+        // A key that is not understood would allow more than it seems to: it is an error.
+        let allow = fields.inside("allow", &block, fields.prefix()).worded(Wording::Template);
         if block.object.is_some() {
             rules.push(read_rule(&allow));
         }
