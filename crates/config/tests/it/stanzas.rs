@@ -431,7 +431,12 @@ fn rules_that_would_say_less_than_they_seem_to_are_refused() {
         ("unix", unix, "allow {\n methods = []\n paths = [\"a\"]\n }", "`allow` names nothing"),
         ("unix", unix, "allow {\n methods = [\"GET\"]\n paths = []\n }", "`allow` names nothing"),
         // It would allow every method.
-        ("unix", unix, "allow {\n method = [\"GET\"]\n paths = [\"a\"]\n }", "'allow' has invalid keys: method"),
+        (
+            "unix",
+            unix,
+            "allow {\n method = [\"GET\"]\n paths = [\"a\"]\n }",
+            "'allow' has invalid keys: method",
+        ),
         ("unix", unix, "allow { methods = [\"FETCH\"] }", "unknown method \"FETCH\" in `allow`"),
         (
             "unix",

@@ -4,6 +4,8 @@ use std::path::Path;
 
 use serde_json::json;
 use testkit::{Api, Program};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tokio::process::Command;
 
 use crate::{Stage, put, sidekey};
@@ -49,9 +51,9 @@ async fn ask(socket: &Path, user: u32, more: &[&str]) -> String {
 
 /// The file that `python3` runs from.
 async fn python() -> String {
-    let output = Command::new("python3").args(["-c", "import os; print(os.readlink('/proc/self/exe'))"]);
-    let mut output = output;
-    String::from_utf8(output.output().await.unwrap().stdout).unwrap().trim().to_owned()
+    let script = "import os; print(os.readlink('/proc/self/exe'))";
+    let output = Command::new("python3").args(["-c", script]).output().await.unwrap();
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
 #[tokio::test]
@@ -150,8 +152,13 @@ async fn sockets_of_systemd() {
     agent.says("token written").await.unwrap();
     assert_eq!(api.get("secret/data/app").await.unwrap().json["data"]["data"]["color"], "blue");
     // It is known by now where it listens.
-    let foreign = api.send("GET", "/v1/secret/data/app", &[("host", "evil.example")], "").await.unwrap();
-    assert_eq!(foreign.status.as_u16(), 421);
+    let line = agent.says("Api Address 1: ").await.unwrap();
+    let mut raw = TcpStream::connect(line.split("http://").nth(1).unwrap().trim()).await.unwrap();
+    let foreign = "GET /v1/secret/data/app HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n";
+    raw.write_all(foreign.as_bytes()).await.unwrap();
+    let mut said = String::new();
+    raw.read_to_string(&mut said).await.unwrap();
+    assert!(said.starts_with("HTTP/1.1 421"), "{said}");
     let local = Api::new(&format!("unix://{}", socket.display()), None).unwrap();
     assert_eq!(local.get("secret/data/app").await.unwrap().status.as_u16(), 200);
     agent.stop().await.unwrap();
