@@ -17,6 +17,8 @@ pub enum Breach {
     Connections,
     /// Too many connections of one client.
     ConnectionsPerClient,
+    /// A client whose certificate says none of the names that are allowed.
+    ClientName,
     /// The bytes can be read in more than one way; says what is wrong with them.
     Framing(&'static str),
     /// A TLS handshake that failed, or was no TLS at all.
@@ -31,10 +33,16 @@ pub enum Breach {
     Idle,
     /// A method that is not served.
     Method,
+    /// A process that may not use this unix socket.
+    Peer,
+    /// One client asks too often.
+    Rate,
     /// Too many requests under way.
     Requests,
     /// Too many requests of one client under way.
     RequestsPerClient,
+    /// A request that the listener's `allow` rules do not allow.
+    Rule,
     /// The request's target is too long.
     TargetSize,
     /// A version of HTTP that is not spoken.
@@ -45,7 +53,7 @@ pub enum Breach {
 
 impl Breach {
     /// How many kinds there are.
-    pub const KINDS: usize = 18;
+    pub const KINDS: usize = 22;
 
     /// Its place among the kinds, and its name in metrics.
     fn place(self) -> (usize, &'static str) {
@@ -54,20 +62,24 @@ impl Breach {
             Self::BodySize => (1, "body_size"),
             Self::BodyTime => (2, "body_time"),
             Self::BufferedBodies => (3, "buffered_bodies"),
-            Self::Connections => (4, "connections"),
-            Self::ConnectionsPerClient => (5, "connections_per_client"),
-            Self::Framing(_) => (6, "framing"),
-            Self::Handshake => (7, "handshake"),
-            Self::HeaderCount => (8, "header_count"),
-            Self::HeaderSize => (9, "header_size"),
-            Self::HeaderTime => (10, "header_time"),
-            Self::Idle => (11, "idle"),
-            Self::Method => (12, "method"),
-            Self::Requests => (13, "requests"),
-            Self::RequestsPerClient => (14, "requests_per_client"),
-            Self::TargetSize => (15, "target_size"),
-            Self::Version => (16, "version"),
-            Self::WriteTime => (17, "write_time"),
+            Self::ClientName => (4, "client_name"),
+            Self::Connections => (5, "connections"),
+            Self::ConnectionsPerClient => (6, "connections_per_client"),
+            Self::Framing(_) => (7, "framing"),
+            Self::Handshake => (8, "handshake"),
+            Self::HeaderCount => (9, "header_count"),
+            Self::HeaderSize => (10, "header_size"),
+            Self::HeaderTime => (11, "header_time"),
+            Self::Idle => (12, "idle"),
+            Self::Method => (13, "method"),
+            Self::Peer => (14, "peer"),
+            Self::Rate => (15, "rate"),
+            Self::Requests => (16, "requests"),
+            Self::RequestsPerClient => (17, "requests_per_client"),
+            Self::Rule => (18, "rule"),
+            Self::TargetSize => (19, "target_size"),
+            Self::Version => (20, "version"),
+            Self::WriteTime => (21, "write_time"),
         }
     }
 
@@ -86,6 +98,8 @@ impl Breach {
         match self {
             Self::BodyPause | Self::BodyTime | Self::HeaderTime => StatusCode::REQUEST_TIMEOUT,
             Self::BodySize => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Peer | Self::Rule => StatusCode::FORBIDDEN,
+            Self::Rate => StatusCode::TOO_MANY_REQUESTS,
             Self::BufferedBodies | Self::Requests | Self::RequestsPerClient => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
@@ -109,13 +123,19 @@ impl Breach {
             Self::HeaderCount => "too many header fields; see max_request_headers",
             Self::HeaderSize => "the request's head is too large; see max_request_header_size",
             Self::Method => "CONNECT is not served here",
+            Self::Peer => {
+                "the process that has connected has ended or runs another program; see allowed_executables"
+            }
+            Self::Rate => "too many requests of this client; try again, or see rate_limit",
             Self::Requests => "too many requests under way; try again, or see max_requests",
             Self::RequestsPerClient => {
                 "too many requests of this client under way; try again, or see max_requests_per_client"
             }
+            Self::Rule => "the `allow` rules of this listener do not allow this request",
             Self::TargetSize => "the request target is too long; see max_request_target",
             Self::Version => "this version of HTTP is not spoken here",
-            Self::Connections
+            Self::ClientName
+            | Self::Connections
             | Self::ConnectionsPerClient
             | Self::Handshake
             | Self::HeaderTime
@@ -126,11 +146,11 @@ impl Breach {
 
     /// Whether the same request may fare better in a moment.
     pub(crate) fn passes(self) -> bool {
-        self.status() == StatusCode::SERVICE_UNAVAILABLE
+        matches!(self.status(), StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS)
     }
 
     /// Whether nothing that follows on an HTTP/1 connection can be trusted or wanted.
     pub(crate) fn ends_connection(self) -> bool {
-        !matches!(self, Self::Requests | Self::RequestsPerClient)
+        !matches!(self, Self::Rate | Self::Requests | Self::RequestsPerClient | Self::Rule)
     }
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 
-use config::ListenerLimits;
+use config::{ListenerLimits, RateLimit};
 use rustix::process::{Resource, getrlimit};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
@@ -14,6 +14,7 @@ use tokio::time::{Instant, timeout};
 use crate::breach::Breach;
 use crate::counters::Counters;
 use crate::link::{InFlight, Link};
+use crate::rate::Rates;
 
 /// File descriptors that are kept for everything but clients: renewals, files, templates.
 const RESERVED: usize = 64;
@@ -40,6 +41,15 @@ impl Who {
             other => other,
         })
     }
+}
+
+/// Who asks, for counting requests.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub(crate) enum Caller {
+    /// Whom a certificate names.
+    Name(Box<str>),
+    /// Whoever is at the other end.
+    Who(Who),
 }
 
 /// One client's share.
@@ -80,6 +90,7 @@ pub(crate) struct Doors {
     pub(crate) counters: Arc<Counters>,
     began: Instant,
     descriptors: Arc<Descriptors>,
+    rates: Option<Rates<Caller>>,
     table: Mutex<Table>,
     /// A connection has ended.
     left: Notify,
@@ -99,16 +110,21 @@ struct Table {
 const LONGEST: usize = 64;
 
 impl Doors {
-    pub(crate) fn new(limits: ListenerLimits) -> Self {
-        Self::with(limits, Descriptors::of_process())
+    pub(crate) fn new(limits: ListenerLimits, rate: Option<RateLimit>) -> Self {
+        Self::with(limits, rate, Descriptors::of_process())
     }
 
-    pub(crate) fn with(limits: ListenerLimits, descriptors: Arc<Descriptors>) -> Self {
+    pub(crate) fn with(
+        limits: ListenerLimits,
+        rate: Option<RateLimit>,
+        descriptors: Arc<Descriptors>,
+    ) -> Self {
         Self {
             limits,
             counters: Arc::default(),
             began: Instant::now(),
             descriptors,
+            rates: rate.map(|rate| Rates::new(Duration::from_secs(1) / rate.per_second.max(1), rate.burst)),
             table: Mutex::default(),
             left: Notify::new(),
         }
@@ -179,7 +195,7 @@ impl Doors {
             *connections += 1;
         }
         table.next += 1;
-        let link = Arc::new(Link::new(Arc::clone(self), peer, table.next));
+        let link = Arc::new(Link::new(Arc::clone(self), peer, who, table.next));
         table.links.insert(link.id, Arc::clone(&link));
         drop(table);
         self.descriptors.used.fetch_add(1, Relaxed);
@@ -198,13 +214,25 @@ impl Doors {
             }
         }
         drop(table);
-        self.descriptors.used.fetch_sub(1, Relaxed);
+        let descriptors = 1 + usize::from(link.process().is_some());
+        self.descriptors.used.fetch_sub(descriptors, Relaxed);
         self.counters.connections.fetch_sub(1, Relaxed);
         self.left.notify_one();
     }
 
+    /// A process is held by a handle.
+    pub(crate) fn process_entered(&self) {
+        self.descriptors.used.fetch_add(1, Relaxed);
+    }
+
     /// Begins a request of `link`.
     pub(crate) fn admit(&self, link: &Arc<Link>) -> Result<InFlight, Breach> {
+        if link.process().is_some_and(|process| !process.is_same()) {
+            return Err(Breach::Peer);
+        }
+        if self.rates.as_ref().is_some_and(|rates| !rates.take(&link.caller())) {
+            return Err(Breach::Rate);
+        }
         // One to the server is needed, most likely.
         if self.descriptors.is_short() && !self.kick_longest_idle() {
             return Err(Breach::Requests);

@@ -69,6 +69,7 @@ pub async fn connection(pieces: &[&[u8]], http2: bool) -> Outcome {
     let recorder = Arc::new(Recorder::default());
     let address = std::net::SocketAddr::from(([127, 0, 0, 1], 8200));
     let listener = Listener {
+        access: config::ListenerAccess::default(),
         endpoint: Endpoint::Tcp(address),
         tls: None,
         role: config::Role::Default,

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use config::{Endpoint, Listener};
+use config::{Endpoint, Listener, Role};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
 use vault::headers;
 
@@ -11,6 +11,16 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// A refusal: status and words.
 pub(crate) type Refusal = (StatusCode, &'static str);
+
+/// The question of a browser before what a page may not simply do.
+const PREFLIGHT: HeaderName = header::ACCESS_CONTROL_REQUEST_METHOD;
+
+const OF_A_PAGE: Refusal = (StatusCode::FORBIDDEN, "requests of web pages are not served here");
+
+const NOT_JSON: Refusal = (
+    StatusCode::UNSUPPORTED_MEDIA_TYPE,
+    "this needs \"Content-Type: application/json\"; see lenient_control_content_type",
+);
 
 const MISDIRECTED: Refusal =
     (StatusCode::MISDIRECTED_REQUEST, "this host name is not served here; see allowed_hosts");
@@ -21,6 +31,11 @@ pub(crate) struct Guard {
     require_request_header: bool,
     /// Names a `Host` may have; `None` accepts any.
     hosts: Option<Vec<String>>,
+    /// Turn web pages away.
+    no_pages: bool,
+    /// What changes something here has to be sent as JSON.
+    needs_json: bool,
+    quits: bool,
 }
 
 impl Guard {
@@ -31,15 +46,22 @@ impl Guard {
         // the Host header gives it away. Other listeners have names we cannot know.
         let hosts = match &listener.endpoint {
             _ if any => None,
-            Endpoint::Unix { .. } => None,
-            Endpoint::Tcp(address) if address.ip().is_loopback() || named => {
+            Endpoint::Systemd { .. } | Endpoint::Unix { .. } => None,
+            Endpoint::Tcp(address) if address.ip().to_canonical().is_loopback() || named => {
                 let mut hosts = listener.allowed_hosts.clone();
                 hosts.push(address.ip().to_string());
                 Some(hosts)
             }
             Endpoint::Tcp(_) => None,
         };
-        Self { require_request_header: listener.require_request_header, hosts }
+        Self {
+            // Whoever only reads numbers cannot be made to do anything.
+            require_request_header: listener.require_request_header && listener.role != Role::MetricsOnly,
+            hosts,
+            no_pages: !any,
+            needs_json: !listener.access.lenient_control_content_type,
+            quits: listener.enable_quit,
+        }
     }
 
     /// Checks framing, host, origin and the request header, in this order. `authority` is that of a target in
@@ -65,12 +87,9 @@ impl Guard {
                 None if version == Version::HTTP_2 && authority.is_some() => {}
                 _ => return Err(MISDIRECTED),
             }
-            if headers.get(header::ORIGIN).is_some_and(|origin| !allowed_origin(hosts, origin)) {
-                return Err((StatusCode::FORBIDDEN, "requests of web pages are not served here"));
-            }
-            if headers.get(SEC_FETCH_SITE).is_some_and(|site| site == "cross-site") {
-                return Err((StatusCode::FORBIDDEN, "requests of web pages are not served here"));
-            }
+        }
+        if self.no_pages && self.is_of_a_page(method, authority, headers) {
+            return Err(OF_A_PAGE);
         }
         if self.require_request_header {
             let mut values = headers.get_all(headers::REQUEST).iter();
@@ -83,6 +102,60 @@ impl Guard {
         }
         Ok(())
     }
+}
+
+impl Guard {
+    /// Whether a browser sends it for a page that is not ours.
+    fn is_of_a_page(&self, method: &Method, authority: Option<&str>, headers: &HeaderMap) -> bool {
+        let own = |origin: &HeaderValue| match &self.hosts {
+            Some(hosts) => allowed_origin(hosts, origin),
+            // Our names are unknown here, but pages of our own come from the host they ask.
+            None => {
+                let host = authority
+                    .or_else(|| headers.get(header::HOST).and_then(|host| host.to_str().ok()))
+                    .map(without_port);
+                let origin = origin.to_str().ok().and_then(|origin| origin.split_once("://"));
+                matches!((origin, host), (Some((_, origin)), Some(host)) if without_port(origin).eq_ignore_ascii_case(host))
+            }
+        };
+        // All of them: the server would look at one of several.
+        headers.get_all(header::ORIGIN).iter().any(|origin| !own(origin))
+            || headers
+                .get_all(SEC_FETCH_SITE)
+                .iter()
+                .any(|site| site.as_bytes().eq_ignore_ascii_case(b"cross-site"))
+            || *method == Method::OPTIONS && headers.contains_key(PREFLIGHT)
+    }
+
+    /// Checks a request to an endpoint of ours, by its name: what changes something must be sent as JSON, which a
+    /// form on a page cannot do.
+    pub(crate) fn check_own(&self, name: &str, method: &Method, headers: &HeaderMap) -> Result<(), Refusal> {
+        let changes = match name {
+            "cache-clear" => matches!(*method, Method::POST | Method::PUT),
+            "quit" => self.quits && *method == Method::POST,
+            _ => false,
+        };
+        if !self.needs_json || !changes {
+            return Ok(());
+        }
+        let mut types = headers.get_all(header::CONTENT_TYPE).iter();
+        match (types.next(), types.next()) {
+            (Some(one), None) if is_json(one) => Ok(()),
+            // Nothing is sent, and nothing is said of it: `curl -X POST …/quit`. A form always says what it is.
+            (None, _) if name == "quit" && is_bodiless(headers) => Ok(()),
+            _ => Err(NOT_JSON),
+        }
+    }
+}
+
+fn is_json(kind: &HeaderValue) -> bool {
+    let kind = kind.to_str().unwrap_or_default();
+    kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
+}
+
+fn is_bodiless(headers: &HeaderMap) -> bool {
+    !headers.contains_key(header::TRANSFER_ENCODING)
+        && headers.get(header::CONTENT_LENGTH).is_none_or(|length| length == "0")
 }
 
 /// What a second reader of the same bytes could read differently; the HTTP library lets it pass.
@@ -148,6 +221,7 @@ mod tests {
 
     fn listener(address: &str, allowed_hosts: &[&str], require_request_header: bool) -> Guard {
         Guard::new(&Listener {
+            access: config::ListenerAccess::default(),
             endpoint: Endpoint::Tcp(address.parse().unwrap()),
             tls: None,
             role: config::Role::Default,

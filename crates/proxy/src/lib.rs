@@ -8,6 +8,7 @@
 
 mod body;
 mod breach;
+mod client_name;
 mod control;
 mod counters;
 mod doors;
@@ -19,11 +20,15 @@ mod guard;
 mod inbound;
 mod link;
 mod listener;
+mod peer;
+mod rate;
 mod redact;
 mod replay;
 mod route;
+mod rules;
 mod serve;
 mod socket;
+mod systemd;
 mod target;
 #[cfg(test)]
 mod tests;

@@ -9,13 +9,19 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::breach::Breach;
-use crate::doors::{Doors, Peer};
+use crate::doors::{Caller, Doors, Peer, Who};
+use crate::peer::Process;
 
 /// A connection. Requests on it are counted from 1.
 pub(crate) struct Link {
     pub(crate) doors: Arc<Doors>,
     pub(crate) peer: Arc<Peer>,
     pub(crate) id: u64,
+    who: Who,
+    /// The process at the other end, where it matters which one it is.
+    process: OnceLock<Box<Process>>,
+    /// What its certificate calls it.
+    name: OnceLock<Box<str>>,
     accepted: Instant,
     /// Requests handed to the HTTP library.
     started: AtomicU64,
@@ -37,13 +43,16 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    pub(crate) fn new(doors: Arc<Doors>, peer: Arc<Peer>, id: u64) -> Self {
+    pub(crate) fn new(doors: Arc<Doors>, peer: Arc<Peer>, who: Who, id: u64) -> Self {
         let accepted = Instant::now();
         let idle_since = AtomicU64::new(doors.age(accepted));
         Self {
             doors,
             peer,
             id,
+            who,
+            process: OnceLock::new(),
+            name: OnceLock::new(),
             accepted,
             started: AtomicU64::new(0),
             served: AtomicU64::new(0),
@@ -68,6 +77,36 @@ impl Link {
 
     pub(crate) fn accepted(&self) -> Instant {
         self.accepted
+    }
+
+    /// Remembers which process it is.
+    pub(crate) fn is_of(&self, process: Process) {
+        if self.process.set(Box::new(process)).is_ok() {
+            self.doors.process_entered();
+        }
+    }
+
+    /// The process at the other end, where it matters.
+    pub(crate) fn process(&self) -> Option<&Process> {
+        self.process.get().map(Box::as_ref)
+    }
+
+    /// Remembers what its certificate calls it.
+    pub(crate) fn is_called(&self, name: &str) {
+        let _ = self.name.set(name.into());
+    }
+
+    /// What its certificate calls it.
+    pub(crate) fn name(&self) -> Option<&str> {
+        self.name.get().map(Box::as_ref)
+    }
+
+    /// Whose requests its requests are counted with.
+    pub(crate) fn caller(&self) -> Caller {
+        match self.name() {
+            Some(name) => Caller::Name(name.into()),
+            None => Caller::Who(self.who),
+        }
     }
 
     /// So many requests are handed to the HTTP library.

@@ -9,19 +9,21 @@ use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::time::{sleep, timeout_at};
-use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
 use crate::breach::Breach;
+use crate::client_name;
 use crate::counters::Counters;
 use crate::doors::{Doors, Entered, Who};
 use crate::link::Link;
+use crate::peer::Process;
 use crate::route::{Context, Site};
 use crate::serve::{serve_http1, serve_http2};
-use crate::socket::{self, Socket};
-use crate::tls::{self, CertificateReloader, ListenerTlsError};
+use crate::socket::Socket;
+use crate::systemd;
+use crate::tls::{CertificateReloader, ListenerTlsError};
 
 /// Why a listener cannot be. Worded as upstream's.
 #[derive(Debug, Error)]
@@ -45,7 +47,7 @@ pub enum ListenError {
 pub struct Bound {
     settings: Listener,
     socket: Accepting,
-    tls: Option<(TlsAcceptor, CertificateReloader)>,
+    tls: Option<CertificateReloader>,
     address: String,
     doors: Arc<Doors>,
 }
@@ -61,13 +63,9 @@ impl Bound {
     /// # Errors
     /// [`ListenError`].
     pub async fn bind(settings: &Listener) -> Result<Self, ListenError> {
-        let tls = match &settings.tls {
-            None => None,
-            Some(files) => {
-                let (config, reloader) = tls::server_config(files)?;
-                Some((TlsAcceptor::from(config), reloader))
-            }
-        };
+        let tls = settings.tls.as_ref().map(CertificateReloader::new).transpose()?;
+        let mut settings = settings.clone();
+        let peers = &settings.access.peers;
         let scheme = if tls.is_some() { "https" } else { "http" };
         let (socket, address) = match &settings.endpoint {
             Endpoint::Tcp(address) => {
@@ -79,12 +77,30 @@ impl Bound {
             Endpoint::Unix { path, access } => {
                 let shown = path.display().to_string();
                 let socket =
-                    socket::bind(path, access).map_err(|error| bind_error("unix", &shown, &error))?;
+                    Socket::bind(path, access, peers).map_err(|error| bind_error("unix", &shown, &error))?;
                 (Accepting::Unix(socket), format!("unix://{shown}"))
             }
+            // From here on it is what it is.
+            Endpoint::Systemd { socket, is_unix: false } => {
+                let failed = |error: io::Error| bind_error("tcp", &format!("systemd:{socket}"), &error);
+                let listener = systemd::take_tcp(socket).and_then(TcpListener::from_std).map_err(failed)?;
+                let bound = listener.local_addr().map_err(failed)?;
+                settings.endpoint = Endpoint::Tcp(bound);
+                (Accepting::Tcp(listener), format!("{scheme}://{bound}"))
+            }
+            Endpoint::Systemd { socket, is_unix: true } => {
+                let failed = |error: io::Error| bind_error("unix", &format!("systemd:{socket}"), &error);
+                let listener = systemd::take_unix(socket).map_err(failed)?;
+                let bound = listener.local_addr().map_err(failed)?;
+                let address = match bound.as_pathname() {
+                    Some(path) => format!("unix://{}", path.display()),
+                    None => format!("unix:systemd:{socket}"),
+                };
+                (Accepting::Unix(Socket::passed(listener, peers).map_err(failed)?), address)
+            }
         };
-        let doors = Arc::new(Doors::new(settings.limits.clone()));
-        Ok(Self { settings: settings.clone(), socket, tls, address, doors })
+        let doors = Arc::new(Doors::new(settings.limits.clone(), settings.access.rate));
+        Ok(Self { settings, socket, tls, address, doors })
     }
 
     /// `http://127.0.0.1:8200`, with the real port.
@@ -94,7 +110,7 @@ impl Bound {
 
     /// Puts new certificates in, for listeners with TLS.
     pub fn certificates(&self) -> Option<CertificateReloader> {
-        self.tls.as_ref().map(|(_, reloader)| reloader.clone())
+        self.tls.clone()
     }
 
     /// What is counted here.
@@ -106,20 +122,32 @@ impl Bound {
     pub async fn run(self, context: Arc<Context>, stop: CancellationToken) {
         let site = Arc::new(Site::new(context, &self.settings, self.doors));
         let connections = TaskTracker::new();
-        let acceptor = self.tls.map(|(acceptor, _)| acceptor);
+        let tls = self.tls;
+        let watching = async {
+            match tls.clone() {
+                Some(tls) => tls.watch().await,
+                None => std::future::pending().await,
+            }
+        };
+        let mut watching = std::pin::pin!(watching);
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
+                () = &mut watching => {}
                 accepted = accept(&self.socket, &site.doors) => match accepted {
-                    Ok((stream, who)) => {
+                    Ok(None) => site.doors.counters.count(Breach::Peer),
+                    Ok(Some(Accepted { stream, who, process })) => {
                         let Some(entered) = site.doors.enter(who) else { continue };
+                        if let Some(process) = process {
+                            entered.link.is_of(process);
+                        }
                         let (site, tasks) = (Arc::clone(&site), connections.clone());
-                        let (acceptor, stop) = (acceptor.clone(), stop.clone());
+                        let (tls, stop) = (tls.clone(), stop.clone());
                         // The loop's end waits for it.
                         connections.spawn(async move {
                             match stream {
-                                Stream::Tcp(stream) => start(site, stream, acceptor, entered, tasks, stop).await,
-                                Stream::Unix(stream) => start(site, stream, acceptor, entered, tasks, stop).await,
+                                Stream::Tcp(stream) => start(site, stream, tls, entered, tasks, stop).await,
+                                Stream::Unix(stream) => start(site, stream, tls, entered, tasks, stop).await,
                             }
                         });
                     }
@@ -142,19 +170,27 @@ enum Stream {
     Unix(tokio::net::UnixStream),
 }
 
-/// Waits for a client, once there is room for one.
-async fn accept(socket: &Accepting, doors: &Doors) -> io::Result<(Stream, Who)> {
+/// A client that has connected.
+struct Accepted {
+    stream: Stream,
+    who: Who,
+    /// Where it matters which one it is.
+    process: Option<Process>,
+}
+
+/// Waits for a client, once there is room for one. `None` for one that is not served.
+async fn accept(socket: &Accepting, doors: &Doors) -> io::Result<Option<Accepted>> {
     doors.room().await;
     match socket {
         Accepting::Tcp(listener) => {
             let (stream, from) = listener.accept().await?;
             let _ = stream.set_nodelay(true);
-            Ok((Stream::Tcp(stream), Who::at(from.ip())))
+            Ok(Some(Accepted { stream: Stream::Tcp(stream), who: Who::at(from.ip()), process: None }))
         }
         Accepting::Unix(socket) => {
-            let (stream, _) = socket.listener.accept().await?;
+            let stream = socket.accept().await?;
             let who = stream.peer_cred().map_or(Who::Unknown, |peer| Who::User(peer.uid()));
-            Ok((Stream::Unix(stream), who))
+            Ok(socket.admit(&stream).map(|process| Accepted { stream: Stream::Unix(stream), who, process }))
         }
     }
 }
@@ -163,15 +199,15 @@ async fn accept(socket: &Accepting, doors: &Doors) -> io::Result<(Stream, Who)> 
 async fn start(
     site: Arc<Site>,
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    acceptor: Option<TlsAcceptor>,
+    tls: Option<CertificateReloader>,
     entered: Entered,
     tasks: TaskTracker,
     stop: CancellationToken,
 ) {
-    match acceptor {
+    match tls {
         None => serve_http1(site, stream, &entered.link, &stop).await,
         // Beside it a plain connection would be as large as this.
-        Some(acceptor) => Box::pin(start_tls(site, stream, acceptor, &entered.link, &tasks, &stop)).await,
+        Some(tls) => Box::pin(start_tls(site, stream, &tls, &entered.link, &tasks, &stop)).await,
     }
 }
 
@@ -179,7 +215,7 @@ async fn start(
 async fn start_tls(
     site: Arc<Site>,
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    acceptor: TlsAcceptor,
+    tls: &CertificateReloader,
     link: &Arc<Link>,
     tasks: &TaskTracker,
     stop: &CancellationToken,
@@ -187,17 +223,25 @@ async fn start_tls(
     // The handshake counts against the time for the first request's head.
     let deadline = link.accepted() + link.limits().header_timeout;
     let shaken = tokio::select! {
-        shaken = timeout_at(deadline, acceptor.accept(stream)) => shaken,
+        shaken = timeout_at(deadline, tls.acceptor().accept(stream)) => shaken,
         () = stop.cancelled() => return,
         () = link.kicked() => return,
     };
+    if let Ok(Ok(stream)) = &shaken {
+        let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
+        let names = certificate.map(client_name::names).unwrap_or_default();
+        if let Some(name) = names.first() {
+            link.is_called(name);
+        }
+    }
     match shaken {
         Ok(Ok(stream)) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
             Box::pin(serve_http2(site, stream, link, tasks, stop)).await;
         }
         Ok(Ok(stream)) => Box::pin(serve_http1(site, stream, link, stop)).await,
         Ok(Err(error)) => {
-            link.count(Breach::Handshake);
+            let named = client_name::is_about_the_name(&error);
+            link.count(if named { Breach::ClientName } else { Breach::Handshake });
             debug!(target: "listener", error = %error, "TLS handshake failed");
         }
         Err(_) => {

@@ -7,12 +7,15 @@ use config::{Listener, Role, UseAutoAuthToken};
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use serde_json::json;
 use tokio::sync::watch;
+use tracing::info;
 use vault::{Body, BoxFuture, Product, TokenState};
 
+use crate::breach::Breach;
 use crate::doors::Doors;
 use crate::guard::{self, Guard};
 use crate::inbound::Inbound;
 use crate::replay::{Refusal, WaitingRoom};
+use crate::rules::Rules;
 use crate::target::{Target, TargetError};
 use crate::tunnel::Tunnels;
 use crate::{control, forward};
@@ -53,6 +56,7 @@ pub struct Handles {
 pub(crate) struct Site {
     pub(crate) context: Arc<Context>,
     pub(crate) guard: Guard,
+    pub(crate) rules: Rules,
     pub(crate) doors: Arc<Doors>,
     pub(crate) role: Role,
     pub(crate) enable_quit: bool,
@@ -60,8 +64,8 @@ pub(crate) struct Site {
 
 impl Site {
     pub(crate) fn new(context: Arc<Context>, listener: &Listener, doors: Arc<Doors>) -> Self {
-        let guard = Guard::new(listener);
-        Self { context, guard, doors, role: listener.role, enable_quit: listener.enable_quit }
+        let (guard, rules) = (Guard::new(listener), Rules::new(&listener.access));
+        Self { context, guard, rules, doors, role: listener.role, enable_quit: listener.enable_quit }
     }
 
     fn check(&self, request: &Request<Inbound>) -> Result<(), guard::Refusal> {
@@ -96,10 +100,20 @@ impl Site {
             Product::Agent => "/agent/v1/",
             Product::Proxy => "/proxy/v1/",
         };
-        match target.path().strip_prefix(own) {
+        let own = target.path().strip_prefix(own);
+        let checked = self.guard.check_own(own.unwrap_or_default(), request.method(), request.headers());
+        if let Err((status, why)) = checked {
+            return error(status, why);
+        }
+        match own {
             Some("cache-clear") => Box::pin(control::cache_clear(&self.context.cache, request)).await,
             Some("quit") => control::quit(self.enable_quit, request.method(), &self.context.handles),
             Some("metrics") => not_built("metrics"),
+            _ if !self.rules.allow(request.method(), &target, request.headers()) => {
+                self.doors.counters.count(Breach::Rule);
+                info!(target: "apiproxy", method = %request.method(), path = forward::loggable(target.path()), "not allowed by the listener's rules");
+                error(Breach::Rule.status(), Breach::Rule.why())
+            }
             _ => forward::forward(&self.context, target, request).await,
         }
     }

@@ -4,22 +4,75 @@ use std::io;
 use std::path::Path;
 
 use atomic_file::SocketFile;
-use config::SocketAccess;
-use tokio::net::UnixListener;
+use config::{AllowedPeers, SocketAccess};
+use tokio::net::{UnixListener, UnixStream};
+use tracing::warn;
+
+use crate::peer::{Denied, PeerRule, Process};
+use crate::rate::Rates;
+
+/// Between two lines about one user who is not served.
+const COMPLAINTS: std::time::Duration = std::time::Duration::from_secs(60);
 
 /// A bound socket; its file goes when it is dropped, if it is still ours.
 pub(crate) struct Socket {
-    pub(crate) listener: UnixListener,
-    _file: SocketFile,
+    listener: UnixListener,
+    peers: PeerRule,
+    complaints: Rates<Option<u32>>,
+    _file: Option<SocketFile>,
 }
 
-/// Binds a socket at `path`, as [`atomic_file::bind_socket`] does.
-pub(crate) fn bind(path: &Path, access: &SocketAccess) -> Result<Socket, io::Error> {
-    let attributes = access.attributes().map_err(|error| {
-        io::Error::other(format!("failed to set file system permissions on the socket file: {error}"))
-    })?;
-    let (listener, file) = atomic_file::bind_socket(path, &attributes)?;
-    Ok(Socket { listener: UnixListener::from_std(listener)?, _file: file })
+impl Socket {
+    /// Binds one at `path`, as [`atomic_file::bind_socket`] does.
+    pub(crate) fn bind(path: &Path, access: &SocketAccess, peers: &AllowedPeers) -> io::Result<Self> {
+        let attributes = access.attributes().map_err(|error| {
+            io::Error::other(format!("failed to set file system permissions on the socket file: {error}"))
+        })?;
+        // Before anything is bound.
+        let rule = rule(peers)?;
+        let (listener, file) = atomic_file::bind_socket(path, &attributes)?;
+        Self::new(listener, rule, Some(file))
+    }
+
+    /// One that somebody else has bound.
+    pub(crate) fn passed(
+        listener: std::os::unix::net::UnixListener,
+        peers: &AllowedPeers,
+    ) -> io::Result<Self> {
+        Self::new(listener, rule(peers)?, None)
+    }
+
+    fn new(
+        listener: std::os::unix::net::UnixListener,
+        peers: PeerRule,
+        file: Option<SocketFile>,
+    ) -> io::Result<Self> {
+        let complaints = Rates::new(COMPLAINTS, 1);
+        Ok(Self { listener: UnixListener::from_std(listener)?, peers, complaints, _file: file })
+    }
+
+    pub(crate) async fn accept(&self) -> io::Result<UnixStream> {
+        Ok(self.listener.accept().await?.0)
+    }
+
+    /// The process at the other end, where it matters; `None` for one that is not served.
+    pub(crate) fn admit(&self, stream: &UnixStream) -> Option<Option<Process>> {
+        match self.peers.admit(stream) {
+            Ok(process) => Some(process),
+            Err(denied) => {
+                let Denied { uid, gid, pid, why } = *denied;
+                // Nobody can fill the log.
+                if self.complaints.take(&uid) {
+                    warn!(target: "listener", uid, gid, pid, reason = why, "a process that connected was turned away");
+                }
+                None
+            }
+        }
+    }
+}
+
+fn rule(peers: &AllowedPeers) -> io::Result<PeerRule> {
+    PeerRule::of(peers).map_err(|error| io::Error::other(format!("who may use the socket: {error}")))
 }
 
 #[cfg(test)]
@@ -31,10 +84,14 @@ mod tests {
     #[tokio::test]
     async fn an_unknown_owner_is_told_and_nothing_is_bound() {
         let folder = tempfile::tempdir().unwrap();
-        let unknown =
-            SocketAccess { owner: Some(Identity::Name("no such user".into())), ..SocketAccess::default() };
-        let error = bind(&folder.path().join("new"), &unknown).err().unwrap().to_string();
-        assert!(error.contains("failed to look up user \"no such user\""), "{error}");
-        assert!(!folder.path().join("new").exists());
+        let path = folder.path().join("new");
+        let name = || Identity::Name("no such user".into());
+        let owned = SocketAccess { owner: Some(name()), ..SocketAccess::default() };
+        let served = AllowedPeers { uids: vec![name()], ..AllowedPeers::default() };
+        for (access, peers) in [(&owned, &AllowedPeers::default()), (&SocketAccess::default(), &served)] {
+            let error = Socket::bind(&path, access, peers).err().unwrap().to_string();
+            assert!(error.contains("failed to look up user \"no such user\""), "{error}");
+            assert!(!path.exists());
+        }
     }
 }

@@ -86,6 +86,11 @@ impl Target {
         &self.text[..self.path_length]
     }
 
+    /// What is behind the `?`.
+    pub(crate) fn query(&self) -> Option<&str> {
+        self.text.get(self.path_length + 1..)
+    }
+
     /// Path and query, for the server.
     pub(crate) fn text(&self) -> &str {
         &self.text
@@ -164,7 +169,8 @@ fn settle_namespace(headers: &mut HeaderMap) -> Result<(), TargetError> {
     Ok(())
 }
 
-fn decode(path: &str) -> Result<Vec<u8>, TargetError> {
+/// Resolves escapes, once.
+pub(crate) fn decode(path: &str) -> Result<Vec<u8>, TargetError> {
     let bytes = path.as_bytes();
     let mut out = Vec::with_capacity(bytes.len());
     let mut at = 0;
@@ -185,7 +191,7 @@ fn decode(path: &str) -> Result<Vec<u8>, TargetError> {
 }
 
 /// Escapes what a path cannot hold, in one way: upper-case digits, nothing escaped without need.
-fn encode(path: &[u8]) -> String {
+pub(crate) fn encode(path: &[u8]) -> String {
     let mut out = String::with_capacity(path.len());
     for byte in path {
         match byte {

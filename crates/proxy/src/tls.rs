@@ -1,18 +1,25 @@
-//! Certificates of listeners, replaceable while we serve.
+//! TLS of listeners: what the files say, replaceable while we serve.
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use config::ListenerTls;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
-use rustls::sign::CertifiedKey;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{RootCertStore, ServerConfig};
 use thiserror::Error;
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_rustls::TlsAcceptor;
+use tracing::{error, info};
+
+use crate::client_name::NamedClients;
 
 /// Why a listener's TLS cannot be set up.
 #[derive(Debug, Error)]
@@ -43,39 +50,85 @@ pub enum ListenerTlsError {
     },
 }
 
-/// Puts new certificates into a running listener.
+/// Puts new files into a running listener: certificate, key and the CA of client certificates.
 #[derive(Clone)]
-pub struct CertificateReloader {
+pub struct CertificateReloader(Arc<Shared>);
+
+struct Shared {
     settings: ListenerTls,
-    current: Arc<Current>,
+    current: ArcSwap<ServerConfig>,
+    /// What the files looked like when they were last read.
+    seen: Mutex<Vec<Look>>,
 }
 
-#[derive(Debug)]
-struct Current(ArcSwap<CertifiedKey>);
-
-impl ResolvesServerCert for Current {
-    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.0.load_full())
-    }
-}
+/// Time of change, size and inode; `None` for a file that is not there.
+type Look = Option<(SystemTime, u64, u64)>;
 
 impl CertificateReloader {
-    /// Reads certificate and key again; new connections get them.
+    /// Reads the files.
+    pub(crate) fn new(settings: &ListenerTls) -> Result<Self, ListenerTlsError> {
+        let seen = Mutex::new(look(settings));
+        let current = ArcSwap::new(server_config(settings)?);
+        Ok(Self(Arc::new(Shared { settings: settings.clone(), current, seen })))
+    }
+
+    /// Reads the files again; new connections go by them.
     ///
     /// # Errors
     /// A file that cannot be used; the old ones stay in service.
     pub fn reload(&self) -> Result<(), ListenerTlsError> {
-        self.current.0.store(Arc::new(certified_key(&self.settings)?));
+        // Before they are read: what changes meanwhile is read once more.
+        *self.0.seen.lock().unwrap_or_else(PoisonError::into_inner) = look(&self.0.settings);
+        self.0.current.store(server_config(&self.0.settings)?);
         Ok(())
+    }
+
+    /// For the next connection.
+    pub(crate) fn acceptor(&self) -> TlsAcceptor {
+        TlsAcceptor::from(self.0.current.load_full())
+    }
+
+    fn has_changed(&self) -> bool {
+        *self.0.seen.lock().unwrap_or_else(PoisonError::into_inner) != look(&self.0.settings)
+    }
+
+    /// Looks after the files for as long as it is polled.
+    pub(crate) async fn watch(self) {
+        let Some(pause) = self.0.settings.reload else { return std::future::pending().await };
+        let mut looks = interval(pause);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            looks.tick().await;
+            if !self.has_changed() {
+                continue;
+            }
+            let path = self.0.settings.cert_file.display();
+            match self.reload() {
+                Ok(()) => {
+                    info!(target: "listener", %path, "a listener's certificate has changed and is in service");
+                }
+                Err(error) => {
+                    error!(target: "listener", error = %error, "a listener's certificate has changed and cannot be used, the old one stays");
+                }
+            }
+        }
     }
 }
 
+fn look(settings: &ListenerTls) -> Vec<Look> {
+    use std::os::unix::fs::MetadataExt as _;
+    let files = [Some(&settings.cert_file), Some(&settings.key_file), settings.client_ca_file.as_ref()];
+    let look = |path: &PathBuf| {
+        let found = std::fs::metadata(path).ok()?;
+        Some((found.modified().ok()?, found.len(), found.ino()))
+    };
+    files.into_iter().flatten().map(look).collect()
+}
+
 /// Reads the files.
-pub(crate) fn server_config(
-    settings: &ListenerTls,
-) -> Result<(Arc<ServerConfig>, CertificateReloader), ListenerTlsError> {
+fn server_config(settings: &ListenerTls) -> Result<Arc<ServerConfig>, ListenerTlsError> {
     let refused = |path: &PathBuf, why: String| ListenerTlsError::Refused { path: path.clone(), reason: why };
-    let current = Arc::new(Current(ArcSwap::from_pointee(certified_key(settings)?)));
+    let key = certified_key(settings)?;
     let versions: &[&rustls::SupportedProtocolVersion] = match (settings.only_tls12, settings.only_tls13) {
         (true, _) => &[&rustls::version::TLS12],
         (_, true) => &[&rustls::version::TLS13],
@@ -95,12 +148,23 @@ pub(crate) fn server_config(
             let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
             let verifier =
                 if settings.require_client_cert { verifier } else { verifier.allow_unauthenticated() };
-            builder.with_client_cert_verifier(verifier.build().map_err(|e| refused(path, e.to_string()))?)
+            let verifier: Arc<dyn ClientCertVerifier> =
+                verifier.build().map_err(|e| refused(path, e.to_string()))?;
+            builder.with_client_cert_verifier(match settings.allowed_client_names.as_slice() {
+                [] => verifier,
+                names => Arc::new(NamedClients::new(verifier, names)),
+            })
         }
     };
-    let mut config = builder.with_cert_resolver(Arc::clone(&current) as _);
+    let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(key)));
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok((Arc::new(config), CertificateReloader { settings: settings.clone(), current }))
+    if settings.client_ca_file.is_some() {
+        // A resumed session is not asked for its certificate: one that has expired meanwhile, or whose CA is trusted
+        // no more, would still come in.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+    }
+    Ok(Arc::new(config))
 }
 
 fn certified_key(settings: &ListenerTls) -> Result<CertifiedKey, ListenerTlsError> {

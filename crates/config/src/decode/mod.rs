@@ -260,6 +260,9 @@ impl<'a> Fields<'a> {
                 Wording::Template if self.path.ends_with("exec") => {
                     format!("'exec' has invalid keys: {}", key.text)
                 }
+                Wording::Template if self.path.ends_with("allow") => {
+                    format!("'allow' has invalid keys: {}", key.text)
+                }
                 Wording::Template => format!("'config.TemplateConfig' has invalid keys: {}", key.text),
                 _ => format!("unknown key `{}`{}", key.text, self.in_path()),
             };

@@ -97,6 +97,24 @@ pub(crate) fn read_identity(fields: &Fields<'_>, key: &'static str) -> Option<Id
     })
 }
 
+/// Users or groups, by name or by number.
+pub(crate) fn read_identities(fields: &Fields<'_>, key: &'static str) -> Vec<Identity> {
+    let names = fields.strings(key).unwrap_or_default();
+    if fields.has(key) && names.iter().all(String::is_empty) {
+        // An empty list would serve everybody.
+        fields.refuse_with(
+            fields.span_of(key),
+            format!("'{key}' names nobody"),
+            "name users or groups, or remove the key",
+        );
+    }
+    let identity = |name: String| match name.parse() {
+        Ok(id) => Identity::Id(id),
+        Err(_) => Identity::Name(name),
+    };
+    names.into_iter().filter(|name| !name.is_empty()).map(identity).collect()
+}
+
 /// A user or a group by number; -1 leaves it alone.
 pub(crate) fn read_id(fields: &Fields<'_>, key: &'static str) -> Option<Identity> {
     let id = fields.integer(key)?;

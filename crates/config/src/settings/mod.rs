@@ -17,7 +17,8 @@ pub use self::auto_auth::*;
 pub use self::cache::Cache;
 pub use self::file_access::Identity;
 pub use self::listener::{
-    DEFAULT_LISTEN, Endpoint, Listener, ListenerLimits, ListenerTls, Role, SocketAccess,
+    AllowRule, AllowedPath, AllowedPeers, DEFAULT_LISTEN, DEFAULT_TLS_RELOAD, Endpoint, Listener,
+    ListenerAccess, ListenerLimits, ListenerTls, RateLimit, Role, SocketAccess,
 };
 pub use self::log::{Format, Level, Log};
 pub use self::template::{

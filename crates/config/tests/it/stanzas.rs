@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use config::{
-    AppRole, Cert, Command, Contents, CredentialFile, Encryption, Endpoint, FileSink, Identity,
-    ListenerLimits, MethodKind, Profile, Removal, Role, SendAs, Sink, SinkKind, SocketAccess, TokenFile,
-    UseAutoAuthToken,
+    AllowRule, AllowedPath, AllowedPeers, AppRole, Cert, Command, Contents, CredentialFile, Encryption,
+    Endpoint, FileSink, Identity, Listener, ListenerAccess, ListenerLimits, MethodKind, Pattern, Profile,
+    RateLimit, Removal, Role, SendAs, Sink, SinkKind, SocketAccess, TokenFile, UseAutoAuthToken,
 };
 
 use crate::{AUTH, LISTENER, agent, proxy};
@@ -345,6 +345,160 @@ listener unix {
         }
     );
     assert_eq!((unix.role, unix.enable_quit, &unix.tls), (Role::MetricsOnly, false, &None));
+}
+
+#[test]
+fn who_may_use_a_listener() {
+    let listeners = agent()
+        .fine(
+            r#"
+listener "unix" {
+  address = "/run/s"
+  tls_disable = true
+  allowed_uids = ["app", 1000]
+  allowed_gids = [2000]
+  allowed_executables = ["/usr/bin/app"]
+  allow {
+    methods = ["get", "LIST"]
+    paths = ["secret/data/app/*", "/+/creds/app"]
+  }
+  allow { paths = ["sys/health"] }
+  rate_limit = 100
+  lenient_control_content_type = true
+}
+listener "tcp" {
+  address = "systemd:api"
+  tls_cert_file = "/c"
+  tls_key_file = "/k"
+  tls_client_ca_file = "/ca"
+  tls_require_and_verify_client_cert = true
+  tls_allowed_client_names = ["app.example", "spiffe://a/*"]
+  tls_auto_reload_interval = "1m"
+  rate_limit = 5
+  rate_burst = 20
+}
+listener "unix" {
+  address = "systemd:1"
+  tls_cert_file = "/c"
+  tls_key_file = "/k"
+  tls_auto_reload = false
+}
+listener "tcp" {
+  tls_cert_file = "/c"
+  tls_key_file = "/k"
+}
+"#,
+        )
+        .settings
+        .listeners;
+    let [unix, tcp, passed, plain] = listeners.as_slice() else { panic!("{listeners:?}") };
+    let path = |path| AllowedPath::parse(path).unwrap();
+    let rules = [
+        AllowRule {
+            methods: vec!["GET".into(), "LIST".into()],
+            paths: vec![path("secret/data/app/*"), path("+/creds/app")],
+        },
+        AllowRule { methods: Vec::new(), paths: vec![path("sys/health")] },
+    ];
+    let peers = AllowedPeers {
+        uids: vec![Identity::Name("app".into()), Identity::Id(1000)],
+        gids: vec![Identity::Id(2000)],
+        executables: vec!["/usr/bin/app".into()],
+    };
+    assert_eq!((&unix.access.peers, unix.access.rules.as_slice()), (&peers, &rules[..]));
+    assert_eq!(unix.access.rate, Some(RateLimit { per_second: 100, burst: 100 }));
+    assert!(unix.access.lenient_control_content_type);
+    assert_eq!(tcp.endpoint, Endpoint::Systemd { socket: "api".into(), is_unix: false });
+    assert_eq!(passed.endpoint, Endpoint::Systemd { socket: "1".into(), is_unix: true });
+    assert_eq!(tcp.access.rate, Some(RateLimit { per_second: 5, burst: 20 }));
+    let tls = |listener: &Listener| listener.tls.clone().unwrap();
+    assert_eq!(tls(tcp).allowed_client_names, ["app.example", "spiffe://a/*"].map(Pattern::new));
+    let reload = [tcp, passed, plain].map(|listener| tls(listener).reload.map(|pause| pause.as_secs()));
+    assert_eq!(reload, [Some(60), None, Some(30)]);
+    assert_eq!(plain.access, ListenerAccess::default());
+}
+
+#[test]
+fn rules_that_would_say_less_than_they_seem_to_are_refused() {
+    let unix = "address = \"/s\"\n tls_disable = true\n ";
+    let tls = "tls_cert_file = \"/c\"\n tls_key_file = \"/k\"\n tls_client_ca_file = \"/ca\"\n ";
+    for (kind, first, keys, message) in [
+        ("tcp", "tls_disable = true\n ", "allowed_uids = [1]", "`allowed_uids` needs a unix listener"),
+        (
+            "tcp",
+            "tls_disable = true\n ",
+            "allowed_executables = [\"/a\"]",
+            "`allowed_executables` needs a unix listener",
+        ),
+        ("unix", unix, "allowed_uids = []", "'allowed_uids' names nobody"),
+        ("unix", unix, "allowed_gids = [\"\"]", "'allowed_gids' names nobody"),
+        ("unix", unix, "allowed_executables = []", "'allowed_executables' names none"),
+        (
+            "unix",
+            unix,
+            "allowed_executables = [\"app\"]",
+            "\"app\" in `allowed_executables` is no absolute path",
+        ),
+        ("unix", unix, "allow { }", "`allow` names nothing"),
+        ("unix", unix, "allow {\n methods = []\n paths = [\"a\"]\n }", "`allow` names nothing"),
+        ("unix", unix, "allow {\n methods = [\"GET\"]\n paths = []\n }", "`allow` names nothing"),
+        // It would allow every method.
+        (
+            "unix",
+            unix,
+            "allow {\n method = [\"GET\"]\n paths = [\"a\"]\n }",
+            "'allow' has invalid keys: method",
+        ),
+        ("unix", unix, "allow { methods = [\"FETCH\"] }", "unknown method \"FETCH\" in `allow`"),
+        (
+            "unix",
+            unix,
+            "allow { paths = [\"/v1/secret\"] }",
+            "no request can have the path \"/v1/secret\" of `allow`: paths are written without /v1/, as in policies",
+        ),
+        ("unix", unix, "rate_limit = 0", "rate_limit must be from 1 to 1000000, not 0"),
+        ("unix", unix, "rate_burst = 5", "`rate_burst` needs `rate_limit`"),
+        (
+            "unix",
+            "tls_disable = true\n ",
+            "address = \"systemd:\"",
+            "\"systemd:\" names no socket of systemd",
+        ),
+        (
+            "tcp",
+            "tls_disable = true\n ",
+            "address = \"systemd:a b\"",
+            "\"systemd:a b\" names no socket of systemd",
+        ),
+        (
+            "unix",
+            "tls_disable = true\n ",
+            "address = \"systemd:a\"\n socket_mode = \"0600\"",
+            "`socket_mode` cannot go with a socket of systemd",
+        ),
+        (
+            "tcp",
+            tls,
+            "tls_allowed_client_names = [\"a\"]",
+            "`tls_allowed_client_names` needs `tls_require_and_verify_client_cert = true`",
+        ),
+        (
+            "tcp",
+            tls,
+            "tls_require_and_verify_client_cert = true\n tls_allowed_client_names = []",
+            "`tls_allowed_client_names` names nobody",
+        ),
+        (
+            "tcp",
+            "tls_disable = true\n ",
+            "tls_allowed_client_names = [\"a\"]",
+            "`tls_allowed_client_names` has no effect with `tls_disable = true`",
+        ),
+    ] {
+        let failure = agent().text(format!("listener \"{kind}\" {{\n {first}{keys}\n}}\n")).unwrap_err();
+        let messages: Vec<_> = failure.diagnostics().map(|d| d.message.as_str()).collect();
+        assert!(messages.len() == 1 && messages[0].ends_with(message), "{keys}: {messages:?}");
+    }
 }
 
 #[test]

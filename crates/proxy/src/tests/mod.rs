@@ -1,5 +1,6 @@
 //! Raw bytes in, raw bytes out, and what the server saw: the rules of `docs/listener.md`, each by its id.
 
+mod certificates;
 mod http;
 mod limits;
 mod rules;
@@ -7,6 +8,7 @@ mod smuggling;
 mod sockets;
 mod targets;
 mod times;
+mod who;
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
@@ -87,6 +89,7 @@ impl Front {
     /// With so many file descriptors for the process.
     pub(super) fn short_of(descriptors: usize, change: impl FnOnce(&mut Listener)) -> Self {
         let mut listener = Listener {
+            access: config::ListenerAccess::default(),
             auto_auth: None,
             endpoint: Endpoint::Tcp("127.0.0.1:8200".parse().unwrap()),
             tls: None,
@@ -127,7 +130,7 @@ impl Front {
             handles: Handles { refused: Arc::new(|_| Box::pin(async { false })), quit: Arc::new(|| {}) },
         });
         let descriptors = Arc::new(Descriptors::new(descriptors));
-        let doors = Arc::new(Doors::with(listener.limits.clone(), descriptors));
+        let doors = Arc::new(Doors::with(listener.limits.clone(), listener.access.rate, descriptors));
         let site = Arc::new(Site::new(context, &listener, Arc::clone(&doors)));
         Self { recorder, doors, stop, site, tasks: TaskTracker::new() }
     }

@@ -21,7 +21,7 @@ use crate::breach::Breach;
 use crate::counters::Counters;
 use crate::listener::Bound;
 
-async fn start(change: impl FnOnce(&mut Listener)) -> (String, Arc<Counters>, CancellationToken) {
+pub(super) async fn start(change: impl FnOnce(&mut Listener)) -> (String, Arc<Counters>, CancellationToken) {
     let (context, mut listener) = Front::parts();
     change(&mut listener);
     let bound = Bound::bind(&listener).await.unwrap();
@@ -30,15 +30,15 @@ async fn start(change: impl FnOnce(&mut Listener)) -> (String, Arc<Counters>, Ca
     (address, counters, stop)
 }
 
-fn tcp(address: &str) -> SocketAddr {
+pub(super) fn tcp(address: &str) -> SocketAddr {
     address.split_once("://").unwrap().1.parse().unwrap()
 }
 
-fn any_port(listener: &mut Listener) {
+pub(super) fn any_port(listener: &mut Listener) {
     listener.endpoint = Endpoint::Tcp(SocketAddr::from(([127, 0, 0, 1], 0)));
 }
 
-async fn eventually(what: impl Fn() -> bool) {
+pub(super) async fn eventually(what: impl Fn() -> bool) {
     let reached = async {
         while !what() {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -91,6 +91,8 @@ async fn tls_speaks_http2_and_http1_and_times_the_handshake() {
             only_tls12: false,
             client_ca_file: None,
             require_client_cert: false,
+            allowed_client_names: Vec::new(),
+            reload: None,
         });
     })
     .await;

@@ -172,9 +172,15 @@ async fn cache_clear_answers_as_upstream_does() {
         (r#"{"type":"x"}"#, 400, "failed to clear cache: invalid type provided"),
         (r#"{"type":"token_accessor"}"#, 500, "failed to clear cache: token accessor not provided"),
     ] {
-        let answer = listener.send("PUT", "/agent/v1/cache-clear", &[], body).await.unwrap();
+        let json = [("content-type", "application/json")];
+        let answer = listener.send("PUT", "/agent/v1/cache-clear", &json, body).await.unwrap();
         assert_eq!(answer.status.as_u16(), status, "{body}");
         assert_eq!(answer.json["errors"][0].as_str().unwrap_or_default(), text, "{body}");
+    }
+    // What a page could send without asking is not taken.
+    for kind in [&[][..], &[("content-type", "text/plain")]] {
+        let answer = listener.send("POST", "/agent/v1/cache-clear", kind, r#"{"type":"all"}"#).await.unwrap();
+        assert_eq!(answer.status.as_u16(), 415);
     }
     // The other product's endpoint is nothing special here.
     assert_eq!(listener.send("PUT", "/proxy/v1/cache-clear", &[], "{}").await.unwrap().status.as_u16(), 404);

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests may be blunt")]
 
+mod access;
 mod agent;
 mod auth;
 mod auth_alicloud;

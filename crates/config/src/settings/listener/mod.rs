@@ -1,5 +1,6 @@
 //! `listener "tcp" { … }` and `listener "unix" { … }`: where clients connect.
 
+mod access;
 mod limits;
 mod tls;
 
@@ -11,8 +12,9 @@ use super::file_access::{Identity, read_identity};
 use crate::decode::{Block, Fields, Labels, Wording};
 use crate::go_scalar::parse_octal;
 
+pub use access::{AllowRule, AllowedPath, AllowedPeers, ListenerAccess, RateLimit};
 pub use limits::ListenerLimits;
-pub use tls::ListenerTls;
+pub use tls::{DEFAULT_TLS_RELOAD, ListenerTls};
 
 /// Address of a tcp listener that names none; upstream's.
 pub const DEFAULT_LISTEN: &str = "127.0.0.1:8200";
@@ -20,6 +22,8 @@ pub const DEFAULT_LISTEN: &str = "127.0.0.1:8200";
 /// A place where clients connect.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Listener {
+    /// Who may use it, for what, and how often.
+    pub access: ListenerAccess,
     /// Where.
     pub endpoint: Endpoint,
     /// Certificates; `None` for plain HTTP (`tls_disable = true`).
@@ -50,6 +54,20 @@ pub enum Endpoint {
         /// Mode and owner, each applied if given.
         access: SocketAccess,
     },
+    /// A socket that systemd has opened and passes to us.
+    Systemd {
+        /// Its name (`FileDescriptorName=`), or its place among those passed, from 0.
+        socket: String,
+        /// A unix socket; else tcp.
+        is_unix: bool,
+    },
+}
+
+impl Endpoint {
+    /// Whether the system tells who is at the other end.
+    pub fn is_unix(&self) -> bool {
+        matches!(self, Self::Unix { .. } | Self::Systemd { is_unix: true, .. })
+    }
 }
 
 /// Who may use a unix socket.
@@ -100,6 +118,7 @@ pub(crate) fn read<'a>(
     let fields = file.inside("listener", block, prefix).worded(Wording::Listener);
     if block.object.is_none() {
         let listener = Listener {
+            access: ListenerAccess::default(),
             auto_auth: None,
             endpoint: Endpoint::Tcp(UNSPECIFIED),
             tls: None,
@@ -114,7 +133,7 @@ pub(crate) fn read<'a>(
     let kind = fields.kind(block).map(|kind| kind.to_lowercase());
     let endpoint = match kind.as_deref() {
         Some("unix") => read_unix(&fields),
-        Some("tcp") => Endpoint::Tcp(read_tcp(&fields)),
+        Some("tcp") => read_tcp(&fields),
         Some(other) => {
             let message = format!("unsupported listener type {other:?}");
             fields.refuse_with(block.span, message, "the types are \"tcp\" and \"unix\"");
@@ -127,6 +146,7 @@ pub(crate) fn read<'a>(
         }
     };
     let listener = Listener {
+        access: access::read(&fields, kind.as_deref() == Some("unix")),
         auto_auth: None,
         endpoint,
         tls: tls::read(&fields),
@@ -150,15 +170,18 @@ fn read_unknown(fields: &Fields<'_>) -> Endpoint {
     Endpoint::Tcp(UNSPECIFIED)
 }
 
-fn read_tcp(fields: &Fields<'_>) -> SocketAddr {
+fn read_tcp(fields: &Fields<'_>) -> Endpoint {
     fields.ignore(&["socket_mode", "socket_user", "socket_group"]);
     let address = fields.filled("address").unwrap_or_else(|| DEFAULT_LISTEN.to_owned());
+    if let Some(socket) = read_systemd(fields, &address) {
+        return Endpoint::Systemd { socket, is_unix: false };
+    }
     let span = fields.span_of("address");
     if address.contains("{{") {
         fields.refuse_not_built(span, "a template in a listener's \"address\"");
-        return UNSPECIFIED;
+        return Endpoint::Tcp(UNSPECIFIED);
     }
-    parse_listen(&address).unwrap_or_else(|why| {
+    let parsed = parse_listen(&address).unwrap_or_else(|why| {
         let start = fields.with_prefix("").worded(Wording::Plain).at_start("Error starting listener: ");
         start.refuse_with(
             span,
@@ -166,7 +189,23 @@ fn read_tcp(fields: &Fields<'_>) -> SocketAddr {
             "write host and port: \"127.0.0.1:8200\", \"[::1]:8200\", \"localhost:8200\"",
         );
         UNSPECIFIED
-    })
+    });
+    Endpoint::Tcp(parsed)
+}
+
+/// `systemd:NAME` or `systemd:0`.
+fn read_systemd(fields: &Fields<'_>, address: &str) -> Option<String> {
+    let socket = address.strip_prefix("systemd:")?;
+    // systemd.socket(5), `FileDescriptorName=`.
+    if socket.is_empty() || socket.len() > 255 || socket.contains(|c: char| c == ':' || !c.is_ascii_graphic())
+    {
+        fields.refuse_with(
+            fields.span_of("address"),
+            format!("{address:?} names no socket of systemd"),
+            "the name in the .socket unit, or its number from 0: \"systemd:agent\", \"systemd:0\"",
+        );
+    }
+    Some(socket.to_owned())
 }
 
 /// `host:port`, the host an IP address, `localhost`, or nothing for all addresses. No port is port 0.
@@ -196,6 +235,18 @@ fn read_unix(fields: &Fields<'_>) -> Endpoint {
         );
         PathBuf::new()
     });
+    if let Some(socket) = path.to_str().and_then(|address| read_systemd(fields, address)) {
+        for key in ["socket_mode", "socket_user", "socket_group"] {
+            if fields.has(key) {
+                fields.refuse_with(
+                    fields.span_of(key),
+                    format!("`{key}` cannot go with a socket of systemd"),
+                    "say it in the .socket unit: SocketMode=, SocketUser=, SocketGroup=",
+                );
+            }
+        }
+        return Endpoint::Systemd { socket, is_unix: true };
+    }
     let mode = fields.filled("socket_mode").and_then(|text| match parse_octal(&text) {
         Ok(mode) if mode <= 0o7777 => Some(mode),
         _ => {

@@ -1,9 +1,14 @@
 //! The `tls_*` keys of a listener.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::decode::Fields;
 use crate::go_duration::GoDuration;
+use crate::settings::auto_auth::Pattern;
+
+/// Time between two looks at the files of a listener; upstream's, where it looks.
+pub const DEFAULT_TLS_RELOAD: Duration = Duration::from_secs(30);
 
 /// The `tls_*` keys of a listener.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,6 +25,10 @@ pub struct ListenerTls {
     pub client_ca_file: Option<PathBuf>,
     /// Refuse clients without a certificate.
     pub require_client_cert: bool,
+    /// Names of which a client's certificate must have one; any when there are none.
+    pub allowed_client_names: Vec<Pattern>,
+    /// Time between two looks at the files; `None` leaves it to SIGHUP.
+    pub reload: Option<Duration>,
 }
 
 // === Reading ===
@@ -31,10 +40,11 @@ pub(super) fn read(fields: &Fields<'_>) -> Option<ListenerTls> {
     let disabled = fields.lax_bool("tls_disable").unwrap_or(false);
     let cert_file = fields.file("tls_cert_file");
     let key_file = fields.file("tls_key_file");
-    read_auto_reload(fields, disabled, cert_file.is_some());
+    let reload = read_auto_reload(fields, cert_file.is_some());
     let required = fields.lax_bool("tls_require_and_verify_client_cert").unwrap_or(false);
     let ignored = fields.lax_bool("tls_disable_client_certs").unwrap_or(false);
     let client_ca_file = fields.file("tls_client_ca_file");
+    let names = fields.strings("tls_allowed_client_names");
     let (least, most) = (fields.filled("tls_min_version"), fields.filled("tls_max_version"));
     let chosen = [
         ("tls_cipher_suites", fields.filled("tls_cipher_suites").is_some()),
@@ -46,6 +56,10 @@ pub(super) fn read(fields: &Fields<'_>) -> Option<ListenerTls> {
     fields.ignore(&["tls_prefer_server_cipher_suites"]);
     read_acme(fields, disabled);
     if disabled {
+        if names.is_some() {
+            let span = fields.span_of("tls_allowed_client_names");
+            fields.refuse(span, "`tls_allowed_client_names` has no effect with `tls_disable = true`");
+        }
         return None;
     }
     // Who chooses ciphers has a reason: going on with others would be a silent no.
@@ -63,6 +77,17 @@ pub(super) fn read(fields: &Fields<'_>) -> Option<ListenerTls> {
             "`tls_require_and_verify_client_cert` needs `tls_client_ca_file`",
         );
     }
+    if let Some(names) = &names {
+        let span = fields.span_of("tls_allowed_client_names");
+        if names.is_empty() || names.iter().any(String::is_empty) {
+            let hint = "name certificates, or remove the key";
+            fields.refuse_with(span, "`tls_allowed_client_names` names nobody", hint);
+        } else if !required {
+            // Without a certificate everybody would come in.
+            let message = "`tls_allowed_client_names` needs `tls_require_and_verify_client_cert = true`";
+            fields.refuse(span, message);
+        }
+    }
     let (only_tls13, only_tls12) = read_versions(fields, least.as_deref(), most.as_deref());
     let (Some(cert_file), Some(key_file)) = (cert_file, key_file) else {
         fields.refuse_with(
@@ -79,11 +104,14 @@ pub(super) fn read(fields: &Fields<'_>) -> Option<ListenerTls> {
         only_tls12,
         client_ca_file: client_ca_file.filter(|_| !ignored),
         require_client_cert: required,
+        allowed_client_names: names.unwrap_or_default().iter().map(|name| Pattern::new(name)).collect(),
+        reload,
     })
 }
 
-fn read_auto_reload(fields: &Fields<'_>, disabled: bool, has_cert: bool) {
-    let reload = fields.lax_bool("tls_auto_reload").unwrap_or(false);
+/// On unless it is turned off: a certificate that nobody reads ends the service when it expires.
+fn read_auto_reload(fields: &Fields<'_>, has_cert: bool) -> Option<Duration> {
+    let reload = fields.lax_bool("tls_auto_reload");
     let interval = fields.duration("tls_auto_reload_interval");
     if interval.is_some_and(|interval| interval < GoDuration::from_seconds(5)) {
         fields.refuse_beside(
@@ -91,11 +119,11 @@ fn read_auto_reload(fields: &Fields<'_>, disabled: bool, has_cert: bool) {
             "tls_auto_reload_interval must be at least 5s",
         );
     }
-    if reload && !has_cert {
+    if reload == Some(true) && !has_cert {
         fields.refuse_beside(fields.span_of("tls_auto_reload"), "tls_auto_reload requires tls_cert_file");
-    } else if reload && !disabled {
-        fields.not_built("tls_auto_reload");
     }
+    let interval = interval.and_then(GoDuration::positive).unwrap_or(DEFAULT_TLS_RELOAD);
+    reload.unwrap_or(true).then_some(interval)
 }
 
 fn read_acme(fields: &Fields<'_>, disabled: bool) {

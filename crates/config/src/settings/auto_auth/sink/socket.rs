@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::file::{read_owner, read_path};
 use crate::decode::Fields;
 use crate::settings::SocketAccess;
-use crate::settings::file_access::{Identity, read_mode};
+use crate::settings::file_access::{Identity, read_identities, read_mode};
 
 /// Mode of the socket when none is given: owner and group, as for a sink's file.
 pub const DEFAULT_SOCKET_MODE: u32 = 0o660;
@@ -27,8 +27,8 @@ pub(super) fn read(config: &Fields<'_>) -> SocketSink {
     SocketSink {
         path: read_path(config, "socket"),
         access: read_access(config, DEFAULT_SOCKET_MODE),
-        allowed_uids: identities(config, "allowed_uids"),
-        allowed_gids: identities(config, "allowed_gids"),
+        allowed_uids: read_identities(config, "allowed_uids"),
+        allowed_gids: read_identities(config, "allowed_gids"),
     }
 }
 
@@ -36,21 +36,4 @@ pub(super) fn read(config: &Fields<'_>) -> SocketSink {
 pub(super) fn read_access(config: &Fields<'_>, mode: u32) -> SocketAccess {
     let (owner, group) = read_owner(config);
     SocketAccess { mode: Some(read_mode(config, "mode").unwrap_or(mode)), owner, group }
-}
-
-fn identities(config: &Fields<'_>, key: &'static str) -> Vec<Identity> {
-    let names = config.strings(key).unwrap_or_default();
-    if config.has(key) && names.iter().all(String::is_empty) {
-        // An empty list would serve everybody.
-        config.refuse_with(
-            config.span_of(key),
-            format!("'{key}' names nobody"),
-            "name users or groups, or remove the key",
-        );
-    }
-    let identity = |name: String| match name.parse() {
-        Ok(id) => Identity::Id(id),
-        Err(_) => Identity::Name(name),
-    };
-    names.into_iter().filter(|name| !name.is_empty()).map(identity).collect()
 }

@@ -35,9 +35,8 @@ impl CredentialPattern {
     pub fn parse(text: &str) -> Option<Self> {
         let (unit, credential) = text.split_once('/')?;
         let is_name = |name: &str| !name.is_empty() && !name.contains('/');
-        let pattern = |name: &str| Pattern(name.to_owned());
         (is_name(unit) && is_name(credential))
-            .then(|| Self { unit: pattern(unit), credential: pattern(credential) })
+            .then(|| Self { unit: Pattern::new(unit), credential: Pattern::new(credential) })
     }
 
     /// Whether this credential of this unit is meant.
@@ -51,6 +50,11 @@ impl CredentialPattern {
 pub struct Pattern(String);
 
 impl Pattern {
+    /// Of such a name.
+    pub fn new(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+
     /// Whether the whole name fits.
     pub fn matches(&self, name: &str) -> bool {
         let Some((first, rest)) = self.0.split_once('*') else { return self.0 == name };

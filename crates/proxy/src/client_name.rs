@@ -1,0 +1,98 @@
+//! What a client's certificate calls it, and whether such a client may come in.
+
+use std::sync::Arc;
+
+use config::Pattern;
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
+use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
+
+/// The names in a certificate: those of its subject's alternative names that are URIs, hosts or mail addresses, then
+/// the common name. None for one that cannot be read.
+pub(crate) fn names(certificate: &CertificateDer<'_>) -> Vec<String> {
+    let Ok((_, certificate)) = X509Certificate::from_der(certificate) else { return Vec::new() };
+    let mut names = Vec::new();
+    if let Ok(Some(alternatives)) = certificate.subject_alternative_name() {
+        for name in &alternatives.value.general_names {
+            match name {
+                GeneralName::URI(name) | GeneralName::RFC822Name(name) => names.push((*name).to_owned()),
+                GeneralName::DNSName(name) => names.push(name.to_ascii_lowercase()),
+                _ => {}
+            }
+        }
+    }
+    let common = certificate.subject().iter_common_name().filter_map(|name| name.as_str().ok());
+    names.extend(common.map(str::to_owned));
+    names
+}
+
+/// Verifies client certificates, and that they say one of some names.
+#[derive(Debug)]
+pub(crate) struct NamedClients {
+    inner: Arc<dyn ClientCertVerifier>,
+    names: Vec<Pattern>,
+}
+
+impl NamedClients {
+    pub(crate) fn new(inner: Arc<dyn ClientCertVerifier>, names: &[Pattern]) -> Self {
+        Self { inner, names: names.to_vec() }
+    }
+}
+
+impl ClientCertVerifier for NamedClients {
+    fn offer_client_auth(&self) -> bool {
+        self.inner.offer_client_auth()
+    }
+
+    fn client_auth_mandatory(&self) -> bool {
+        self.inner.client_auth_mandatory()
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        self.inner.root_hint_subjects()
+    }
+
+    fn verify_client_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        let verified = self.inner.verify_client_cert(end_entity, intermediates, now)?;
+        let allowed = |name: &String| self.names.iter().any(|pattern| pattern.matches(name));
+        match names(end_entity).iter().any(allowed) {
+            true => Ok(verified),
+            false => Err(Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure)),
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.inner.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.inner.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.inner.supported_verify_schemes()
+    }
+}
+
+/// Whether a handshake ended because of the name.
+pub(crate) fn is_about_the_name(error: &std::io::Error) -> bool {
+    let error = error.get_ref().and_then(|error| error.downcast_ref::<Error>());
+    matches!(error, Some(Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure)))
+}

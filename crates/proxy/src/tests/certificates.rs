@@ -1,0 +1,275 @@
+//! S25: certificates of clients, and new ones of ours.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use config::{ListenerTls, Pattern, RateLimit};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, SanType};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, HandshakeKind, RootCertStore};
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use super::get;
+use super::sockets::{any_port, eventually, start, tcp};
+use crate::breach::Breach;
+use crate::client_name::names;
+
+/// Who signs, and a folder with what was signed.
+struct Authority {
+    issuer: CertifiedIssuer<'static, KeyPair>,
+    folder: TempDir,
+}
+
+/// A certificate and its key, in PEM.
+struct Pair(String, String);
+
+impl Authority {
+    fn new() -> Self {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        Self { issuer, folder: tempfile::tempdir().unwrap() }
+    }
+
+    /// With these alternative names, and a common name unless it is empty.
+    fn sign(&self, alternatives: Vec<SanType>, common: &str) -> Pair {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        if !common.is_empty() {
+            params.distinguished_name.push(DnType::CommonName, common);
+        }
+        params.subject_alt_names = alternatives;
+        let key = KeyPair::generate().unwrap();
+        Pair(params.signed_by(&key, &self.issuer).unwrap().pem(), key.serialize_pem())
+    }
+
+    fn server(&self) -> Pair {
+        self.sign(vec![dns("localhost")], "")
+    }
+
+    /// A listener's settings, with the server's pair and the clients' CA in files.
+    fn settings(&self, server: &Pair, names: &[&str]) -> ListenerTls {
+        let path = |name: &str| self.folder.path().join(name);
+        put(&path("cert"), &server.0);
+        put(&path("key"), &server.1);
+        put(&path("ca"), &self.issuer.pem());
+        ListenerTls {
+            cert_file: path("cert"),
+            key_file: path("key"),
+            only_tls13: false,
+            only_tls12: false,
+            client_ca_file: Some(path("ca")),
+            require_client_cert: true,
+            allowed_client_names: names.iter().map(|name| Pattern::new(name)).collect(),
+            reload: None,
+        }
+    }
+
+    fn client(
+        &self,
+        pair: Option<&Pair>,
+        version: &'static rustls::SupportedProtocolVersion,
+    ) -> ClientConfig {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.issuer.der().clone()).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[version])
+            .unwrap()
+            .with_root_certificates(roots);
+        match pair {
+            None => builder.with_no_client_auth(),
+            Some(Pair(cert, key)) => builder
+                .with_client_auth_cert(
+                    vec![CertificateDer::from_pem_slice(cert.as_bytes()).unwrap()],
+                    PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap(),
+                )
+                .unwrap(),
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "files of a test's own folder")]
+fn put(path: &Path, text: &str) {
+    std::fs::write(path, text).unwrap();
+}
+
+fn dns(name: &str) -> SanType {
+    SanType::DnsName(name.try_into().unwrap())
+}
+
+fn uri(name: &str) -> SanType {
+    SanType::URI(name.try_into().unwrap())
+}
+
+/// Status of an answer, and how hands were shaken.
+async fn ask(address: &str, config: &Arc<ClientConfig>) -> Option<(u16, HandshakeKind)> {
+    let stream = TcpStream::connect(tcp(address)).await.unwrap();
+    let name = ServerName::try_from("localhost").unwrap();
+    let mut stream = TlsConnector::from(Arc::clone(config)).connect(name, stream).await.ok()?;
+    stream.write_all(get("/v1/a").replace("Host", "Connection: close\r\nHost").as_bytes()).await.ok()?;
+    let mut text = Vec::new();
+    stream.read_to_end(&mut text).await.ok()?;
+    let status = String::from_utf8(text).unwrap().get(9..12)?.parse().unwrap();
+    Some((status, stream.get_ref().1.handshake_kind().unwrap()))
+}
+
+const VERSIONS: [&rustls::SupportedProtocolVersion; 2] = [&rustls::version::TLS12, &rustls::version::TLS13];
+
+#[tokio::test]
+async fn s25_only_those_with_the_right_name_come_in() {
+    let (authority, stranger) = (Authority::new(), Authority::new());
+    let allowed = ["app.example", "spiffe://example.org/ns/prod/*", "ops@example.org", "billing"];
+    let settings = authority.settings(&authority.server(), &allowed);
+    let (address, counters, stop) = start(|listener| {
+        any_port(listener);
+        listener.tls = Some(settings);
+    })
+    .await;
+    let mail = |name: &str| SanType::Rfc822Name(name.try_into().unwrap());
+    let app = || vec![dns("app.example")];
+    for (what, pair, comes_in) in [
+        ("host", Some(authority.sign(app(), "")), true),
+        ("host in capitals", Some(authority.sign(vec![dns("App.Example")], "")), true),
+        ("one of several", Some(authority.sign(vec![dns("x.example"), dns("app.example")], "x")), true),
+        ("uri", Some(authority.sign(vec![uri("spiffe://example.org/ns/prod/sa/a")], "")), true),
+        ("mail", Some(authority.sign(vec![mail("ops@example.org")], "")), true),
+        ("common name", Some(authority.sign(vec![], "billing")), true),
+        ("another host", Some(authority.sign(vec![dns("app.example.org")], "")), false),
+        ("another uri", Some(authority.sign(vec![uri("spiffe://example.org/ns/dev/sa/a")], "")), false),
+        ("no name at all", Some(authority.sign(vec![], "")), false),
+        ("a stranger's", Some(stranger.sign(app(), "")), false),
+        ("no certificate", None, false),
+    ] {
+        for version in VERSIONS {
+            let config = Arc::new(authority.client(pair.as_ref(), version));
+            let answer = ask(&address, &config).await;
+            assert_eq!(answer.map(|(status, _)| status), comes_in.then_some(200), "{what} {version:?}");
+        }
+    }
+    assert_eq!(counters.breaches(Breach::ClientName), 6);
+    assert_eq!(counters.breaches(Breach::Handshake), 4);
+    assert_eq!(counters.requests.load(Relaxed), 12);
+    stop.cancel();
+}
+
+/// A session that goes on where an older one ended would not be asked for its certificate.
+#[tokio::test]
+async fn s25_no_session_is_resumed_where_certificates_count() {
+    let authority = Authority::new();
+    let pair = authority.sign(vec![dns("app.example")], "");
+    for (with_clients, version) in
+        [(true, VERSIONS[0]), (true, VERSIONS[1]), (false, VERSIONS[0]), (false, VERSIONS[1])]
+    {
+        let mut settings = authority.settings(&authority.server(), &[]);
+        if !with_clients {
+            (settings.client_ca_file, settings.require_client_cert) = (None, false);
+        }
+        let (address, _, stop) = start(|listener| {
+            any_port(listener);
+            listener.tls = Some(settings);
+        })
+        .await;
+        let config = Arc::new(authority.client(Some(&pair), version));
+        let mut kinds = Vec::new();
+        for _ in 0..3 {
+            kinds.push(ask(&address, &config).await.unwrap().1);
+        }
+        let again = if with_clients { HandshakeKind::Full } else { HandshakeKind::Resumed };
+        assert_eq!(kinds, [HandshakeKind::Full, again, again], "{with_clients} {version:?}");
+        stop.cancel();
+    }
+}
+
+#[tokio::test]
+async fn s25_new_files_are_taken_up_and_bad_ones_are_not() {
+    let (authority, other) = (Authority::new(), Authority::new());
+    let client = authority.sign(vec![dns("app.example")], "");
+    let first = authority.server();
+    let settings = ListenerTls { reload: Some(Duration::from_millis(20)), ..authority.settings(&first, &[]) };
+    let files = settings.clone();
+    let (address, _, stop) = start(|listener| {
+        any_port(listener);
+        listener.tls = Some(settings);
+    })
+    .await;
+    let served = async || {
+        let stream = TcpStream::connect(tcp(&address)).await.unwrap();
+        let config = Arc::new(authority.client(Some(&client), VERSIONS[1]));
+        let name = ServerName::try_from("localhost").unwrap();
+        let stream = TlsConnector::from(config).connect(name, stream).await.unwrap();
+        stream.get_ref().1.peer_certificates().unwrap()[0].to_vec()
+    };
+    let der = |pair: &Pair| CertificateDer::from_pem_slice(pair.0.as_bytes()).unwrap().to_vec();
+    assert_eq!(served().await, der(&first));
+    // The key of another certificate, garbage, nothing at all.
+    let second = authority.server();
+    put(&files.cert_file, &second.0);
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(served().await, der(&first));
+    put(&files.key_file, "garbage");
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(served().await, der(&first));
+    std::fs::rename(&files.key_file, files.key_file.with_extension("gone")).unwrap();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(served().await, der(&first));
+    put(&files.key_file, &second.1);
+    tokio::time::timeout(Duration::from_secs(10), async {
+        while served().await != der(&second) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await
+    .expect("the new one");
+    // Whose CA is trusted no more stays outside.
+    let config = Arc::new(authority.client(Some(&client), VERSIONS[1]));
+    assert!(ask(&address, &config).await.is_some());
+    put(files.client_ca_file.as_ref().unwrap(), &other.issuer.pem());
+    tokio::time::timeout(Duration::from_secs(10), async {
+        while ask(&address, &config).await.is_some() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await
+    .expect("turned away");
+    stop.cancel();
+}
+
+#[tokio::test]
+async fn s26_a_certificates_name_is_a_caller() {
+    let authority = Authority::new();
+    let settings = authority.settings(&authority.server(), &[]);
+    let (address, counters, stop) = start(|listener| {
+        any_port(listener);
+        listener.tls = Some(settings);
+        // One, and none again while this test runs.
+        listener.access.rate = Some(RateLimit { per_second: 1, burst: 1 });
+    })
+    .await;
+    let named =
+        |name: &str| Arc::new(authority.client(Some(&authority.sign(vec![dns(name)], "")), VERSIONS[1]));
+    let (a, b) = (named("a.example"), named("b.example"));
+    let status = async |config| ask(&address, config).await.unwrap().0;
+    assert_eq!((status(&a).await, status(&b).await), (200, 200), "one address, two names");
+    let mut again = Vec::new();
+    for _ in 0..3 {
+        again.push(status(&a).await);
+    }
+    assert!(again.contains(&429), "{again:?}");
+    assert!(counters.breaches(Breach::Rate) >= 1);
+    eventually(|| counters.connections.load(Relaxed) == 0).await;
+    stop.cancel();
+}
+
+#[test]
+fn what_is_no_certificate_has_no_name() {
+    for bytes in [&b""[..], b"garbage", &[0x30, 0x82, 0xff, 0xff]] {
+        assert!(names(&CertificateDer::from(bytes.to_vec())).is_empty());
+    }
+}
