@@ -10,9 +10,11 @@ mod driver;
 mod lifecycle;
 mod method;
 mod reauth;
+mod record;
 pub mod sink;
 mod watch;
 
 pub use driver::{AutoAuth, AutoAuthError};
 pub use method::LoginError;
 pub use reauth::{Reauth, ReauthRequests, Refused};
+pub use record::{Life, Record};
