@@ -90,6 +90,11 @@ pub async fn connection(pieces: &[&[u8]], http2: bool) -> Outcome {
         product: Product::Agent,
         user_agent: String::new(),
         waiting_room: WaitingRoom::default(),
+        tunnels: crate::Tunnels::default(),
+        passed: Arc::default(),
+        identity: None,
+        access: None,
+        report: Arc::new(crate::report::Silent),
         handles: Handles { refused: Arc::new(|_| Box::pin(async { false })), quit: Arc::new(|| {}) },
     });
     let doors = Arc::new(Doors::with(listener.limits.clone(), Arc::new(Descriptors::new(1000))));

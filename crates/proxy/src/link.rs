@@ -16,6 +16,8 @@ pub(crate) struct Link {
     pub(crate) doors: Arc<Doors>,
     pub(crate) peer: Arc<Peer>,
     pub(crate) id: u64,
+    /// Who is at the other end, if the access log wants to know.
+    pub(crate) client: OnceLock<serde_json::Value>,
     accepted: Instant,
     /// Requests handed to the HTTP library.
     started: AtomicU64,
@@ -44,6 +46,7 @@ impl Link {
             doors,
             peer,
             id,
+            client: OnceLock::new(),
             accepted,
             started: AtomicU64::new(0),
             served: AtomicU64::new(0),

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
+use crate::access;
 use crate::breach::Breach;
 use crate::counters::Counters;
 use crate::doors::{Doors, Entered, Who};
@@ -113,6 +114,9 @@ impl Bound {
                 accepted = accept(&self.socket, &site.doors) => match accepted {
                     Ok((stream, who)) => {
                         let Some(entered) = site.doors.enter(who) else { continue };
+                        if site.context.access.is_some() {
+                            let _ = entered.link.client.set(stream.client());
+                        }
                         let (site, tasks) = (Arc::clone(&site), connections.clone());
                         let (acceptor, stop) = (acceptor.clone(), stop.clone());
                         // The loop's end waits for it.
@@ -140,6 +144,16 @@ impl Bound {
 enum Stream {
     Tcp(tokio::net::TcpStream),
     Unix(tokio::net::UnixStream),
+}
+
+impl Stream {
+    /// Who is at the other end, for the access log.
+    fn client(&self) -> serde_json::Value {
+        match self {
+            Self::Tcp(stream) => stream.peer_addr().map(|from| access::at(from.ip())).unwrap_or_default(),
+            Self::Unix(stream) => access::process(stream.peer_cred().ok()),
+        }
+    }
 }
 
 /// Waits for a client, once there is room for one.
