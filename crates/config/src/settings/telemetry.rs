@@ -108,7 +108,10 @@ pub(crate) fn read<'a>(file: &Fields<'a>, block: &Block<'a>) -> RawTelemetry {
     if fields.text("usage_gauge_period").is_none_or(|period| period != "none") {
         fields.duration("usage_gauge_period");
     }
-    fields.ignore(&["lease_metrics_epsilon", "maximum_gauge_cardinality", "num_lease_metrics_buckets"]);
+    fields.duration("lease_metrics_epsilon");
+    fields.text("circonus_check_force_metric_activation");
+    fields.strict_bool("stackdriver_debug_logs");
+    fields.ignore(&["maximum_gauge_cardinality", "num_lease_metrics_buckets"]);
     for key in OTHERS {
         if fields.has(key) {
             let service = key.split('_').next().unwrap_or_default();

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests may be blunt")]
 
 mod agent;
+mod api;
 mod auth;
 mod auth_alicloud;
 mod auth_aws;
