@@ -181,9 +181,9 @@ impl Phase {
     /// When the token that is held ends; the inner `None` for one that does not, the outer without one.
     pub(crate) fn expiry(&self) -> Option<Option<Instant>> {
         match self {
-            Self::Live { held, .. } | Self::Renewing { held, .. } | Self::LoggingIn { old: Some(held), .. } => {
-                Some(held.expires_at)
-            }
+            Self::Live { held, .. }
+            | Self::Renewing { held, .. }
+            | Self::LoggingIn { old: Some(held), .. } => Some(held.expires_at),
             _ => None,
         }
     }

@@ -89,8 +89,9 @@ pub(crate) fn read(report: &Report, object: &Object, product: Product, environme
     }
     raw.telemetry = one("telemetry", telemetry::PREFIX, "only one 'telemetry' block is permitted")
         .map(|block| telemetry::read(&file, &block));
-    raw.access_log = one("access_log", access_log::PREFIX, "one and only one \"access_log\" block is required")
-        .map(|block| access_log::read(&file, &block));
+    raw.access_log =
+        one("access_log", access_log::PREFIX, "one and only one \"access_log\" block is required")
+            .map(|block| access_log::read(&file, &block));
     file.finish();
     raw
 }

@@ -139,7 +139,9 @@ pub(crate) async fn forward(
             let response = vault::Response { body, ..answer.response };
             let mut response = finish(Answer { response, ..answer }, path, ours.as_ref()).await;
             if context.access.is_some() && ours.is_some() {
-                response.extensions_mut().insert(Noted { identity: Some(context.identity.clone().into()), ..Noted::default() });
+                response
+                    .extensions_mut()
+                    .insert(Noted { identity: Some(context.identity.clone().into()), ..Noted::default() });
             }
             response
         }

@@ -75,7 +75,14 @@ impl Site {
     pub(crate) fn new(context: Arc<Context>, listener: &Listener, doors: Arc<Doors>) -> Self {
         let guard = Guard::new(listener);
         let name = access::name_of(&listener.endpoint);
-        Self { context, guard, doors, role: listener.role, enable_quit: listener.enable_quit, name: name.into() }
+        Self {
+            context,
+            guard,
+            doors,
+            role: listener.role,
+            enable_quit: listener.enable_quit,
+            name: name.into(),
+        }
     }
 
     fn check(&self, request: &Request<Inbound>) -> Result<(), guard::Refusal> {

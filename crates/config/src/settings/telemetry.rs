@@ -116,7 +116,11 @@ pub(crate) fn read<'a>(file: &Fields<'a>, block: &Block<'a>) -> RawTelemetry {
         if fields.has(key) {
             let service = key.split('_').next().unwrap_or_default();
             let message = format!("`{key}` has no effect: metrics are not sent to {service}");
-            fields.warn(fields.key_span(key), message, "Prometheus, statsd, dogstatsd and statsite are served");
+            fields.warn(
+                fields.key_span(key),
+                message,
+                "Prometheus, statsd, dogstatsd and statsite are served",
+            );
         }
     }
     let prefix = fields.filled("metrics_prefix");

@@ -48,9 +48,10 @@ const USUAL: &str = "http://127.0.0.1:8200";
 
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "the command line speaks here")]
 pub(super) fn status(arguments: &StatusArgs) -> Exit {
-    let said = arguments.address.clone().or_else(|| {
-        ["BAO_AGENT_ADDR", "VAULT_AGENT_ADDR"].iter().find_map(|name| std::env::var(name).ok())
-    });
+    let said = arguments
+        .address
+        .clone()
+        .or_else(|| ["BAO_AGENT_ADDR", "VAULT_AGENT_ADDR"].iter().find_map(|name| std::env::var(name).ok()));
     let address = said.filter(|address| !address.is_empty()).unwrap_or_else(|| USUAL.to_owned());
     match ask(&address, arguments) {
         Ok(status) => {

@@ -11,8 +11,8 @@ use cache::{Cache, Mode};
 use config::{Environment, Role, Settings, Template};
 use futures_util::FutureExt as _;
 use proxy::{
-    AccessLog, AccessTarget, Bound, CertificateReloader, Context, Handles, ListenError, Passed, Refusal, Tunnels,
-    WaitingRoom,
+    AccessLog, AccessTarget, Bound, CertificateReloader, Context, Handles, ListenError, Passed, Refusal,
+    Tunnels, WaitingRoom,
 };
 use template::{Runner, RunnerError, RunnerSettings};
 use thiserror::Error;
@@ -224,7 +224,19 @@ impl Daemon {
             None => None,
             Some(path) => Some(PidFile::write(path).map_err(StartError::PidFile)?),
         };
-        Ok(Self { settings, tasks, clients, certificates, quit, ready, pid_file, board, access, notify, addresses })
+        Ok(Self {
+            settings,
+            tasks,
+            clients,
+            certificates,
+            quit,
+            ready,
+            pid_file,
+            board,
+            access,
+            notify,
+            addresses,
+        })
     }
 
     /// Where clients connect: `http://127.0.0.1:8200`, with the real ports.

@@ -87,7 +87,10 @@ mod tests {
         assert_eq!(&heard[..length], b"READY=1\nSTATUS=ready");
         let environment =
             Environment::new([("NOTIFY_SOCKET", path.to_str().unwrap()), ("WATCHDOG_USEC", "30000000")]);
-        assert_eq!((socket(&environment), watchdog(&environment)), (Some(path), Some(Duration::from_secs(15))));
+        assert_eq!(
+            (socket(&environment), watchdog(&environment)),
+            (Some(path), Some(Duration::from_secs(15)))
+        );
         assert_eq!((socket(&Environment::default()), watchdog(&Environment::default())), (None, None));
     }
 }

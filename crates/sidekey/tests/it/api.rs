@@ -86,7 +86,9 @@ async fn everything_is_told_and_no_secret_is() {
     ] {
         assert!(numbers.lines().any(|told| told == line), "{line}: {numbers}");
     }
-    let expiry = numbers.lines().find_map(|line| line.strip_prefix("sidekey_token_expiry_timestamp_seconds{identity=\"\"} "));
+    let expiry = numbers
+        .lines()
+        .find_map(|line| line.strip_prefix("sidekey_token_expiry_timestamp_seconds{identity=\"\"} "));
     let expiry: u64 = expiry.unwrap().parse().unwrap();
     let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs();
     assert!((3500..=3600).contains(&(expiry - now)), "{expiry} at {now}");
@@ -124,15 +126,16 @@ async fn everything_is_told_and_no_secret_is() {
     // A file that was moved away is made anew.
     std::fs::rename(&log, stage.path("access.log.1")).unwrap();
     agent.signal(Signal::HUP);
-    eventually("the log is opened anew", async || log.exists().then_some(()))
-        .await
-        .unwrap();
+    eventually("the log is opened anew", async || log.exists().then_some(())).await.unwrap();
     listener.get("secret/data/app").await.unwrap();
     agent.signal(Signal::USR1);
     agent.says("[C] 'bao.agent.auth.success'").await.unwrap();
     let heard = eventually("statsd is told", async || {
         let mut datagram = [0; 2000];
-        statsd.recv(&mut datagram).ok().map(|length| String::from_utf8_lossy(&datagram[..length]).into_owned())
+        statsd
+            .recv(&mut datagram)
+            .ok()
+            .map(|length| String::from_utf8_lossy(&datagram[..length]).into_owned())
     });
     let heard = heard.await.unwrap();
     assert!(heard.contains("bao.agent.proxy.success:"), "{heard}");
@@ -220,9 +223,15 @@ async fn the_names_are_those_of_the_real_agent_and_proxy() {
             let metrics = format!("/{mode}/v1/metrics");
             let numbers = text(&own(&api, &format!("{metrics}?format=prometheus")).await);
             let as_json = own(&api, &metrics).await.json;
-            let mut counters: Vec<Value> = as_json["Counters"].as_array().unwrap().clone();
-            counters.retain(|one| !one["Name"].as_str().unwrap().starts_with("sidekey"));
-            counters.sort_by_key(|one| one["Name"].to_string());
+            // Theirs end with the clock's ten seconds, so what was counted in one depends on when this runs.
+            let counters: BTreeSet<String> = as_json["Counters"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|one| {
+                    format!("{} {:?}", one["Name"], one.as_object().unwrap().keys().collect::<Vec<_>>())
+                })
+                .collect();
             let keys: Vec<String> = as_json.as_object().unwrap().keys().cloned().collect();
             told.push((numbers, counters, keys));
             process.stop().await.unwrap();
@@ -230,11 +239,12 @@ async fn the_names_are_those_of_the_real_agent_and_proxy() {
         let prefix = if mode == "agent" { "bao_" } else { "vault_" };
         let (theirs, ours) = (&told[0], &told[1]);
         let all = names(&theirs.0, prefix);
-        let wanted: BTreeSet<String> = all.iter().filter(|name| !name.contains("_runtime_")).cloned().collect();
+        let wanted: BTreeSet<String> =
+            all.iter().filter(|name| !name.contains("_runtime_")).cloned().collect();
         assert!(wanted.len() >= 4, "{wanted:?}");
         assert!(names(&ours.0, prefix).is_superset(&wanted), "{wanted:?} {}", ours.0);
         assert_eq!(theirs.2, ours.2);
-        assert_eq!(theirs.1, ours.1, "{mode}");
+        assert!(ours.1.is_superset(&theirs.1), "{mode}: {:?} {:?}", theirs.1, ours.1);
     }
 }
 
@@ -247,16 +257,14 @@ async fn health_follows_the_token_and_status_says_why() {
         .unwrap()
         .config("api_proxy { use_auto_auth_token = true }")
         .listener("require_request_header = true");
-    put(&stage.path("secret-id"), "wrong");
     let (mut proxy, listener) = program.start_listening().await.unwrap();
     let marked = [("x-vault-request", "true")];
     let ask = async |target: &str| listener.send("GET", target, &marked, "").await.unwrap();
-    // The kit has written the right one again.
-    put(&stage.path("secret-id"), "wrong");
     assert_eq!(own(&listener, "/proxy/v1/health").await.status, 412, "S22 covers it");
     let ready = async || (ask("/proxy/v1/health").await.status == 200).then_some(());
     eventually("it is ready", ready).await.unwrap();
     assert_eq!(ask("/proxy/v1/metrics?format=prometheus").await.status, 400, "no telemetry stanza");
+    put(&stage.path("secret-id"), "wrong");
     // The token is taken away, and the credentials do not work any more.
     let token = stage.read("token");
     stage.root.write("auth/token/revoke", &json!({"token": token})).await.unwrap();

@@ -92,7 +92,9 @@ impl Intervals {
         for (name, sample) in grown.samples() {
             let name = flat(name, sample);
             let _ = match &sample.value {
-                Value::Counter(count) => writeln!(out, "[{began}][C] '{name}': Count: {count} Sum: {count}.000"),
+                Value::Counter(count) => {
+                    writeln!(out, "[{began}][C] '{name}': Count: {count} Sum: {count}.000")
+                }
                 Value::Histogram(histogram) => {
                     let (count, sum, (min, max)) = (histogram.count(), histogram.sum, histogram.range());
                     let mean = sum / (count.max(1) as f64);

@@ -57,7 +57,10 @@ fn an_interval_tells_what_happened_in_it() {
 fn a_dump_has_a_line_a_number() {
     let intervals = Intervals::new(at(1_000_007));
     let dump = intervals.dump(&snapshot(3, 0));
-    assert!(dump.starts_with("[1970-01-12 13:46:40 +0000 UTC][G] 'sidekey.leases.a \"b\"_': 2.000\n"), "{dump}");
+    assert!(
+        dump.starts_with("[1970-01-12 13:46:40 +0000 UTC][G] 'sidekey.leases.a \"b\"_': 2.000\n"),
+        "{dump}"
+    );
     assert!(dump.contains("][C] 'vault.agent.auth.success': Count: 3 Sum: 3.000\n"), "{dump}");
 }
 

@@ -16,7 +16,8 @@ pub(super) fn counters(parts: &Parts, all: &mut Snapshot) {
     upstreams_own(parts, all);
     for identity in &parts.identities {
         let (record, labels) = (&identity.record, [("identity", identity.name.as_str())]);
-        let mut count = |name: &str, help, value| all.counter(format!("sidekey.{name}"), help, &labels, value);
+        let mut count =
+            |name: &str, help, value| all.counter(format!("sidekey.{name}"), help, &labels, value);
         count("logins_total", "Logins that succeeded.", record.logins.load(Relaxed));
         count("login_failures_total", "Logins that failed.", record.login_failures.load(Relaxed));
         count("token_renewals_total", "Renewals of the token.", record.renewals.load(Relaxed));
@@ -85,7 +86,12 @@ pub(super) fn counters(parts: &Parts, all: &mut Snapshot) {
         all.counter("sidekey.requests_total", "Requests whose head was accepted.", &labels, requests);
         for (limit, count) in counters.seen() {
             let labels = [("listener", listener.address.as_str()), ("limit", limit)];
-            all.counter("sidekey.limits_hit_total", "Limits and rules that clients ran into.", &labels, count);
+            all.counter(
+                "sidekey.limits_hit_total",
+                "Limits and rules that clients ran into.",
+                &labels,
+                count,
+            );
         }
     }
     if let Some(access) = &parts.access {
@@ -133,7 +139,7 @@ pub(super) fn gauges(parts: &Parts, all: &mut Snapshot) {
         gauge("authenticated", "1 while there is a token that lives.", flag(is_logged_in(identity)));
         if let Life::Until(end) = record.life() {
             let help = "When the token ends if nobody renews it; not told of a token without an end.";
-            gauge("token_expiry_timestamp_seconds", help, end.as_secs_f64().round());
+            gauge("token_expiry_timestamp_seconds", help, end.as_secs() as f64);
         }
         if let Some(at) = record.last_login() {
             gauge("last_login_timestamp_seconds", "When the last login succeeded.", at as f64);
@@ -175,8 +181,9 @@ pub(super) fn gauges(parts: &Parts, all: &mut Snapshot) {
     }
     for listener in &parts.listeners {
         let (counters, labels) = (&listener.counters, [("listener", listener.address.as_str())]);
-        let mut gauge =
-            |name: &str, help, value: usize| all.gauge(format!("sidekey.{name}"), help, &labels, value as f64);
+        let mut gauge = |name: &str, help, value: usize| {
+            all.gauge(format!("sidekey.{name}"), help, &labels, value as f64)
+        };
         gauge("connections", "Connections open.", counters.connections.load(Relaxed));
         gauge("requests_in_flight", "Requests under way.", counters.in_flight.load(Relaxed));
         gauge("request_bodies_bytes", "Bytes of request bodies held.", counters.buffered.load(Relaxed));
