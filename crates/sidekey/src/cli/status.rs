@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use clap::Args;
+use config::Environment;
 use http::{Method, StatusCode};
 use serde_json::Value;
 use vault::{
@@ -48,10 +49,10 @@ const USUAL: &str = "http://127.0.0.1:8200";
 
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "the command line speaks here")]
 pub(super) fn status(arguments: &StatusArgs) -> Exit {
-    let said = arguments
-        .address
-        .clone()
-        .or_else(|| ["BAO_AGENT_ADDR", "VAULT_AGENT_ADDR"].iter().find_map(|name| std::env::var(name).ok()));
+    let environment = Environment::capture();
+    let variable = |name: &str| environment.pairs().find(|(known, _)| *known == name).map(|(_, value)| value);
+    let said = variable("BAO_AGENT_ADDR").or_else(|| variable("VAULT_AGENT_ADDR")).map(str::to_owned);
+    let said = arguments.address.clone().or(said);
     let address = said.filter(|address| !address.is_empty()).unwrap_or_else(|| USUAL.to_owned());
     match ask(&address, arguments) {
         Ok(status) => {

@@ -1,7 +1,9 @@
 //! The agent's own API: numbers, health, status, and a line for each request. None of it holds a secret.
 
 use std::collections::BTreeSet;
+use std::io::Read as _;
 use std::net::UdpSocket;
+use std::os::unix::net::UnixDatagram;
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -35,6 +37,8 @@ async fn everything_is_told_and_no_secret_is() {
     let stage = Stage::new().await;
     let statsd = UdpSocket::bind("127.0.0.1:0").unwrap();
     statsd.set_nonblocking(true).unwrap();
+    let statsite = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    statsite.set_nonblocking(true).unwrap();
     let log = stage.path("access.log");
     let socket = stage.path("agent.sock");
     let output = stage.path("color");
@@ -45,7 +49,7 @@ async fn everything_is_told_and_no_secret_is() {
         .config(&format!("listener \"unix\" {{\n address = {socket:?}\n tls_disable = true\n}}"))
         .config(&format!("{template} destination = {output:?}\n}}"))
         .config(&format!("access_log {{ path = {log:?} }}"))
-        .config(&format!("telemetry {{ statsd_address = \"{}\" }}", statsd.local_addr().unwrap()))
+        .config(&format!("telemetry {{\n statsd_address = \"{}\"\n statsite_address = \"{}\"\n}}", statsd.local_addr().unwrap(), statsite.local_addr().unwrap()))
         .env("BAO_CLIENT_TIMEOUT", "60");
     let (mut agent, listener) = agent.start_listening().await.unwrap();
     let ready = async || Some(()).filter(|()| agent.output().len() > 1);
@@ -139,6 +143,11 @@ async fn everything_is_told_and_no_secret_is() {
     });
     let heard = heard.await.unwrap();
     assert!(heard.contains("bao.agent.proxy.success:"), "{heard}");
+    let sent = eventually("statsite is told", async || statsite.accept().ok()).await.unwrap();
+    let mut streamed = String::new();
+    sent.0.set_nonblocking(false).unwrap();
+    std::io::BufReader::new(sent.0).read_to_string(&mut streamed).unwrap();
+    assert!(streamed.contains("sidekey.authenticated:1|g\n"), "{streamed}");
     let token = stage.read("token");
     let lookup = stage.server.api(Some(&token)).unwrap().get("auth/token/lookup-self").await.unwrap();
     agent.stop().await.unwrap();
@@ -173,6 +182,7 @@ async fn everything_is_told_and_no_secret_is() {
         table.1,
         raw,
         heard,
+        streamed,
         stage.read("access.log.1") + &stage.read("access.log"),
         agent.output().join("\n"),
     ];
@@ -256,7 +266,19 @@ async fn health_follows_the_token_and_status_says_why() {
         .approle(&stage.credentials, &["token"])
         .unwrap()
         .config("api_proxy { use_auto_auth_token = true }")
-        .listener("require_request_header = true");
+        .listener("require_request_header = true")
+        .env("NOTIFY_SOCKET", stage.path("notify").to_str().unwrap());
+    let systemd = UnixDatagram::bind(stage.path("notify")).unwrap();
+    systemd.set_nonblocking(true).unwrap();
+    let heard = || {
+        let mut message = [0; 200];
+        let length = systemd.recv(&mut message).ok()?;
+        Some(String::from_utf8_lossy(&message[..length]).into_owned())
+    };
+    let told = async |words: &str| {
+        let is_told = async || heard().filter(|message| message.contains(words));
+        eventually(words, is_told).await.unwrap()
+    };
     let (mut proxy, listener) = program.start_listening().await.unwrap();
     let marked = [("x-vault-request", "true")];
     let ask = async |target: &str| listener.send("GET", target, &marked, "").await.unwrap();
@@ -264,6 +286,7 @@ async fn health_follows_the_token_and_status_says_why() {
     let ready = async || (ask("/proxy/v1/health").await.status == 200).then_some(());
     eventually("it is ready", ready).await.unwrap();
     assert_eq!(ask("/proxy/v1/metrics?format=prometheus").await.status, 400, "no telemetry stanza");
+    assert!(told("READY=1").await.contains("STATUS=ready"));
     put(&stage.path("secret-id"), "wrong");
     // The token is taken away, and the credentials do not work any more.
     let token = stage.read("token");
@@ -287,6 +310,7 @@ async fn health_follows_the_token_and_status_says_why() {
     assert_eq!(table.0, Some(1), "{}", table.1);
     assert!(table.1.contains("no token yet") && table.1.contains("NO"), "{}", table.1);
     proxy.stop().await.unwrap();
+    told("STOPPING=1").await;
     let nobody = told_by(&["status", "-address=http://127.0.0.1:1"]).await;
     assert_eq!(nobody.0, Some(1));
     assert!(nobody.1.contains("no status from") && nobody.1.contains("connection refused"), "{}", nobody.1);

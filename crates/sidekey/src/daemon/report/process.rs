@@ -3,13 +3,19 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use jiff::Timestamp;
-use telemetry::metrics::Snapshot;
+use telemetry::metrics::{LENGTH, Snapshot};
 
 /// Ticks of `/proc/self/stat` a second: fixed for user space; proc(5).
 const TICKS: f64 = 100.0;
 
 pub(super) fn now() -> Timestamp {
     Timestamp::now()
+}
+
+/// Intervals end with the clock's ten seconds, as upstream's do.
+pub(super) fn rest_of_interval() -> Duration {
+    let since = unix(SystemTime::now()).as_millis() % LENGTH.as_millis();
+    LENGTH.saturating_sub(Duration::from_millis(u64::try_from(since).unwrap_or(0)))
 }
 
 /// Since 1970.

@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Ends intervals for as long as the program lives.
 pub(in crate::daemon) async fn push(board: Arc<Board>) {
-    let mut ticks = interval_at(Instant::now() + LENGTH, LENGTH);
+    let mut ticks = interval_at(Instant::now() + process::rest_of_interval(), LENGTH);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut failing = false;
     loop {
