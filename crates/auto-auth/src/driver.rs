@@ -25,6 +25,7 @@ use crate::ReauthRequests;
 use crate::lifecycle::{Action, Backoff, Event, Grant, Phase, RenewFailure, step};
 use crate::method::{self, Given, LoginError, Method, Scene};
 use crate::reauth::Verdict;
+use crate::record::Record;
 use crate::watch::Lookout;
 
 /// The token is checked at most this often, however many requests were refused.
@@ -48,6 +49,7 @@ pub struct AutoAuth {
     method: Box<dyn Method>,
     backoff: Backoff,
     door: Door,
+    record: Arc<Record>,
 }
 
 /// The server as auto-auth sees it, and the token that came out.
@@ -106,13 +108,20 @@ impl AutoAuth {
             previous: settings.revoke_previous_token.then(Previous::default),
             lookout: Mutex::default(),
         };
-        Self { method: method::new(method), backoff, door }
+        Self { method: method::new(method), backoff, door, record: Arc::default() }
     }
 
     /// Tells how the server is reached, for methods that have a way of their own there (`cert`).
     #[must_use]
     pub fn with_client(mut self, settings: &ClientSettings) -> Self {
         self.method.use_client(settings);
+        self
+    }
+
+    /// Keeps the record there.
+    #[must_use]
+    pub fn with_record(mut self, record: Arc<Record>) -> Self {
+        self.record = record;
         self
     }
 
@@ -145,6 +154,7 @@ impl AutoAuth {
             };
             let now = self.door.clock.now();
             (phase, action) = step(phase, event, now, fastrand::f64(), self.backoff);
+            self.record.note(event, last_failure.as_ref(), &phase, now);
             if let (Event::LoginFailed { .. }, Some(failure)) = (event, &last_failure) {
                 self.door.login_failed(action, &phase, failure);
             }

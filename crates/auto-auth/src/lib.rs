@@ -10,6 +10,7 @@ mod driver;
 mod lifecycle;
 mod method;
 mod reauth;
+mod record;
 pub mod sink;
 #[cfg(test)]
 mod told;
@@ -18,3 +19,4 @@ mod watch;
 pub use driver::{AutoAuth, AutoAuthError};
 pub use method::LoginError;
 pub use reauth::{Reauth, ReauthRequests, Refused};
+pub use record::{Life, Record};

@@ -146,6 +146,17 @@ pub(crate) enum RenewFailure {
     Gone,
 }
 
+impl RenewFailure {
+    /// One word for it, for status.
+    pub(crate) fn kind(self) -> &'static str {
+        match self {
+            Self::Unavailable { .. } => "renewal_unanswered",
+            Self::Denied => "renewal_denied",
+            Self::Gone => "token_gone",
+        }
+    }
+}
+
 /// What the driver has to do next.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Action {
@@ -165,6 +176,16 @@ impl Phase {
     /// There is a token that lives as far as we know.
     pub(crate) fn is_live(&self) -> bool {
         matches!(self, Self::Live { .. })
+    }
+
+    /// When the token that is held ends; the inner `None` for one that does not, the outer without one.
+    pub(crate) fn expiry(&self) -> Option<Option<Instant>> {
+        match self {
+            Self::Live { held, .. }
+            | Self::Renewing { held, .. }
+            | Self::LoggingIn { old: Some(held), .. } => Some(held.expires_at),
+            _ => None,
+        }
     }
 
     /// Logins fail, so that new credentials are what is waited for.

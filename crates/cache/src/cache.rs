@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher as _, RandomState};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -25,7 +26,7 @@ use crate::key::{Key, Keys, may_be_cached};
 use crate::observe::{Observation, observe};
 use crate::policy::{self, Decision};
 use crate::renewals;
-use crate::store::{Id, Life, NewEntry, Next, Place, Store, Subject};
+use crate::store::{Held, Id, Life, NewEntry, Next, Place, Store, Subject};
 
 /// Answers up to this size (32 MiB, the servers' own limit for bodies) are looked into; longer ones pass.
 const MAX_BODY: usize = 32 * 1024 * 1024;
@@ -45,6 +46,23 @@ pub enum Mode {
     Remember,
 }
 
+/// What a cache did and what it holds.
+#[derive(Clone, Copy, Debug)]
+pub struct Numbers {
+    /// Requests answered from memory.
+    pub hits: u64,
+    /// Requests that could have been, and were not remembered.
+    pub misses: u64,
+    /// Renewals of leases and tokens that succeeded.
+    pub renewals: u64,
+    /// Those that failed.
+    pub renewal_failures: u64,
+    /// Answers remembered now.
+    pub entries: usize,
+    /// What is kept alive.
+    pub held: Held,
+}
+
 /// The door to the server. Cheap to clone.
 #[derive(Clone)]
 pub struct Cache(Arc<Inner>);
@@ -61,11 +79,20 @@ struct Inner {
     scheduled: mpsc::UnboundedSender<(Id, Instant)>,
     /// How long an answer's body may take to arrive, when it has to be read whole.
     body_timeout: Duration,
+    hits: AtomicU64,
+    misses: AtomicU64,
 }
 
 /// What the renewing task shares with the door.
 #[derive(Default)]
-pub(crate) struct Shared(Mutex<Store>);
+pub(crate) struct Shared(Mutex<Store>, pub(crate) Renewals);
+
+/// Renewals of what is remembered.
+#[derive(Debug, Default)]
+pub(crate) struct Renewals {
+    pub(crate) done: AtomicU64,
+    pub(crate) failed: AtomicU64,
+}
 
 impl Shared {
     pub(crate) fn store(&self) -> MutexGuard<'_, Store> {
@@ -94,6 +121,8 @@ impl Cache {
             plain: Mutex::default(),
             scheduled,
             body_timeout: caller.timeout,
+            hits: AtomicU64::new(0),
+            misses: AtomicU64::new(0),
         };
         let keep_alive = async move {
             stop.run_until_cancelled(renewals::run(shared, upstream, caller, receiver)).await;
@@ -119,6 +148,21 @@ impl Cache {
             store.set_own(whose, token);
         }
         gone
+    }
+
+    /// What it did since it was made, and what it holds. Looks at everything it holds.
+    pub fn numbers(&self) -> Numbers {
+        let (hits, misses) = (self.0.hits.load(Relaxed), self.0.misses.load(Relaxed));
+        let Renewals { done, failed } = &self.0.shared.1;
+        let (renewals, renewal_failures) = (done.load(Relaxed), failed.load(Relaxed));
+        let store = self.0.shared.store();
+        let held = store.held(Instant::now());
+        Numbers { hits, misses, renewals, renewal_failures, entries: store.len(), held }
+    }
+
+    /// Whether anything is remembered at all.
+    pub fn remembers(&self) -> bool {
+        self.0.mode == Mode::Remember
     }
 
     /// How many answers are remembered.
@@ -153,6 +197,7 @@ impl Cache {
         if let Some(answer) = inner.hit(&key) {
             return Ok(answer);
         }
+        inner.misses.fetch_add(1, Relaxed);
         let path = inner.path_hash(&request);
         let safe = request.is_safe();
         if inner.is_plain(path) && !safe {
@@ -199,6 +244,7 @@ impl Inner {
         let now = Instant::now();
         let store = self.shared.store();
         let kept = store.hit(key, now)?;
+        self.hits.fetch_add(1, Relaxed);
         Some(Answer { response: kept.response(), origin: Origin::Cache { age: now - kept.since } })
     }
 

@@ -17,5 +17,6 @@ mod renewals;
 mod store;
 
 pub use answer::{Answer, Origin};
-pub use cache::{Cache, Mode};
+pub use cache::{Cache, Mode, Numbers};
 pub use clear::{Clear, ClearError};
+pub use store::Held;

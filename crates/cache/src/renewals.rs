@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
@@ -74,10 +75,14 @@ async fn renew(shared: &Shared, upstream: &dyn Upstream, caller: &Caller, id: Id
     let failure = match answer {
         Ok(seconds) => {
             let ttl = Duration::from_secs(u64::try_from(seconds).unwrap_or_default());
+            shared.1.done.fetch_add(1, Relaxed);
             debug!(target: "cache.leasecache", ?ttl, "renewed");
             return (id, shared.store().renewed(id, ttl, sent_at));
         }
-        Err(error) => verdict(&error, &subject, upstream, caller).await,
+        Err(error) => {
+            shared.1.failed.fetch_add(1, Relaxed);
+            verdict(&error, &subject, upstream, caller).await
+        }
     };
     let mut store = shared.store();
     let next = match failure {

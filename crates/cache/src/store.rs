@@ -147,6 +147,17 @@ pub(crate) type Whose = usize;
 /// Timers count milliseconds and may fire that much early.
 const TIMER_GRAIN: Duration = Duration::from_millis(2);
 
+/// What a cache keeps alive.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Held {
+    /// Leases.
+    pub leases: usize,
+    /// Tokens that were handed out.
+    pub tokens: usize,
+    /// How long the one that ends first lives if nobody renews it.
+    pub soonest: Option<Duration>,
+}
+
 /// All that is remembered.
 #[derive(Default)]
 pub(crate) struct Store {
@@ -167,6 +178,23 @@ impl Store {
     /// How many answers are remembered.
     pub(crate) fn len(&self) -> usize {
         self.by_key.len()
+    }
+
+    /// What is kept alive. Looks at everything.
+    pub(crate) fn held(&self, now: Instant) -> Held {
+        let mut held = Held::default();
+        for node in self.nodes.iter().filter_map(|(_, node)| node.as_ref()) {
+            match node.subject {
+                Subject::Lease { .. } => held.leases += 1,
+                Subject::Issued { .. } => held.tokens += 1,
+                Subject::Own { .. } => {}
+            }
+            if let Some(life) = &node.life {
+                let left = (life.granted_at + life.ttl).saturating_duration_since(now);
+                held.soonest = Some(held.soonest.map_or(left, |soonest| soonest.min(left)));
+            }
+        }
+        held
     }
 
     fn node(&self, id: Id) -> Option<&Node> {

@@ -16,7 +16,7 @@ use crate::settings::auto_auth::{Choosing, choose};
 use crate::settings::vault::RawVault;
 use crate::settings::{
     ApiProxy, AutoAuth, Cache, DEFAULT_ADDRESS, DEFAULT_TIMEOUT, Format, Level, Listener, Log, Parts,
-    Settings, Template, TemplateConfig, UseAutoAuthToken, Vault,
+    Settings, Telemetry, Template, TemplateConfig, UseAutoAuthToken, Vault,
 };
 
 /// Settings, or `None` when something is wrong; then `problems` has grown.
@@ -90,6 +90,8 @@ pub(crate) fn compile(
         exit_after_auth: flags.exit_after_auth.unwrap_or(raw.exit_after_auth),
         pid_file: raw.pid_file.map(PathBuf::from),
         log,
+        access_log: raw.access_log,
+        telemetry: Telemetry::of(raw.telemetry, product, environment.profile()),
         no_keep_alive: raw.no_keep_alive,
         no_idle: raw.no_idle,
     })

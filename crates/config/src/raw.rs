@@ -9,11 +9,13 @@ use hcl1::Object;
 use crate::decode::{Block, Fields, Labels};
 use crate::environment::Environment;
 use crate::problem::{Placed, Report};
+use crate::settings::access_log;
 use crate::settings::api_proxy::{self, RawApiProxy, UseAutoAuthToken};
 use crate::settings::auto_auth::{self, Choosing, RawAutoAuth};
 use crate::settings::cache::{self, RawCache};
+use crate::settings::telemetry::{self, RawTelemetry};
 use crate::settings::vault::{self, RawVault};
-use crate::settings::{Listener, Parts, Template, TemplateConfig, listener, log, template};
+use crate::settings::{AccessLog, Listener, Parts, Template, TemplateConfig, listener, log, template};
 
 /// What one file says, and after merging what all of them say.
 #[derive(Debug, Default)]
@@ -32,6 +34,8 @@ pub(crate) struct Raw {
     pub(crate) pid_file: Option<String>,
     pub(crate) log_level: Option<Placed<String>>,
     pub(crate) log_format: Option<Placed<String>>,
+    pub(crate) access_log: Option<AccessLog>,
+    pub(crate) telemetry: Option<RawTelemetry>,
     pub(crate) no_keep_alive: Parts,
     pub(crate) no_idle: Parts,
 }
@@ -83,7 +87,11 @@ pub(crate) fn read(report: &Report, object: &Object, product: Product, environme
         Product::Agent => read_templating(&file, &mut raw, environment),
         Product::Proxy => TEMPLATING.iter().for_each(|key| template::warn_unused_by_proxy(&file, key)),
     }
-    file.not_built("telemetry");
+    raw.telemetry = one("telemetry", telemetry::PREFIX, "only one 'telemetry' block is permitted")
+        .map(|block| telemetry::read(&file, &block));
+    raw.access_log =
+        one("access_log", access_log::PREFIX, "one and only one \"access_log\" block is required")
+            .map(|block| access_log::read(&file, &block));
     file.finish();
     raw
 }

@@ -1,5 +1,6 @@
 //! What a listener counts, for whoever reports it. Plain numbers in one place.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use crate::breach::Breach;
@@ -18,6 +19,36 @@ pub struct Counters {
     /// Bytes of request bodies held now.
     pub buffered: AtomicUsize,
     breaches: [AtomicU64; Breach::KINDS],
+    /// Of those that were seen.
+    names: [OnceLock<&'static str>; Breach::KINDS],
+}
+
+/// What became of requests that were passed on. Upstream counts the same.
+#[derive(Debug, Default)]
+pub struct Passed {
+    /// The server answered with less than 400.
+    pub success: AtomicU64,
+    /// The server answered with 400 or more.
+    pub client_error: AtomicU64,
+    /// No answer came.
+    pub error: AtomicU64,
+    /// Of the successes, those answered from the cache.
+    pub hits: AtomicU64,
+    /// And those that were not, with or without a cache.
+    pub misses: AtomicU64,
+}
+
+impl Passed {
+    /// Counts an answer.
+    pub(crate) fn answered(&self, status: u16, hit: bool) {
+        if status >= 400 {
+            self.client_error.fetch_add(1, Relaxed);
+            return;
+        }
+        self.success.fetch_add(1, Relaxed);
+        let verdict = if hit { &self.hits } else { &self.misses };
+        verdict.fetch_add(1, Relaxed);
+    }
 }
 
 impl Counters {
@@ -26,6 +57,15 @@ impl Counters {
         if let Some(counter) = self.breaches.get(breach.index()) {
             counter.fetch_add(1, Relaxed);
         }
+        if let Some(name) = self.names.get(breach.index()) {
+            name.get_or_init(|| breach.name());
+        }
+    }
+
+    /// Every kind that was seen, and how often.
+    pub fn seen(&self) -> Vec<(&'static str, u64)> {
+        let counts = self.breaches.iter().map(|count| count.load(Relaxed));
+        self.names.iter().zip(counts).filter_map(|(name, count)| Some((*name.get()?, count))).collect()
     }
 
     /// How often one kind of breach was seen.

@@ -1,5 +1,6 @@
 //! A client's request to the server and back, through the cache.
 
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use cache::{Answer, Origin};
@@ -9,6 +10,7 @@ use tokio::time::timeout;
 use tracing::info;
 use vault::{Body, SendError, TokenState, headers};
 
+use crate::access::Noted;
 use crate::body::{Received, receive};
 use crate::inbound::Inbound;
 use crate::route::{Context, error};
@@ -33,7 +35,7 @@ const HOP_BY_HOP: &[&str] = &[
 ];
 
 /// How the cache answered.
-const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
+pub(crate) const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
 
 pub(crate) async fn forward(
     context: &Context,
@@ -110,6 +112,7 @@ pub(crate) async fn forward(
     let (answer, ours) = match answered {
         Ok(answered) => answered,
         Err(why) => {
+            context.passed.error.fetch_add(1, Relaxed);
             info!(target: "apiproxy", %method, path = loggable(path), error = %why, "no answer from the server");
             return match &why {
                 // What was wrong with the body itself is told where the answer leaves.
@@ -123,6 +126,7 @@ pub(crate) async fn forward(
     };
     let hit = matches!(answer.origin, Origin::Cache { .. });
     let status = answer.response.status.as_u16();
+    context.passed.answered(status, hit);
     info!(target: "apiproxy", %method, path = loggable(path), status, hit, "received request");
     match (answer.response.body, tunnel) {
         (Body::Tunnel(server), Some((client, place))) => {
@@ -133,7 +137,13 @@ pub(crate) async fn forward(
         (Body::Tunnel(_), None) => error(StatusCode::BAD_GATEWAY, "the server changed the protocol unasked"),
         (body, _) => {
             let response = vault::Response { body, ..answer.response };
-            finish(Answer { response, ..answer }, path, ours.as_ref()).await
+            let mut response = finish(Answer { response, ..answer }, path, ours.as_ref()).await;
+            if context.access.is_some() && ours.is_some() {
+                response
+                    .extensions_mut()
+                    .insert(Noted { identity: Some(context.identity.clone().into()), ..Noted::default() });
+            }
+            response
         }
     }
 }

@@ -97,9 +97,13 @@ pub async fn connection(pieces: &[&[u8]], http2: bool) -> Outcome {
         user_agent: String::new(),
         tunnels: crate::Tunnels::default(),
         waiting_room: WaitingRoom::default(),
+        passed: Arc::default(),
+        identity: None,
+        access: None,
+        report: Arc::new(crate::report::Silent),
         handles: Handles { refused: Arc::new(|_| Box::pin(async { false })), quit: Arc::new(|| {}) },
     });
-    let doors = Arc::new(Doors::with(listener.limits.clone(), Arc::new(Descriptors::new(1000))));
+    let doors = Arc::new(Doors::with(listener.limits.clone(), None, Arc::new(Descriptors::new(1000))));
     let site = Arc::new(Site::new(context, &listener, Arc::clone(&doors)));
     let (mut client, server) = tokio::io::duplex(1 << 20);
     let tasks = TaskTracker::new();

@@ -6,6 +6,7 @@
 //! Nothing here knows auto-auth or templates: the token comes as a `watch<TokenState>`, and what a refused
 //! token or a quit request means is a handle given from above.
 
+mod access;
 mod body;
 mod breach;
 mod client_name;
@@ -24,6 +25,7 @@ mod peer;
 mod rate;
 mod redact;
 mod replay;
+mod report;
 mod route;
 mod rules;
 mod serve;
@@ -37,10 +39,12 @@ mod token;
 mod tunnel;
 mod wire;
 
+pub use access::{AccessLog, AccessTarget};
 pub use breach::Breach;
-pub use counters::Counters;
+pub use counters::{Counters, Passed};
 pub use listener::{Bound, ListenError};
 pub use replay::{Refusal, WaitingRoom};
+pub use report::Report;
 pub use route::{Context, Handles};
 pub use tls::{CertificateReloader, ListenerTlsError};
 pub use tunnel::Tunnels;

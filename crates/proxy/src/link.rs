@@ -22,6 +22,8 @@ pub(crate) struct Link {
     process: OnceLock<Box<Process>>,
     /// What its certificate calls it.
     name: OnceLock<Box<str>>,
+    /// Who is at the other end, if the access log wants to know.
+    pub(crate) client: OnceLock<serde_json::Value>,
     accepted: Instant,
     /// Requests handed to the HTTP library.
     started: AtomicU64,
@@ -53,6 +55,7 @@ impl Link {
             who,
             process: OnceLock::new(),
             name: OnceLock::new(),
+            client: OnceLock::new(),
             accepted,
             started: AtomicU64::new(0),
             served: AtomicU64::new(0),

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
+use crate::access;
 use crate::breach::Breach;
 use crate::client_name;
 use crate::counters::Counters;
@@ -54,7 +55,7 @@ pub struct Bound {
 
 enum Accepting {
     Tcp(TcpListener),
-    Unix(Socket),
+    Unix(Box<Socket>),
 }
 
 impl Bound {
@@ -78,7 +79,7 @@ impl Bound {
                 let shown = path.display().to_string();
                 let socket =
                     Socket::bind(path, access, peers).map_err(|error| bind_error("unix", &shown, &error))?;
-                (Accepting::Unix(socket), format!("unix://{shown}"))
+                (Accepting::Unix(Box::new(socket)), format!("unix://{shown}"))
             }
             // From here on it is what it is.
             Endpoint::Systemd { socket, is_unix: false } => {
@@ -96,7 +97,7 @@ impl Bound {
                     Some(path) => format!("unix://{}", path.display()),
                     None => format!("unix:systemd:{socket}"),
                 };
-                (Accepting::Unix(Socket::passed(listener, peers).map_err(failed)?), address)
+                (Accepting::Unix(Box::new(Socket::passed(listener, peers).map_err(failed)?)), address)
             }
         };
         let doors = Arc::new(Doors::new(settings.limits.clone(), settings.access.rate));
@@ -141,6 +142,9 @@ impl Bound {
                         if let Some(process) = process {
                             entered.link.is_of(process);
                         }
+                        if site.context.access.is_some() {
+                            let _ = entered.link.client.set(stream.client());
+                        }
                         let (site, tasks) = (Arc::clone(&site), connections.clone());
                         let (tls, stop) = (tls.clone(), stop.clone());
                         // The loop's end waits for it.
@@ -176,6 +180,16 @@ struct Accepted {
     who: Who,
     /// Where it matters which one it is.
     process: Option<Process>,
+}
+
+impl Stream {
+    /// Who is at the other end, for the access log.
+    fn client(&self) -> serde_json::Value {
+        match self {
+            Self::Tcp(stream) => stream.peer_addr().map(|from| access::at(from.ip())).unwrap_or_default(),
+            Self::Unix(stream) => access::process(stream.peer_cred().ok()),
+        }
+    }
 }
 
 /// Waits for a client, once there is room for one. `None` for one that is not served.

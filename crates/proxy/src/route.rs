@@ -10,15 +10,18 @@ use tokio::sync::watch;
 use tracing::info;
 use vault::{Body, BoxFuture, Product, TokenState};
 
+use crate::access::{AccessLog, Noted};
 use crate::breach::Breach;
+use crate::counters::Passed;
 use crate::doors::Doors;
 use crate::guard::{self, Guard};
 use crate::inbound::Inbound;
 use crate::replay::{Refusal, WaitingRoom};
+use crate::report::Report;
 use crate::rules::Rules;
 use crate::target::{Target, TargetError};
 use crate::tunnel::Tunnels;
-use crate::{control, forward};
+use crate::{access, control, forward, report};
 
 /// What all listeners share.
 pub struct Context {
@@ -40,6 +43,14 @@ pub struct Context {
     pub waiting_room: WaitingRoom,
     /// Room for WebSockets.
     pub tunnels: Tunnels,
+    /// What became of requests that were passed on; all contexts may share it.
+    pub passed: Arc<Passed>,
+    /// The name of the identity whose token is used, if it has one.
+    pub identity: Option<String>,
+    /// Where a line for each request goes.
+    pub access: Option<AccessLog>,
+    /// Who tells of the whole program.
+    pub report: Arc<dyn Report>,
     /// The arrows back up.
     pub handles: Handles,
 }
@@ -60,12 +71,23 @@ pub(crate) struct Site {
     pub(crate) doors: Arc<Doors>,
     pub(crate) role: Role,
     pub(crate) enable_quit: bool,
+    /// As it is configured, for the access log.
+    pub(crate) name: Arc<str>,
 }
 
 impl Site {
     pub(crate) fn new(context: Arc<Context>, listener: &Listener, doors: Arc<Doors>) -> Self {
         let (guard, rules) = (Guard::new(listener), Rules::new(&listener.access));
-        Self { context, guard, rules, doors, role: listener.role, enable_quit: listener.enable_quit }
+        let name = access::name_of(&listener.endpoint);
+        Self {
+            context,
+            guard,
+            rules,
+            doors,
+            role: listener.role,
+            enable_quit: listener.enable_quit,
+            name: name.into(),
+        }
     }
 
     fn check(&self, request: &Request<Inbound>) -> Result<(), guard::Refusal> {
@@ -76,7 +98,7 @@ impl Site {
     /// Answers a request. Never fails: what goes wrong is an answer too.
     pub(crate) async fn answer(&self, request: Request<Inbound>) -> Response<Body> {
         if self.role == Role::MetricsOnly {
-            return not_built("metrics");
+            return self.measured(&request);
         }
         if let Err((status, why)) = self.check(&request) {
             let mut response = error(status, why);
@@ -96,11 +118,19 @@ impl Site {
             Err(why) => return error(StatusCode::BAD_REQUEST, &why.to_string()),
         };
         let request = Request::from_parts(head, body);
-        let own = match self.context.product {
-            Product::Agent => "/agent/v1/",
-            Product::Proxy => "/proxy/v1/",
-        };
-        let own = target.path().strip_prefix(own);
+        let noted = self.context.access.is_some().then(|| Noted::of(target.path(), &request));
+        let mut response = self.serve(target, request).await;
+        if let Some(noted) = noted {
+            let identity = response.extensions_mut().remove::<Noted>().and_then(|noted| noted.identity);
+            response.extensions_mut().insert(Noted { identity, ..noted });
+        }
+        response
+    }
+
+    /// Our own endpoints and the server's.
+    async fn serve(&self, target: Target, request: Request<Inbound>) -> Response<Body> {
+        let report = &*self.context.report;
+        let own = target.path().strip_prefix(self.own());
         let checked = self.guard.check_own(own.unwrap_or_default(), request.method(), request.headers());
         if let Err((status, why)) = checked {
             return error(status, why);
@@ -108,13 +138,33 @@ impl Site {
         match own {
             Some("cache-clear") => Box::pin(control::cache_clear(&self.context.cache, request)).await,
             Some("quit") => control::quit(self.enable_quit, request.method(), &self.context.handles),
-            Some("metrics") => not_built("metrics"),
+            Some("health") => report::health(report, &request),
+            Some("metrics") => report::metrics(report, &request),
+            Some("status") => report::status(report, &request),
             _ if !self.rules.allow(request.method(), &target, request.headers()) => {
                 self.doors.counters.count(Breach::Rule);
                 info!(target: "apiproxy", method = %request.method(), path = forward::loggable(target.path()), "not allowed by the listener's rules");
                 error(Breach::Rule.status(), Breach::Rule.why())
             }
             _ => forward::forward(&self.context, target, request).await,
+        }
+    }
+
+    /// What a listener for metrics alone serves: nothing that acts, and no names of files.
+    fn measured(&self, request: &Request<Inbound>) -> Response<Body> {
+        let report = &*self.context.report;
+        match request.uri().path().strip_prefix(self.own()) {
+            Some("health") => report::health(report, request),
+            Some("metrics") => report::metrics(report, request),
+            _ => report::not_found(),
+        }
+    }
+
+    /// Where our own endpoints are.
+    fn own(&self) -> &'static str {
+        match self.context.product {
+            Product::Agent => "/agent/v1/",
+            Product::Proxy => "/proxy/v1/",
         }
     }
 }
@@ -132,10 +182,6 @@ pub(crate) fn empty(status: StatusCode) -> Response<Body> {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = status;
     response
-}
-
-fn not_built(what: &str) -> Response<Body> {
-    error(StatusCode::NOT_IMPLEMENTED, &format!("{what} are not built yet in this version of Sidekey"))
 }
 
 fn moved(cleaned: &str, query: Option<&str>) -> Response<Body> {

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::debug;
 
+use crate::access::{AccessLog, Line};
 use crate::breach::Breach;
 use crate::inbound::Inbound;
 use crate::link::{InFlight, Link};
@@ -133,6 +134,20 @@ impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for Streams
 
 /// Answers one request, within the bounds.
 async fn answer(site: &Site, link: Arc<Link>, request: Request<Incoming>) -> Response<Outbound> {
+    let Some(log) = &site.context.access else { return answer_bounded(site, link, request).await };
+    let mut line = Line::new(&site.name, peer(&link), request.method().clone());
+    let mut response = Box::pin(answer_bounded(site, link, request)).await;
+    line.answered(&mut response);
+    response.body_mut().line = Some((line, log.clone()));
+    response
+}
+
+/// Who asks, for the access log.
+fn peer(link: &Link) -> serde_json::Value {
+    link.client.get().cloned().unwrap_or_default()
+}
+
+async fn answer_bounded(site: &Site, link: Arc<Link>, request: Request<Incoming>) -> Response<Outbound> {
     let version = request.version();
     if version == Version::HTTP_2 {
         // On HTTP/1 the wire has counted it.
@@ -167,7 +182,7 @@ async fn answer(site: &Site, link: Arc<Link>, request: Request<Incoming>) -> Res
     match fault() {
         // Whatever was made of half a request: the client is told what was wrong with it.
         Some(breach) => refusal(breach, version, in_flight),
-        None => response.map(|body| Outbound { body, in_flight: Some(in_flight) }),
+        None => response.map(|body| Outbound { body, in_flight: Some(in_flight), line: None }),
     }
 }
 
@@ -181,13 +196,22 @@ fn refusal(breach: Breach, version: Version, in_flight: InFlight) -> Response<Ou
     if breach.ends_connection() && version < Version::HTTP_2 {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    response.map(|body| Outbound { body, in_flight: Some(in_flight) })
+    response.map(|body| Outbound { body, in_flight: Some(in_flight), line: None })
 }
 
 /// An answer's body; the request is under way until it ends.
 struct Outbound {
     body: vault::Body,
     in_flight: Option<InFlight>,
+    line: Option<(Box<Line>, AccessLog)>,
+}
+
+impl Drop for Outbound {
+    fn drop(&mut self) {
+        if let Some((line, log)) = self.line.take() {
+            line.end(&log);
+        }
+    }
 }
 
 impl Body for Outbound {
@@ -199,6 +223,11 @@ impl Body for Outbound {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, vault::BodyError>>> {
         let frame = Pin::new(&mut self.body).poll_frame(cx);
+        if let (Poll::Ready(Some(Ok(frame))), Some((line, _))) = (&frame, &mut self.line)
+            && let Some(data) = frame.data_ref()
+        {
+            line.sent(data);
+        }
         if matches!(frame, Poll::Ready(None)) {
             self.in_flight = None;
         }

@@ -3,8 +3,11 @@
 //! Rooms log with `tracing`, the module name as the target (`agent.sink.file`), a constant message and
 //! fields: `info!(target: "sink.file", path = %path, "token written")`. The product's name (`agent`, `proxy`)
 //! is put in front here, so that no room needs to know it. Nothing here knows a room.
+//!
+//! [`metrics`] puts the numbers that the rooms keep into the forms that others read.
 
 mod format;
+pub mod metrics;
 mod setup;
 
 pub use format::Style;

@@ -61,6 +61,24 @@ impl ApiError {
     }
 }
 
+impl ApiError {
+    /// One word for what went wrong, for metrics and status: `denied` (401, 403), `refused` (any other 4xx), `busy`
+    /// (429), `server_error`, `malformed`, or why no answer came.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Send(error) => error.kind(),
+            Self::Body(_) => "broken",
+            Self::Malformed { .. } => "malformed",
+            Self::Refused { status, .. } => match status.as_u16() {
+                401 | 403 => "denied",
+                429 => "busy",
+                500.. => "server_error",
+                _ => "refused",
+            },
+        }
+    }
+}
+
 /// Upstream's client tells the namespace of the answer, unless it is the root.
 fn namespace_line(namespace: &str) -> String {
     match namespace {

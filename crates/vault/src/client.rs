@@ -12,6 +12,7 @@ use crate::redirect::redirect;
 use crate::retry::{self, Outcome};
 use crate::server::{Manner, Server};
 use crate::servers::{Servers, another_may};
+use crate::traffic::Traffic;
 use crate::transport::Connector;
 use crate::{
     Address, Body, BoxFuture, Request, Response, Retry, RetryPolicy, SendError, TlsError, TlsSettings,
@@ -79,6 +80,7 @@ struct Shared {
     keep_alive: bool,
     redirects: bool,
     connector: ArcSwap<Connector>,
+    traffic: Arc<Traffic>,
 }
 
 impl Client {
@@ -96,6 +98,7 @@ impl Client {
             keep_alive: settings.keep_alive,
             redirects: settings.redirects,
             connector: ArcSwap::from_pointee(connector),
+            traffic: Arc::default(),
         };
         Ok(Self { shared: Arc::new(shared), retry: settings.retry })
     }
@@ -109,6 +112,16 @@ impl Client {
     /// The server's address, the first if there are several.
     pub fn address(&self) -> &Address {
         &self.shared.address
+    }
+
+    /// What its requests led to, those of its clones included.
+    pub fn traffic(&self) -> &Arc<Traffic> {
+        &self.shared.traffic
+    }
+
+    /// The server in use now, and whether it is another than the first.
+    pub fn in_use(&self) -> Option<&Address> {
+        self.shared.servers.get(self.shared.servers.current()).map(|server| &server.address)
     }
 
     /// Reads the TLS files again; connections from now on use them.
@@ -147,8 +160,11 @@ impl Client {
         };
         // One that hangs must not take all the time when there are others.
         let several = shared.servers.count() > 1 && request.is_safe();
-        let deadline = if several { deadline.min(Instant::now() + shared.timeout / 3) } else { deadline };
-        (number, shared.follow(server, request, deadline).await)
+        let began = Instant::now();
+        let deadline = if several { deadline.min(began + shared.timeout / 3) } else { deadline };
+        let result = shared.follow(server, request, deadline).await;
+        shared.traffic.note(began, &result);
+        (number, result)
     }
 
     /// All tries but the first.

@@ -68,6 +68,28 @@ pub enum SendError {
 }
 
 impl SendError {
+    /// All kinds, as [`SendError::kind`] names them.
+    pub const KINDS: [&'static str; 7] =
+        ["broken", "malformed", "redirect", "timeout", "tls", "unreachable", "upload"];
+
+    /// One word for what went wrong, for metrics and status.
+    pub fn kind(&self) -> &'static str {
+        Self::KINDS.get(self.place()).copied().unwrap_or_default()
+    }
+
+    /// Its place among the kinds.
+    pub(crate) fn place(&self) -> usize {
+        match self {
+            Self::Broken { .. } => 0,
+            Self::Malformed { .. } => 1,
+            Self::Downgrade => 2,
+            Self::TimedOut(_) => 3,
+            Self::Tls { .. } => 4,
+            Self::Unreachable { .. } => 5,
+            Self::Upload(_) => 6,
+        }
+    }
+
     /// Whether the server may have acted on the request.
     pub fn sent(&self) -> Sent {
         match self {

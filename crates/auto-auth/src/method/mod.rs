@@ -186,6 +186,18 @@ impl Scene<'_> {
 }
 
 impl LoginError {
+    /// One word for what went wrong, for metrics and status.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Credential { .. } | Self::NoCredentials(_) => "credentials",
+            Self::Outside { .. } => "credential_source",
+            Self::CreationPath { .. } => "creation_path",
+            Self::Tls(_) => "tls",
+            Self::Api(error) => error.kind(),
+            Self::Answer { .. } => "malformed",
+        }
+    }
+
     /// Somebody is there and says no, or has nothing for us: no outage.
     pub(crate) fn is_refusal(&self) -> bool {
         match self {

@@ -1,17 +1,20 @@
 //! What the program is to do, checked and as plain data. One file a stanza: what it means, its defaults with
 //! their source, and how it is read from the tree.
 
+pub(crate) mod access_log;
 pub(crate) mod api_proxy;
 pub(crate) mod auto_auth;
 pub(crate) mod cache;
 pub(crate) mod file_access;
 pub(crate) mod listener;
 pub(crate) mod log;
+pub(crate) mod telemetry;
 pub(crate) mod template;
 pub(crate) mod vault;
 
 use std::path::PathBuf;
 
+pub use self::access_log::AccessLog;
 pub use self::api_proxy::{ApiProxy, UseAutoAuthToken};
 pub use self::auto_auth::*;
 pub use self::cache::Cache;
@@ -21,6 +24,7 @@ pub use self::listener::{
     ListenerAccess, ListenerLimits, ListenerTls, RateLimit, Role, SocketAccess,
 };
 pub use self::log::{Format, Level, Log};
+pub use self::telemetry::Telemetry;
 pub use self::template::{
     Command, Contents, DEFAULT_COMMAND_TIMEOUT, DEFAULT_LEASE_RENEWAL_THRESHOLD, DEFAULT_PERMS,
     DEFAULT_STATIC_INTERVAL, Profile, Template, TemplateConfig,
@@ -52,6 +56,10 @@ pub struct Settings {
     pub pid_file: Option<PathBuf>,
     /// Where log lines go and which.
     pub log: Log,
+    /// Where a line for each request goes, if anywhere.
+    pub access_log: Option<AccessLog>,
+    /// What becomes of numbers.
+    pub telemetry: Telemetry,
     /// Parts that use a new connection for each request (`disable_keep_alives`).
     pub no_keep_alive: Parts,
     /// Parts that keep no idle connections (`disable_idle_connections`).

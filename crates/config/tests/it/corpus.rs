@@ -17,6 +17,7 @@ const REFUSED_BY_US: &[(&str, &[&str])] = &[
         "upstream finds it out when it starts",
         &[
             "Error creating ",
+            "Error initializing telemetry: ",
             "error creating file sink: ",
             "Error starting listener: ",
             "Unknown sink type",
@@ -58,6 +59,7 @@ const ACCEPTED_BY_US: &[(&str, &[&str])] = &[
             "json/template_error_on_missing_key_string",
             "json/template_config_bool_string",
             "json/exit_after_auth_string",
+            "telemetry/disable_hostname = \"true\"",
         ],
     ),
     (
@@ -92,6 +94,7 @@ const ACCEPTED_BY_US: &[(&str, &[&str])] = &[
             "cache/list",
             "api_proxy/list",
             "template_config/list",
+            "telemetry/list",
             "template/template = [{ contents = \"a\" destination = \"/d\" }]",
         ],
     ),

@@ -135,9 +135,9 @@ fn a_repeated_key_is_remarked_upon() {
 
 #[test]
 fn what_is_not_built_is_told_with_one_wording() {
-    let failure = agent().text(format!("{AUTH}telemetry {{}}\n")).unwrap_err();
+    let failure = agent().text(format!("{AUTH}log_rotate_duration = \"1h\"\n")).unwrap_err();
     let diagnostic = failure.diagnostics().next().unwrap();
-    assert_eq!(diagnostic.message, "\"telemetry\" is not built yet in this version of Sidekey");
+    assert_eq!(diagnostic.message, "\"log_rotate_duration\" is not built yet in this version of Sidekey");
     assert_eq!(diagnostic.hint.as_deref(), Some("remove it to go on without it"));
     assert_eq!(failure.problems.len(), 1);
     for (text, what) in [

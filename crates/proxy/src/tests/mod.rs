@@ -127,6 +127,10 @@ impl Front {
             user_agent: "tests".to_owned(),
             tunnels: crate::Tunnels::default(),
             waiting_room: WaitingRoom::default(),
+            passed: Arc::default(),
+            identity: None,
+            access: None,
+            report: Arc::new(crate::report::Silent),
             handles: Handles { refused: Arc::new(|_| Box::pin(async { false })), quit: Arc::new(|| {}) },
         });
         let descriptors = Arc::new(Descriptors::new(descriptors));

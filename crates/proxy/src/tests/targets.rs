@@ -117,7 +117,7 @@ const TARGETS: &[(&str, Becomes)] = &[
     // Ours.
     ("/agent/v1/quit", Refused(404)),
     ("/agent/v1/%71uit/", Refused(404)),
-    ("/agent/v1/metrics", Refused(501)),
+    ("/agent/v1/health", Refused(503)),
 ];
 
 #[tokio::test(start_paused = true)]

@@ -6,6 +6,7 @@ mod demo;
 mod exit;
 mod run;
 mod sink;
+mod status;
 mod template;
 mod version;
 
@@ -45,6 +46,8 @@ enum Command {
     Template(template::TemplateArgs),
     /// Make keys for encrypted sinks, and read what is in such a sink
     Sink(sink::SinkArgs),
+    /// Ask a running agent or proxy how it stands: a table, and 0 when it is ready, else 1
+    Status(status::StatusArgs),
     /// Tell the version
     Version,
     /// See it work: against a real server on this machine, in under a minute
@@ -66,6 +69,7 @@ pub(crate) fn main(arguments: Vec<OsString>) -> ExitCode {
         Command::Check(arguments) => check::check(&arguments),
         Command::Template(arguments) => template::template(arguments),
         Command::Sink(arguments) => sink::sink(&arguments),
+        Command::Status(arguments) => status::status(&arguments),
         Command::Version => version::version(),
         Command::Demo(arguments) => demo::demo(&arguments),
     };

@@ -1,15 +1,19 @@
 //! Every room in order: made here, connected here, run elsewhere. Nothing is sent before [`Daemon::run`].
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use auto_auth::sink::SinkError;
 use auto_auth::{Reauth, Refused};
 use cache::{Cache, Mode};
-use config::{Environment, Settings, Template};
+use config::{Environment, Role, Settings, Template};
 use futures_util::FutureExt as _;
-use proxy::{Bound, CertificateReloader, Context, Handles, ListenError, Refusal, Tunnels, WaitingRoom};
+use proxy::{
+    AccessLog, AccessTarget, Bound, CertificateReloader, Context, Handles, ListenError, Passed, Refusal,
+    Tunnels, WaitingRoom,
+};
 use template::{Runner, RunnerError, RunnerSettings};
 use thiserror::Error;
 use tokio::sync::watch;
@@ -23,7 +27,9 @@ use vault::{
 };
 
 use super::identity::{Door, Identity};
+use super::notify;
 use super::pid_file::PidFile;
+use super::report::{self, Board, ListenerPart, Parts, TemplatePart};
 use super::tasks::Tasks;
 
 /// Why the program did not start. The texts are upstream's where tools match on them.
@@ -41,6 +47,9 @@ pub(crate) enum StartError {
     /// A template.
     #[error("{0}")]
     Template(#[from] RunnerError),
+    /// The access log.
+    #[error("Error opening the access log: {0}")]
+    AccessLog(#[source] atomic_file::FileError),
     /// The pid file.
     #[error("Error storing PID: could not open pid file: {0}")]
     PidFile(#[source] atomic_file::FileError),
@@ -56,6 +65,10 @@ pub(crate) struct Daemon {
     /// Sinks and templates hold a token of it until they have done their work once.
     pub(super) ready: TaskTracker,
     pub(super) pid_file: Option<PidFile>,
+    pub(super) board: Arc<Board>,
+    pub(super) access: Option<AccessLog>,
+    /// Where systemd wants to be told.
+    pub(super) notify: Option<PathBuf>,
     addresses: Vec<String>,
 }
 
@@ -69,6 +82,12 @@ impl Daemon {
         let ready = TaskTracker::new();
         let quit = CancellationToken::new();
         let product = settings.product;
+        let board = Board::new();
+        let passed = Arc::<Passed>::default();
+        let access = match &settings.access_log {
+            None => None,
+            Some(log) => Some(access_log(log).map_err(StartError::AccessLog)?),
+        };
         let (identities, ends): (Vec<_>, Vec<_>) = settings.auto_auths.iter().map(Identity::new).unzip();
 
         if settings.vault.tls.verify == Verify::Skip {
@@ -102,6 +121,7 @@ impl Daemon {
         };
         let (cache, keep_alive) = Cache::new(mode, upstream, caller(Subsystem::ApiProxy), tasks.stop());
         tasks.start("cache", keep_alive.map(Ok));
+        let mut upstreams = vec![("proxy", proxied.clone())];
         let mut clients = vec![proxied];
 
         // Listeners bind before sinks are checked: an address in use is the more common mistake.
@@ -110,6 +130,12 @@ impl Daemon {
             bound.push(Bound::bind(listener).await?);
         }
         let addresses = bound.iter().map(|listener| listener.address().to_owned()).collect();
+        let listeners = settings.listeners.iter().zip(&bound).map(|(settings, bound)| ListenerPart {
+            address: bound.address().to_owned(),
+            metrics_only: settings.role == Role::MetricsOnly,
+            counters: bound.counters(),
+        });
+        let listeners = listeners.collect();
         let certificates = bound.iter().filter_map(Bound::certificates).collect();
         // Listeners of one identity share what there is to share.
         let mut contexts = BTreeMap::new();
@@ -117,7 +143,13 @@ impl Daemon {
             let whose = settings_of.auto_auth;
             let context = contexts.entry(whose).or_insert_with(|| {
                 let identity = whose.and_then(|whose| identities.get(whose));
-                Arc::new(context(&settings, identity, cache.clone(), quit.clone()))
+                let name = whose.and_then(|whose| settings.auto_auths.get(whose)?.name.clone());
+                Arc::new(Context {
+                    passed: Arc::clone(&passed),
+                    identity: name,
+                    access: access.clone(),
+                    ..context(&settings, identity, cache.clone(), quit.clone(), Arc::clone(&board))
+                })
             });
             tasks.start_graceful("listener", listener.run(Arc::clone(context), tasks.stop()).map(Ok));
         }
@@ -132,6 +164,7 @@ impl Daemon {
             info!(target: "", "No auto_auth block found in config, the automatic authentication feature will not be started");
         } else {
             let own = client(!settings.no_keep_alive.auto_auth)?.with_retry(RetryPolicy::Never);
+            upstreams.push(("auto_auth", own.clone()));
             clients.push(own.clone());
             let door = Door {
                 upstream: Arc::new(own),
@@ -144,6 +177,7 @@ impl Daemon {
             }
         }
 
+        let mut standings = Vec::new();
         for (whose, identity) in identities.iter().enumerate() {
             let own = |template: &&Template| template.auto_auth == Some(whose);
             let templates: Vec<Template> = settings.templates.iter().filter(own).cloned().collect();
@@ -155,16 +189,54 @@ impl Daemon {
             let runner = identity.span.in_scope(|| {
                 Runner::new(templates, shared, Arc::new(cache.clone()), caller, ready.token())
             })?;
+            let name = settings.auto_auths.get(whose).and_then(|one| one.name.clone()).unwrap_or_default();
+            standings.extend(
+                runner
+                    .standings()
+                    .into_iter()
+                    .map(|standing| TemplatePart { identity: name.clone(), standing }),
+            );
             let running = runner.run(identity.tokens.clone());
             let running = running.map(|ended| ended.map_err(|error| error.to_string()));
             tasks.start("templates", running.instrument(identity.span.clone()));
+        }
+
+        board.complete(Parts {
+            product,
+            telemetry: settings.telemetry.clone(),
+            identities: identities.iter().zip(&settings.auto_auths).map(|(one, of)| one.part(of)).collect(),
+            listeners,
+            templates: standings,
+            upstreams,
+            cache,
+            passed,
+            access: access.clone(),
+            ready: ready.clone(),
+        });
+        tasks.start("numbers", report::push(Arc::clone(&board)).map(Ok));
+        let notify = notify::socket(environment);
+        if let Some(socket) = notify.clone() {
+            let watchdog = notify::watchdog(environment);
+            tasks.start("systemd", notify::keep_telling(socket, watchdog, Arc::clone(&board)).map(Ok));
         }
 
         let pid_file = match &settings.pid_file {
             None => None,
             Some(path) => Some(PidFile::write(path).map_err(StartError::PidFile)?),
         };
-        Ok(Self { settings, tasks, clients, certificates, quit, ready, pid_file, addresses })
+        Ok(Self {
+            settings,
+            tasks,
+            clients,
+            certificates,
+            quit,
+            ready,
+            pid_file,
+            board,
+            access,
+            notify,
+            addresses,
+        })
     }
 
     /// Where clients connect: `http://127.0.0.1:8200`, with the real ports.
@@ -191,6 +263,7 @@ fn context(
     identity: Option<&Identity>,
     cache: Cache,
     quit: CancellationToken,
+    board: Arc<Board>,
 ) -> Context {
     let reauth = identity.map(|identity| identity.reauth.clone());
     Context {
@@ -203,6 +276,10 @@ fn context(
         user_agent: user_agent(settings.product, Subsystem::ApiProxy),
         waiting_room: WaitingRoom::default(),
         tunnels: Tunnels::default(),
+        passed: Arc::default(),
+        identity: None,
+        access: None,
+        report: board,
         handles: Handles {
             refused: Arc::new(move |Refusal { generation, looks_dead }| match &reauth {
                 Some(reauth) => Box::pin(reauth.replacement_comes(Refused { generation, looks_dead })),
@@ -212,6 +289,13 @@ fn context(
             quit: Arc::new(move || quit.cancel()),
         },
     }
+}
+
+fn access_log(settings: &config::AccessLog) -> Result<AccessLog, atomic_file::FileError> {
+    AccessLog::start(match settings {
+        config::AccessLog::StandardError => AccessTarget::StandardError,
+        config::AccessLog::File(path) => AccessTarget::File(path.clone()),
+    })
 }
 
 fn is_proxy((name, value): (&str, &str)) -> bool {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use auto_auth::sink::{Sink, SinkError, Wrapper};
-use auto_auth::{AutoAuth, Reauth, ReauthRequests};
+use auto_auth::{AutoAuth, Reauth, ReauthRequests, Record};
 use config::Environment;
 use futures_util::FutureExt as _;
 use tokio::sync::watch;
@@ -12,6 +12,7 @@ use tracing::{Instrument as _, Span, error_span};
 use vault::api::Caller;
 use vault::{ClientSettings, Namespace, TokenState, Upstream};
 
+use super::report::IdentityPart;
 use super::tasks::Tasks;
 
 /// One `auto_auth` stanza, as everybody who uses its token sees it.
@@ -22,6 +23,8 @@ pub(super) struct Identity {
     pub(super) reauth: Reauth,
     /// Where its token asks.
     pub(super) namespace: Option<Namespace>,
+    /// What became of its logins.
+    pub(super) record: Arc<Record>,
     /// Puts its name into the log lines of all who work for it; nothing for the one without a name.
     pub(super) span: Span,
 }
@@ -48,7 +51,20 @@ impl Identity {
             None => Span::none(),
         };
         let namespace = settings.namespace.clone();
-        (Self { tokens, reauth, namespace, span }, Ends { tokens: sender, requests })
+        let record = Arc::default();
+        (Self { tokens, reauth, namespace, record, span }, Ends { tokens: sender, requests })
+    }
+
+    /// As reports show it.
+    pub(super) fn part(&self, settings: &config::AutoAuth) -> IdentityPart {
+        IdentityPart {
+            name: settings.name.clone().unwrap_or_default(),
+            method: settings.method.kind.name(),
+            mount: settings.method.mount.to_string(),
+            namespace: self.namespace.as_ref().map(|namespace| namespace.as_str().to_owned()),
+            record: Arc::clone(&self.record),
+            tokens: self.tokens.clone(),
+        }
     }
 
     /// Starts its sinks and its login.
@@ -79,6 +95,7 @@ impl Identity {
         let environment = Arc::clone(environment);
         let login = AutoAuth::new(settings, upstream, caller, environment, ends.tokens, ends.requests)
             .with_client(&door.client)
+            .with_record(Arc::clone(&self.record))
             .run()
             .map(|ended| ended.map_err(|error| error.to_string()));
         tasks.start("auto-auth", login.instrument(self.span.clone()));

@@ -7,9 +7,11 @@
 mod build;
 mod hardening;
 mod identity;
+mod notify;
 mod once;
 mod pid_file;
 mod reload;
+mod report;
 mod run;
 mod signals;
 mod tasks;

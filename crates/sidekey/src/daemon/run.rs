@@ -5,7 +5,9 @@ use std::time::Duration;
 use tracing::{error, info, warn};
 
 use super::build::Daemon;
+use super::notify;
 use super::reload::{self, Reload};
+use super::report::Board;
 use super::signals::{Asked, Signals};
 use super::tasks::TaskError;
 
@@ -43,11 +45,15 @@ impl Daemon {
                     }
                     Asked::Reload => {
                         announce(&self, "config reload triggered");
+                        if let Some(access) = &self.access {
+                            access.reopen();
+                        }
                         if let Some(settings) = reload() {
                             reload::apply(&settings, &self.certificates, &self.clients);
                         }
                     }
-                    Asked::Nothing => info!(target: "", "signal ignored: metrics are not built yet in this version of Sidekey"),
+                    Asked::Numbers => dump(&self.board),
+                    Asked::Nothing => {}
                 },
                 () = self.quit.cancelled() => break End::Asked,
                 () = self.ready.wait(), if exit_after_auth => {
@@ -56,6 +62,7 @@ impl Daemon {
                 }
             }
         };
+        notify::tell(self.notify.as_deref(), "STOPPING=1");
         let stopping = self.tasks.shut_down(GRACE);
         let late = tokio::select! {
             late = stopping => late,
@@ -67,6 +74,9 @@ impl Daemon {
         if !late.is_empty() {
             error!(target: "", tasks = late.join(", "), "did not end in time and were cut off");
         }
+        if let Some(access) = &self.access {
+            access.finish();
+        }
         drop(self.pid_file);
         match end {
             End::Failed(failure) => Err(failure),
@@ -77,6 +87,12 @@ impl Daemon {
 
 async fn second_stop(signals: &mut Signals) {
     while signals.next().await != Asked::Stop {}
+}
+
+/// In one piece, between two lines of the log.
+fn dump(board: &Board) {
+    use std::io::Write as _;
+    let _ = std::io::stderr().lock().write_all(board.dump().as_bytes());
 }
 
 #[expect(clippy::print_stdout, reason = "upstream tells of signals on standard output")]

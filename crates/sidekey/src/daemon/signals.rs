@@ -11,7 +11,9 @@ pub(super) enum Asked {
     Stop,
     /// SIGHUP.
     Reload,
-    /// SIGUSR1 and SIGUSR2, which must not end the program.
+    /// SIGUSR1.
+    Numbers,
+    /// SIGUSR2, which must not end the program.
     Nothing,
 }
 
@@ -39,7 +41,7 @@ impl Signals {
             _ = self.terminate.recv() => Asked::Stop,
             _ = self.interrupt.recv() => Asked::Stop,
             _ = self.hang_up.recv() => Asked::Reload,
-            _ = self.user1.recv() => Asked::Nothing,
+            _ = self.user1.recv() => Asked::Numbers,
             _ = self.user2.recv() => Asked::Nothing,
         }
     }

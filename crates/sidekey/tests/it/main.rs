@@ -4,6 +4,7 @@
 
 mod access;
 mod agent;
+mod api;
 mod auth;
 mod auth_alicloud;
 mod auth_aws;

@@ -10,6 +10,7 @@ use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 use tracing::error;
 
+use super::standing::Failing;
 use super::{Runner, RunnerError, UnderWay, news};
 use crate::dependency::Dependency;
 use crate::evaluate::{Knowledge, Pace, Parsed};
@@ -72,8 +73,11 @@ struct Done {
     needed: BTreeSet<Dependency>,
     appended: Vec<FileWrite>,
     /// Nothing while something is missing.
-    written: Option<Result<Written, String>>,
+    written: Option<Result<Written, Problem>>,
 }
+
+/// What is wrong, and its kind.
+type Problem = (Failing, String);
 
 impl Runner {
     /// Starts to evaluate every template that may have something new to say.
@@ -171,6 +175,7 @@ impl Runner {
             Came::Panicked => {
                 error!(target: "template.server", template = source, %destination, "a bug in Sidekey (panic) while evaluating the template; it is left out");
                 output.parsed = None;
+                output.standing.failed(Failing::Unusable);
                 return None;
             }
         };
@@ -182,7 +187,7 @@ impl Runner {
         }
         // While something is missing, an error may only be the absence of what is on its way.
         let written = done.written?;
-        let problem = match written {
+        let (why, problem) = match written {
             Ok(written) => {
                 output.rendered();
                 if written == Written::Changed
@@ -192,10 +197,10 @@ impl Runner {
                 }
                 return None;
             }
-            Err(problem) => redacted(&problem, &outcome.known, &output.needed),
+            Err((why, problem)) => (why, redacted(&problem, &outcome.known, &output.needed)),
         };
         let now = Instant::now();
-        let pause = output.failed(now, self.settings.shared.static_secret_render_interval);
+        let pause = output.failed(why, now, self.settings.shared.static_secret_render_interval);
         // Other content may be the cure. What changes something at the server is not asked for again.
         for dependency in output.needed.iter().filter(|dependency| dependency.is_safe()) {
             if let Some(dependent) = self.dependents.get_mut(dependency) {
@@ -227,6 +232,7 @@ fn do_all(work: Vec<Work>, known: &Arc<Knowledge>, world: &Arc<World>, default_p
             Some(outcome) => outcome.map_err(|error| output::failed(settings, &error)),
             None => Err("a bug in Sidekey (panic) while writing files".to_owned()),
         };
+        let outcome = outcome.map_err(|problem| (Failing::File, problem));
         if let Some(Came::Done(done)) = all.get_mut(*nth) {
             done.written = Some(outcome);
         }
@@ -241,12 +247,13 @@ fn do_one(work: Work, known: &Arc<Knowledge>, world: &Arc<World>) -> (Came, Opti
         return (Came::Postponed { appended }, None);
     };
     let source = output::source(&settings);
+    let failed = |problem| Some(Err((Failing::Template, problem)));
     let (mut complete, mut written) = (None, None);
     match evaluated.text {
         _ if !evaluated.missing.is_empty() => {}
-        Err(error) => written = Some(Err(format!("{source}: execute: {error}"))),
+        Err(error) => written = failed(format!("{source}: execute: {error}")),
         Ok(text) => match writes::carry_out(evaluated.writes, &mut appended) {
-            Err(why) => written = Some(Err(format!("{source}: execute: error calling writeToFile: {why}"))),
+            Err(why) => written = failed(format!("{source}: execute: error calling writeToFile: {why}")),
             Ok(()) => complete = Some(text),
         },
     }

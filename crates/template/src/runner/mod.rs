@@ -6,6 +6,7 @@
 
 mod jobs;
 mod news;
+mod standing;
 mod state;
 
 use std::collections::{HashMap, VecDeque};
@@ -33,6 +34,8 @@ use crate::refresh::{Renewable, Rules};
 use crate::world::{StopOnDrop, World};
 use crate::{command, functions, output, source};
 use jobs::Jobs;
+use standing::Failing;
+pub use standing::Standing;
 use state::{Backoff, Dependent, Output, Renewal};
 
 /// Fetches and renewals under way at a time.
@@ -165,6 +168,11 @@ impl Runner {
             command_failed: None,
             ready: Some(ready),
         })
+    }
+
+    /// How each template stands, in order; kept up to date while it runs.
+    pub fn standings(&self) -> Vec<Arc<Standing>> {
+        self.outputs.iter().map(|output| Arc::clone(&output.standing)).collect()
     }
 
     /// Runs as long as the program lives; drop the future to stop it.
@@ -309,6 +317,7 @@ impl Runner {
     ) -> Result<(), RunnerError> {
         let Some(dependent) = self.dependents.get_mut(&dependency) else { return Ok(()) };
         let now = Instant::now();
+        let recovered = outcome.is_ok() && dependent.is_failing();
         match outcome {
             Ok(known) => {
                 let is_new = !news::same(self.known.get(&dependency), &known);
@@ -324,6 +333,9 @@ impl Runner {
                 }
             }
             Err(error) => {
+                for output in dependent.users.iter().filter_map(|nth| self.outputs.get(*nth)) {
+                    output.standing.failed(Failing::Secret(standing::kind(&error)));
+                }
                 if error.is_forbidden() {
                     (self.settings.refused)(generation);
                 }
@@ -344,7 +356,20 @@ impl Runner {
                 }
             }
         }
+        if recovered {
+            self.note_recoveries();
+        }
         Ok(())
+    }
+
+    /// Tells of the templates whose secrets can all be had again.
+    fn note_recoveries(&self) {
+        for output in &self.outputs {
+            let fails = |dependency| self.dependents.get(dependency).is_some_and(Dependent::is_failing);
+            if !output.needed.iter().any(fails) {
+                output.standing.has_secrets();
+            }
+        }
     }
 
     fn renewed(&mut self, dependency: &Dependency, renewal: Renewal) {

@@ -8,6 +8,7 @@ use config::Template;
 use tokio::time::Instant;
 use vault::Rhythm;
 
+use super::standing::{Failing, Standing};
 use crate::dependency::Dependency;
 use crate::evaluate::Parsed;
 use crate::refresh::{Refresh, Renewable};
@@ -29,6 +30,7 @@ pub(super) struct Output {
     pub(super) retry_at: Option<Instant>,
     /// What `writeToFile` has appended already; with the evaluation while there is one.
     appended: Vec<FileWrite>,
+    pub(super) standing: Arc<Standing>,
     failures: u32,
     news: bool,
     under_way: bool,
@@ -37,8 +39,13 @@ pub(super) struct Output {
 
 impl Output {
     pub(super) fn new(settings: Template, parsed: Option<Arc<Parsed>>) -> Self {
+        let standing = Arc::new(Standing::new(settings.destination.clone()));
+        if parsed.is_none() {
+            standing.failed(Failing::Unusable);
+        }
         Self {
             settings: Arc::new(settings),
+            standing,
             parsed,
             needed: BTreeSet::new(),
             turn: 0,
@@ -85,10 +92,12 @@ impl Output {
     pub(super) fn rendered(&mut self) {
         self.failures = 0;
         self.rendered = true;
+        self.standing.rendered();
     }
 
     /// Notes a failure; gives the pause until the next try.
-    pub(super) fn failed(&mut self, now: Instant, longest: Duration) -> Duration {
+    pub(super) fn failed(&mut self, why: Failing, now: Instant, longest: Duration) -> Duration {
+        self.standing.failed(why);
         let pause = (FIRST_PAUSE * 2u32.pow(self.failures.min(16))).min(longest.max(FIRST_PAUSE));
         self.failures += 1;
         self.retry_at = Some(now + pause);
@@ -156,6 +165,11 @@ pub(super) struct Dependent {
 impl Dependent {
     pub(super) fn new(now: Instant) -> Self {
         Self { users: Vec::new(), next: Next::Fetch(now), failures: 0, leased: false, again: false }
+    }
+
+    /// Whether the last fetch failed.
+    pub(super) fn is_failing(&self) -> bool {
+        self.failures > 0
     }
 
     pub(super) fn due_at(&self) -> Option<Instant> {

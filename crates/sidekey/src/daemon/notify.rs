@@ -1,0 +1,96 @@
+//! What systemd is told (`Type=notify`): that we are ready, that we still live, that we stop. sd_notify(3): a datagram
+//! to the socket that `NOTIFY_SOCKET` names.
+
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use config::Environment;
+use tokio::time::{Instant, sleep};
+use tracing::debug;
+
+use super::report::Board;
+
+/// How often it is looked whether all is ready.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// Until it is, systemd is asked for more time this often.
+const ASK: Duration = Duration::from_secs(10);
+
+/// Where systemd wants to be told, if it runs us so.
+pub(super) fn socket(environment: &Environment) -> Option<PathBuf> {
+    let found = environment.pairs().find(|(name, _)| *name == "NOTIFY_SOCKET");
+    found.map(|(_, value)| PathBuf::from(value)).filter(|path| !path.as_os_str().is_empty())
+}
+
+/// How often systemd wants to hear of us: twice in the time it was told to wait (`WatchdogSec=`).
+pub(super) fn watchdog(environment: &Environment) -> Option<Duration> {
+    let found = environment.pairs().find(|(name, _)| *name == "WATCHDOG_USEC");
+    let micros: u64 = found?.1.parse().ok()?;
+    (micros > 0).then(|| Duration::from_micros(micros / 2).max(Duration::from_millis(10)))
+}
+
+/// Tells of readiness once, and of life for ever. An outage of the server is no reason to be killed: until we are ready,
+/// systemd is asked to wait on.
+pub(super) async fn keep_telling(socket: PathBuf, watchdog: Option<Duration>, board: Arc<Board>) {
+    let mut asked: Option<Instant> = None;
+    while !board.is_ready() {
+        if asked.is_none_or(|at| at.elapsed() >= ASK) {
+            let more = Duration::from_secs(60).as_micros();
+            tell(Some(&socket), &format!("EXTEND_TIMEOUT_USEC={more}\nSTATUS={}", board.summary()));
+            asked = Some(Instant::now());
+        }
+        sleep(LOOK).await;
+    }
+    tell(Some(&socket), &format!("READY=1\nSTATUS={}", board.summary()));
+    let Some(pause) = watchdog else { return };
+    loop {
+        tell(Some(&socket), "WATCHDOG=1");
+        sleep(pause).await;
+    }
+}
+
+/// Sends one message. Nobody waits for systemd.
+pub(super) fn tell(socket: Option<&Path>, message: &str) {
+    let Some(socket) = socket else { return };
+    let sent = (|| {
+        let address = match socket.as_os_str().as_bytes() {
+            [b'@', name @ ..] => SocketAddr::from_abstract_name(name)?,
+            _ => SocketAddr::from_pathname(socket)?,
+        };
+        let from = UnixDatagram::unbound()?;
+        from.set_nonblocking(true)?;
+        from.send_to_addr(message.as_bytes(), &address)
+    })();
+    if let Err(error) = sent {
+        debug!(target: "", error = %error, "systemd could not be told");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_reach_the_socket_and_its_absence_is_nobodys_trouble() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("notify");
+        tell(Some(&path), "READY=1");
+        let systemd = UnixDatagram::bind(&path).unwrap();
+        tell(Some(&path), "READY=1\nSTATUS=ready");
+        tell(None, "READY=1");
+        let mut heard = [0; 64];
+        let length = systemd.recv(&mut heard).unwrap();
+        assert_eq!(&heard[..length], b"READY=1\nSTATUS=ready");
+        let environment =
+            Environment::new([("NOTIFY_SOCKET", path.to_str().unwrap()), ("WATCHDOG_USEC", "30000000")]);
+        assert_eq!(
+            (socket(&environment), watchdog(&environment)),
+            (Some(path), Some(Duration::from_secs(15)))
+        );
+        assert_eq!((socket(&Environment::default()), watchdog(&Environment::default())), (None, None));
+    }
+}
