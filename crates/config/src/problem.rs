@@ -5,6 +5,8 @@ use std::fmt;
 
 use hcl1::{Color, Diagnostic, Severity, Source, Span};
 
+use crate::decode::Stanzas;
+
 /// What upstream prints before a problem's own words.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Frame {
@@ -163,6 +165,8 @@ pub(crate) const MAX_TOLD: usize = 100;
 pub(crate) struct Report {
     pub(crate) source: Source,
     pub(crate) frame: Frame,
+    /// What the stanzas that were read know.
+    pub(crate) stanzas: RefCell<Stanzas>,
     unknown_keys: UnknownKeys,
     problems: RefCell<Vec<Problem>>,
     warnings: RefCell<Vec<Diagnostic>>,
@@ -170,7 +174,14 @@ pub(crate) struct Report {
 
 impl Report {
     pub(crate) fn new(source: Source, frame: Frame, unknown_keys: UnknownKeys) -> Self {
-        Self { source, frame, unknown_keys, problems: RefCell::default(), warnings: RefCell::default() }
+        Self {
+            source,
+            frame,
+            stanzas: RefCell::default(),
+            unknown_keys,
+            problems: RefCell::default(),
+            warnings: RefCell::default(),
+        }
     }
 
     /// Adds a reason to refuse the file. A decoder may come by a place twice; the second time is passed over.

@@ -9,6 +9,7 @@
 //! "not given", lists of blocks in HCL.
 
 mod blocks;
+mod stanzas;
 mod values;
 
 use std::cell::RefCell;
@@ -19,6 +20,7 @@ use crate::nearest::nearest;
 use crate::problem::{Frame, NOT_BUILT_HINT, Problem, Report, not_built};
 
 pub(crate) use blocks::{Block, Labels};
+pub(crate) use stanzas::Stanzas;
 pub(crate) use values::{lax_bool, seconds};
 
 /// The keys of one stanza.
@@ -247,6 +249,8 @@ impl<'a> Fields<'a> {
     /// Complains about the keys nobody asked for.
     pub(crate) fn finish(self) {
         let known = self.known.borrow();
+        let mut stanzas = self.report.stanzas.borrow_mut();
+        stanzas.add(&self.path, &known);
         for item in &self.items {
             if self.report.is_full() {
                 break;
@@ -255,7 +259,12 @@ impl<'a> Fields<'a> {
             if known.iter().any(|known| key.text.eq_ignore_ascii_case(known)) {
                 continue;
             }
-            let hint = nearest(&key.text, &known).map(|near| format!("did you mean `{near}`?"));
+            // What is exactly another stanza's key is no slip.
+            let elsewhere = stanzas.inside(&self.path, &key.text);
+            let hint = match elsewhere.map(|stanza| format!("it belongs into {stanza}")) {
+                None => nearest(&key.text, &known).map(|near| format!("did you mean `{near}`?")),
+                elsewhere => elsewhere,
+            };
             let message = match self.wording {
                 Wording::Template if self.path.ends_with("exec") => {
                     format!("'exec' has invalid keys: {}", key.text)

@@ -33,6 +33,56 @@ warning: unknown key `secret_id_file` in auto_auth.method.config
 }
 
 #[test]
+fn a_key_that_stands_too_high_is_told_where_it_belongs() {
+    let text = |auto_auth: &str, method: &str, file: &str| {
+        format!(
+            "auto_auth {{\n {auto_auth}\n method \"approle\" {{\n {method}\n config = {{ role_id_file_path = \"/a\" }} }}\n \
+             sink \"file\" {{ config = {{ path = \"/s\" }} }}\n}}\n{file}\n"
+        )
+    };
+    let hints = |text: String| {
+        let warnings = agent().fine(&text).warnings;
+        warnings.into_iter().map(|warning| warning.hint.unwrap_or_default()).collect::<Vec<_>>()
+    };
+    for key in [
+        "exit_on_err = true",
+        "Max_Backoff = \"1s\"",
+        "min_backoff = 1",
+        "mount_path = \"m\"",
+        "type = \"approle\"",
+    ] {
+        let hint = match key {
+            // Both have it.
+            "type = \"approle\"" => "it belongs into `sink { … }` or `method { … }`",
+            _ => "it belongs into `method { … }`",
+        };
+        assert_eq!(hints(text(key, "", "")), [hint], "{key}");
+    }
+    let file = "secret_id_file_path = \"/b\"";
+    assert_eq!(hints(text(file, "", "")), ["it belongs into `method { config { … } }`"]);
+    assert_eq!(hints(text("", file, "")), ["it belongs into `config { … }`"]);
+    assert_eq!(hints(text("", "", file)), ["it belongs into `auto_auth { method { config { … } } }`"]);
+    // A slip is a slip, and what nobody knows has no hint; a stanza that the file has not is not proposed.
+    assert_eq!(
+        hints(text("methods = 1", "max_backof = 1", "num_retries = 1")),
+        ["did you mean `max_backoff`?", "did you mean `method`?", ""]
+    );
+    // In strict mode too.
+    let failure = agent().strict().text(text("exit_on_err = true", "", "")).unwrap_err();
+    assert_eq!(
+        failure.render(Color::Plain),
+        "\
+error: unknown key `exit_on_err` in auto_auth
+ --> a.hcl:2:2
+  |
+2 |  exit_on_err = true
+  |  ^^^^^^^^^^^
+  |
+  = hint: it belongs into `method { … }`"
+    );
+}
+
+#[test]
 fn a_name_that_leads_elsewhere_is_drawn_where_it_stands() {
     let text = "auto_auth {\n method \"userpass\" {\n  mount_path = \"auth/../sys\"\n  config { username = \"..\" \
                 password_file_path = \"/p\" }\n }\n sink \"file\" { config = { path = \"/s\" } }\n}\n";

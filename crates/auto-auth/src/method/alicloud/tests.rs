@@ -273,3 +273,26 @@ async fn an_instances_role_comes_before_a_key_pair() {
     let (_, body) = prepared(&mut method(source), &environment).await.unwrap();
     assert_eq!(signer(&body), "STS.instance");
 }
+
+#[tokio::test]
+async fn an_instance_is_asked_without_a_session_token_unless_that_is_forbidden() {
+    for (forbidden, asked) in [("true", 1), ("TRUE", 1), ("false", 3), ("", 3)] {
+        let service = Loopback::start(|asked| match asked.line.as_str() {
+            "PUT /latest/api/token" => Do::Answer(404, String::new()),
+            ROLES => Do::Answer(200, "r".into()),
+            _ => Do::Answer(200, keys_json("STS.instance").to_string()),
+        })
+        .await;
+        let environment =
+            [(METADATA, service.address.as_str()), ("ALIBABA_CLOUD_IMDSV1_DISABLED", forbidden)];
+        let login = prepared(&mut method(AliCloudSource::default()), &environment).await;
+        assert_eq!(service.lines().len(), asked, "{forbidden}: {:?}", service.lines());
+        match login {
+            Ok((_, body)) => assert!(asked == 3 && signer(&body) == "STS.instance"),
+            Err(error) => {
+                let error = error.to_string();
+                assert!(asked == 1 && error.contains("/latest/api/token: it answered 404"), "{error}");
+            }
+        }
+    }
+}

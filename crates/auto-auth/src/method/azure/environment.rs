@@ -181,23 +181,73 @@ mod tests {
     use super::super::super::loopback::{Do, Loopback};
     use super::*;
 
+    #[test]
+    fn an_assertion_is_good_for_ten_minutes_from_now() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("app.pem");
+        let certificate = rcgen::CertificateParams::default();
+        let certificate = certificate.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap().pem();
+        let pem = format!("{}\n{certificate}", include_str!("../testdata/rsa-pkcs8.pem"));
+        atomic_file::write(&path, pem.as_bytes(), &atomic_file::Attributes::new(0o600)).unwrap();
+        let principal = Principal { url: "https://e/t".to_owned(), client_id: "c1", scope: "s" };
+        let earliest = assertion::unix_time(Duration::ZERO);
+        let token = principal.sign(&path, false).unwrap();
+        let latest = assertion::unix_time(Duration::ZERO);
+        let claims = token.expose().split('.').nth(1).unwrap();
+        let claims: Value = serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(claims).unwrap()).unwrap();
+        let time = |name: &str| claims[name].as_u64().unwrap();
+        assert!((earliest..=latest).contains(&time("nbf")), "{claims}");
+        assert!((earliest + 600..=latest + 600).contains(&time("exp")), "{claims}");
+    }
+
+    #[tokio::test]
+    async fn service_fabric_is_told_apart_from_app_service() {
+        let service =
+            Loopback::start(|_| Do::Answer(200, json!({"access_token": "a.b.c"}).to_string())).await;
+        let keys = keys(None);
+        let endpoint = format!("{}/msi", service.address);
+        let variables = [
+            ("IDENTITY_ENDPOINT", endpoint.as_str()),
+            ("IDENTITY_HEADER", "h"),
+            ("IDENTITY_SERVER_THUMBPRINT", "00ff"),
+        ];
+        let ask = async |variables: &[(&'static str, &str)]| {
+            let environment = Environment::new(variables.iter().copied());
+            let metadata = Metadata::new(keys.metadata_endpoint.as_deref(), &environment).unwrap();
+            token(&keys, &metadata, &environment).await.map_err(|error| error.to_string())
+        };
+        // Its certificate would have to be checked by that digest: its secret must not go out without.
+        let refused = ask(&variables).await.unwrap_err();
+        assert!(refused.contains("names a managed identity of Service Fabric"), "{refused}");
+        assert_eq!(service.lines(), Vec::<String>::new());
+        assert_eq!(ask(&variables[..2]).await.unwrap().expose(), "a.b.c");
+    }
+
+    fn keys(authority_host: Option<&str>) -> config::Azure {
+        config::Azure {
+            role: "r1".to_owned(),
+            resource: "api".to_owned(),
+            scope: "api/.default".to_owned(),
+            identity: None,
+            from_environment: true,
+            metadata_endpoint: Some("http://127.0.0.1:1".to_owned()),
+            authority_host: authority_host.map(str::to_owned),
+        }
+    }
+
     #[tokio::test]
     async fn a_secret_comes_before_a_certificate_and_what_comes_back_must_be_a_jwt() {
-        for (answered, good) in [("a.b.c", true), ("CANARY", false)] {
+        for (tenant, part, answered, good) in [
+            ("t1", "t1", "a.b.c", true),
+            ("t1/../t2?x", "t1%2F..%2Ft2%3Fx", "a.b.c", true),
+            ("t1", "t1", "CANARY", false),
+        ] {
             let entra =
                 Loopback::start(move |_| Do::Answer(200, json!({"access_token": answered}).to_string()))
                     .await;
-            let keys = config::Azure {
-                role: "r1".to_owned(),
-                resource: "api".to_owned(),
-                scope: "api/.default".to_owned(),
-                identity: None,
-                from_environment: true,
-                metadata_endpoint: Some("http://127.0.0.1:1".to_owned()),
-                authority_host: Some(entra.address.clone()),
-            };
+            let keys = keys(Some(&entra.address));
             let environment = Environment::new([
-                ("AZURE_TENANT_ID", "t1"),
+                ("AZURE_TENANT_ID", tenant),
                 ("AZURE_CLIENT_ID", "c1"),
                 ("AZURE_CLIENT_SECRET", "s3cret"),
                 ("AZURE_CLIENT_CERTIFICATE_PATH", "/nowhere"),
@@ -205,6 +255,7 @@ mod tests {
             let metadata = Metadata::new(keys.metadata_endpoint.as_deref(), &environment).unwrap();
             let token = token(&keys, &metadata, &environment).await.map_err(|error| error.to_string());
             assert!(entra.asked()[0].body.contains("client_secret=s3cret"), "{:?}", entra.asked());
+            assert_eq!(entra.lines(), [format!("POST /{part}/oauth2/v2.0/token")]);
             match token {
                 Ok(token) => assert!(good && token.expose() == answered),
                 Err(error) => {

@@ -238,3 +238,43 @@ impl AccountKey {
 pub(super) fn unusable(place: &str, why: &str) -> LoginError {
     LoginError::NoCredentials(format!("credentials of Google Cloud in {place}: {why}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PEM: &str = include_str!("../testdata/rsa-pkcs8.pem");
+
+    #[test]
+    fn a_place_that_cannot_be_read_is_not_passed_over() {
+        let home = tempfile::tempdir().unwrap();
+        let elsewhere = home.path().join("key.json");
+        let key = json!({"client_email": "other@b.c", "private_key": PEM}).to_string();
+        atomic_file::write(&elsewhere, key.as_bytes(), &atomic_file::Attributes::new(0o600)).unwrap();
+        let find = |more: &[(&str, &str)]| {
+            let variables = [&[("HOME", home.path().to_str().unwrap())], more].concat();
+            Credentials::find(None, &Environment::new(variables)).map_err(|error| error.to_string())
+        };
+        let next = [(FILE_VARIABLE, elsewhere.to_str().unwrap())];
+        assert!(matches!(find(&[]), Ok(Credentials::Metadata)));
+        assert_eq!(find(&next).unwrap_or(Credentials::Metadata).email(), Some("other@b.c"));
+        for (place, more) in [(GCLOUD_FILE, &[][..]), (HASHICORP_FILE, &next)] {
+            let place = home.path().join(place);
+            atomic_file::create_folders(&place).unwrap();
+            let error = find(more).err().unwrap();
+            let start = format!("credentials of Google Cloud in {}: it is a directory", place.display());
+            assert!(error.starts_with(&start), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_key_signs_for_its_own_account_alone() {
+        let key = json!({"client_email": "a@b.c", "private_key": PEM}).to_string();
+        let credentials = Credentials::parse(&key, "here").unwrap_or(Credentials::Metadata);
+        assert!(assertion::is_token(credentials.sign("a@b.c", &json!({})).unwrap().expose()));
+        assert_eq!(
+            credentials.sign("d@b.c", &json!({})).unwrap_err().to_string(),
+            "credentials of Google Cloud in here: sign_locally: the key is that of a@b.c, not of d@b.c"
+        );
+    }
+}

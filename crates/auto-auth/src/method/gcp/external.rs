@@ -131,3 +131,32 @@ fn headers(source: &Value) -> Vec<(HeaderName, String)> {
     };
     map.iter().filter_map(header).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::loopback::{Do, Loopback};
+    use super::*;
+
+    #[tokio::test]
+    async fn a_credential_source_is_asked_with_its_headers() {
+        let provider = Loopback::start(|asked| match asked.line.as_str() {
+            "GET /id?v=1" if asked.header("x-who") == Some("me") => Do::Answer(200, "subject\n".to_owned()),
+            "POST /token" if asked.body.contains("&subject_token=subject&") => {
+                Do::Answer(200, json!({"access_token": "at"}).to_string())
+            }
+            _ => Do::Answer(403, String::new()),
+        })
+        .await;
+        let json = json!({
+            "audience": "//iam", "subject_token_type": "jwt",
+            "token_url": format!("{}/token", provider.address),
+            "credential_source": {
+                "url": format!("{}/id?v=1", provider.address),
+                // What cannot be a header is left out.
+                "headers": {"X-Who": "me", "x who": "me", "x-lines": "a\nb", "x-number": 1},
+            },
+        });
+        let external = External::new(&json, "here").map_err(|error| error.to_string()).ok().unwrap();
+        assert_eq!(external.access_token().await.unwrap().expose(), "at");
+    }
+}

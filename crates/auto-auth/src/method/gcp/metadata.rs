@@ -84,3 +84,53 @@ impl Metadata {
 fn is_of_address(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"@.-_+".contains(&byte)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::loopback::{Do, Loopback};
+    use super::*;
+
+    #[test]
+    fn the_configuration_comes_before_the_environment() {
+        let variable = [(HOST_VARIABLE, "e:1")];
+        for (configured, variables, host) in [
+            (Some("c:2"), &variable[..], "c:2"),
+            (None, &variable, "e:1"),
+            (None, &[(HOST_VARIABLE, "")], HOST),
+            (None, &[], HOST),
+        ] {
+            let environment = Environment::new(variables.iter().copied());
+            let metadata = Metadata::new(configured, &environment).unwrap_or_else(|error| panic!("{error}"));
+            let said = metadata.0.refused("/", "x").to_string();
+            assert_eq!(said, format!("metadata server at http://{host}/: x"));
+        }
+    }
+
+    #[tokio::test]
+    async fn an_account_is_an_address_and_no_page() {
+        let long = format!("a@{}", "b".repeat(254));
+        for (answer, good) in [
+            ("a-b_c.d+e@f.g\n", true),
+            ("", false),
+            ("CANARY", false),
+            ("CANARY@b c", false),
+            ("<p>CANARY@b</p>", false),
+            (long.as_str(), false),
+        ] {
+            let answered = answer.to_owned();
+            let service = Loopback::start(move |_| Do::Answer(200, answered.clone())).await;
+            let metadata = Metadata::new(Some(&service.address), &Environment::default());
+            match metadata.unwrap_or_else(|error| panic!("{error}")).email().await {
+                Ok(email) => assert!(good && email == answer.trim(), "{email}"),
+                Err(error) => {
+                    let error = error.to_string();
+                    assert!(
+                        !good && error.ends_with("/default/email: the answer is no e-mail address"),
+                        "{error}"
+                    );
+                    assert!(!error.contains("CANARY"), "{error}");
+                }
+            }
+        }
+    }
+}

@@ -114,4 +114,45 @@ mod tests {
         let error = prepared(&mut gce(Some("..")), &[]).await.unwrap_err().to_string();
         assert_eq!(error, "the service_account \"..\" cannot stand in a path");
     }
+
+    #[tokio::test]
+    async fn the_signer_is_asked_for_this_account_and_must_give_a_jwt() {
+        for (account, part, signed) in [
+            ("a@b.c", "a@b.c", "a.b.c"),
+            ("x/../a?b", "x%2F..%2Fa%3Fb", "a.b.c"),
+            ("a@b.c", "a@b.c", "<html>CANARY</html>"),
+        ] {
+            let google = Loopback::start(move |asked| match asked.line.as_str() {
+                "POST /token" => Do::Answer(200, json!({"access_token": "at"}).to_string()),
+                _ => Do::Answer(200, json!({"signedJwt": signed}).to_string()),
+            })
+            .await;
+            let user = json!({
+                "type": "authorized_user", "client_id": "c", "client_secret": "s", "refresh_token": "r",
+                "token_uri": format!("{}/token", google.address),
+            });
+            let mut iam = Gcp::new(&config::Gcp {
+                role: "r".to_owned(),
+                service_account: Some(account.to_owned()),
+                metadata_endpoint: None,
+                kind: config::GcpKind::Iam(config::GcpIam {
+                    credentials: Some(user.to_string().into()),
+                    jwt_lifetime: config::DEFAULT_JWT_LIFETIME,
+                    sign_locally: false,
+                    iam_endpoint: Some(google.address.clone()),
+                }),
+            });
+            let done = prepared(&mut iam, &[]).await.map_err(|error| error.to_string());
+            let path = format!("/v1/projects/-/serviceAccounts/{part}:signJwt");
+            assert_eq!(google.lines(), ["POST /token".to_owned(), format!("POST {path}")]);
+            let refused = format!(
+                "IAM credentials service at {}{path}: the answer's signedJwt is no signed JWT",
+                google.address
+            );
+            match signed {
+                "a.b.c" => assert_eq!(done.unwrap().1["jwt"], "a.b.c"),
+                _ => assert_eq!(done.unwrap_err(), refused),
+            }
+        }
+    }
 }

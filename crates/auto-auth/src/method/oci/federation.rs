@@ -100,7 +100,60 @@ fn unusable(what: &str, why: &str) -> LoginError {
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::loopback::{Do, Loopback};
     use super::*;
+
+    fn certificate_of(unit: &str) -> rcgen::Certificate {
+        let mut wish = rcgen::CertificateParams::default();
+        wish.distinguished_name.push(rcgen::DnType::OrganizationalUnitName, unit);
+        wish.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_gateways_path_is_asked_and_signed_and_a_jwt_comes_back() {
+        let pem = include_str!("../testdata/rsa-pkcs8.pem");
+        let certificate = certificate_of("opc-tenant:t").pem();
+        for (prefix, target, token) in [
+            ("", "/v1/x509", "a.b.c"),
+            ("/gateway/", "/gateway/v1/x509", "a.b.c"),
+            ("", "/v1/x509", "<html>CANARY</html>"),
+        ] {
+            let service =
+                Loopback::start(move |_| Do::Answer(200, json!({"token": token}).to_string())).await;
+            let identity = Identity {
+                certificate: certificate.clone(),
+                key: pem.into(),
+                intermediate: certificate.clone(),
+                endpoint: format!("{}{prefix}", service.address),
+            };
+            let done = session(&identity).await.map(|session| session.key_id.expose().to_owned());
+            let asked = service.asked().pop().unwrap();
+            assert_eq!(asked.line, format!("POST {target}"));
+            // The same key signs the same text alike.
+            let header = |name| asked.header(name).unwrap();
+            let sent = header("authorization");
+            let key_id = sent.split("keyId=\"").nth(1).unwrap().split('"').next().unwrap();
+            let signer = Signer { key_id, key: &RsaKey::from_pem(pem).unwrap() };
+            let request = format!("post {target}");
+            let signed = [
+                ("date", header("date")),
+                ("(request-target)", &request),
+                ("content-length", header("content-length")),
+                ("content-type", header("content-type")),
+                ("x-content-sha256", header("x-content-sha256")),
+            ];
+            assert_eq!(sent, signer.authorization(&signed).unwrap());
+            match done {
+                Ok(key_id) => assert!(token == "a.b.c" && key_id == "ST$a.b.c", "{key_id}"),
+                Err(error) => {
+                    let place = format!("federation endpoint at {}{target}", service.address);
+                    let why = "the answer's token is no signed JWT";
+                    assert_eq!(error.to_string(), format!("{place}: {why}"));
+                    assert_ne!(token, "a.b.c");
+                }
+            }
+        }
+    }
 
     #[test]
     fn a_tenancy_is_a_name_and_nothing_that_leads_elsewhere() {
@@ -111,10 +164,7 @@ mod tests {
             ("opc-tenant:a\" b", false),
             ("ocid1.tenancy.oc1..aaaa", false),
         ] {
-            let mut wish = rcgen::CertificateParams::default();
-            wish.distinguished_name.push(rcgen::DnType::OrganizationalUnitName, unit);
-            let made = wish.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap();
-            match tenancy(made.der()) {
+            match tenancy(certificate_of(unit).der()) {
                 Ok(tenancy) => assert!(good && tenancy == "ocid1.tenancy.oc1..aaaa", "{unit}: {tenancy}"),
                 Err(error) => {
                     assert!(!good, "{error}");

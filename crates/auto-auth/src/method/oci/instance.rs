@@ -173,6 +173,28 @@ mod tests {
     use super::*;
 
     #[tokio::test]
+    async fn oracle_is_asked_in_the_instances_region_and_realm() {
+        let info = r#"{"regionIdentifier": "UK-Gov-London-1", "realmDomainComponent": "oraclegovcloud.uk"}"#;
+        for (region, info, host) in [
+            ("fra", "", "eu-frankfurt-1.oraclecloud.com"),
+            ("iad", "", "us-ashburn-1.oraclecloud.com"),
+            ("lhr", "", "uk-london-1.oraclecloud.com"),
+            ("PHX\n", "{}", "us-phoenix-1.oraclecloud.com"),
+            ("us-phoenix-1", "", "us-phoenix-1.oraclecloud.com"),
+            ("lhr", info, "uk-gov-london-1.oraclegovcloud.uk"),
+        ] {
+            let service = Loopback::start(move |asked| match asked.line.as_str() {
+                "GET /instance/region" => Do::Answer(200, region.to_owned()),
+                _ if info.is_empty() => Do::Answer(404, String::new()),
+                _ => Do::Answer(200, info.to_owned()),
+            })
+            .await;
+            let service = Outside::new("metadata", &service.address, NEAR).unwrap();
+            assert_eq!(federation_endpoint(&service).await.unwrap(), format!("https://auth.{host}"));
+        }
+    }
+
+    #[tokio::test]
     async fn a_session_that_lives_serves_on_where_no_new_one_is_to_be_had() {
         let service = Loopback::start(|_| Do::Answer(404, String::new())).await;
         let environment = Environment::default();
