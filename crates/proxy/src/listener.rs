@@ -54,7 +54,7 @@ pub struct Bound {
 
 enum Accepting {
     Tcp(TcpListener),
-    Unix(Socket),
+    Unix(Box<Socket>),
 }
 
 impl Bound {
@@ -78,7 +78,7 @@ impl Bound {
                 let shown = path.display().to_string();
                 let socket =
                     Socket::bind(path, access, peers).map_err(|error| bind_error("unix", &shown, &error))?;
-                (Accepting::Unix(socket), format!("unix://{shown}"))
+                (Accepting::Unix(Box::new(socket)), format!("unix://{shown}"))
             }
             // From here on it is what it is.
             Endpoint::Systemd { socket, is_unix: false } => {
@@ -96,7 +96,7 @@ impl Bound {
                     Some(path) => format!("unix://{}", path.display()),
                     None => format!("unix:systemd:{socket}"),
                 };
-                (Accepting::Unix(Socket::passed(listener, peers).map_err(failed)?), address)
+                (Accepting::Unix(Box::new(Socket::passed(listener, peers).map_err(failed)?)), address)
             }
         };
         let doors = Arc::new(Doors::new(settings.limits.clone(), settings.access.rate));
