@@ -186,7 +186,7 @@ mod tests {
         child.kill().unwrap();
         // It is still in the table, and no longer there.
         while cat.is_alive() {
-            std::thread::sleep(std::time::Duration::from_millis(1));
+            std::thread::yield_now();
         }
         assert!(!cat.is_same() && Process::find(pid).is_err(), "ended");
         child.wait().unwrap();

@@ -216,7 +216,7 @@ async fn s25_new_files_are_taken_up_and_bad_ones_are_not() {
     put(&files.key_file, "garbage");
     tokio::time::sleep(Duration::from_millis(100)).await;
     assert_eq!(served().await, der(&first));
-    std::fs::rename(&files.key_file, files.key_file.with_extension("gone")).unwrap();
+    atomic_file::remove(&files.key_file).unwrap();
     tokio::time::sleep(Duration::from_millis(100)).await;
     assert_eq!(served().await, der(&first));
     put(&files.key_file, &second.1);

@@ -128,7 +128,7 @@ async fn everything_is_told_and_no_secret_is() {
     assert_eq!(serde_json::from_str::<Value>(&raw).unwrap()["mode"], "agent");
 
     // A file that was moved away is made anew.
-    std::fs::rename(&log, stage.path("access.log.1")).unwrap();
+    atomic_file::remove(&log).unwrap();
     agent.signal(Signal::HUP);
     eventually("the log is opened anew", async || log.exists().then_some(())).await.unwrap();
     listener.get("secret/data/app").await.unwrap();
@@ -206,8 +206,8 @@ async fn the_names_are_those_of_the_real_agent_and_proxy() {
     for mode in ["agent", "proxy"] {
         let mut told = Vec::new();
         for (binary, folder) in [(server_binary().unwrap(), "theirs"), (sidekey().to_owned(), "ours")] {
-            let folder = stage.path(&format!("{mode}-{folder}"));
-            std::fs::create_dir(&folder).unwrap();
+            let folder =
+                tempfile::Builder::new().prefix(folder).tempdir_in(stage.folder.path()).unwrap().keep();
             let program = if mode == "agent" {
                 Program::agent(&binary, &folder)
             } else {
