@@ -128,7 +128,8 @@ async fn everything_is_told_and_no_secret_is() {
     assert_eq!(serde_json::from_str::<Value>(&raw).unwrap()["mode"], "agent");
 
     // A file that was moved away is made anew.
-    atomic_file::remove(&log).unwrap();
+    listener.get("auth/token/lookup/CANARYPATH").await.unwrap();
+    let moved = atomic_file::move_aside(&log).unwrap();
     agent.signal(Signal::HUP);
     eventually("the log is opened anew", async || log.exists().then_some(())).await.unwrap();
     listener.get("secret/data/app").await.unwrap();
@@ -153,7 +154,7 @@ async fn everything_is_told_and_no_secret_is() {
     agent.stop().await.unwrap();
 
     // The log: what was asked, by whom, and nothing of it.
-    let lines: Vec<Value> = (stage.read("access.log.1") + &stage.read("access.log"))
+    let lines: Vec<Value> = (std::fs::read_to_string(&moved).unwrap() + &stage.read("access.log"))
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())
         .collect();
@@ -183,11 +184,12 @@ async fn everything_is_told_and_no_secret_is() {
         raw,
         heard,
         streamed,
-        stage.read("access.log.1") + &stage.read("access.log"),
+        std::fs::read_to_string(&moved).unwrap() + &stage.read("access.log"),
         agent.output().join("\n"),
     ];
     let accessor = lookup.json["data"]["accessor"].as_str().unwrap();
-    let secrets = [token.as_str(), accessor, "CANARYQUERY", &stage.credentials.0, &stage.credentials.1];
+    let secrets =
+        [token.as_str(), accessor, "CANARYQUERY", "CANARYPATH", &stage.credentials.0, &stage.credentials.1];
     for (secret, told) in secrets.iter().flat_map(|secret| all.iter().map(move |told| (secret, told))) {
         assert!(!secret.is_empty() && !told.contains(secret), "{secret} in {told}");
     }
@@ -206,8 +208,8 @@ async fn the_names_are_those_of_the_real_agent_and_proxy() {
     for mode in ["agent", "proxy"] {
         let mut told = Vec::new();
         for (binary, folder) in [(server_binary().unwrap(), "theirs"), (sidekey().to_owned(), "ours")] {
-            let folder =
-                tempfile::Builder::new().prefix(folder).tempdir_in(stage.folder.path()).unwrap().keep();
+            let folder = stage.path(&format!("{mode}-{folder}"));
+            atomic_file::create_folders(&folder).unwrap();
             let program = if mode == "agent" {
                 Program::agent(&binary, &folder)
             } else {
