@@ -16,6 +16,7 @@ use crate::inbound::Inbound;
 use crate::route::{Context, error};
 use crate::target::Target;
 use crate::token::{Choice, choose, remove_clients};
+use crate::tunnel::RelaySlot;
 use crate::{redact, replay, tunnel};
 
 /// How long a request that needs our token waits for the first login: applications start beside us.
@@ -47,11 +48,13 @@ pub(crate) async fn forward(
         return error(StatusCode::NOT_FOUND, "only paths below /v1/ are served here (strict_paths)");
     }
     let mut tunnel = None;
-    if tunnel::is_wanted(request.method(), path, request.headers()) {
+    if tunnel::is_wanted(request.method(), path, request.headers())
+        && let Some(slot) = request.extensions_mut().remove::<RelaySlot>()
+    {
         let Some(place) = context.tunnels.admit() else {
             return error(StatusCode::SERVICE_UNAVAILABLE, "too many WebSockets are open");
         };
-        tunnel = Some((hyper::upgrade::on(&mut request), place));
+        tunnel = Some((slot, place));
     }
     let (head, incoming) = request.into_parts();
     let received = if incoming.is_end_stream() {
@@ -129,10 +132,10 @@ pub(crate) async fn forward(
     context.passed.answered(status, hit);
     info!(target: "apiproxy", %method, path = loggable(path), status, hit, "received request");
     match (answer.response.body, tunnel) {
-        (Body::Tunnel(server), Some((client, place))) => {
+        (Body::Tunnel(server), Some((slot, place))) => {
             let mut headers = answer.response.headers;
             strip_hop_by_hop(&mut headers);
-            tunnel::join(server, client, place, ours.as_ref().and_then(redact::filter), headers)
+            tunnel::join(server, &slot, place, ours.as_ref().and_then(redact::filter), headers)
         }
         (Body::Tunnel(_), None) => error(StatusCode::BAD_GATEWAY, "the server changed the protocol unasked"),
         (body, _) => {

@@ -10,6 +10,7 @@ mod pool;
 mod stream;
 mod tunnel;
 
+pub use alarm::Alarm;
 pub use arriving::Arriving;
 pub(crate) use arriving::body;
 pub(crate) use connect::Connector;
