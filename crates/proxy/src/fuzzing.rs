@@ -97,7 +97,7 @@ pub async fn connection(pieces: &[&[u8]], http2: bool) -> Outcome {
         has_auto_auth: false,
         strict_paths: false,
         product: Product::Agent,
-        user_agent: String::new(),
+        user_agent: http::HeaderValue::from_static(""),
         tunnels: crate::Tunnels::default(),
         waiting_room: WaitingRoom::default(),
         passed: Arc::default(),

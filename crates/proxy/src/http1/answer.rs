@@ -1,5 +1,6 @@
 //! An answer on its way to the client: its head written, its body framed.
 
+use std::cell::Cell;
 use std::io::Write as _;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -16,6 +17,14 @@ const TOGETHER: usize = 16 * 1024;
 
 /// Room for a head.
 const HEAD: usize = 768;
+
+/// A buffer longer than this is not kept for the next answer.
+const SPARE: usize = 64 * 1024;
+
+thread_local! {
+    /// The buffer of the last answer on this thread: few are on their way at a time, and none needs one of its own.
+    static SPARES: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
 
 /// What matters of the request.
 #[derive(Clone, Copy, Debug)]
@@ -68,7 +77,8 @@ impl<B: Body<Data = Bytes> + Unpin> Answer<B> {
         let keep = keep && framing != Framing::UntilClose && !says_close(&head.headers);
         let short =
             exact.and_then(|length| usize::try_from(length).ok()).filter(|length| *length <= TOGETHER);
-        let mut out = Vec::with_capacity(HEAD + short.unwrap_or(0));
+        let mut out = SPARES.take();
+        out.reserve(HEAD + short.unwrap_or(0));
         write_status(&mut out, head.status, asked.modern);
         let upgrade = head.status == StatusCode::SWITCHING_PROTOCOLS;
         let mut has_date = false;
@@ -182,6 +192,15 @@ impl<B: Body<Data = Bytes> + Unpin> Answer<B> {
             self.over = self.framing == Framing::Length(0) && self.piece.is_empty();
         }
         Ok(false)
+    }
+}
+
+impl<B> Drop for Answer<B> {
+    fn drop(&mut self) {
+        if self.out.capacity() <= SPARE {
+            self.out.clear();
+            SPARES.set(std::mem::take(&mut self.out));
+        }
     }
 }
 

@@ -124,12 +124,12 @@ async fn exchange(
 ) -> After {
     let (head, bytes) = match next {
         Next::Request(head, bytes) => (head, bytes),
-        Next::Refused(breach) => return refused(site, link, connection, breach).await,
+        Next::Refused(breach) => return Box::pin(refused(site, link, connection, breach)).await,
         Next::End => return After::Drop,
     };
     let request = match request::request(&head, &bytes) {
         Ok(request) => request,
-        Err(breach) => return refused(site, link, connection, breach).await,
+        Err(breach) => return Box::pin(refused(site, link, connection, breach)).await,
     };
     drop(bytes);
     let asked = Asked { modern: head.modern, head_alone: *request.method() == Method::HEAD };
@@ -151,7 +151,7 @@ async fn exchange(
     }
     if let Some(relay) = relay.and_then(|relay| relay.take()) {
         // It counts as under way until it ends, and ends with the listener.
-        stop.run_until_cancelled(relay.run(Upgraded(connection.clone()))).await;
+        Box::pin(stop.run_until_cancelled(relay.run(Upgraded(connection.clone())))).await;
         return After::Close { linger: false };
     }
     match connection.lock().finish() {
@@ -187,4 +187,27 @@ fn begin(connection: &Shared, head: &Head, mut request: Request<()>) -> (Request
 /// Sends an answer; `false` when it did not arrive whole.
 async fn send(connection: &Shared, answer: &mut Answer<Outbound>) -> bool {
     poll_fn(|cx| answer.poll_send(&mut connection.lock(), cx)).await.is_ok()
+}
+
+#[cfg(test)]
+mod size {
+    use super::*;
+
+    fn size_of_future<A, B, C, D, E, F>(_: impl Fn(A, B, C, D, E) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    /// It is made and moved for every request.
+    #[test]
+    fn a_request_under_way_is_small() {
+        let size = size_of_future::<
+            &'static Site,
+            &'static Arc<Link>,
+            &'static Shared,
+            Next,
+            &'static CancellationToken,
+            _,
+        >(exchange);
+        assert!(size <= 6000, "{size}");
+    }
 }

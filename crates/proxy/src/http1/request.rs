@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version};
 use memchr::memchr;
+use vault::headers;
 
 use super::head::Head;
 use crate::breach::Breach;
@@ -28,7 +29,7 @@ pub(super) fn request(head: &Head, bytes: &Bytes) -> Result<Request<()>, Breach>
         let colon = memchr(b':', line).ok_or(BAD)?;
         let (name, value) =
             (line.get(..colon).unwrap_or_default(), line.get(colon + 1..).unwrap_or_default());
-        let name = HeaderName::from_bytes(name).map_err(|_| BAD)?;
+        let name = known(name).map_or_else(|| HeaderName::from_bytes(name), Ok).map_err(|_| BAD)?;
         let value = match value.trim_ascii() {
             [] => HeaderValue::from_static(""),
             value => HeaderValue::from_maybe_shared(bytes.slice_ref(value)).map_err(|_| BAD)?,
@@ -42,6 +43,17 @@ pub(super) fn request(head: &Head, bytes: &Bytes) -> Result<Request<()>, Breach>
     *request.version_mut() = if head.modern { Version::HTTP_11 } else { Version::HTTP_10 };
     *request.headers_mut() = headers;
     Ok(request)
+}
+
+/// Names of the API, which every client sends: they need no memory.
+fn known(name: &[u8]) -> Option<HeaderName> {
+    let known = match name.len() {
+        13 => headers::TOKEN,
+        15 => headers::REQUEST,
+        17 => headers::NAMESPACE,
+        _ => return None,
+    };
+    name.eq_ignore_ascii_case(known.as_str().as_bytes()).then_some(known)
 }
 
 /// The lines of a head, without their ends.

@@ -126,7 +126,7 @@ impl Front {
             has_auto_auth: true,
             strict_paths: false,
             product: Product::Agent,
-            user_agent: "tests".to_owned(),
+            user_agent: HeaderValue::from_static("tests"),
             tunnels: crate::Tunnels::default(),
             waiting_room: WaitingRoom::default(),
             passed: Arc::default(),
