@@ -6,14 +6,16 @@ NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
 # Read by the shell of a recipe, so that only what needs a server fetches one.
 WITH_SERVER := SIDEKEY_BAO="$$(scripts/fetch-openbao)"
 WITH_VERIFIERS := SIDEKEY_VERIFIERS="$$(scripts/fetch-verifiers)"
+WITH_CLIENTS := SIDEKEY_CLIENTS="$$(scripts/fetch-clients)"
 
 .PHONY: help demo test setup server fmt lint unit story bench fuzz deny
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
-setup: server ## all that tests need: the real OpenBao server, a KDC; fetched unless installed
+setup: server ## all that tests need: the real OpenBao server, a KDC, clients; fetched unless installed
 	@scripts/kerberos-for-tests
+	@clients=$$(scripts/fetch-clients) && echo "clients for tests: $$clients"
 
 server:
 	@server=$$(scripts/fetch-openbao) && echo "server for tests and demo: $$server"
@@ -32,10 +34,10 @@ lint:
 
 unit:
 ifdef NEXTEST
-	$(WITH_SERVER) $(WITH_VERIFIERS) cargo nextest run --workspace --locked
+	$(WITH_SERVER) $(WITH_VERIFIERS) $(WITH_CLIENTS) cargo nextest run --workspace --locked
 	cargo test --workspace --locked --doc
 else
-	$(WITH_SERVER) $(WITH_VERIFIERS) cargo test --workspace --locked
+	$(WITH_SERVER) $(WITH_VERIFIERS) $(WITH_CLIENTS) cargo test --workspace --locked
 endif
 
 # The examples run in the tests (crates/sidekey/tests/it/examples.rs).
