@@ -106,7 +106,7 @@ impl Door {
     async fn ask(&self, request: Request) -> (&'static str, Value) {
         let answer = self.cache.send(request).await.unwrap();
         let origin = if answer.origin == Origin::Upstream { "MISS" } else { "HIT" };
-        let body = answer.response.body.collect(MAX_BODY).await.unwrap();
+        let body = answer.response.body.collect(MAX_BODY, Duration::from_secs(60)).await.unwrap();
         (origin, serde_json::from_slice(&body).unwrap_or_default())
     }
 
@@ -386,11 +386,11 @@ async fn a_new_token_of_ours_leaves_nothing_of_the_old_behind() {
 async fn hits_are_the_answer_byte_for_byte_without_what_was_of_the_moment() {
     let door = door(3600);
     let first = Cache::send(&door.cache, login()).await.unwrap();
-    let body = first.response.body.collect(MAX_BODY).await.unwrap();
+    let body = first.response.body.collect(MAX_BODY, Duration::from_secs(60)).await.unwrap();
     sleep(Duration::from_secs(5)).await;
     let hit = Cache::send(&door.cache, login()).await.unwrap();
     assert_eq!(hit.origin, Origin::Cache { age: Duration::from_secs(5) });
     assert!(hit.response.headers.get("date").is_none());
     assert_eq!(hit.response.headers.get("content-type").unwrap(), "application/json");
-    assert_eq!(hit.response.body.collect(MAX_BODY).await.unwrap(), body);
+    assert_eq!(hit.response.body.collect(MAX_BODY, Duration::from_secs(60)).await.unwrap(), body);
 }
