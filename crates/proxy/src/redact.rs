@@ -273,17 +273,19 @@ mod tests {
     async fn s2_a_whole_body_is_searched_as_one_that_passes_by() {
         let json = "application/json";
         // Numbers and spaces stay as the server wrote them.
-        let body = r#"{"a": "s.canary", "b": "x s.canary", "n": 1.50}"#;
+        let body = r#"{"a": "s.canary", "b": "x \u0073.canary", "n": 1.50}"#;
         let clean = r#"{"a": "", "b": "x *", "n": 1.50}"#;
         assert_eq!(whole(json, None, &ours(), body).await.unwrap(), clean);
         assert!(whole("text/plain", None, &ours(), "x s.canary").await.is_err());
         assert_eq!(whole("text/plain", None, &ours(), "x s.candy").await.unwrap(), "x s.candy");
-        let custom = TokenState {
-            token: Some(Token::new(r#"my"own	oken"#).unwrap().into()),
-            ..TokenState::default()
-        };
-        let told = r#"{"a":"my"own\token","b":"my"own\token"}"#;
+        let custom =
+            TokenState { token: Some(Token::new(r#"my"own\id"#).unwrap().into()), ..TokenState::default() };
+        let told = r#"{"a":"my\"own\\id","b":"\u006dy\u0022own\u005Cid"}"#;
         assert_eq!(whole(json, None, &custom, told).await.unwrap(), r#"{"a":"","b":""}"#);
+        // Behind a backslash that belongs to what is before it.
+        let root = TokenState { token: Some(Token::new("root").unwrap().into()), ..TokenState::default() };
+        let clean = whole(json, None, &root, r#"{"a":"x\root"}"#).await.unwrap();
+        assert!(serde_json::from_str::<Value>(&clean).is_ok(), "{clean}");
     }
 
     #[tokio::test]
