@@ -60,14 +60,10 @@ impl Filter {
         self.held.split().freeze()
     }
 
-    /// A whole body without what was found; `None` when nothing was.
-    pub(crate) fn clean(mut self, body: &Bytes) -> Option<Bytes> {
-        let clean = self.push(body.clone());
-        if self.found == 0 {
-            return None;
-        }
-        let rest = self.finish();
-        Some(if rest.is_empty() { clean } else { [clean, rest].concat().into() })
+    /// A whole body without what was found.
+    pub(crate) fn clean(mut self, body: Bytes) -> Bytes {
+        let (clean, rest) = (self.push(body), self.finish());
+        if rest.is_empty() { clean } else { [clean, rest].concat().into() }
     }
 
     /// Whose token it looks for.

@@ -52,7 +52,7 @@ pub(crate) async fn answer(
     ours: &TokenState,
 ) -> Result<Response, String> {
     headers_in_order(&response.headers, ours)?;
-    let Some(filter) = filter(ours) else { return Ok(response) };
+    let Some(needles) = ours.needles() else { return Ok(response) };
     if response.body.is_end_stream() {
         return Ok(response);
     }
@@ -66,27 +66,36 @@ pub(crate) async fn answer(
         let bytes = Box::pin(response.body.collect(MAX_ANSWER, BODY_PATIENCE)).await;
         response.body = Body::full(bytes.map_err(|why| format!("failed to get the response: {why}"))?);
     }
-    let Body::Full(Some(bytes)) = &response.body else {
-        if json {
-            // It may become shorter.
+    let bytes = match response.body {
+        Body::Full(bytes) => bytes.unwrap_or_default(),
+        inner => {
+            if json {
+                // It may become shorter.
+                response.headers.remove(header::CONTENT_LENGTH);
+            }
+            response.body = match filter(ours) {
+                Some(filter) => {
+                    Body::Other(Box::pin(Guarded { inner, filter, json, trailers: None, over: false }))
+                }
+                None => inner,
+            };
+            return Ok(response);
+        }
+    };
+    // Most hold nothing, and nothing more is done.
+    let bytes = match needles.are_in(&bytes) {
+        false => bytes,
+        true => {
+            let clean = match filter(ours).filter(|_| !fields && json) {
+                Some(filter) => Some(filter.clean(bytes)),
+                None => without_fields(&bytes, needles).filter(|_| fields),
+            };
+            debug!(target: "apiproxy", "stripping auto-auth token from the response");
             response.headers.remove(header::CONTENT_LENGTH);
+            clean.ok_or_else(|| WITHHELD.to_owned())?
         }
-        let inner = response.body;
-        response.body = Body::Other(Box::pin(Guarded { inner, filter, json, trailers: None, over: false }));
-        return Ok(response);
     };
-    let clean = match ours.needles().filter(|_| fields) {
-        Some(needles) => redact(bytes, needles).map_err(|()| WITHHELD.to_owned())?,
-        None => filter.clean(bytes),
-    };
-    if let Some(clean) = clean {
-        if !fields && !json {
-            return Err(WITHHELD.to_owned());
-        }
-        debug!(target: "apiproxy", "stripping auto-auth token from the response");
-        response.headers.remove(header::CONTENT_LENGTH);
-        response.body = Body::full(clean);
-    }
+    response.body = Body::full(bytes);
     Ok(response)
 }
 
@@ -151,15 +160,9 @@ pub(crate) fn reveals_if_wrapped(path: &str) -> bool {
 }
 
 /// A body of JSON without our token and its accessor: `data.id` and `data.accessor` of a look-up are removed, every
-/// other string that holds one of them is emptied. Returns `None` when neither is in it.
-///
-/// # Errors
-/// One of them is in a body that is no JSON: it must not be handed on.
-fn redact(body: &[u8], needles: &Needles) -> Result<Option<Bytes>, ()> {
-    if !needles.are_in(body) {
-        return Ok(None);
-    }
-    let mut value: Value = serde_json::from_slice(body).map_err(drop)?;
+/// other string that holds one of them is emptied. `None` when they cannot be taken out: it must not be handed on.
+fn without_fields(body: &[u8], needles: &Needles) -> Option<Bytes> {
+    let mut value: Value = serde_json::from_slice(body).ok()?;
     let holds = |text: &str| needles.are_in(text.as_bytes());
     if let Some(data) = value.get_mut("data").and_then(Value::as_object_mut) {
         let ours = data.get("id").and_then(Value::as_str).is_some_and(holds);
@@ -171,7 +174,7 @@ fn redact(body: &[u8], needles: &Needles) -> Result<Option<Bytes>, ()> {
     empty(&mut value, &holds);
     let clean: Bytes = value.to_string().into();
     // The same texts may be there in a number's place or across two strings.
-    if needles.are_in(&clean) { Err(()) } else { Ok(Some(clean)) }
+    (!needles.are_in(&clean)).then_some(clean)
 }
 
 fn empty(value: &mut Value, holds: &impl Fn(&str) -> bool) {
@@ -323,18 +326,18 @@ mod tests {
         assert!(why.contains("60 seconds"), "{why}");
     }
 
-    fn redacted(body: &str) -> Result<Option<String>, ()> {
-        let clean = redact(body.as_bytes(), ours().needles().unwrap())?;
-        Ok(clean.map(|bytes| String::from_utf8(bytes.to_vec()).unwrap()))
+    fn redacted(body: &str) -> Option<String> {
+        let clean = without_fields(body.as_bytes(), ours().needles().unwrap())?;
+        Some(String::from_utf8(clean.to_vec()).unwrap())
     }
 
     #[test]
     fn lookups_lose_id_and_accessor_renewals_their_values() {
         let lookup = r#"{"data":{"accessor":"acc-canary","id":"s.canary","ttl":5}}"#;
-        assert_eq!(redacted(lookup).unwrap().unwrap(), r#"{"data":{"ttl":5}}"#);
+        assert_eq!(redacted(lookup).unwrap(), r#"{"data":{"ttl":5}}"#);
         let renew = r#"{"auth":{"client_token":"s.canary","accessor":"acc-canary","renewable":true}}"#;
         assert_eq!(
-            redacted(renew).unwrap().unwrap(),
+            redacted(renew).unwrap(),
             r#"{"auth":{"client_token":"","accessor":"","renewable":true}}"#
         );
     }
@@ -344,10 +347,9 @@ mod tests {
         for body in
             [r#"{"errors":["bad token s.canary!"]}"#, r#"{"a":[{"b":"\u0073.canary"}]}"#, r#"{"s.canary":1}"#]
         {
-            let clean = redacted(body).unwrap().unwrap();
+            let clean = redacted(body).unwrap();
             assert!(!clean.contains("canary"), "{clean}");
         }
-        assert_eq!(redacted("s.canary in plain text"), Err(()));
-        assert_eq!(redacted(r#"{"data":{"id":"s.other"}}"#), Ok(None));
+        assert_eq!(redacted("s.canary in plain text"), None);
     }
 }

@@ -144,6 +144,13 @@ fn looks_dead(body: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::Pin;
+    use std::task::Poll;
+
+    use bytes::Bytes;
+    use http_body::Frame;
+    use vault::{Body, BodyError};
+
     use super::*;
 
     #[test]
@@ -162,6 +169,40 @@ mod tests {
         ] {
             assert_eq!(looks_dead(body.as_bytes()), dead, "{body}");
         }
+    }
+
+    /// In pieces of 16 KiB, without saying how long it is.
+    struct Chunks(usize);
+
+    impl hyper::body::Body for Chunks {
+        type Data = Bytes;
+        type Error = BodyError;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut std::task::Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+            let Some(left) = self.0.checked_sub(1) else { return Poll::Ready(None) };
+            self.0 = left;
+            Poll::Ready(Some(Ok(Frame::data(vec![b'x'; 16 * 1024].into()))))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_long_refusal_is_neither_read_whole_nor_lost() {
+        const CHUNKS: usize = 100;
+        let response = vault::Response {
+            status: StatusCode::FORBIDDEN,
+            headers: http::HeaderMap::new(),
+            body: Body::Other(Box::pin(Chunks(CHUNKS))),
+        };
+        let answer = Answer { response, origin: cache::Origin::Upstream };
+        let (answer, looks_dead) = look_into(answer, &Request::default()).await.unwrap();
+        assert!(!looks_dead);
+        let Body::Continued(Some(read), _) = &answer.response.body else { unreachable!() };
+        assert!(read.len() <= MOST_TEXT + 16 * 1024, "{}", read.len());
+        let all = answer.response.body.collect(1 << 30, BODY_PATIENCE).await.unwrap();
+        assert_eq!(all.len(), CHUNKS * 16 * 1024);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::Range;
 
 use memchr::memmem::Finder;
-use memchr::memchr_iter;
+use memchr::{memchr, memchr_iter};
 
 /// The longest way to write a character in JSON: `\u0073`.
 const LONGEST: usize = 6;
@@ -63,7 +63,10 @@ impl Needles {
 
     /// How many bytes at the end may be the beginning of one.
     pub fn begun(&self, bytes: &[u8]) -> usize {
-        let from = bytes.len().saturating_sub(self.plain * LONGEST);
+        let mut from = bytes.len().saturating_sub(self.plain * LONGEST);
+        if memchr(b'\\', &bytes[from..]).is_none() {
+            from = bytes.len().saturating_sub(self.plain);
+        }
         let begun = |at: &usize| {
             let rest = &bytes[*at..];
             self.texts().any(|text| text.starts_with(rest) || matches!(match_at(rest, text), Match::Begun))

@@ -454,3 +454,20 @@ async fn trailers_arrive() {
     let body = BodyExt::collect(body).await.unwrap();
     assert_eq!(body.trailers().unwrap()["x-sum"], "7");
 }
+
+/// Old forms of the API have a token in the path; errors are logged and told to clients.
+#[tokio::test]
+async fn a_token_in_a_path_is_in_no_error() {
+    let closed = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let address = format!("http://{}", closed.local_addr().unwrap());
+    drop(closed);
+    let garbage = Raw::start(|_, _| (b"nonsense\r\n\r\n".to_vec(), Then::Close)).await;
+    let silent = Raw::start(|_, _| (Vec::new(), Then::Close)).await;
+    for address in [address, garbage.address.clone(), silent.address.clone()] {
+        let settings =
+            ClientSettings { retry: RetryPolicy::Never, ..ClientSettings::new(address.parse().unwrap()) };
+        let request = Request::new(Method::PUT, "auth/token/revoke/s.canary");
+        let why = Client::new(&settings).unwrap().send(request).await.unwrap_err().to_string();
+        assert!(why.contains("auth/token/revoke") && !why.contains("canary"), "{why}");
+    }
+}

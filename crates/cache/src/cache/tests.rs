@@ -484,3 +484,30 @@ async fn requests_of_clients_that_left_are_bounded() {
     assert_eq!(door.origin(get("database/creds/stays")).await, "MISS");
     assert_eq!(door.origin(get("database/creds/stays")).await, "HIT");
 }
+
+/// Knows whether a request was given or lent.
+#[derive(Default)]
+struct Lender(Mutex<Vec<bool>>);
+
+impl Upstream for Lender {
+    fn send(&self, _: Request) -> BoxFuture<'_, Result<Response, SendError>> {
+        self.0.lock().unwrap().push(false);
+        Box::pin(async { Err(SendError::Downgrade) })
+    }
+
+    fn lend<'a>(&'a self, _: &'a Request) -> BoxFuture<'a, Result<Response, SendError>> {
+        self.0.lock().unwrap().push(true);
+        Box::pin(async { Err(SendError::Downgrade) })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_lent_is_not_copied() {
+    for (mode, method) in [(Mode::PassOn, Method::PUT), (Mode::PassOn, Method::GET), (Mode::Remember, Method::PUT)] {
+        let lender = Arc::new(Lender::default());
+        let (cache, _) =
+            Cache::new(mode, Arc::clone(&lender) as _, Caller::default(), CancellationToken::new());
+        assert!(cache.lend(&Request::new(method, "secret/data/a")).await.is_err());
+        assert_eq!(*lender.0.lock().unwrap(), [true], "{mode:?}");
+    }
+}
