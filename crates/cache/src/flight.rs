@@ -98,7 +98,10 @@ pub(crate) struct Flight {
 impl Flight {
     /// Whether anybody still waits.
     pub(crate) fn is_awaited(&self) -> bool {
-        self.flights.slots().get(&self.key).is_some_and(|slot| slot.waiters.iter().any(|waiter| !waiter.is_closed()))
+        self.flights
+            .slots()
+            .get(&self.key)
+            .is_some_and(|slot| slot.waiters.iter().any(|waiter| !waiter.is_closed()))
     }
 
     /// Tells everybody.

@@ -127,9 +127,10 @@ impl http_body::Body for Guarded {
                 Some(frame) => match frame.into_data() {
                     Ok(data) => Some(this.filter.push(data)),
                     Err(frame) => {
-                        this.trailers = frame.into_trailers().ok().filter(|trailers| {
-                            headers_in_order(trailers, this.filter.ours()).is_ok()
-                        });
+                        this.trailers = frame
+                            .into_trailers()
+                            .ok()
+                            .filter(|trailers| headers_in_order(trailers, this.filter.ours()).is_ok());
                         None
                     }
                 },
@@ -267,7 +268,8 @@ mod tests {
         let mut headers = HeaderMap::from_iter([(header::CONTENT_TYPE, value(kind))]);
         headers.extend(coding.map(|coding| (header::CONTENT_ENCODING, value(coding))));
         let body = Body::full(body.to_owned());
-        let response = answer(Response { status: http::StatusCode::OK, headers, body }, "/v1/a", ours).await?;
+        let response =
+            answer(Response { status: http::StatusCode::OK, headers, body }, "/v1/a", ours).await?;
         let bytes = response.body.collect(1000, BODY_PATIENCE).await.map_err(|why| why.to_string())?;
         Ok(String::from_utf8(bytes.to_vec()).unwrap())
     }

@@ -131,7 +131,8 @@ impl Api {
         }
         let answer = self.client.send(request).await.map_err(|error| failed(error.to_string()))?;
         let (status, headers) = (answer.status, answer.headers);
-        let body = answer.body.collect(usize::MAX, PATIENCE).await.map_err(|error| failed(error.to_string()))?;
+        let body =
+            answer.body.collect(usize::MAX, PATIENCE).await.map_err(|error| failed(error.to_string()))?;
         let json = serde_json::from_slice(&body).unwrap_or_default();
         Ok(Answer { status, headers, json, body: body.to_vec() })
     }

@@ -67,9 +67,13 @@ mod tests {
 
     #[test]
     fn what_is_encoded_cannot_be_read() {
-        for (codings, encoded) in
-            [(&["gzip"][..], true), (&["identity"], false), (&["Identity, br"], true), (&["", "zstd"], true), (&[], false)]
-        {
+        for (codings, encoded) in [
+            (&["gzip"][..], true),
+            (&["identity"], false),
+            (&["Identity, br"], true),
+            (&["", "zstd"], true),
+            (&[], false),
+        ] {
             let mut headers = HeaderMap::new();
             for coding in codings {
                 headers.append(header::CONTENT_ENCODING, HeaderValue::from_static(coding));

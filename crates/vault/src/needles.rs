@@ -31,9 +31,7 @@ enum Match {
 impl Needles {
     /// For these texts; empty ones are not looked for.
     pub fn new(one: &str, other: Option<&str>) -> Self {
-        let finder = |text: &str| {
-            (!text.is_empty()).then(|| Finder::new(text).into_owned())
-        };
+        let finder = |text: &str| (!text.is_empty()).then(|| Finder::new(text).into_owned());
         let finders = [finder(one), other.and_then(finder)];
         let texts = || finders.iter().flatten().map(Finder::needle);
         let plain = texts().map(<[u8]>::len).max().unwrap_or_default();
@@ -193,7 +191,9 @@ fn digit(nibble: u8) -> u8 {
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, Instant};
+    use std::time::Duration;
+
+    use tokio::time::Instant;
 
     use super::*;
 

@@ -418,7 +418,9 @@ mod tests {
             assert!(!matches!(gathered, Gathered::Whole(_)));
             let mut all = String::new();
             for _ in 0..4 {
-                let Ok(frame) = tokio::time::timeout(Duration::from_secs(5), body.frame()).await else { break };
+                let Ok(frame) = tokio::time::timeout(Duration::from_secs(5), body.frame()).await else {
+                    break;
+                };
                 let data = frame.unwrap().unwrap().into_data().unwrap();
                 if all.is_empty() {
                     assert_eq!(data, first);

@@ -432,7 +432,8 @@ fn bearer(method: Method, path: &str, token: &str) -> Request {
 #[tokio::test(start_paused = true)]
 async fn s68_what_one_bearer_was_told_is_not_told_another() {
     let door = door(3600);
-    let asks = [bearer(Method::GET, "secret/data/app", "s.A"), bearer(Method::GET, "secret/data/app", "junk")];
+    let asks =
+        [bearer(Method::GET, "secret/data/app", "s.A"), bearer(Method::GET, "secret/data/app", "junk")];
     let answers = futures_util::future::join_all(asks.map(|request| door.ask(request))).await;
     assert_ne!(answers[0].1, answers[1].1);
     assert_eq!(door.server.count("secret/data/app"), 2);
@@ -503,7 +504,9 @@ impl Upstream for Lender {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_lent_is_not_copied() {
-    for (mode, method) in [(Mode::PassOn, Method::PUT), (Mode::PassOn, Method::GET), (Mode::Remember, Method::PUT)] {
+    for (mode, method) in
+        [(Mode::PassOn, Method::PUT), (Mode::PassOn, Method::GET), (Mode::Remember, Method::PUT)]
+    {
         let lender = Arc::new(Lender::default());
         let (cache, _) =
             Cache::new(mode, Arc::clone(&lender) as _, Caller::default(), CancellationToken::new());

@@ -23,7 +23,11 @@ async fn a_client_that_leaves_before_its_answer_has_its_line() {
     let text = std::fs::read_to_string(&path).unwrap();
     let line: serde_json::Value = serde_json::from_str(text.trim()).unwrap();
     assert_eq!((&line["status"], &line["bytes"]), (&499.into(), &0.into()), "{text}");
-    assert_eq!((&line["path"], &line["method"]), (&"/v1/ns/auth/token/revoke".into(), &"PUT".into()), "{text}");
+    assert_eq!(
+        (&line["path"], &line["method"]),
+        (&"/v1/ns/auth/token/revoke".into(), &"PUT".into()),
+        "{text}"
+    );
     assert_eq!(line["namespace"], "team", "{text}");
     assert!(!text.contains("canary"), "{text}");
 }
