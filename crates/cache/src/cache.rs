@@ -8,8 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use http::Method;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
-use tokio::task::JoinHandle;
+use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
@@ -23,6 +22,7 @@ use crate::answer::{Answer, Kept, Origin};
 use crate::clear::{Clear, below};
 use crate::flight::{Flight, Flights, Joined, Kind, Landing};
 use crate::key::{Key, Keys, may_be_cached};
+use crate::left::Left;
 use crate::observe::{Observation, observe};
 use crate::policy::{self, Decision};
 use crate::renewals;
@@ -36,10 +36,6 @@ const READ_PATIENCE: Duration = Duration::from_secs(2);
 
 /// So many paths are known as never remembered; beyond it the knowledge starts anew.
 const MAX_PLAIN_PATHS: usize = 4096;
-
-/// So many requests go on after their clients have left, so that no lease is lost; with bodies of up to 64 KiB they
-/// hold 16 MiB at most. Clients that leave while that many hang end their requests.
-const MOST_LEFT: usize = 256;
 
 /// Whether anything is remembered.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -81,7 +77,7 @@ struct Inner {
     /// Paths whose answers were not worth remembering: writes there need not wait for one another.
     plain: Mutex<HashSet<u64>>,
     /// Room for requests whose clients have left.
-    left: Arc<Semaphore>,
+    left: Left,
     scheduled: mpsc::UnboundedSender<(Id, Instant)>,
     /// How long an answer's body may take to arrive, when it has to be read whole.
     body_timeout: Duration,
@@ -125,7 +121,7 @@ impl Cache {
             flights: Flights::default(),
             hasher: RandomState::new(),
             plain: Mutex::default(),
-            left: Arc::new(Semaphore::new(MOST_LEFT)),
+            left: Left::default(),
             scheduled,
             body_timeout: caller.timeout,
             hits: AtomicU64::new(0),
@@ -309,17 +305,9 @@ impl Inner {
         }
         let (own, method) = (Arc::clone(inner), request.method.clone());
         let request = request.into_owned();
-        let place = Arc::<Mutex<Option<OwnedSemaphorePermit>>>::default();
-        let held = Arc::clone(&place);
-        let task = tokio::spawn(async move {
-            let answer = own.ask(&request, Some(key), flight).await;
-            drop(held);
-            answer
-        });
-        let mut asking = Asking { task, place, left: Arc::clone(&inner.left) };
-        // Only a panic or the runtime's end stops it.
-        let answer = (&mut asking.task).await;
-        answer.unwrap_or_else(|_| Err(broken(method, "a bug in Sidekey (panic)".to_owned())))
+        let asked = inner.left.run(async move { own.ask(&request, Some(key), flight).await });
+        // While we wait, only a panic or the runtime's end stops it.
+        asked.await.unwrap_or_else(|_| Err(broken(method, "a bug in Sidekey (panic)".to_owned())))
     }
 
     /// Asks the server, looks at the answer, remembers, forgets, and tells whoever waits.
@@ -500,27 +488,6 @@ impl Asked {
 
 fn broken(method: Method, reason: String) -> SendError {
     SendError::Broken { method, address: "the server".to_owned(), reason, sent: vault::Sent::Maybe }
-}
-
-/// A task that asks, and the client it asks for. When the client leaves it goes on, if it finds a place among the
-/// tasks without one; else it ends with its client, as everything does without a cache.
-struct Asking {
-    task: JoinHandle<Result<Answer, SendError>>,
-    place: Arc<Mutex<Option<OwnedSemaphorePermit>>>,
-    left: Arc<Semaphore>,
-}
-
-impl Drop for Asking {
-    fn drop(&mut self) {
-        if self.task.is_finished() {
-            return;
-        }
-        match Arc::clone(&self.left).try_acquire_owned() {
-            // It is the task's from now on, and free again when that is over.
-            Ok(place) => *self.place.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(place),
-            Err(_) => self.task.abort(),
-        }
-    }
 }
 
 #[cfg(test)]

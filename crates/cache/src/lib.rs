@@ -11,6 +11,7 @@ mod clear;
 mod flight;
 mod json;
 mod key;
+mod left;
 mod observe;
 mod policy;
 mod renewals;

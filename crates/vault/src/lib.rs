@@ -6,6 +6,7 @@
 
 mod address;
 pub mod api;
+mod body;
 mod client;
 mod consistency;
 mod envelope;
@@ -28,13 +29,14 @@ mod upload;
 mod user_agent;
 
 pub use address::{Address, AddressError};
+pub use body::{Body, BodyError, Gathered};
 pub use client::{Client, ClientSettings};
 pub use consistency::{Consistent, WhenInconsistent};
 pub use envelope::{Auth, Secret, ServerErrors, WrapInfo};
 pub use error::{SendError, Sent};
 pub use needles::Needles;
 pub use nouns::{Accessor, LeaseId, Mount, Namespace, Token, Ttl};
-pub use request::{Body, BodyError, BoxFuture, Gathered, Request, Response, Upstream, shown_path};
+pub use request::{BoxFuture, Request, Response, Upstream, shown_path};
 pub use retry::{Retry, RetryPolicy};
 pub use rhythm::Rhythm;
 pub use secret::SecretString;

@@ -10,6 +10,7 @@ use tokio::time::sleep;
 use vault::{Body, BodyError};
 
 use super::*;
+use crate::left::MOST_LEFT;
 
 /// A server that hands out tokens and leases, and remembers what it was asked.
 struct FakeServer {
@@ -480,7 +481,7 @@ async fn requests_of_clients_that_left_are_bounded() {
     }
     sleep(Duration::from_millis(200)).await;
     assert_eq!(door.cache.len(), MOST_LEFT);
-    assert_eq!(door.cache.0.left.available_permits(), MOST_LEFT);
+    assert_eq!(door.cache.0.left.free(), MOST_LEFT);
     // Those who stay are asked for.
     assert_eq!(door.origin(get("database/creds/stays")).await, "MISS");
     assert_eq!(door.origin(get("database/creds/stays")).await, "HIT");
