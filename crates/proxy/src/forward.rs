@@ -16,7 +16,7 @@ use crate::body::{Received, receive};
 use crate::inbound::Inbound;
 use crate::route::{Context, error};
 use crate::target::Target;
-use crate::token::{Choice, choose, remove_clients};
+use crate::token::{Choice, adopt_bearer, choose, remove_clients};
 use crate::tunnel::RelaySlot;
 use crate::{redact, replay, tunnel};
 
@@ -59,7 +59,12 @@ pub(crate) async fn forward(
     // redaction have to read.
     headers.remove(header::ACCEPT_ENCODING);
     headers.remove(header::EXPECT);
+    if tunnel.is_some() {
+        // Nobody could look into compressed messages.
+        headers.remove(header::SEC_WEBSOCKET_EXTENSIONS);
+    }
     introduce(&mut headers, &context.user_agent);
+    adopt_bearer(&mut headers, &head.method, path);
     if let Some(token) = headers.get_mut(headers::TOKEN) {
         token.set_sensitive(true);
     }
@@ -87,6 +92,10 @@ pub(crate) async fn forward(
             Some(state)
         }
     };
+    if ours.is_some() || context.cache.remembers() {
+        // No header at all would leave the choice to the server.
+        headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    }
     let method = head.method.clone();
     let request = vault::Request {
         method: head.method,
@@ -120,6 +129,9 @@ pub(crate) async fn forward(
     context.passed.answered(status, hit);
     info!(target: "apiproxy", %method, path = loggable(path), status, hit, "received request");
     match (answer.response.body, tunnel) {
+        (Body::Tunnel(_), Some(_)) if !tunnel::is_websocket(&answer.response.headers) => {
+            error(StatusCode::BAD_GATEWAY, "the server changed to a protocol other than WebSocket")
+        }
         (Body::Tunnel(server), Some((slot, place))) => {
             let mut headers = answer.response.headers;
             strip_hop_by_hop(&mut headers);

@@ -66,6 +66,8 @@ struct Arriving {
     passes_through: bool,
     began: Option<Instant>,
     progress: Option<Instant>,
+    /// Since when the reader has not asked for more.
+    handed: Option<Instant>,
     timer: Option<Pin<Box<Sleep>>>,
 }
 
@@ -122,6 +124,7 @@ impl Inbound {
             passes_through: false,
             began: None,
             progress: None,
+            handed: None,
             timer: None,
         };
         (Self(Some(Box::new(arriving))), Some(exchange))
@@ -143,7 +146,18 @@ impl Arriving {
         if self.received > self.exchange.link.limits().body as u64 {
             return Err(self.exchange.fail(Breach::BodySize));
         }
-        if self.passes_through { Ok(()) } else { self.exchange.hold(bytes) }
+        if !self.passes_through {
+            return self.exchange.hold(bytes);
+        }
+        self.handed = Some(Instant::now());
+        Ok(())
+    }
+
+    /// The reader asks for more. How long it took for what it has is not the client's time.
+    fn asked(&mut self) {
+        if let (Some(handed), Some(began)) = (self.handed.take(), &mut self.began) {
+            *began += handed.elapsed();
+        }
     }
 
     /// Nothing came: for how long now, and for how long in all?
@@ -171,6 +185,7 @@ impl Body for Inbound {
         if let Some(breach) = arriving.exchange.fault() {
             return Poll::Ready(Some(Err(Fault::Refused(breach))));
         }
+        arriving.asked();
         match arriving.source.poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => Poll::Ready(Some(arriving.took(&frame).map(|()| frame))),
             Poll::Ready(Some(Err(Fault::Refused(breach)))) => {

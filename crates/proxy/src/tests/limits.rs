@@ -153,6 +153,16 @@ async fn s18_a_client_makes_room_for_itself() {
     assert_eq!(front.counters().breaches(Breach::ConnectionsPerClient), 2);
 }
 
+/// Whoever is asked to leave needs a moment for it, in which nobody else comes in on his account.
+#[tokio::test(start_paused = true)]
+async fn s18_a_burst_gets_no_more_room() {
+    let front = Front::with(|listener| listener.limits.connections_per_client = 3);
+    // None of the connections runs in between.
+    let burst: Vec<_> = (0..50).filter_map(|_| front.connect_as(Who::User(1), 4096)).collect();
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    assert_eq!((burst.len(), front.counters().connections.load(Relaxed)), (50, 3));
+}
+
 #[tokio::test(start_paused = true)]
 async fn s18_descriptors_are_kept_for_others() {
     // 64 are kept, so there are four for clients and for the server on their behalf.
