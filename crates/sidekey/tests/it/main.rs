@@ -19,6 +19,7 @@ mod clouds;
 mod command_line;
 mod differential;
 mod examples;
+mod faults;
 mod identities;
 mod life;
 mod lifecycle;
