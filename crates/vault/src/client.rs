@@ -9,9 +9,9 @@ use http::{Method, StatusCode, header};
 use tokio::time::{Instant, sleep};
 
 use crate::redirect::redirect;
-use crate::retry::{self, Outcome};
+use crate::retry::{self, Outcome, Tries};
 use crate::server::{Manner, Server};
-use crate::servers::{Servers, another_may};
+use crate::servers::{Servers, another_may, is_leaderless};
 use crate::traffic::Traffic;
 use crate::transport::Connector;
 use crate::{
@@ -175,9 +175,10 @@ impl Client {
         deadline: Instant,
     ) -> Result<Response, SendError> {
         let servers = &self.shared.servers;
-        let (mut repetitions, mut moved, mut first_answer) = (0, 0, None);
+        let (mut tries, mut moved, mut first_answer) = (Tries::default(), 0, None);
         loop {
             let outcome = match &result {
+                Ok(response) if is_leaderless(response) => Outcome::Leaderless,
                 Ok(response) => {
                     first_answer.get_or_insert_with(Instant::now);
                     Outcome::Answer { status: response.status, retry_after: retry_after(response) }
@@ -188,6 +189,7 @@ impl Client {
             if elsewhere {
                 servers.move_on(asked);
             }
+            let answered = matches!(outcome, Outcome::Answer { .. });
             let answered_for = first_answer.map_or(Duration::ZERO, |first| first.elapsed());
             let wait = if request.upload.as_ref().is_some_and(crate::Upload::is_taken) {
                 Retry::No
@@ -198,14 +200,7 @@ impl Client {
                 Retry::No
             } else {
                 moved = 0;
-                retry::decide(
-                    self.retry,
-                    &request.method,
-                    outcome,
-                    repetitions,
-                    answered_for,
-                    fastrand::f64(),
-                )
+                retry::decide(self.retry, &request.method, outcome, tries, answered_for, fastrand::f64())
             };
             let Retry::After(wait) = wait else { return result };
             if Instant::now() + wait >= deadline {
@@ -215,7 +210,8 @@ impl Client {
             // A long answer would keep its connection from the next try.
             let said = result.ok().filter(|response| matches!(response.body, Body::Full(_)));
             if !wait.is_zero() {
-                repetitions += 1;
+                tries.repetitions += 1;
+                tries.after_answers += u32::from(answered);
                 sleep(wait).await;
             }
             (asked, result) = self.attempt(&request, deadline).await;

@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use http::StatusCode;
+
 use crate::server::Server;
 use crate::{Address, Body, Response, SendError, Sent};
 
@@ -67,15 +69,19 @@ impl Servers {
     }
 }
 
+/// Whether a standby says that no node is active: it has done nothing, and an election is over soon.
+pub(crate) fn is_leaderless(response: &Response) -> bool {
+    response.status == StatusCode::INTERNAL_SERVER_ERROR
+        && matches!(&response.body, Body::Full(Some(text)) if memchr::memmem::find(text, NOT_ACTIVE).is_some())
+}
+
 /// Whether another server may do better, and this one has done nothing: `safe` requests may have been received.
 pub(crate) fn another_may(result: &Result<Response, SendError>, safe: bool) -> bool {
     match result {
         Ok(response) => match response.status.as_u16() {
             // Sealed, or a standby without its active node.
             503 => true,
-            500 => {
-                matches!(&response.body, Body::Full(Some(text)) if memchr::memmem::find(text, NOT_ACTIVE).is_some())
-            }
+            500 => is_leaderless(response),
             502 | 504 => safe,
             _ => false,
         },
@@ -88,7 +94,7 @@ pub(crate) fn another_may(result: &Result<Response, SendError>, safe: bool) -> b
 
 #[cfg(test)]
 mod tests {
-    use http::{HeaderMap, Method, StatusCode};
+    use http::{HeaderMap, Method};
 
     use super::*;
 

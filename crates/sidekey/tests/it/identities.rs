@@ -122,11 +122,10 @@ async fn each_has_its_own_token_namespace_cache_and_life() {
         assert_eq!(logins(&agent, name), 1);
         // Whoever works for it says so, also on the threads that write files.
         let line = format!("rendered \"(dynamic)\" => \"{}", stage.folder.path().join(name).display());
-        let told = eventually("the line", || async {
-            agent.output().into_iter().find(|told| told.contains(&line))
-        })
-        .await
-        .unwrap_or_else(|why| panic!("{name}: {why}\n{}", agent.output().join("\n")));
+        let told =
+            eventually("the line", || async { agent.output().into_iter().find(|told| told.contains(&line)) })
+                .await
+                .unwrap_or_else(|why| panic!("{name}: {why}\n{}", agent.output().join("\n")));
         assert!(told.ends_with(&format!("auto_auth={name}")), "{told}");
     }
     let [shop, jobs, team] = NAMES.map(|name| stage.listener(name));

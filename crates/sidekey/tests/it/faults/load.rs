@@ -50,7 +50,8 @@ impl Load {
                 let mut seen = Vec::new();
                 while !stop.load(Ordering::Relaxed) {
                     let turn = seen.len();
-                    let wrote = writes.as_ref().filter(|_| turn % 2 == 1).map(|name| format!("{name}-{turn}"));
+                    let wrote =
+                        writes.as_ref().filter(|_| turn % 2 == 1).map(|name| format!("{name}-{turn}"));
                     let began = Instant::now();
                     let answer = match &wrote {
                         Some(name) => {
@@ -59,10 +60,9 @@ impl Load {
                         None => listener.get("secret/data/app").await,
                     };
                     let (status, body) = match answer {
-                        Ok(answer) => (
-                            Ok(answer.status.as_u16()),
-                            String::from_utf8_lossy(&answer.body).into_owned(),
-                        ),
+                        Ok(answer) => {
+                            (Ok(answer.status.as_u16()), String::from_utf8_lossy(&answer.body).into_owned())
+                        }
                         Err(error) => (Err(error.to_string()), String::new()),
                     };
                     seen.push(Seen { began, ended: Instant::now(), wrote, status, body });
