@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use http::StatusCode;
 
 use crate::server::Server;
-use crate::{Address, Body, Response, SendError, Sent};
+use crate::{Address, Body, Proxies, Response, SendError, Sent};
 
 /// What a server that is neither active nor able to reach the active one says in a 500.
 const NOT_ACTIVE: &[u8] = b"node not active";
@@ -19,8 +19,9 @@ pub(crate) struct Servers {
 }
 
 impl Servers {
-    pub(crate) fn new(first: Address, others: &[Address]) -> Self {
-        let all = std::iter::once(first).chain(others.iter().cloned()).map(Server::new).collect();
+    pub(crate) fn new(first: Address, others: &[Address], proxies: &Proxies) -> Self {
+        let all = std::iter::once(first).chain(others.iter().cloned());
+        let all = all.map(|address| Server::new(address, proxies)).collect();
         Self { all, current: AtomicUsize::new(0), probing: AtomicBool::new(false) }
     }
 
@@ -36,6 +37,10 @@ impl Servers {
 
     pub(crate) fn get(&self, number: usize) -> Option<&Server> {
         self.all.get(number)
+    }
+
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Server> {
+        self.all.iter()
     }
 
     /// The one that is asked first when it can be.
@@ -101,7 +106,7 @@ mod tests {
     #[test]
     fn the_next_one_is_used_once_for_each_failure() {
         let address = |port: u16| format!("http://127.0.0.1:{port}").parse::<Address>().unwrap();
-        let servers = Servers::new(address(1), &[address(2), address(3)]);
+        let servers = Servers::new(address(1), &[address(2), address(3)], &Proxies::default());
         servers.move_on(0);
         servers.move_on(0);
         assert_eq!(servers.current(), 1, "many requests failed at the first one");

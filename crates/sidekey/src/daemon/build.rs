@@ -97,8 +97,8 @@ impl Daemon {
         for address in addresses.filter(|address| !address.is_tls() && !address.is_local()) {
             warn!(target: "", address = %address, "requests to the server are not encrypted");
         }
-        if !settings.vault.address.is_local() && environment.pairs().any(is_proxy) {
-            warn!(target: "", "HTTP_PROXY or HTTPS_PROXY is set; going through a proxy is not built yet in this version of Sidekey, connecting directly");
+        if let Some(proxy) = settings.vault.proxies.way_to(&settings.vault.address) {
+            info!(target: "", proxy = %proxy, "the server is reached through a proxy");
         }
         let client = |keep_alive| Client::new(&client_settings(&settings, keep_alive));
         let caller = |subsystem| Caller {
@@ -298,10 +298,6 @@ fn access_log(settings: &config::AccessLog) -> Result<AccessLog, atomic_file::Fi
     })
 }
 
-fn is_proxy((name, value): (&str, &str)) -> bool {
-    matches!(name.to_ascii_uppercase().as_str(), "HTTP_PROXY" | "HTTPS_PROXY") && !value.is_empty()
-}
-
 pub(super) fn client_settings(settings: &Settings, keep_alive: bool) -> ClientSettings {
     ClientSettings {
         tls: settings.vault.tls.clone(),
@@ -309,6 +305,8 @@ pub(super) fn client_settings(settings: &Settings, keep_alive: bool) -> ClientSe
         retry: settings.vault.retry,
         keep_alive,
         others: settings.vault.others.clone(),
+        redirect_hosts: settings.vault.redirect_hosts.clone(),
+        proxies: settings.vault.proxies.clone(),
         ..ClientSettings::new(settings.vault.address.clone())
     }
 }
