@@ -1,7 +1,6 @@
 //! Every room in order: made here, connected here, run elsewhere. Nothing is sent before [`Daemon::run`].
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -68,7 +67,7 @@ pub(crate) struct Daemon {
     pub(super) board: Arc<Board>,
     pub(super) access: Option<AccessLog>,
     /// Where systemd wants to be told.
-    pub(super) notify: Option<PathBuf>,
+    pub(super) notify: Option<Arc<notify::Systemd>>,
     addresses: Vec<String>,
 }
 
@@ -214,10 +213,10 @@ impl Daemon {
             ready: ready.clone(),
         });
         tasks.start("numbers", report::push(Arc::clone(&board)).map(Ok));
-        let notify = notify::socket(environment);
-        if let Some(socket) = notify.clone() {
+        let notify = notify::socket(environment).map(|socket| Arc::new(notify::Systemd::new(socket)));
+        if let Some(systemd) = notify.clone() {
             let watchdog = notify::watchdog(environment);
-            tasks.start("systemd", notify::keep_telling(socket, watchdog, Arc::clone(&board)).map(Ok));
+            tasks.start("systemd", notify::keep_telling(systemd, watchdog, Arc::clone(&board)).map(Ok));
         }
 
         let pid_file = match &settings.pid_file {
