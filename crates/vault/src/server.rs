@@ -1,6 +1,5 @@
 //! One server: its address, its connections, one request to it.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -100,13 +99,13 @@ impl Server {
                 Some(upload.take().ok_or_else(|| Failure::Upload("it was sent before".to_owned()))?)
             }
         };
-        let headers = self.for_proxy(&request.headers);
+        let for_proxy = self.for_proxy(&request.headers);
         let head = RequestHead {
             method: &request.method,
             prefix: &self.prefix,
             target,
             host: &self.host,
-            headers: &headers,
+            headers: for_proxy.as_deref().unwrap_or(&request.headers),
             body: framed(request),
             last: !manner.keep_alive,
             upgrade: request.upgrade,
@@ -124,16 +123,11 @@ impl Server {
     }
 
     /// A proxy that reads the request is told who we are with it; one that makes a tunnel was told before.
-    fn for_proxy<'a>(&self, headers: &'a HeaderMap) -> Cow<'a, HeaderMap> {
-        let authorization = self.via.as_ref().and_then(|via| via.authorization());
-        match authorization {
-            Some(authorization) if !self.address.is_tls() => {
-                let mut headers = headers.clone();
-                headers.insert(header::PROXY_AUTHORIZATION, authorization.clone());
-                Cow::Owned(headers)
-            }
-            _ => Cow::Borrowed(headers),
-        }
+    fn for_proxy(&self, headers: &HeaderMap) -> Option<Box<HeaderMap>> {
+        let authorization = self.via.as_ref().filter(|_| !self.address.is_tls())?.authorization()?;
+        let mut headers = headers.clone();
+        headers.insert(header::PROXY_AUTHORIZATION, authorization.clone());
+        Some(Box::new(headers))
     }
 
     fn place(&self, request: &Request) -> String {

@@ -106,6 +106,7 @@ async fn f19_the_active_node_dies_under_load() {
     proxy.stop().await.unwrap();
 
     // Its address alone: it stands by now.
+    assert_ne!(cluster.active().await.unwrap(), active);
     let standby = cluster.nodes()[active].address();
     let one = Program::proxy(sidekey(), folder.path()).server(&standby).listener("");
     let (mut proxy, listener) = one.start_listening().await.unwrap();
