@@ -10,7 +10,8 @@ use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use vault::{Body, Upload};
 
-use crate::inbound::{Inbound, InboundError};
+use crate::http1::Fault;
+use crate::inbound::Inbound;
 use crate::route::error;
 
 /// Bodies up to this length are kept whole, so that what the server refused for its own reasons can be sent again.
@@ -40,8 +41,8 @@ pub(crate) async fn receive(mut incoming: Inbound, whole: bool) -> Result<Receiv
             return Ok(Received { begun, rest: None });
         };
         let frame = frame.map_err(|why| match why {
-            InboundError::Refused(breach) => error(breach.status(), breach.why()),
-            InboundError::Broken(_) => error(StatusCode::BAD_REQUEST, "failed to read request body"),
+            Fault::Refused(breach) => error(breach.status(), breach.why()),
+            Fault::Left | Fault::Over => error(StatusCode::BAD_REQUEST, &why.to_string()),
         })?;
         let Ok(data) = frame.into_data() else { continue };
         if first.is_empty() && all.is_empty() {

@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
+use bytes::Bytes;
 use cache::{Answer, Origin};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
 use http_body::Body as _;
@@ -16,23 +17,11 @@ use crate::inbound::Inbound;
 use crate::route::{Context, error};
 use crate::target::Target;
 use crate::token::{Choice, choose, remove_clients};
+use crate::tunnel::RelaySlot;
 use crate::{redact, replay, tunnel};
 
 /// How long a request that needs our token waits for the first login: applications start beside us.
 const FIRST_TOKEN: Duration = Duration::from_secs(10);
-
-/// Headers about one connection; they go no further in either direction.
-const HOP_BY_HOP: &[&str] = &[
-    "connection",
-    "keep-alive",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];
 
 /// How the cache answered.
 pub(crate) const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
@@ -47,11 +36,13 @@ pub(crate) async fn forward(
         return error(StatusCode::NOT_FOUND, "only paths below /v1/ are served here (strict_paths)");
     }
     let mut tunnel = None;
-    if tunnel::is_wanted(request.method(), path, request.headers()) {
+    if tunnel::is_wanted(request.method(), path, request.headers())
+        && let Some(slot) = request.extensions_mut().remove::<RelaySlot>()
+    {
         let Some(place) = context.tunnels.admit() else {
             return error(StatusCode::SERVICE_UNAVAILABLE, "too many WebSockets are open");
         };
-        tunnel = Some((hyper::upgrade::on(&mut request), place));
+        tunnel = Some((slot, place));
     }
     let (head, incoming) = request.into_parts();
     let received = if incoming.is_end_stream() {
@@ -129,10 +120,10 @@ pub(crate) async fn forward(
     context.passed.answered(status, hit);
     info!(target: "apiproxy", %method, path = loggable(path), status, hit, "received request");
     match (answer.response.body, tunnel) {
-        (Body::Tunnel(server), Some((client, place))) => {
+        (Body::Tunnel(server), Some((slot, place))) => {
             let mut headers = answer.response.headers;
             strip_hop_by_hop(&mut headers);
-            tunnel::join(server, client, place, ours.as_ref().and_then(redact::filter), headers)
+            tunnel::join(server, &slot, place, ours.as_ref().and_then(redact::filter), headers)
         }
         (Body::Tunnel(_), None) => error(StatusCode::BAD_GATEWAY, "the server changed the protocol unasked"),
         (body, _) => {
@@ -188,14 +179,16 @@ pub(crate) fn attach(headers: &mut HeaderMap, state: &TokenState) {
 }
 
 /// Ours in front, the client's behind: `Vault Agent API Proxy/… (…); curl/8`.
-fn introduce(headers: &mut HeaderMap, ours: &str) {
-    let both = match headers.get(header::USER_AGENT).and_then(|theirs| theirs.to_str().ok()) {
-        Some(theirs) => HeaderValue::from_str(&format!("{ours}; {theirs}")),
-        None => HeaderValue::from_str(ours),
+fn introduce(headers: &mut HeaderMap, ours: &HeaderValue) {
+    let both = match headers.get(header::USER_AGENT) {
+        None => ours.clone(),
+        Some(theirs) => {
+            let both = [ours.as_bytes(), b"; ", theirs.as_bytes()].concat();
+            // Both are values, so together they are one.
+            HeaderValue::from_maybe_shared(Bytes::from(both)).unwrap_or_else(|_| ours.clone())
+        }
     };
-    if let Ok(both) = both {
-        headers.insert(header::USER_AGENT, both);
-    }
+    headers.insert(header::USER_AGENT, both);
 }
 
 /// Removes the headers of one connection, those that `Connection` names included. What it names cannot be a
@@ -207,7 +200,9 @@ fn strip_hop_by_hop(headers: &mut HeaderMap) {
             .iter()
             .filter_map(|value| value.to_str().ok())
             .flat_map(|value| value.split(','))
-            .filter_map(|name| name.trim().parse().ok())
+            .map(str::trim)
+            .filter(|name| !name.eq_ignore_ascii_case("keep-alive") && !name.eq_ignore_ascii_case("close"))
+            .filter_map(|name| name.parse().ok())
             // A client cannot have its own token or namespace dropped on the way: it would be answered as
             // somebody else.
             .filter(|name: &HeaderName| {
@@ -218,10 +213,20 @@ fn strip_hop_by_hop(headers: &mut HeaderMap) {
             headers.remove(name);
         }
     }
-    // One look at the few names that are there costs less than nine look-ups of names that mostly are not.
-    while let Some(name) = headers.keys().find(|name| HOP_BY_HOP.contains(&name.as_str())).cloned() {
+    remove_all(headers, is_hop_by_hop);
+}
+
+/// One look at the few names that are there costs less than a look-up of each that mostly is not.
+fn remove_all(headers: &mut HeaderMap, unwanted: impl Fn(&str) -> bool) {
+    while let Some(name) = headers.keys().find(|name| unwanted(name.as_str())).cloned() {
         headers.remove(name);
     }
+}
+
+/// Headers about one connection; they go no further in either direction.
+fn is_hop_by_hop(name: &str) -> bool {
+    matches!(name, "connection" | "keep-alive" | "te" | "trailer" | "transfer-encoding" | "upgrade")
+        || name.starts_with("proxy-")
 }
 
 /// Makes the client's answer.
@@ -236,9 +241,7 @@ async fn finish(answer: Answer, path: &str, ours: Option<&TokenState>) -> Respon
     let vault::Response { status, mut headers, body } = response;
     strip_hop_by_hop(&mut headers);
     // What the server lets pages read of its own address they may not read of ours.
-    while let Some(name) = headers.keys().find(|name| name.as_str().starts_with("access-control-")).cloned() {
-        headers.remove(name);
-    }
+    remove_all(&mut headers, |name| name.starts_with("access-control-"));
     if status.as_u16() < 400 {
         match origin {
             Origin::Upstream => {

@@ -15,9 +15,12 @@ use tokio_util::task::TaskTracker;
 use vault::{Body, BoxFuture, Product, Request, Response, SendError, TokenState, Upstream};
 
 use crate::doors::{Descriptors, Doors, Who};
+use crate::http1::serve_http1;
+use crate::http2::serve_http2;
 use crate::replay::WaitingRoom;
 use crate::route::{Context, Handles, Site};
-use crate::serve::{serve_http1, serve_http2};
+use crate::stream::Stream;
+
 use crate::target::Target;
 
 /// Canonical path and query of a target, if it has any; `most` bytes of it.
@@ -94,7 +97,7 @@ pub async fn connection(pieces: &[&[u8]], http2: bool) -> Outcome {
         has_auto_auth: false,
         strict_paths: false,
         product: Product::Agent,
-        user_agent: String::new(),
+        user_agent: http::HeaderValue::from_static(""),
         tunnels: crate::Tunnels::default(),
         waiting_room: WaitingRoom::default(),
         passed: Arc::default(),
@@ -106,6 +109,7 @@ pub async fn connection(pieces: &[&[u8]], http2: bool) -> Outcome {
     let doors = Arc::new(Doors::with(listener.limits.clone(), None, Arc::new(Descriptors::new(1000))));
     let site = Arc::new(Site::new(context, &listener, Arc::clone(&doors)));
     let (mut client, server) = tokio::io::duplex(1 << 20);
+    let server = Stream::Other(Box::new(server));
     let tasks = TaskTracker::new();
     if let Some(entered) = doors.enter(Who::Unknown) {
         let ours = tasks.clone();

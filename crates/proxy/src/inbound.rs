@@ -10,21 +10,57 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
-use thiserror::Error;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::breach::Breach;
+use crate::http1::{self, Fault};
 use crate::link::Link;
 
 /// Bytes that buy a whole body another second.
 const BYTES_PER_SECOND: u64 = 64 * 1024;
+
+/// Where a body comes from.
+pub(crate) enum Source {
+    /// There is none.
+    Nothing,
+    Http1(http1::Body),
+    Http2(Incoming),
+}
+
+impl Source {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+        match self {
+            Self::Nothing => Poll::Ready(None),
+            Self::Http1(body) => Pin::new(body).poll_frame(cx),
+            Self::Http2(body) => {
+                Pin::new(body).poll_frame(cx).map(|frame| frame.map(|frame| frame.map_err(|_| Fault::Left)))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Nothing => true,
+            Self::Http1(body) => body.is_end_stream(),
+            Self::Http2(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Nothing => SizeHint::with_exact(0),
+            Self::Http1(body) => body.size_hint(),
+            Self::Http2(body) => body.size_hint(),
+        }
+    }
+}
 
 /// A request's body. What is read from it counts as held until the request has its answer; see
 /// [`Inbound::pass_through`] for readers that hold nothing.
 pub(crate) struct Inbound(Option<Box<Arriving>>);
 
 struct Arriving {
-    incoming: Incoming,
+    source: Source,
     exchange: Arc<Exchange>,
     received: u64,
     passes_through: bool,
@@ -46,14 +82,14 @@ impl Exchange {
         self.fault.get().copied()
     }
 
-    fn fail(&self, breach: Breach) -> InboundError {
+    fn fail(&self, breach: Breach) -> Fault {
         if self.fault.set(breach).is_ok() {
             self.link.count(breach);
         }
-        InboundError::Refused(breach)
+        Fault::Refused(breach)
     }
 
-    fn hold(&self, bytes: usize) -> Result<(), InboundError> {
+    fn hold(&self, bytes: usize) -> Result<(), Fault> {
         if !self.link.doors.hold(bytes) {
             return Err(self.fail(Breach::BufferedBodies));
         }
@@ -68,28 +104,19 @@ impl Drop for Exchange {
     }
 }
 
-/// Why a body ended early.
-#[derive(Debug, Error)]
-pub(crate) enum InboundError {
-    #[error("{}", .0.why())]
-    Refused(Breach),
-    #[error("failed to read request body")]
-    Broken(#[from] hyper::Error),
-}
-
 impl Inbound {
     /// A body, and what its answer shares with it, if there is one.
-    pub(crate) fn new(incoming: Incoming, link: &Arc<Link>) -> (Self, Option<Arc<Exchange>>) {
-        if incoming.is_end_stream() {
+    pub(crate) fn new(source: Source, link: &Arc<Link>) -> (Self, Option<Arc<Exchange>>) {
+        if source.is_end_stream() {
             return (Self(None), None);
         }
         let exchange =
             Arc::new(Exchange { link: Arc::clone(link), held: AtomicUsize::new(0), fault: OnceLock::new() });
-        if incoming.size_hint().lower() > link.limits().body as u64 {
+        if source.size_hint().lower() > link.limits().body as u64 {
             exchange.fail(Breach::BodySize);
         }
         let arriving = Arriving {
-            incoming,
+            source,
             exchange: Arc::clone(&exchange),
             received: 0,
             passes_through: false,
@@ -109,7 +136,7 @@ impl Inbound {
 }
 
 impl Arriving {
-    fn took(&mut self, frame: &Frame<Bytes>) -> Result<(), InboundError> {
+    fn took(&mut self, frame: &Frame<Bytes>) -> Result<(), Fault> {
         let bytes = frame.data_ref().map_or(0, Bytes::len);
         self.received += bytes as u64;
         self.progress = None;
@@ -137,29 +164,29 @@ impl Arriving {
 
 impl Body for Inbound {
     type Data = Bytes;
-    type Error = InboundError;
+    type Error = Fault;
 
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, InboundError>>> {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
         let Some(arriving) = &mut self.get_mut().0 else { return Poll::Ready(None) };
         if let Some(breach) = arriving.exchange.fault() {
-            return Poll::Ready(Some(Err(InboundError::Refused(breach))));
+            return Poll::Ready(Some(Err(Fault::Refused(breach))));
         }
-        match Pin::new(&mut arriving.incoming).poll_frame(cx) {
+        match arriving.source.poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => Poll::Ready(Some(arriving.took(&frame).map(|()| frame))),
-            Poll::Ready(Some(Err(why))) => Poll::Ready(Some(Err(why.into()))),
+            Poll::Ready(Some(Err(Fault::Refused(breach)))) => {
+                Poll::Ready(Some(Err(arriving.exchange.fail(breach))))
+            }
+            Poll::Ready(Some(Err(why))) => Poll::Ready(Some(Err(why))),
             Poll::Ready(None) => Poll::Ready(None),
             Poll::Pending => arriving.poll_late(cx).map(|breach| Some(Err(arriving.exchange.fail(breach)))),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.as_ref().is_none_or(|arriving| arriving.incoming.is_end_stream())
+        self.0.as_ref().is_none_or(|arriving| arriving.source.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.0.as_ref().map_or_else(|| SizeHint::with_exact(0), |arriving| arriving.incoming.size_hint())
+        self.0.as_ref().map_or_else(|| SizeHint::with_exact(0), |arriving| arriving.source.size_hint())
     }
 }

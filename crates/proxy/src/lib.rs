@@ -1,7 +1,7 @@
 //! Listeners, who may ask, which token a request travels with, and the agent's own API.
 //!
-//! A request's way is one direction: `listener` (accept, TLS; `doors`: is there room?) → `wire` (bytes in order?) → `serve` (HTTP) → `guard` (may this client ask
-//! at all?) → `route` (ours or the server's?) → `target` (one canonical path for every decision) → `token`
+//! A request's way is one direction: `listener` (accept, TLS; `doors`: is there room?) → `http1`, `http2` (bytes in
+//! order and in time?) → `serve` (within the bounds?) → `guard` (may this client ask at all?) → `route` (ours or the server's?) → `target` (one canonical path for every decision) → `token`
 //! (whose?) → `forward` (through the cache to the server) → `replay` (our token had died) → `redact` (our token does not leave).
 //! Nothing here knows auto-auth or templates: the token comes as a `watch<TokenState>`, and what a refused
 //! token or a quit request means is a handle given from above.
@@ -18,6 +18,8 @@ mod forward;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 mod guard;
+mod http1;
+mod http2;
 mod inbound;
 mod link;
 mod listener;
@@ -30,6 +32,7 @@ mod route;
 mod rules;
 mod serve;
 mod socket;
+mod stream;
 mod systemd;
 mod target;
 #[cfg(test)]
@@ -37,7 +40,6 @@ mod tests;
 mod tls;
 mod token;
 mod tunnel;
-mod wire;
 
 pub use access::{AccessLog, AccessTarget};
 pub use breach::Breach;

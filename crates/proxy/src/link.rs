@@ -1,8 +1,7 @@
 //! One connection, as all who deal with it share it.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
-use std::task::Waker;
+use std::sync::{Arc, OnceLock};
 
 use config::ListenerLimits;
 use tokio::sync::Notify;
@@ -12,7 +11,7 @@ use crate::breach::Breach;
 use crate::doors::{Caller, Doors, Peer, Who};
 use crate::peer::Process;
 
-/// A connection. Requests on it are counted from 1.
+/// A connection.
 pub(crate) struct Link {
     pub(crate) doors: Arc<Doors>,
     pub(crate) peer: Arc<Peer>,
@@ -25,20 +24,12 @@ pub(crate) struct Link {
     /// Who is at the other end, if the access log wants to know.
     pub(crate) client: OnceLock<serde_json::Value>,
     accepted: Instant,
-    /// Requests handed to the HTTP library.
+    /// Requests whose head has come.
     started: AtomicU64,
-    /// Requests it has handed to us.
-    served: AtomicU64,
     /// Requests whose answer is over.
     finished: AtomicU64,
     /// Milliseconds since the listener began.
     idle_since: AtomicU64,
-    upgraded: AtomicBool,
-    /// Somebody waits for the end of what is under way.
-    awaited: AtomicBool,
-    waker: Mutex<Option<Waker>>,
-    /// The request that broke a rule on the wire, and how. There can be only one.
-    fault: OnceLock<(u64, Breach)>,
     /// It is to close as soon as no request is under way.
     leaving: AtomicBool,
     kicked: Notify,
@@ -58,13 +49,8 @@ impl Link {
             client: OnceLock::new(),
             accepted,
             started: AtomicU64::new(0),
-            served: AtomicU64::new(0),
             finished: AtomicU64::new(0),
             idle_since,
-            upgraded: AtomicBool::new(false),
-            awaited: AtomicBool::new(false),
-            waker: Mutex::default(),
-            fault: OnceLock::new(),
             leaving: AtomicBool::new(false),
             kicked: Notify::new(),
         }
@@ -112,9 +98,9 @@ impl Link {
         }
     }
 
-    /// So many requests are handed to the HTTP library.
-    pub(crate) fn begin(&self, requests: u64) {
-        self.started.fetch_add(requests, Relaxed);
+    /// A request begins.
+    pub(crate) fn begin(&self) {
+        self.started.fetch_add(1, Relaxed);
     }
 
     /// Whether any request was made yet.
@@ -127,56 +113,16 @@ impl Link {
         self.started.load(Relaxed) != self.finished.load(Relaxed)
     }
 
-    /// The number of the request that is served next.
-    pub(crate) fn next(&self) -> u64 {
-        self.served.fetch_add(1, Relaxed) + 1
-    }
-
     /// An answer is over.
     fn finish(&self) {
         self.idle_since.store(self.doors.age(Instant::now()), Relaxed);
         self.finished.fetch_add(1, Relaxed);
-        if self.awaited.swap(false, Relaxed)
-            && let Some(waker) = self.waker().take()
-        {
-            waker.wake();
-        }
-    }
-
-    /// Wakes the one who waits for the end of what is under way.
-    pub(crate) fn wake_when_over(&self, waker: &Waker) {
-        *self.waker() = Some(waker.clone());
-        self.awaited.store(true, Relaxed);
-    }
-
-    fn waker(&self) -> MutexGuard<'_, Option<Waker>> {
-        self.waker.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
-    }
-
-    /// The last request handed on broke a rule.
-    pub(crate) fn fail(&self, breach: Breach) {
-        let _ = self.fault.set((self.started.load(Relaxed), breach));
-    }
-
-    /// What is wrong with the bytes of request `number`, as far as they have come.
-    pub(crate) fn fault(&self, number: u64) -> Option<Breach> {
-        self.fault.get().and_then(|(which, breach)| (*which == number).then_some(*breach))
     }
 
     /// Since when it is idle, to the millisecond; `None` while it is not.
     pub(crate) fn idle_since(&self) -> Option<Instant> {
-        let idle = !self.is_busy() && !self.is_upgraded();
+        let idle = !self.is_busy();
         idle.then(|| self.doors.at_age(self.idle_since.load(Relaxed)))
-    }
-
-    /// Whether it speaks another protocol by now.
-    pub(crate) fn is_upgraded(&self) -> bool {
-        self.upgraded.load(Relaxed)
-    }
-
-    /// It speaks another protocol from now on.
-    pub(crate) fn upgrade(&self) {
-        self.upgraded.store(true, Relaxed);
     }
 
     /// Asks it to close as soon as no request is under way.

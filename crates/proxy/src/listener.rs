@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use config::{Endpoint, Listener};
 use thiserror::Error;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::time::{sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -18,11 +17,13 @@ use crate::breach::Breach;
 use crate::client_name;
 use crate::counters::Counters;
 use crate::doors::{Doors, Entered, Who};
+use crate::http1::serve_http1;
+use crate::http2::serve_http2;
 use crate::link::Link;
 use crate::peer::Process;
 use crate::route::{Context, Site};
-use crate::serve::{serve_http1, serve_http2};
 use crate::socket::Socket;
+use crate::stream::Stream;
 use crate::systemd;
 use crate::tls::{CertificateReloader, ListenerTlsError};
 
@@ -143,17 +144,12 @@ impl Bound {
                             entered.link.is_of(process);
                         }
                         if site.context.access.is_some() {
-                            let _ = entered.link.client.set(stream.client());
+                            let _ = entered.link.client.set(client(&stream));
                         }
                         let (site, tasks) = (Arc::clone(&site), connections.clone());
                         let (tls, stop) = (tls.clone(), stop.clone());
                         // The loop's end waits for it.
-                        connections.spawn(async move {
-                            match stream {
-                                Stream::Tcp(stream) => start(site, stream, tls, entered, tasks, stop).await,
-                                Stream::Unix(stream) => start(site, stream, tls, entered, tasks, stop).await,
-                            }
-                        });
+                        connections.spawn(start(site, stream, tls, entered, tasks, stop));
                     }
                     Err(error) => {
                         // Most likely no file descriptors are left; some will be, in a moment.
@@ -169,11 +165,6 @@ impl Bound {
     }
 }
 
-enum Stream {
-    Tcp(tokio::net::TcpStream),
-    Unix(tokio::net::UnixStream),
-}
-
 /// A client that has connected.
 struct Accepted {
     stream: Stream,
@@ -182,13 +173,12 @@ struct Accepted {
     process: Option<Process>,
 }
 
-impl Stream {
-    /// Who is at the other end, for the access log.
-    fn client(&self) -> serde_json::Value {
-        match self {
-            Self::Tcp(stream) => stream.peer_addr().map(|from| access::at(from.ip())).unwrap_or_default(),
-            Self::Unix(stream) => access::process(stream.peer_cred().ok()),
-        }
+/// Who is at the other end, for the access log.
+fn client(stream: &Stream) -> serde_json::Value {
+    match stream {
+        Stream::Tcp(stream) => stream.peer_addr().map(|from| access::at(from.ip())).unwrap_or_default(),
+        Stream::Unix(stream) => access::process(stream.peer_cred().ok()),
+        Stream::Other(_) => serde_json::Value::Null,
     }
 }
 
@@ -212,7 +202,7 @@ async fn accept(socket: &Accepting, doors: &Doors) -> io::Result<Option<Accepted
 /// Serves a connection.
 async fn start(
     site: Arc<Site>,
-    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    stream: Stream,
     tls: Option<CertificateReloader>,
     entered: Entered,
     tasks: TaskTracker,
@@ -228,7 +218,7 @@ async fn start(
 /// Shakes hands, and serves what was agreed on.
 async fn start_tls(
     site: Arc<Site>,
-    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    stream: Stream,
     tls: &CertificateReloader,
     link: &Arc<Link>,
     tasks: &TaskTracker,
@@ -249,10 +239,14 @@ async fn start_tls(
         }
     }
     match shaken {
-        Ok(Ok(stream)) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
-            Box::pin(serve_http2(site, stream, link, tasks, stop)).await;
+        Ok(Ok(stream)) => {
+            let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+            let stream = Stream::Other(Box::new(stream));
+            match is_http2 {
+                true => Box::pin(serve_http2(site, stream, link, tasks, stop)).await,
+                false => Box::pin(serve_http1(site, stream, link, stop)).await,
+            }
         }
-        Ok(Ok(stream)) => Box::pin(serve_http1(site, stream, link, stop)).await,
         Ok(Err(error)) => {
             let named = client_name::is_about_the_name(&error);
             link.count(if named { Breach::ClientName } else { Breach::Handshake });

@@ -38,7 +38,7 @@ pub struct Context {
     /// Agent or proxy.
     pub product: Product,
     /// What we put in front of a client's `User-Agent`.
-    pub user_agent: String,
+    pub user_agent: HeaderValue,
     /// Room for refused requests that wait for a new token.
     pub waiting_room: WaitingRoom,
     /// Room for WebSockets.

@@ -1,11 +1,9 @@
 //! A WebSocket between a client and the server, for the server's events and for nothing else.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use http::{HeaderMap, Method, Response, StatusCode, header};
-use hyper::upgrade::OnUpgrade;
-use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
@@ -16,9 +14,6 @@ use crate::filter::Filter;
 
 /// Open at a time; more are answered with 503.
 const MOST_OPEN: usize = 256;
-
-/// How long the client's side may take to change over.
-const CHANGE_OVER: Duration = Duration::from_secs(10);
 
 /// How long a piece may wait for a reader who does not read.
 const WRITE_PATIENCE: Duration = Duration::from_secs(60);
@@ -57,23 +52,46 @@ pub(crate) fn is_wanted(method: &Method, path: &str, headers: &HeaderMap) -> boo
         && names(header::UPGRADE, "websocket")
 }
 
-/// Joins the two ends once the client's has changed over, and gives the answer that makes it do so. `filter` looks at
-/// what the server says when it was asked with our token.
+/// A server that has changed over, waiting for the client to do so.
+pub(crate) struct Relay {
+    server: Tunnel,
+    filter: Option<Filter>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Relay {
+    /// Until either side ends it.
+    pub(crate) async fn run(self, client: impl AsyncRead + AsyncWrite) {
+        let ended = relay(client, self.server, self.filter).await;
+        debug!(target: "apiproxy", why = ended, "WebSocket closed");
+    }
+}
+
+/// In the extensions of a request whose connection can change over: where the other end is put.
+#[derive(Clone, Default)]
+pub(crate) struct RelaySlot(Arc<Mutex<Option<Relay>>>);
+
+impl RelaySlot {
+    fn lock(&self) -> MutexGuard<'_, Option<Relay>> {
+        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// The other end, if there is one.
+    pub(crate) fn take(&self) -> Option<Relay> {
+        self.lock().take()
+    }
+}
+
+/// Puts the server's end into the client's slot, and gives the answer that makes the client change over. `filter`
+/// looks at what the server says when it was asked with our token.
 pub(crate) fn join(
     server: Tunnel,
-    client: OnUpgrade,
+    slot: &RelaySlot,
     place: OwnedSemaphorePermit,
     filter: Option<Filter>,
     mut headers: HeaderMap,
 ) -> Response<Body> {
-    // Ends with either side; a place is held as long, so there are never many.
-    tokio::spawn(async move {
-        if let Ok(Ok(client)) = timeout(CHANGE_OVER, client).await {
-            let ended = relay(TokioIo::new(client), server, filter).await;
-            debug!(target: "apiproxy", why = ended, "WebSocket closed");
-        }
-        drop(place);
-    });
+    *slot.lock() = Some(Relay { server, filter, _place: place });
     headers.insert(header::CONNECTION, http::HeaderValue::from_static("upgrade"));
     headers.insert(header::UPGRADE, http::HeaderValue::from_static("websocket"));
     let mut response = Response::new(Body::empty());

@@ -41,6 +41,6 @@ pub use secret::SecretString;
 pub use tls::{Pem, Roots, TlsError, TlsSettings, Verify};
 pub use token_state::TokenState;
 pub use traffic::{BOUNDS as TIME_BOUNDS, Contact, Traffic};
-pub use transport::{Arriving, Tunnel};
+pub use transport::{Alarm, Arriving, Tunnel};
 pub use upload::Upload;
 pub use user_agent::{Product, Subsystem, user_agent};

@@ -217,14 +217,14 @@ fn s18_clients_by_address() {
     assert_ne!(who("10.0.0.1"), who("10.0.0.2"));
 }
 
-/// N9: most connections wait, and what waits is small. The library's read buffer of 8 KiB comes on top.
+/// N9: most connections wait, and what waits is small.
 #[tokio::test]
 async fn a_waiting_connection_is_small() {
     let front = Front::new();
     let entered = front.doors.enter(Who::Unknown).unwrap();
-    let (_, stream) = tokio::io::duplex(1);
+    let stream = crate::stream::Stream::Other(Box::new(tokio::io::duplex(1).1));
     let stop = tokio_util::sync::CancellationToken::new();
-    let serving = crate::serve::serve_http1(front.site.clone(), stream, &entered.link, &stop);
+    let serving = crate::http1::serve_http1(front.site.clone(), stream, &entered.link, &stop);
     let size = std::mem::size_of_val(&serving) + std::mem::size_of::<crate::link::Link>();
     assert!(size < 3 * 1024, "{size}");
 }

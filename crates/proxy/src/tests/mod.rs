@@ -26,9 +26,11 @@ use vault::{Body, BoxFuture, Product, Request, Response, SendError, Token, Token
 
 use crate::counters::Counters;
 use crate::doors::{Descriptors, Doors, Who};
+use crate::http1::serve_http1;
+use crate::http2::serve_http2;
 use crate::replay::WaitingRoom;
 use crate::route::{Context, Handles, Site};
-use crate::serve::{serve_http1, serve_http2};
+use crate::stream::Stream;
 
 /// Our own token in these tests.
 const OURS: &str = "s.ours";
@@ -124,7 +126,7 @@ impl Front {
             has_auto_auth: true,
             strict_paths: false,
             product: Product::Agent,
-            user_agent: "tests".to_owned(),
+            user_agent: HeaderValue::from_static("tests"),
             tunnels: crate::Tunnels::default(),
             waiting_room: WaitingRoom::default(),
             passed: Arc::default(),
@@ -173,6 +175,7 @@ impl Front {
     pub(super) fn wire(&self, who: Who, network: usize, protocol: Protocol) -> Option<DuplexStream> {
         let entered = self.doors.enter(who)?;
         let (ours, theirs) = tokio::io::duplex(network);
+        let theirs = Stream::Other(Box::new(theirs));
         let (site, tasks, stop) = (Arc::clone(&self.site), self.tasks.clone(), self.stop.clone());
         self.tasks.spawn(async move {
             match protocol {

@@ -59,9 +59,10 @@ async fn s04_headers_of_one_connection_stay_there() {
     assert_eq!(seen[0].body, "{}");
     // It lives on: what the server said of its own connection is not about ours.
     assert!(!answer.closed, "{}", answer.text);
-    let head = answer.text.split("\r\n\r\n").nth(1).unwrap().to_ascii_lowercase();
+    // The body had come already, so nobody was told that it is wanted.
+    let head = answer.head();
     let names: Vec<_> = head.lines().skip(1).filter_map(|line| line.split(':').next()).collect();
-    assert_eq!(names, ["x-kept", "x-cache", "content-length", "date"], "{head}");
+    assert_eq!(names, ["x-kept", "x-cache", "date", "content-length"], "{head}");
 }
 
 #[tokio::test(start_paused = true)]

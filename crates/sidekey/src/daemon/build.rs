@@ -9,6 +9,7 @@ use auto_auth::{Reauth, Refused};
 use cache::{Cache, Mode};
 use config::{Environment, Role, Settings, Template};
 use futures_util::FutureExt as _;
+use http::HeaderValue;
 use proxy::{
     AccessLog, AccessTarget, Bound, CertificateReloader, Context, Handles, ListenError, Passed, Refusal,
     Tunnels, WaitingRoom,
@@ -272,7 +273,9 @@ fn context(
         has_auto_auth: identity.is_some(),
         strict_paths: settings.api_proxy.strict_paths,
         product: settings.product,
-        user_agent: user_agent(settings.product, Subsystem::ApiProxy),
+        // Letters and digits of ours.
+        user_agent: HeaderValue::from_str(&user_agent(settings.product, Subsystem::ApiProxy))
+            .unwrap_or_else(|_| HeaderValue::from_static("sidekey")),
         waiting_room: WaitingRoom::default(),
         tunnels: Tunnels::default(),
         passed: Arc::default(),

@@ -3,15 +3,16 @@
 //! Reading is strict: an answer that two readers could read differently is no answer, whoever sent it. See
 //! [`AnswerHead::read`] for what is refused.
 
-use std::mem::MaybeUninit;
-
 use bytes::{Buf as _, Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
-use memchr::memmem;
+use memchr::{memchr, memchr_iter};
 use thiserror::Error;
 
 /// Longest head of an answer.
 pub(crate) const MAX_HEAD: usize = 64 * 1024;
+
+/// Room for the fields that servers send.
+const USUAL_FIELDS: usize = 14;
 
 /// Most fields in it.
 pub(crate) const MAX_FIELDS: usize = 100;
@@ -146,16 +147,11 @@ impl AnswerHead {
     /// `Content-Length` beside `Transfer-Encoding`, or more than one of either; another coding than `chunked`;
     /// a length that is no number.
     pub(crate) fn read(input: &mut BytesMut, asked: &Method) -> Result<Option<Self>, Malformed> {
-        let Some(end) = memmem::find(input, b"\r\n\r\n").map(|at| at + 4) else {
-            if input.len() > MAX_HEAD {
-                return Err(Malformed("a head of more than 64 KiB"));
-            }
-            // What will never be a head is told at once, not when the patience ends.
-            let mut fields = [const { MaybeUninit::uninit() }; MAX_FIELDS];
-            return match parse(input, &mut fields) {
-                Ok(None) => Ok(None),
-                Ok(Some(_)) => Err(Malformed("lines that do not end in CRLF")),
-                Err(error) => Err(error),
+        let Some(end) = end(input)? else {
+            return if input.len() > MAX_HEAD {
+                Err(Malformed("a head of more than 64 KiB"))
+            } else {
+                Ok(None)
             };
         };
         if end > MAX_HEAD {
@@ -165,100 +161,134 @@ impl AnswerHead {
         // request on this connection.
         let head = Bytes::copy_from_slice(input.get(..end).unwrap_or_default());
         input.advance(end);
-        let mut fields = [const { MaybeUninit::uninit() }; MAX_FIELDS];
-        let Some((version, code, used, parsed)) = parse(&head, &mut fields)? else {
-            return Err(Malformed("a head without an end"));
-        };
-        if used != end {
-            return Err(Malformed("lines that do not end in CRLF"));
-        }
-        let status = StatusCode::from_u16(code).map_err(|_| Malformed("no status"))?;
-        let mut headers = HeaderMap::with_capacity(parsed.len() + 2);
-        for field in parsed {
-            let name =
-                HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| Malformed("a bad field name"))?;
-            let value = value(&head, field.value)?;
+        let mut lines =
+            head.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+        let (modern, status) = status_line(lines.next().unwrap_or_default())?;
+        let mut fields = Fields::default();
+        let mut headers = HeaderMap::with_capacity(USUAL_FIELDS);
+        for line in lines.take_while(|line| !line.is_empty()) {
+            let (name, value) = field(&head, line)?;
+            fields.note(&name, &value)?;
             headers.append(name, value);
+            if headers.len() > MAX_FIELDS {
+                return Err(Malformed("more than 100 fields"));
+            }
         }
-        let framing = framing(version, status, asked, &headers)?;
-        let keep = version == 1 && framing != Framing::UntilClose && !says_close(&headers);
+        let framing = fields.framing(modern, status, asked)?;
+        let keep = modern && framing != Framing::UntilClose && !fields.close;
         Ok(Some(Self { status, headers, framing, keep }))
     }
 }
 
-/// A value is a part of the head, not a copy of it.
-fn value(head: &Bytes, bytes: &[u8]) -> Result<HeaderValue, Malformed> {
-    let shared = if bytes.is_empty() { Bytes::new() } else { head.slice_ref(bytes) };
-    HeaderValue::from_maybe_shared(shared).map_err(|_| Malformed("a bad field value"))
+/// Where the head ends: behind its empty line. What will never be a head is told at once.
+fn end(input: &[u8]) -> Result<Option<usize>, Malformed> {
+    const START: &[u8] = b"HTTP/1.";
+    if !input.iter().zip(START).all(|(byte, wanted)| byte == wanted) {
+        return Err(Malformed("a head that is no HTTP"));
+    }
+    for at in memchr_iter(b'\n', input) {
+        if at == 0 || input.get(at - 1) != Some(&b'\r') {
+            return Err(Malformed("lines that do not end in CRLF"));
+        }
+        if input.get(at + 1..at + 3) == Some(b"\r\n") {
+            return Ok(Some(at + 3));
+        }
+    }
+    Ok(None)
 }
 
-type Parsed<'h, 'b> = (u8, u16, usize, &'h [httparse::Header<'b>]);
-
-/// Version (the digit behind `HTTP/1.`), status, length and fields of the head in front of `bytes`.
-fn parse<'h, 'b>(
-    bytes: &'b [u8],
-    fields: &'h mut [MaybeUninit<httparse::Header<'b>>],
-) -> Result<Option<Parsed<'h, 'b>>, Malformed> {
-    let mut response = httparse::Response::new(&mut []);
-    let parsed =
-        httparse::ParserConfig::default().parse_response_with_uninit_headers(&mut response, bytes, fields);
-    match parsed {
-        Ok(httparse::Status::Partial) => Ok(None),
-        Ok(httparse::Status::Complete(used)) => {
-            let version = response.version.unwrap_or_default();
-            Ok(Some((version, response.code.unwrap_or_default(), used, response.headers)))
-        }
-        Err(httparse::Error::TooManyHeaders) => Err(Malformed("more than 100 fields")),
-        Err(_) => Err(Malformed("a head that is no HTTP")),
-    }
-}
-
-fn framing(
-    version: u8,
-    status: StatusCode,
-    asked: &Method,
-    headers: &HeaderMap,
-) -> Result<Framing, Malformed> {
-    let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
-    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
-    let (length, coding) = (lengths.next(), codings.next());
-    if length.is_some() && coding.is_some() {
-        return Err(Malformed("both Content-Length and Transfer-Encoding"));
-    }
-    if lengths.next().is_some() || codings.next().is_some() {
-        return Err(Malformed("more than one Content-Length or Transfer-Encoding"));
-    }
-    let length = match length {
-        None => None,
-        Some(value) => {
-            let digits = value.as_bytes();
-            let number =
-                digits.iter().all(u8::is_ascii_digit).then(|| value.to_str().ok()?.parse::<u64>().ok());
-            Some(number.flatten().ok_or(Malformed("a Content-Length that is no number"))?)
-        }
+/// `HTTP/1.1 200 OK`: whether it is 1.1, and the status.
+fn status_line(line: &[u8]) -> Result<(bool, StatusCode), Malformed> {
+    const BAD: Malformed = Malformed("a head that is no HTTP");
+    let (version, rest) = line.split_at_checked(9).ok_or(BAD)?;
+    let modern = match version {
+        b"HTTP/1.1 " => true,
+        b"HTTP/1.0 " => false,
+        _ => return Err(BAD),
     };
-    if let Some(coding) = coding
-        && (version == 0 || !coding.as_bytes().eq_ignore_ascii_case(b"chunked"))
+    let (code, reason) = rest.split_at_checked(3).ok_or(BAD)?;
+    if !matches!(reason.first(), None | Some(b' '))
+        || reason.iter().any(|byte| *byte < b' ' && *byte != b'\t')
     {
-        return Err(Malformed("a Transfer-Encoding other than chunked"));
+        return Err(BAD);
     }
-    let bodiless = *asked == Method::HEAD
-        || status.is_informational()
-        || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-    Ok(match (length, coding) {
-        _ if bodiless => Framing::Length(0),
-        (_, Some(_)) => Framing::Chunked,
-        (Some(length), None) => Framing::Length(length),
-        (None, None) => Framing::UntilClose,
-    })
+    StatusCode::from_bytes(code).map(|status| (modern, status)).map_err(|_| Malformed("no status"))
 }
 
-fn says_close(headers: &HeaderMap) -> bool {
-    headers
-        .get_all(header::CONNECTION)
-        .iter()
-        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
-        .any(|token| token.trim_ascii().eq_ignore_ascii_case(b"close"))
+/// One line: a name and a value, which is a part of the head, not a copy of it.
+fn field(head: &Bytes, line: &[u8]) -> Result<(HeaderName, HeaderValue), Malformed> {
+    let colon = memchr(b':', line).ok_or(Malformed("a field without a colon"))?;
+    let name = HeaderName::from_bytes(line.get(..colon).unwrap_or_default());
+    let value = match line.get(colon + 1..).unwrap_or_default().trim_ascii() {
+        [] => HeaderValue::from_static(""),
+        value => HeaderValue::from_maybe_shared(head.slice_ref(value))
+            .map_err(|_| Malformed("a bad field value"))?,
+    };
+    Ok((name.map_err(|_| Malformed("a bad field name"))?, value))
+}
+
+/// What fields say of the body and of the connection.
+#[derive(Default)]
+struct Fields {
+    length: Option<u64>,
+    chunked: bool,
+    close: bool,
+}
+
+impl Fields {
+    fn note(&mut self, name: &HeaderName, value: &HeaderValue) -> Result<(), Malformed> {
+        let value = value.as_bytes();
+        match *name {
+            header::CONTENT_LENGTH => {
+                let length = number(value).ok_or(Malformed("a Content-Length that is no number"))?;
+                if self.length.replace(length).is_some() {
+                    return Err(Malformed("more than one Content-Length or Transfer-Encoding"));
+                }
+            }
+            header::TRANSFER_ENCODING => {
+                if !value.eq_ignore_ascii_case(b"chunked") {
+                    return Err(Malformed("a Transfer-Encoding other than chunked"));
+                }
+                if std::mem::replace(&mut self.chunked, true) {
+                    return Err(Malformed("more than one Content-Length or Transfer-Encoding"));
+                }
+            }
+            header::CONNECTION => {
+                let mut tokens = value.split(|byte| *byte == b',');
+                self.close |= tokens.any(|token| token.trim_ascii().eq_ignore_ascii_case(b"close"));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn framing(&self, modern: bool, status: StatusCode, asked: &Method) -> Result<Framing, Malformed> {
+        if self.length.is_some() && self.chunked {
+            return Err(Malformed("both Content-Length and Transfer-Encoding"));
+        }
+        if self.chunked && !modern {
+            return Err(Malformed("a Transfer-Encoding other than chunked"));
+        }
+        let bodiless = *asked == Method::HEAD
+            || status.is_informational()
+            || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+        Ok(match self.length {
+            _ if bodiless => Framing::Length(0),
+            Some(length) => Framing::Length(length),
+            None if self.chunked => Framing::Chunked,
+            None => Framing::UntilClose,
+        })
+    }
+}
+
+/// Digits and nothing else.
+fn number(digits: &[u8]) -> Option<u64> {
+    let digits = digits.iter().map(|digit| digit.is_ascii_digit().then(|| u64::from(digit - b'0')));
+    let mut number = None;
+    for digit in digits {
+        number = Some(number.unwrap_or(0_u64).checked_mul(10)?.checked_add(digit?)?);
+    }
+    number
 }
 
 #[cfg(test)]
@@ -335,6 +365,14 @@ mod tests {
             "HTTP/1.1 200 OK\r\nA: b\r\n folded\r\n\r\n",
             "HTTP/1.1 200 OK\r\nA : b\r\n\r\n",
             "HTTP/1.1 200 OK\nContent-Length: 5\n\n",
+            "HTTP/1.1 200 OK\r\nA: b\nContent-Length: 5\r\n\r\n",
+            "\r\nHTTP/1.1 200 OK\r\n\r\n",
+            "HTTP/1.1 2000 OK\r\n\r\n",
+            "HTTP/1.1  200 OK\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nA\r\n\r\n",
+            "HTTP/1.1 200 OK\r\n: b\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nA: b\rc\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nContent-Length:\r\n\r\n",
             "HTTP/1.1 200 OK\nContent-Length: 5\n\nx\r\n\r\n",
             "HTTP/2 200\r\n\r\n",
             "SSH-2.0-OpenSSH_9\r\n",

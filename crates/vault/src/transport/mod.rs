@@ -11,6 +11,7 @@ mod pool;
 mod stream;
 mod tunnel;
 
+pub use alarm::Alarm;
 pub use arriving::Arriving;
 pub(crate) use arriving::body;
 pub(crate) use connect::Connector;

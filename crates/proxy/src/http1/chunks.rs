@@ -1,7 +1,8 @@
 //! A chunked body, read strictly, byte by byte where it is not data.
 
-use super::Limits;
-use super::head::{has_control, is_token};
+use bytes::{Buf as _, Bytes, BytesMut};
+
+use super::head::{Limits, has_control, is_token};
 use crate::breach::Breach;
 
 /// Longest extension of a chunk, which nobody uses.
@@ -56,27 +57,31 @@ impl Chunks {
         self.at == At::Over
     }
 
-    /// Reads on and says how many of `bytes` belong to the body and are in order, and what is wrong behind them.
-    pub(super) fn take(&mut self, bytes: &[u8], limits: &Limits) -> (usize, Option<Breach>) {
-        let mut read = 0;
-        while let Some(byte) = bytes.get(read) {
+    /// The next data; `None` when more has to come first, or nothing will.
+    pub(super) fn next(&mut self, input: &mut BytesMut, limits: &Limits) -> Result<Option<Bytes>, Breach> {
+        while !input.is_empty() && !self.is_over() {
             if let At::Data { left } = self.at {
-                let here = left.min((bytes.len() - read) as u64);
-                // No more than `bytes` holds, so it fits.
-                read += here as usize;
+                let here = left.min(input.len() as u64);
                 self.at = if left == here { At::DataEnd } else { At::Data { left: left - here } };
-                continue;
+                // No more than `input` holds, so it fits.
+                return Ok(Some(input.split_to(here as usize).freeze()));
             }
-            match self.step(*byte, limits) {
-                Ok(next) => self.at = next,
-                Err(breach) => return (read, Some(breach)),
+            let mut read = 0;
+            for byte in input.iter() {
+                self.at = self.step(*byte, limits)?;
+                read += 1;
+                if matches!(self.at, At::Data { .. } | At::Over) {
+                    break;
+                }
             }
-            read += 1;
-            if self.is_over() {
-                break;
-            }
+            input.advance(read);
         }
-        (read, None)
+        Ok(None)
+    }
+
+    /// Whether much of a chunk is still to come.
+    pub(super) fn left(&self) -> u64 {
+        if let At::Data { left } = self.at { left } else { 0 }
     }
 
     fn step(&mut self, byte: u8, limits: &Limits) -> Result<At, Breach> {

@@ -1,12 +1,30 @@
 //! The head of a request, read strictly: what two readers could read differently is refused. Nothing is allocated.
 //!
-//! The HTTP library behind it accepts more than this (a length beside chunks, bare line feeds, folded lines), so it
-//! sees a head only after this has passed all of it.
+//! A length beside chunks, bare line feeds, folded lines and their like never get beyond this.
 
 use memchr::memchr;
 
-use super::Limits;
 use crate::breach::Breach;
+
+/// The bounds that count for heads and for the framing of bodies.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    pub(super) header_size: usize,
+    pub(super) headers: usize,
+    pub(super) target: usize,
+    pub(super) body: u64,
+}
+
+impl From<&config::ListenerLimits> for Limits {
+    fn from(limits: &config::ListenerLimits) -> Self {
+        Self {
+            header_size: limits.header_size,
+            headers: limits.headers,
+            target: limits.target,
+            body: limits.body as u64,
+        }
+    }
+}
 
 /// Longest method: `BASELINE-CONTROL` and its like, and some room.
 const METHOD: usize = 32;
@@ -21,8 +39,18 @@ pub(super) enum Body {
 /// A head that was read to its end.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Head {
-    /// Its length in bytes, the empty line included.
+    /// Where its request line begins: behind an empty line, if there is one.
+    pub(super) start: usize,
+    /// Its length in bytes, the empty line at the end included.
     pub(super) end: usize,
+    /// How many fields it has.
+    pub(super) fields: usize,
+    /// HTTP/1.1, not 1.0.
+    pub(super) modern: bool,
+    /// The client would like to send another request behind this one.
+    pub(super) keep: bool,
+    /// The client sends its body when it is asked for it.
+    pub(super) expects: bool,
     pub(super) body: Body,
     /// The client wants to speak another protocol behind this request.
     pub(super) upgrade: bool,
@@ -46,6 +74,9 @@ pub(super) struct HeadScan {
     length: Option<u64>,
     chunked: bool,
     upgrade: bool,
+    expects: bool,
+    close: bool,
+    keep_alive: bool,
 }
 
 const fn framing<T>(why: &'static str) -> Result<T, Breach> {
@@ -55,7 +86,7 @@ const fn framing<T>(why: &'static str) -> Result<T, Breach> {
 impl HeadScan {
     /// Whether bytes of the head have been seen, a leading empty line aside.
     pub(super) fn has_begun(&self) -> bool {
-        self.looked > 0
+        self.started || self.looked > self.line
     }
 
     /// Reads on. `bytes` are all bytes of the head so far, and whatever follows it; `None` asks for more.
@@ -105,7 +136,7 @@ impl HeadScan {
         if target.len() > limits.target {
             return Err(Breach::TargetSize);
         }
-        // A fragment never belongs on the wire, and the library behind us would drop it in silence.
+        // A fragment never belongs on the wire, and would be dropped in silence behind us.
         if target.is_empty() || target.iter().any(|byte| byte.is_ascii_control() || *byte == b'#') {
             return framing("the request target holds a character that it cannot hold");
         }
@@ -138,7 +169,14 @@ impl HeadScan {
         let is = |known: &[u8]| name.eq_ignore_ascii_case(known);
         match name.len() {
             4 if is(b"host") => self.hosts = self.hosts.saturating_add(1),
+            6 if is(b"expect") => self.expects = value.trim_ascii().eq_ignore_ascii_case(b"100-continue"),
             7 if is(b"upgrade") => self.upgrade = true,
+            10 if is(b"connection") => {
+                for token in value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
+                    self.close |= token.eq_ignore_ascii_case(b"close");
+                    self.keep_alive |= token.eq_ignore_ascii_case(b"keep-alive");
+                }
+            }
             14 if is(b"content-length") => {
                 let again = self.length.replace(length(value.trim_ascii())?).is_some();
                 if again {
@@ -175,7 +213,16 @@ impl HeadScan {
         {
             return Err(Breach::BodySize);
         }
-        Ok(Head { end, body, upgrade: self.upgrade })
+        Ok(Head {
+            start: if self.blank { 2 } else { 0 },
+            end,
+            fields: self.fields,
+            modern: self.modern,
+            keep: !self.close && (self.modern || self.keep_alive),
+            expects: self.expects && self.modern,
+            body,
+            upgrade: self.upgrade,
+        })
     }
 }
 
