@@ -125,7 +125,8 @@ async fn f03_a_sealed_server_is_waited_for() {
     sleep(Duration::from_secs(1)).await;
     let all = load.stop().await;
     let refusals = refused(&all);
-    let longest = refusals.iter().map(|seen| seen.ended - seen.began).max().unwrap();
+    // A server that is being sealed leaves requests waiting until it is.
+    let longest = refusals.iter().map(|seen| seen.ended - seen.began.max(sealed)).max().unwrap();
     let proxied = first_after(&all, back);
     println!(
         "F03: {} requests, {} answered 503, the longest after {longest:.1?}; proxy {proxied:.1?}, template {rendered:.1?}, \
@@ -138,7 +139,7 @@ async fn f03_a_sealed_server_is_waited_for() {
         assert!(seen.body.contains("sealed"), "the server's own words: {seen:?}");
         assert!(seen.ended > sealed && seen.began < back, "{seen:?}");
     }
-    assert!(longest <= Duration::from_millis(6500), "{longest:?}: it is handed on after five seconds");
+    assert!(longest <= Duration::from_secs(6), "{longest:?}: it is handed on after five seconds");
     assert!(proxied <= Duration::from_secs(2), "{proxied:?}");
     assert!(rendered <= Duration::from_secs(3), "{rendered:?}");
     assert!(logged_in <= OUTAGE / 3 + Duration::from_millis(500), "{logged_in:?}");
