@@ -53,7 +53,7 @@ pub(crate) async fn forward(
             Err(refusal) => return refusal,
         }
     };
-    let mut headers = head.headers;
+    let http::request::Parts { method, mut headers, .. } = head;
     strip_hop_by_hop(&mut headers);
     // `Host` and the body's length are written anew for the server. It must not compress what the cache and the
     // redaction have to read.
@@ -64,12 +64,12 @@ pub(crate) async fn forward(
         headers.remove(header::SEC_WEBSOCKET_EXTENSIONS);
     }
     introduce(&mut headers, &context.user_agent);
-    adopt_bearer(&mut headers, &head.method, path);
+    adopt_bearer(&mut headers, &method, path);
     if let Some(token) = headers.get_mut(headers::TOKEN) {
         token.set_sensitive(true);
     }
 
-    let ours = match choose(context.use_auto_auth_token, &head.method, path, &headers) {
+    let ours = match choose(context.use_auto_auth_token, &method, path, &headers) {
         Choice::Clients => None,
         Choice::Ours => {
             let state = match own_token(context) {
@@ -96,9 +96,8 @@ pub(crate) async fn forward(
         // No header at all would leave the choice to the server.
         headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     }
-    let method = head.method.clone();
     let request = vault::Request {
-        method: head.method,
+        method: method.clone(),
         target: target.text().to_owned(),
         headers,
         body: received.begun,

@@ -238,6 +238,17 @@ async fn f20_a_server_that_says_nothing_is_given_up_and_its_connection_closed() 
     assert_eq!(raw.connections(), 2);
 }
 
+/// A probe through us wants to know at once.
+#[tokio::test]
+async fn the_servers_health_is_an_answer_whatever_its_status() {
+    let raw = Raw::start(|_, _| (status(429, "{}"), Then::Stay)).await;
+    let client = raw.client_with(|settings| settings.retry = RetryPolicy::Patient);
+    let mut request = get();
+    request.target = "/v1/sys/health?perfstandbyok=true".to_owned();
+    assert_eq!(client.send(request).await.unwrap().status, 429);
+    assert_eq!(raw.asked(), 1);
+}
+
 #[tokio::test]
 async fn the_last_real_answer_is_given_when_the_time_is_over() {
     let raw =
