@@ -36,8 +36,8 @@ pub(crate) async fn forward(
         return error(StatusCode::NOT_FOUND, "only paths below /v1/ are served here (strict_paths)");
     }
     let mut tunnel = None;
-    if tunnel::is_wanted(request.method(), path, request.headers())
-        && let Some(slot) = request.extensions_mut().remove::<RelaySlot>()
+    if let Some(slot) = request.extensions_mut().remove::<RelaySlot>()
+        && tunnel::is_wanted(request.method(), path, request.headers())
     {
         let Some(place) = context.tunnels.admit() else {
             return error(StatusCode::SERVICE_UNAVAILABLE, "too many WebSockets are open");
@@ -250,9 +250,9 @@ async fn finish(answer: Answer, path: &str, ours: Option<&TokenState>) -> Respon
         };
     }
     let vault::Response { status, mut headers, body } = response;
-    strip_hop_by_hop(&mut headers);
-    // What the server lets pages read of its own address they may not read of ours.
-    remove_all(&mut headers, |name| name.starts_with("access-control-"));
+    // What the server lets pages read of its own address they may not read of ours. What `Connection` named the
+    // transport has removed.
+    remove_all(&mut headers, |name| is_hop_by_hop(name) || name.starts_with("access-control-"));
     if status.as_u16() < 400 {
         match origin {
             Origin::Upstream => {

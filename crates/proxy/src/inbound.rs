@@ -107,10 +107,10 @@ impl Drop for Exchange {
 }
 
 impl Inbound {
-    /// A body, and what its answer shares with it, if there is one.
-    pub(crate) fn new(source: Source, link: &Arc<Link>) -> (Self, Option<Arc<Exchange>>) {
+    /// A body of a request on `link`.
+    pub(crate) fn new(source: Source, link: &Arc<Link>) -> Self {
         if source.is_end_stream() {
-            return (Self(None), None);
+            return Self(None);
         }
         let exchange =
             Arc::new(Exchange { link: Arc::clone(link), held: AtomicUsize::new(0), fault: OnceLock::new() });
@@ -119,7 +119,7 @@ impl Inbound {
         }
         let arriving = Arriving {
             source,
-            exchange: Arc::clone(&exchange),
+            exchange,
             received: 0,
             passes_through: false,
             began: None,
@@ -127,7 +127,12 @@ impl Inbound {
             handed: None,
             timer: None,
         };
-        (Self(Some(Box::new(arriving))), Some(exchange))
+        Self(Some(Box::new(arriving)))
+    }
+
+    /// What its answer shares with it, if there is one.
+    pub(crate) fn exchange(&self) -> Option<Arc<Exchange>> {
+        self.0.as_ref().map(|arriving| Arc::clone(&arriving.exchange))
     }
 
     /// The reader keeps nothing of it: it counts no longer as held.

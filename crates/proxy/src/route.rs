@@ -111,7 +111,7 @@ impl Site {
     }
 
     /// All that is known without waiting for anybody, and what the access log is to know of it.
-    fn decide(&self, request: Request<Inbound>) -> (Option<Noted>, Step) {
+    fn decide(&self, mut request: Request<Inbound>) -> (Option<Noted>, Step) {
         if self.role == Role::MetricsOnly {
             return (None, Step::Answered(self.measured(&request)));
         }
@@ -123,12 +123,10 @@ impl Site {
             }
             return (None, Step::Answered(response));
         }
-        let (mut head, body) = request.into_parts();
-        let target = match Target::of(&mut head, self.doors.limits.target) {
+        let target = match Target::of(&mut request, self.doors.limits.target) {
             Ok(target) => target,
-            Err(why) => return (None, Step::Answered(no_target(&why, head.uri.query()))),
+            Err(why) => return (None, Step::Answered(no_target(&why, request.uri().query()))),
         };
-        let request = Request::from_parts(head, body);
         let noted = self.context.access.is_some().then(|| Noted::of(target.path(), &request));
         (noted, self.route(target, request))
     }

@@ -32,8 +32,7 @@ async fn s04_headers_of_one_connection_stay_there() {
     front.answers(
         200,
         &[
-            ("connection", "x-named, close"),
-            ("x-named", "1"),
+            ("connection", "close"),
             ("keep-alive", "timeout=5"),
             ("proxy-authenticate", "Basic"),
             ("te", "trailers"),
