@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::Request;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -18,6 +19,9 @@ use crate::link::Link;
 
 /// Bytes that buy a whole body another second.
 const BYTES_PER_SECOND: u64 = 64 * 1024;
+
+/// A request on its way through the rooms: it is handed on many times, so as a pointer.
+pub(crate) type Asking = Box<Request<Inbound>>;
 
 /// Where a body comes from.
 pub(crate) enum Source {

@@ -15,7 +15,7 @@ use crate::breach::Breach;
 use crate::counters::Passed;
 use crate::doors::Doors;
 use crate::guard::{self, Guard};
-use crate::inbound::Inbound;
+use crate::inbound::{Asking, Inbound};
 use crate::replay::{Refusal, WaitingRoom};
 use crate::report::Report;
 use crate::rules::Rules;
@@ -96,22 +96,22 @@ impl Site {
     }
 
     /// Answers a request. Never fails: what goes wrong is an answer too.
-    pub(crate) async fn answer(&self, request: Request<Inbound>) -> Response<Body> {
+    pub(crate) async fn answer(&self, request: Asking) -> Response<Body> {
         let (noted, step) = self.decide(request);
         let mut response = match step {
             Step::Answered(response) => response,
-            Step::Clear(request) => Box::pin(control::cache_clear(&self.context.cache, request)).await,
+            Step::Clear(request) => Box::pin(control::cache_clear(&self.context.cache, *request)).await,
             Step::Forward(target, request) => forward::forward(&self.context, target, request).await,
         };
         if let Some(noted) = noted {
             let identity = response.extensions_mut().remove::<Noted>().and_then(|noted| noted.identity);
-            response.extensions_mut().insert(Noted { identity, ..noted });
+            response.extensions_mut().insert(Noted { identity, ..*noted });
         }
         response
     }
 
     /// All that is known without waiting for anybody, and what the access log is to know of it.
-    fn decide(&self, mut request: Request<Inbound>) -> (Option<Noted>, Step) {
+    fn decide(&self, mut request: Asking) -> (Option<Box<Noted>>, Step) {
         if self.role == Role::MetricsOnly {
             return (None, Step::Answered(self.measured(&request)));
         }
@@ -127,12 +127,12 @@ impl Site {
             Ok(target) => target,
             Err(why) => return (None, Step::Answered(no_target(&why, request.uri().query()))),
         };
-        let noted = self.context.access.is_some().then(|| Noted::of(target.path(), &request));
+        let noted = self.context.access.is_some().then(|| Box::new(Noted::of(target.path(), &request)));
         (noted, self.route(target, request))
     }
 
     /// Our own endpoints and the server's.
-    fn route(&self, target: Target, request: Request<Inbound>) -> Step {
+    fn route(&self, target: Target, request: Asking) -> Step {
         let report = &*self.context.report;
         let own = target.path().strip_prefix(self.own());
         let checked = self.guard.check_own(own.unwrap_or_default(), request.method(), request.headers());
@@ -178,9 +178,9 @@ enum Step {
     /// Nothing more.
     Answered(Response<Body>),
     /// The cache is told what to forget.
-    Clear(Request<Inbound>),
+    Clear(Asking),
     /// The server is asked.
-    Forward(Target, Request<Inbound>),
+    Forward(Target, Asking),
 }
 
 /// The answer to a target that is none.

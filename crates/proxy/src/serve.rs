@@ -5,18 +5,18 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, Version, header};
+use http::{HeaderValue, Method, Response, Version, header};
 use http_body::{Body, Frame, SizeHint};
 use tracing::debug;
 
 use crate::access::{AccessLog, Line};
 use crate::breach::Breach;
-use crate::inbound::Inbound;
+use crate::inbound::Asking;
 use crate::link::{InFlight, Link};
 use crate::route::{Site, error};
 
 /// Answers one request, within the bounds.
-pub(crate) async fn answer(site: &Site, link: Arc<Link>, request: Request<Inbound>) -> Response<Outbound> {
+pub(crate) async fn answer(site: &Site, link: Arc<Link>, request: Asking) -> Response<Outbound> {
     link.begin();
     let Some(log) = &site.context.access else { return answer_bounded(site, link, request).await };
     let line = Line::new(&site.name, peer(&link), request.method().clone());
@@ -46,7 +46,7 @@ fn peer(link: &Link) -> serde_json::Value {
     link.client.get().cloned().unwrap_or_default()
 }
 
-async fn answer_bounded(site: &Site, link: Arc<Link>, request: Request<Inbound>) -> Response<Outbound> {
+async fn answer_bounded(site: &Site, link: Arc<Link>, request: Asking) -> Response<Outbound> {
     let version = request.version();
     if request.headers().len() > link.limits().headers {
         // On HTTP/1 the reader of heads has counted them.

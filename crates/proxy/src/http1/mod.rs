@@ -27,7 +27,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::sync::CancellationToken;
 
 use crate::breach::Breach;
-use crate::inbound::{Inbound, Source};
+use crate::inbound::{Asking, Inbound, Source};
 use crate::link::Link;
 use crate::route::Site;
 use crate::serve::{Outbound, answer, refuse};
@@ -176,7 +176,7 @@ fn begin(
     link: &Arc<Link>,
     head: &Head,
     mut request: Request<()>,
-) -> (Request<Inbound>, Option<RelaySlot>) {
+) -> (Asking, Option<RelaySlot>) {
     let number = connection.lock().begin(head);
     let source = match head.body {
         head::Body::Length(0) => Source::Nothing,
@@ -186,7 +186,7 @@ fn begin(
     if let Some(relay) = &relay {
         request.extensions_mut().insert(relay.clone());
     }
-    (request.map(|()| Inbound::new(source, link)), relay)
+    (Box::new(request.map(|()| Inbound::new(source, link))), relay)
 }
 
 /// Sends an answer; `false` when it did not arrive whole.
@@ -213,6 +213,6 @@ mod size {
             &'static CancellationToken,
             _,
         >(exchange);
-        assert!(size <= 6000, "{size}");
+        assert!(size <= 3000, "{size}");
     }
 }

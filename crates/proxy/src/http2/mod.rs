@@ -52,7 +52,7 @@ pub(crate) async fn serve_http2(
         let (site, link, pace) = (Arc::clone(&site), Arc::clone(&ours), Arc::clone(&theirs));
         let answered = async move {
             let request = request.map(|body| Inbound::new(Source::Http2(body), &link));
-            let response = answer(&site, link, request).await;
+            let response = answer(&site, link, Box::new(request)).await;
             Ok::<_, Infallible>(response.map(|body| Paced::new(body, &pace)))
         };
         // An answer under way is kilobytes, which the library would move about.
