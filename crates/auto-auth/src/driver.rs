@@ -202,7 +202,7 @@ impl Door {
                 let wrapped = Some(Arc::new(wrapping));
                 self.tokens.send_modify(|state| {
                     let generation = state.generation + 1;
-                    *state = TokenState { token: None, accessor: None, wrapped, generation };
+                    *state = TokenState { wrapped, generation, ..TokenState::default() };
                 });
                 return Ok(login.grant);
             }
@@ -227,7 +227,8 @@ impl Door {
             }
             before = state.token.take();
             let generation = state.generation + 1;
-            *state = TokenState { token: Some(Arc::clone(&token)), accessor, wrapped: None, generation };
+            let token = Some(Arc::clone(&token));
+            *state = TokenState { token, accessor, generation, ..TokenState::default() };
             true
         });
         if !is_new {

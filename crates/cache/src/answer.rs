@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use tokio::time::Instant;
+use vault::headers::is_hop_by_hop;
 use vault::{Body, Response};
 
 /// An answer, and where it came from.
@@ -49,19 +50,8 @@ impl Kept {
     }
 }
 
-/// Headers about one connection, one message or one moment; the rest is part of the answer.
-const OF_THE_MOMENT: &[&str] = &[
-    "connection",
-    "content-length",
-    "date",
-    "keep-alive",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];
+/// Headers about one message or one moment; with those about one connection they are no part of the answer.
+const OF_THE_MOMENT: &[&str] = &["content-length", "date"];
 
 /// The headers that a remembered answer keeps, shared with earlier answers where they are equal.
 #[derive(Default)]
@@ -72,9 +62,10 @@ const MAX_SETS: usize = 8;
 
 impl HeaderSets {
     pub(crate) fn share(&mut self, headers: &HeaderMap) -> Arc<HeaderMap> {
+        let unwanted = |name: &str| is_hop_by_hop(name) || OF_THE_MOMENT.contains(&name);
         let mut kept = headers.clone();
-        for name in OF_THE_MOMENT {
-            kept.remove(*name);
+        while let Some(name) = kept.keys().find(|name| unwanted(name.as_str())).cloned() {
+            kept.remove(name);
         }
         if let Some(known) = self.0.iter().find(|known| ***known == kept) {
             return Arc::clone(known);

@@ -1,22 +1,22 @@
 //! The one door to the server.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
 use http::Method;
-use http_body_util::BodyExt as _;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 use vault::api::Caller;
 use vault::{
-    Accessor, Body, BoxFuture, LeaseId, Request, Response, Secret, SecretString, SendError, Token, Upstream,
-    headers,
+    Accessor, BoxFuture, Gathered, LeaseId, Request, Response, Secret, SecretString, SendError, Token,
+    Upstream, headers,
 };
 
 use crate::answer::{Answer, Kept, Origin};
@@ -36,6 +36,10 @@ const READ_PATIENCE: Duration = Duration::from_secs(2);
 
 /// So many paths are known as never remembered; beyond it the knowledge starts anew.
 const MAX_PLAIN_PATHS: usize = 4096;
+
+/// So many requests go on after their clients have left, so that no lease is lost; with bodies of up to 64 KiB they
+/// hold 16 MiB at most. Clients that leave while that many hang end their requests.
+const MOST_LEFT: usize = 256;
 
 /// Whether anything is remembered.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -76,6 +80,8 @@ struct Inner {
     hasher: RandomState,
     /// Paths whose answers were not worth remembering: writes there need not wait for one another.
     plain: Mutex<HashSet<u64>>,
+    /// Room for requests whose clients have left.
+    left: Arc<Semaphore>,
     scheduled: mpsc::UnboundedSender<(Id, Instant)>,
     /// How long an answer's body may take to arrive, when it has to be read whole.
     body_timeout: Duration,
@@ -119,6 +125,7 @@ impl Cache {
             flights: Flights::default(),
             hasher: RandomState::new(),
             plain: Mutex::default(),
+            left: Arc::new(Semaphore::new(MOST_LEFT)),
             scheduled,
             body_timeout: caller.timeout,
             hits: AtomicU64::new(0),
@@ -175,8 +182,8 @@ impl Cache {
         self.len() == 0
     }
 
-    /// Answers from memory, from an equal request under way, or from the server. The request's
-    /// `X-Vault-Token` is the token it travels with; its path is canonical.
+    /// Answers from memory, from an equal request under way, or from the server. The token it travels with is in the
+    /// request's headers ([`Request::token_sent`]); its path is canonical.
     ///
     /// # Errors
     /// No answer came.
@@ -185,13 +192,24 @@ impl Cache {
             return self.0.upstream.send(request).await.map(from_upstream);
         }
         // Apart, so that the way without it stays small.
-        Box::pin(self.remembering(request)).await
+        Box::pin(self.remembering(Cow::Owned(request))).await
     }
 
-    async fn remembering(&self, request: Request) -> Result<Answer, SendError> {
+    /// The same for a request that is lent; it is copied only where it has to outlive its client.
+    ///
+    /// # Errors
+    /// No answer came.
+    pub async fn lend(&self, request: &Request) -> Result<Answer, SendError> {
+        if self.0.mode == Mode::PassOn {
+            return self.0.upstream.lend(request).await.map(from_upstream);
+        }
+        Box::pin(self.remembering(Cow::Borrowed(request))).await
+    }
+
+    async fn remembering(&self, request: Cow<'_, Request>) -> Result<Answer, SendError> {
         let inner = &self.0;
         if request.upload.is_some() || request.upgrade || !may_be_cached(&request) {
-            return inner.ask(request, None, None).await;
+            return inner.ask(&request, None, None).await;
         }
         let key = inner.keys.key(&request);
         if let Some(answer) = inner.hit(&key) {
@@ -201,7 +219,7 @@ impl Cache {
         let path = inner.path_hash(&request);
         let safe = request.is_safe();
         if inner.is_plain(path) && !safe {
-            return inner.ask(request, Some(key), None).await;
+            return inner.ask(&request, Some(key), None).await;
         }
         match inner.flights.join(key, path, if safe { Kind::Read } else { Kind::Write }) {
             Joined::First(flight) => Inner::ask_apart(inner, request, key, Some(flight), path).await,
@@ -232,6 +250,10 @@ impl Cache {
 impl Upstream for Cache {
     fn send(&self, request: Request) -> BoxFuture<'_, Result<Response, SendError>> {
         Box::pin(async move { Ok(Self::send(self, request).await?.response) })
+    }
+
+    fn lend<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, Result<Response, SendError>> {
+        Box::pin(async move { Ok(Self::lend(self, request).await?.response) })
     }
 }
 
@@ -277,35 +299,44 @@ impl Inner {
     /// ends with the answer; a flight tells the others if it does not.
     async fn ask_apart(
         inner: &Arc<Self>,
-        request: Request,
+        request: Cow<'_, Request>,
         key: Key,
         flight: Option<Flight>,
         path: u64,
     ) -> Result<Answer, SendError> {
         if inner.is_plain(path) {
-            return inner.ask(request, Some(key), flight).await;
+            return inner.ask(&request, Some(key), flight).await;
         }
         let (own, method) = (Arc::clone(inner), request.method.clone());
-        let asking = tokio::spawn(async move { own.ask(request, Some(key), flight).await });
+        let request = request.into_owned();
+        let place = Arc::<Mutex<Option<OwnedSemaphorePermit>>>::default();
+        let held = Arc::clone(&place);
+        let task = tokio::spawn(async move {
+            let answer = own.ask(&request, Some(key), flight).await;
+            drop(held);
+            answer
+        });
+        let mut asking = Asking { task, place, left: Arc::clone(&inner.left) };
         // Only a panic or the runtime's end stops it.
-        asking.await.unwrap_or_else(|_| Err(broken(method, "a bug in Sidekey (panic)".to_owned())))
+        let answer = (&mut asking.task).await;
+        answer.unwrap_or_else(|_| Err(broken(method, "a bug in Sidekey (panic)".to_owned())))
     }
 
     /// Asks the server, looks at the answer, remembers, forgets, and tells whoever waits.
     async fn ask(
         &self,
-        request: Request,
+        request: &Request,
         key: Option<Key>,
         flight: Option<Flight>,
     ) -> Result<Answer, SendError> {
-        let path = self.path_hash(&request);
+        let path = self.path_hash(request);
         let safe = request.is_safe();
         if !safe {
             self.flights.overtake(path);
         }
         let sent_at = Instant::now();
-        let asked = Asked::of(&request);
-        let response = match self.upstream.send(request).await {
+        let asked = Asked::of(request);
+        let response = match self.upstream.lend(request).await {
             Ok(response) => response,
             Err(error) => {
                 if let (Some(flight), true) = (flight, safe) {
@@ -336,13 +367,15 @@ impl Inner {
         if !looked_into && !shared {
             return Ok(from_upstream(response));
         }
-        let Response { status, headers, body } = response;
-        let arrived = timeout(self.body_timeout, read(asked.method.clone(), body)).await;
-        let (body, whole) = match arrived.unwrap_or(Err(SendError::TimedOut(self.body_timeout)))? {
-            Read::Whole(bytes) => (Body::full(bytes.clone()), bytes),
-            Read::TooLong(body) => return Ok(from_upstream(Response { status, headers, body })),
+        let mut response = response;
+        // Those who wait for a read wait no longer than this, and one that never ends (`sys/monitor`) goes on.
+        let patience = if looked_into { self.body_timeout } else { READ_PATIENCE };
+        let whole = match response.body.gather(MAX_BODY, patience).await {
+            Ok(Gathered::Whole(bytes)) => bytes,
+            Ok(Gathered::TooSlow) if looked_into => return Err(SendError::TimedOut(patience)),
+            Ok(Gathered::TooLong | Gathered::TooSlow) => return Ok(from_upstream(response)),
+            Err(why) => return Err(broken(asked.method, why.to_string())),
         };
-        let response = Response { status, headers, body };
         if let Some(observation) = observed {
             self.note_renewal(observation, &whole, sent_at);
         }
@@ -458,7 +491,7 @@ impl Asked {
         let text = |name| Some(request.headers.get(name)?.to_str().ok()?.to_owned());
         Self {
             method: request.method.clone(),
-            token: text(headers::TOKEN).map(SecretString::from),
+            token: request.token_sent().map(SecretString::from),
             place: Place { namespace: text(headers::NAMESPACE).map(Into::into), path: request.path().into() },
             observation: observe(request),
         }
@@ -469,39 +502,25 @@ fn broken(method: Method, reason: String) -> SendError {
     SendError::Broken { method, address: "the server".to_owned(), reason, sent: vault::Sent::Maybe }
 }
 
-enum Read {
-    Whole(Bytes),
-    /// What was read, and the rest that is still arriving.
-    TooLong(Body),
+/// A task that asks, and the client it asks for. When the client leaves it goes on, if it finds a place among the
+/// tasks without one; else it ends with its client, as everything does without a cache.
+struct Asking {
+    task: JoinHandle<Result<Answer, SendError>>,
+    place: Arc<Mutex<Option<OwnedSemaphorePermit>>>,
+    left: Arc<Semaphore>,
 }
 
-/// Reads a body up to [`MAX_BODY`].
-async fn read(method: Method, body: Body) -> Result<Read, SendError> {
-    let mut incoming = match body {
-        Body::Full(bytes) => return Ok(Read::Whole(bytes.unwrap_or_default())),
-        Body::Stream(incoming) => incoming,
-        body => return Ok(Read::TooLong(body)),
-    };
-    let mut first: Option<Bytes> = None;
-    let mut all = BytesMut::new();
-    while let Some(frame) = incoming.frame().await {
-        let frame = frame.map_err(|error| broken(method.clone(), error.to_string()))?;
-        let Ok(data) = frame.into_data() else { continue };
-        match (&first, all.is_empty()) {
-            // Most answers arrive in one piece, which is handed on without a copy.
-            (None, true) => first = Some(data),
-            (Some(one), true) => {
-                all.reserve(one.len() + data.len());
-                all.extend_from_slice(one);
-                all.extend_from_slice(&data);
-            }
-            _ => all.extend_from_slice(&data),
+impl Drop for Asking {
+    fn drop(&mut self) {
+        if self.task.is_finished() {
+            return;
         }
-        if all.len() > MAX_BODY {
-            return Ok(Read::TooLong(Body::Continued(Some(all.freeze()), incoming)));
+        match Arc::clone(&self.left).try_acquire_owned() {
+            // It is the task's from now on, and free again when that is over.
+            Ok(place) => *self.place.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(place),
+            Err(_) => self.task.abort(),
         }
     }
-    Ok(Read::Whole(if all.is_empty() { first.unwrap_or_default() } else { all.freeze() }))
 }
 
 #[cfg(test)]

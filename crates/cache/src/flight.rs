@@ -65,6 +65,10 @@ impl Flights {
             Some(slot) if slot.overtaken => Joined::Alone,
             Some(slot) => {
                 let (sender, receiver) = oneshot::channel();
+                if slot.waiters.len() == slot.waiters.capacity() {
+                    // Those who come and go must not pile up while the first one waits.
+                    slot.waiters.retain(|waiter| !waiter.is_closed());
+                }
                 slot.waiters.push(sender);
                 Joined::Waiting(receiver)
             }
@@ -92,9 +96,12 @@ pub(crate) struct Flight {
 }
 
 impl Flight {
-    /// Whether anybody waits.
+    /// Whether anybody still waits.
     pub(crate) fn is_awaited(&self) -> bool {
-        self.flights.slots().get(&self.key).is_some_and(|slot| !slot.waiters.is_empty())
+        self.flights
+            .slots()
+            .get(&self.key)
+            .is_some_and(|slot| slot.waiters.iter().any(|waiter| !waiter.is_closed()))
     }
 
     /// Tells everybody.
@@ -117,5 +124,28 @@ impl Drop for Flight {
         if !self.landed {
             self.tell(&Landing::Alone);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use vault::Request;
+
+    use super::*;
+    use crate::key::Keys;
+
+    #[test]
+    fn those_who_left_wait_no_longer() {
+        let (flights, key) = (Flights::default(), Keys::new().key(&Request::default()));
+        let Joined::First(flight) = flights.join(key, 1, Kind::Read) else { unreachable!() };
+        assert!(!flight.is_awaited());
+        for _ in 0..1000 {
+            assert!(matches!(flights.join(key, 1, Kind::Read), Joined::Waiting(_)));
+        }
+        assert!(!flight.is_awaited());
+        assert!(flights.slots()[&key].waiters.len() < 10);
+        let waiting = flights.join(key, 1, Kind::Read);
+        assert!(flight.is_awaited());
+        drop(waiting);
     }
 }

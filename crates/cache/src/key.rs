@@ -2,7 +2,9 @@
 //!
 //! Two requests share a key when the server cannot answer them differently: same token, namespace, method
 //! class, path, query, body and semantic headers. Headers that only describe the client or the connection
-//! (User-Agent, tracing, Accept-Encoding, …) do not count; an unknown `X-Vault-*` or `X-Bao-*` header does.
+//! (User-Agent, tracing, Accept-Encoding, …) do not count; an unknown `X-Vault-*` or `X-Bao-*` header does, and so does
+//! whatever may say who asks (`X-Vault-Token`, `Authorization`) or change the form of the answer (`Accept`, `Range`,
+//! conditions).
 
 use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use http::{HeaderMap, HeaderName, Method};
@@ -19,6 +21,19 @@ pub(crate) struct Key([u8; 16]);
 /// function of the parts that may be used with one nonce for ever, and several times as fast as an HMAC where
 /// the processor has no instructions for SHA-256.
 pub(crate) struct Keys(LessSafeKey);
+
+/// Of HTTP's headers, those that say who asks or what the answer is to be like.
+const MEANINGFUL: &[&str] = &[
+    "accept",
+    "authorization",
+    "cookie",
+    "if-match",
+    "if-modified-since",
+    "if-none-match",
+    "if-range",
+    "if-unmodified-since",
+    "range",
+];
 
 /// Of the API's own headers, those that do not change an answer.
 const WITHOUT_MEANING: &[&str] = &[
@@ -55,10 +70,9 @@ impl Keys {
         }
     }
 
-    /// The key of a request, whose `X-Vault-Token` is the token it travels with.
+    /// The key of a request.
     pub(crate) fn key(&self, request: &Request) -> Key {
         let mut hash = Parts(Vec::with_capacity(512));
-        hash.part(request.headers.get(headers::TOKEN).map_or(b"", |token| token.as_bytes()));
         let (path, query) = request.target.split_once('?').unwrap_or((&request.target, ""));
         let list = request.method == Method::GET && query == "list=true";
         hash.part(match request.method.as_str() {
@@ -66,7 +80,8 @@ impl Keys {
             _ if list => b"LIST",
             other => other.as_bytes(),
         });
-        hash.part(full_path(path, &request.headers).as_bytes());
+        let full_path = full_path(path, &request.headers);
+        hash.part(full_path.as_deref().unwrap_or(path).as_bytes());
         let mut pairs: Vec<&str> =
             if list { Vec::new() } else { query.split('&').filter(|p| !p.is_empty()).collect() };
         // Stable: the order of one name's values has a meaning.
@@ -85,7 +100,7 @@ impl Keys {
                 hash.part(&request.body);
             }
         }
-        semantic_headers(&request.headers, &mut hash);
+        semantic_headers(&request.headers, full_path.is_some(), &mut hash);
         let nonce = Nonce::assume_unique_for_key([0; NONCE_LEN]);
         let tag = self.0.seal_in_place_separate_tag(nonce, Aad::from(&hash.0), &mut []);
         let mut key = [0; 16];
@@ -98,17 +113,19 @@ impl Keys {
     }
 }
 
-/// Namespace and path in one: a namespace in the header and the same in the path are the same place.
-fn full_path(path: &str, headers: &HeaderMap) -> String {
-    let namespace = headers.get(headers::NAMESPACE).and_then(|value| Namespace::new(value.to_str().ok()?));
-    match (namespace, path.strip_prefix("/v1/")) {
-        (Some(namespace), Some(rest)) => format!("/v1/{}{rest}", namespace.as_str()),
-        _ => path.to_owned(),
-    }
+/// Namespace and path in one: a namespace in the header and the same in the path are the same place. `None` when the
+/// header says none, or not clearly.
+fn full_path(path: &str, headers: &HeaderMap) -> Option<String> {
+    let mut given = headers.get_all(headers::NAMESPACE).iter();
+    let namespace = given.next().filter(|_| given.next().is_none())?;
+    let namespace = Namespace::new(namespace.to_str().ok()?)?;
+    Some(format!("/v1/{}{}", namespace.as_str(), path.strip_prefix("/v1/")?))
 }
 
-fn semantic_headers(headers: &HeaderMap, hash: &mut Parts) {
-    let mut names: Vec<&HeaderName> = headers.keys().filter(|name| has_meaning(name)).collect();
+/// `placed` says that the namespace is in the path already.
+fn semantic_headers(headers: &HeaderMap, placed: bool, hash: &mut Parts) {
+    let counts = |name: &&HeaderName| has_meaning(name) && !(placed && *name == headers::NAMESPACE);
+    let mut names: Vec<&HeaderName> = headers.keys().filter(counts).collect();
     names.sort_unstable_by_key(|name| name.as_str());
     hash.count(names.len());
     for name in names {
@@ -123,10 +140,8 @@ fn semantic_headers(headers: &HeaderMap, hash: &mut Parts) {
 
 fn has_meaning(name: &HeaderName) -> bool {
     let name = name.as_str();
-    (name.starts_with("x-vault-") || name.starts_with("x-bao-"))
-        && name != "x-vault-token"
-        && name != "x-vault-namespace"
-        && !WITHOUT_MEANING.contains(&name)
+    MEANINGFUL.contains(&name)
+        || (name.starts_with("x-vault-") || name.starts_with("x-bao-")) && !WITHOUT_MEANING.contains(&name)
 }
 
 /// Parts with their lengths, never a plain concatenation; gathered first, because hashing many small pieces
@@ -153,7 +168,7 @@ impl Drop for Parts {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
+    use http::{HeaderValue, header};
     use vault::Token;
 
     use super::*;
@@ -195,6 +210,9 @@ mod tests {
     fn what_changes_the_answer_counts() {
         let keys = Keys::new();
         let base = Request::new(Method::GET, "secret/data/app?version=1");
+        // Which of two namespaces counts is the server's affair.
+        let mut twice = base.clone().namespace(Namespace::new("ns1").as_ref());
+        twice.headers.append(headers::NAMESPACE, HeaderValue::from_static("ns2"));
         let differing = [
             Request::new(Method::GET, "secret/data/app?version=2"),
             Request::new(Method::GET, "secret/data/app"),
@@ -202,6 +220,14 @@ mod tests {
             Request::new(Method::HEAD, "secret/data/app?version=1"),
             base.clone().token(&Token::new("a").unwrap()),
             base.clone().token(&Token::new("b").unwrap()),
+            base.clone().header(header::AUTHORIZATION, "Bearer a"),
+            base.clone().header(header::AUTHORIZATION, "Bearer b"),
+            base.clone().token(&Token::new("a").unwrap()).header(header::AUTHORIZATION, "Bearer b"),
+            base.clone().header(header::ACCEPT, "application/pkix-cert"),
+            base.clone().header(header::IF_NONE_MATCH, "\"1\""),
+            base.clone().header(header::IF_MODIFIED_SINCE, "Sat, 21 Nov 2026 00:00:00 GMT"),
+            base.clone().header(header::RANGE, "bytes=0-1"),
+            twice,
             base.clone().namespace(Namespace::new("ns1").as_ref()),
             base.clone().header(HeaderName::from_static("x-vault-unknown"), "1"),
             Request { body: "x".into(), ..base.clone() },

@@ -2,7 +2,7 @@
 //! Pure: from a request to what is to be forgotten or noted.
 
 use http::Method;
-use vault::{Request, SecretString, headers};
+use vault::{Request, SecretString};
 
 use crate::json::string_field;
 
@@ -35,7 +35,7 @@ pub(crate) fn observe(request: &Request) -> Option<Observation> {
             .filter(|_| matches!(path.as_bytes().get(at + part.len()), None | Some(b'/')))
     };
     let field = |name: &str| string_field(&request.body, name).filter(|value| !value.is_empty());
-    let own_token = || Some(SecretString::from(request.headers.get(headers::TOKEN)?.to_str().ok()?));
+    let own_token = || Some(SecretString::from(request.token_sent()?));
     let rest_or_field = |rest: String, name| if rest.is_empty() { field(name) } else { Some(rest) };
     let secret = |text: Option<String>| text.map(SecretString::from);
     if request.method == Method::DELETE {

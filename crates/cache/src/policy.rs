@@ -1,12 +1,12 @@
 //! What is remembered: the decision table, as a pure function of the answer and of what is known of the
 //! requesting token.
 
-use http::header::CONTENT_TYPE;
 use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use std::borrow::Cow;
 use vault::SecretString;
+use vault::headers::{is_encoded, is_json};
 
 /// The parts of an answer that decide.
 #[derive(Default, Deserialize)]
@@ -61,8 +61,7 @@ pub(crate) enum Decision {
 
 /// Whether an answer's head allows it to hold something worth remembering.
 pub(crate) fn may_hold_secret(status: StatusCode, headers: &HeaderMap) -> bool {
-    status == StatusCode::OK
-        && headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes() == b"application/json")
+    status == StatusCode::OK && is_json(headers) && !is_encoded(headers)
 }
 
 /// The table. `path` is the request's, without query; `managed` says whether the requesting token is one whose
@@ -107,6 +106,8 @@ pub(crate) fn is_renewal(path: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use http::header;
+
     use super::*;
 
     fn auth(renewable: bool, orphan: bool, uses: u32) -> String {
@@ -168,10 +169,12 @@ mod tests {
     fn only_plain_json_successes_are_looked_into() {
         let mut headers = HeaderMap::new();
         assert!(!may_hold_secret(StatusCode::OK, &headers));
-        headers.insert(CONTENT_TYPE, "application/json".parse().unwrap());
+        headers.insert(header::CONTENT_TYPE, "application/json; charset=utf-8".parse().unwrap());
         assert!(may_hold_secret(StatusCode::OK, &headers));
         for status in [StatusCode::NO_CONTENT, StatusCode::FOUND, StatusCode::FORBIDDEN] {
             assert!(!may_hold_secret(status, &headers));
         }
+        headers.insert(header::CONTENT_ENCODING, "gzip".parse().unwrap());
+        assert!(!may_hold_secret(StatusCode::OK, &headers));
     }
 }

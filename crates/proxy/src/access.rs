@@ -12,15 +12,16 @@ use std::time::{Duration, SystemTime};
 
 use atomic_file::FileError;
 use config::Endpoint;
-use http::{Method, Request, Response};
+use http::{HeaderValue, Method, Request, Response, Uri};
 use serde_json::{Map, Value, json};
 use tokio::net::unix::UCred;
 use tokio::time::Instant;
 use tracing::{error, warn};
-use vault::headers;
+use vault::{headers, shown_path};
 
-use crate::forward::{X_CACHE, loggable};
+use crate::forward::X_CACHE;
 use crate::inbound::Inbound;
+use crate::target::Target;
 
 /// Lines that wait to be written.
 const WAITING: usize = 4096;
@@ -175,8 +176,61 @@ fn tell(failing: &mut bool, outcome: std::io::Result<()>) {
     *failing = outcome.is_err();
 }
 
+/// What a line says of a request whose client left before there was an answer.
+const LEFT: u16 = 499;
+
+/// A request's line: written when this is dropped, whatever ended the request.
+pub(crate) struct Entry {
+    line: Option<Box<Line>>,
+    log: AccessLog,
+    /// What was asked, until the answer says it better.
+    asked: Option<(Uri, Option<HeaderValue>)>,
+}
+
+impl Entry {
+    /// Of a request that is about to be answered.
+    pub(crate) fn new<B>(log: &AccessLog, listener: &Arc<str>, peer: Value, request: &Request<B>) -> Self {
+        let namespace = request.headers().get(headers::NAMESPACE).cloned();
+        let asked = Some((request.uri().clone(), namespace));
+        let line = Line::new(listener, peer, request.method().clone());
+        Self { line: Some(line), log: log.clone(), asked }
+    }
+
+    /// Of what was no request.
+    pub(crate) fn refused(log: &AccessLog, listener: &Arc<str>, peer: Value) -> Self {
+        Self { line: Some(Line::new(listener, peer, Method::GET)), log: log.clone(), asked: None }
+    }
+
+    /// The head of the answer is known.
+    pub(crate) fn answered<B>(&mut self, response: &mut Response<B>) {
+        self.asked = None;
+        if let Some(line) = &mut self.line {
+            line.answered(response);
+        }
+    }
+
+    /// A piece of the answer's body left.
+    pub(crate) fn sent(&mut self, data: &[u8]) {
+        if let Some(line) = &mut self.line {
+            line.sent(data);
+        }
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        let Some(mut line) = self.line.take() else { return };
+        if let Some((uri, namespace)) = self.asked.take() {
+            let target = uri.path_and_query().and_then(|t| Target::parse(t.as_str(), usize::MAX).ok());
+            line.path = target.map(|target| shown_path(target.path()).to_owned());
+            line.namespace = namespace.and_then(|value| value.to_str().ok().map(str::to_owned));
+        }
+        line.end(&self.log);
+    }
+}
+
 /// A request and what became of it, as far as is known.
-pub(crate) struct Line {
+struct Line {
     time: SystemTime,
     began: Instant,
     listener: Arc<str>,
@@ -206,7 +260,7 @@ impl Noted {
     pub(crate) fn of(path: &str, request: &Request<Inbound>) -> Self {
         let namespace = request.headers().get(headers::NAMESPACE).and_then(|value| value.to_str().ok());
         Self {
-            path: Some(loggable(path).to_owned()),
+            path: Some(shown_path(path).to_owned()),
             namespace: namespace.map(str::to_owned),
             identity: None,
         }
@@ -214,7 +268,7 @@ impl Noted {
 }
 
 impl Line {
-    pub(crate) fn new(listener: &Arc<str>, peer: Value, method: Method) -> Box<Self> {
+    fn new(listener: &Arc<str>, peer: Value, method: Method) -> Box<Self> {
         Box::new(Self {
             time: SystemTime::now(),
             began: Instant::now(),
@@ -226,14 +280,13 @@ impl Line {
             identity: None,
             cache: None,
             request_id: None,
-            status: 0,
+            status: LEFT,
             bytes: 0,
             took: Duration::ZERO,
         })
     }
 
-    /// The head of the answer is known.
-    pub(crate) fn answered<B>(&mut self, response: &mut Response<B>) {
+    fn answered<B>(&mut self, response: &mut Response<B>) {
         self.status = response.status().as_u16();
         let verdict = response.headers().get(X_CACHE).and_then(|verdict| verdict.to_str().ok());
         self.cache = verdict.map(str::to_ascii_lowercase);
@@ -242,8 +295,7 @@ impl Line {
         }
     }
 
-    /// A piece of the answer's body left.
-    pub(crate) fn sent(&mut self, data: &[u8]) {
+    fn sent(&mut self, data: &[u8]) {
         if self.bytes == 0 {
             self.request_id = request_id(data);
         }
@@ -251,7 +303,7 @@ impl Line {
     }
 
     /// Its connection closed or its answer is over.
-    pub(crate) fn end(mut self: Box<Self>, log: &AccessLog) {
+    fn end(mut self: Box<Self>, log: &AccessLog) {
         self.took = self.began.elapsed();
         log.write(self);
     }

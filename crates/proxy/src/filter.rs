@@ -1,84 +1,58 @@
-//! Looks for a few texts in bytes that arrive in pieces, also where JSON's escapes hide them: pure.
-
-use std::ops::Range;
+//! Takes our token and its accessor out of bytes that arrive in pieces: pure. How they are found: `vault::Needles`.
 
 use bytes::{Bytes, BytesMut};
-use memchr::{memchr, memmem};
-
-/// The longest way to write a character in JSON: `\u0073`.
-const LONGEST: usize = 6;
+use vault::TokenState;
 
 /// Takes out of a stream of bytes what must not pass.
 pub(crate) struct Filter {
-    needles: Vec<Vec<u8>>,
+    /// Whose token and accessor.
+    ours: TokenState,
     /// Bytes that may be the beginning of one.
     held: BytesMut,
-    longest: usize,
-    /// Stands where one was, and is in none of them: what stood around it must not become another one.
-    stopgap: u8,
     /// The last byte that passed.
     last: u8,
     /// How many were found.
     pub(crate) found: usize,
 }
 
-enum Match {
-    /// It is there, so many bytes long.
-    Whole(usize),
-    /// It may be: the bytes end within it.
-    Begun,
-    Not,
-}
-
 impl Filter {
-    /// For these texts; empty ones are not looked for.
-    pub(crate) fn new<'a>(needles: impl IntoIterator<Item = &'a str>) -> Self {
-        let needles: Vec<Vec<u8>> = needles
-            .into_iter()
-            .filter(|needle| !needle.is_empty())
-            .map(|needle| needle.as_bytes().to_vec())
-            .collect();
-        let longest = needles.iter().map(Vec::len).max().unwrap_or_default() * LONGEST;
-        let unused = |byte: &u8| needles.iter().all(|needle| !needle.contains(byte));
-        let stopgap = b"*#+ -_=~".iter().copied().find(unused).unwrap_or(b'*');
-        Self { needles, held: BytesMut::new(), longest, stopgap, last: b'"', found: 0 }
-    }
-
-    /// One that looks for the same in something else.
-    pub(crate) fn another(&self) -> Self {
-        Self { needles: self.needles.clone(), held: BytesMut::new(), last: b'"', found: 0, ..*self }
+    /// For the token and accessor of `ours`, if there is one.
+    pub(crate) fn new(ours: TokenState) -> Option<Self> {
+        ours.token.as_ref()?;
+        Some(Self { ours, held: BytesMut::new(), last: b'"', found: 0 })
     }
 
     /// What may pass now, without what was found.
     pub(crate) fn push(&mut self, piece: Bytes) -> Bytes {
-        if self.held.is_empty() && self.find(&piece, 0).is_none() {
-            let passes = piece.len() - self.begun(&piece);
-            self.held.extend_from_slice(&piece[passes..]);
-            return self.passes(piece.slice(..passes));
-        }
-        self.held.extend_from_slice(&piece);
-        let mut from = 0;
-        while let Some(range) = self.find(&self.held, from) {
+        let Some(needles) = self.ours.needles() else { return piece };
+        let all = if self.held.is_empty() {
+            piece
+        } else {
+            self.held.extend_from_slice(&piece);
+            self.held.split().freeze()
+        };
+        let mut clean = BytesMut::new();
+        let mut done = 0;
+        for range in needles.find_all(&all) {
             self.found += 1;
-            let before = range.start.checked_sub(1).map_or(self.last, |at| self.held[at]);
-            let rest = self.held.split_off(range.end);
-            self.held.truncate(range.start);
-            from = range.start;
+            clean.extend_from_slice(&all[done..range.start]);
+            let before = clean.last().copied().unwrap_or(self.last);
             // A string that was nothing else is empty now.
-            if before != b'"' || rest.first().is_some_and(|after| *after != b'"') {
-                self.held.extend_from_slice(&[self.stopgap]);
-                from += 1;
+            if before != b'"' || all.get(range.end).is_some_and(|after| *after != b'"') {
+                clean.extend_from_slice(&[needles.stopgap(before)]);
             }
-            self.held.extend_from_slice(&rest);
+            done = range.end;
         }
-        let passes = self.held.len() - self.begun(&self.held);
-        let passes = self.held.split_to(passes).freeze();
-        self.passes(passes)
-    }
-
-    fn passes(&mut self, bytes: Bytes) -> Bytes {
-        self.last = bytes.last().copied().unwrap_or(self.last);
-        bytes
+        let passes = all.len() - needles.begun(&all[done..]);
+        self.held.extend_from_slice(&all[passes..]);
+        let passes = if done == 0 {
+            all.slice(..passes)
+        } else {
+            clean.extend_from_slice(&all[done..passes]);
+            clean.freeze()
+        };
+        self.last = passes.last().copied().unwrap_or(self.last);
+        passes
     }
 
     /// The rest, when nothing more comes.
@@ -86,85 +60,36 @@ impl Filter {
         self.held.split().freeze()
     }
 
-    fn find(&self, bytes: &[u8], from: usize) -> Option<Range<usize>> {
-        let bytes_from = bytes.get(from..)?;
-        let plain = self.needles.iter().filter_map(|needle| {
-            memmem::find(bytes_from, needle).map(|at| from + at..from + at + needle.len())
-        });
-        let first = plain.min_by_key(|range| range.start);
-        // Only an escape can hide one from that.
-        if memchr(b'\\', bytes_from).is_none() {
-            return first;
-        }
-        let end = first.as_ref().map_or(bytes.len(), |range| range.start);
-        (from..end)
-            .find_map(|at| self.at(bytes, at).filter(|m| matches!(m, Match::Whole(_))).map(|m| (at, m)))
-            .map_or(first, |(at, found)| match found {
-                Match::Whole(length) => Some(at..at + length),
-                Match::Begun | Match::Not => None,
-            })
+    /// A whole body without what was found.
+    pub(crate) fn clean(mut self, body: Bytes) -> Bytes {
+        let (clean, rest) = (self.push(body), self.finish());
+        if rest.is_empty() { clean } else { [clean, rest].concat().into() }
     }
 
-    /// How many bytes at the end may be the beginning of one.
-    fn begun(&self, bytes: &[u8]) -> usize {
-        let from = bytes.len().saturating_sub(self.longest);
-        let start = (from..bytes.len()).find(|at| matches!(self.at(bytes, *at), Some(Match::Begun)));
-        start.map_or(0, |start| bytes.len() - start)
+    /// Whose token it looks for.
+    pub(crate) fn ours(&self) -> &TokenState {
+        &self.ours
     }
-
-    /// The best match that begins at `at`.
-    fn at(&self, bytes: &[u8], at: usize) -> Option<Match> {
-        let mut best = None;
-        for needle in &self.needles {
-            match match_at(bytes, at, needle) {
-                Match::Not => {}
-                whole @ Match::Whole(_) => return Some(whole),
-                begun @ Match::Begun => best = Some(begun),
-            }
-        }
-        best
-    }
-}
-
-fn match_at(bytes: &[u8], mut at: usize, needle: &[u8]) -> Match {
-    let start = at;
-    for wanted in needle {
-        match bytes.get(at) {
-            None => return Match::Begun,
-            Some(byte) if byte == wanted && *byte != b'\\' => at += 1,
-            Some(b'\\') => {
-                let escape = &bytes[at..bytes.len().min(at + LONGEST)];
-                if matches!(wanted, b'"' | b'\\' | b'/') && escape.get(1) == Some(wanted) {
-                    at += 2;
-                    continue;
-                }
-                let written = format!("\\u{wanted:04x}");
-                if !written
-                    .as_bytes()
-                    .get(..escape.len())
-                    .is_some_and(|start| start.eq_ignore_ascii_case(escape))
-                {
-                    return Match::Not;
-                }
-                if escape.len() < LONGEST {
-                    return Match::Begun;
-                }
-                at += LONGEST;
-            }
-            Some(_) => return Match::Not,
-        }
-    }
-    Match::Whole(at - start)
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use vault::{Accessor, Token};
 
     use super::*;
 
+    fn filter() -> Filter {
+        Filter::new(TokenState {
+            token: Some(Token::new("s.canary").unwrap().into()),
+            accessor: Some(Accessor::new("acc-1").unwrap().into()),
+            ..TokenState::default()
+        })
+        .unwrap()
+    }
+
     fn filtered(text: &[u8], size: usize) -> (Vec<u8>, usize) {
-        let mut filter = Filter::new(["s.canary", "acc-1", ""]);
+        let mut filter = filter();
         let mut out = Vec::new();
         for piece in text.chunks(size.max(1)) {
             out.extend_from_slice(&filter.push(Bytes::copy_from_slice(piece)));
@@ -198,7 +123,7 @@ mod tests {
 
     #[test]
     fn what_holds_nothing_passes_at_once_and_uncopied() {
-        let mut filter = Filter::new(["s.canary"]);
+        let mut filter = filter();
         let piece = Bytes::from_static(b"nothing to see here \\n");
         assert_eq!(filter.push(piece.clone()).as_ptr(), piece.as_ptr());
         assert_eq!(filter.push(Bytes::from_static(b"about s.can")), "about ");

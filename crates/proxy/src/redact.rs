@@ -2,28 +2,43 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, header};
-use http_body::{Frame, SizeHint};
-use memchr::memmem;
+use http_body::{Body as _, Frame, SizeHint};
 use serde_json::Value;
 use tracing::debug;
-use vault::{Accessor, Body, BodyError, Response, Token, TokenState};
+use vault::headers::{is_encoded, is_json};
+use vault::{Body, BodyError, Needles, Response, TokenState};
 
 use crate::filter::Filter;
 
 /// Longest answer that is read whole (32 MiB), the servers' own limit for bodies.
-pub(crate) const MAX_ANSWER: usize = 32 * 1024 * 1024;
+const MAX_ANSWER: usize = 32 * 1024 * 1024;
+
+/// How long its body may take: as long as a whole request of the official clients.
+pub(crate) const BODY_PATIENCE: Duration = Duration::from_secs(60);
 
 const WITHHELD: &str = "the answer holds the auto-auth token and is withheld";
+const ENCODED: &str = "the answer is encoded (Content-Encoding) although it was asked for as it is, and cannot be searched for the auto-auth token";
 
-/// What looks for our token and its accessor in bytes that pass by.
+/// What takes our token and its accessor out of bytes that pass by.
 pub(crate) fn filter(ours: &TokenState) -> Option<Filter> {
-    let token = ours.token.as_ref()?;
-    Some(Filter::new(
-        [token.expose()].into_iter().chain(ours.accessor.as_ref().map(|accessor| accessor.expose())),
-    ))
+    Filter::new(ours.clone())
+}
+
+/// Checks the head of an answer to a request that travelled with our token `ours`, whatever follows it: a body, or
+/// another protocol.
+///
+/// # Errors
+/// It must not be handed on: words for the client.
+pub(crate) fn headers_in_order(headers: &HeaderMap, ours: &TokenState) -> Result<(), String> {
+    let Some(needles) = ours.needles() else { return Ok(()) };
+    match headers.values().any(|value| needles.are_in(value.as_bytes())) {
+        true => Err(WITHHELD.to_owned()),
+        false => Ok(()),
+    }
 }
 
 /// An answer to a request that travelled with our token `ours`, without it. A body that is there is looked through; so
@@ -36,59 +51,52 @@ pub(crate) async fn answer(
     path: &str,
     ours: &TokenState,
 ) -> Result<Response, String> {
-    let Some(token) = &ours.token else { return Ok(response) };
-    let accessor = ours.accessor.as_deref();
-    if in_headers(&response.headers, token, accessor) {
-        return Err(WITHHELD.to_owned());
+    headers_in_order(&response.headers, ours)?;
+    let Some(needles) = ours.needles() else { return Ok(response) };
+    if response.body.is_end_stream() {
+        return Ok(response);
     }
+    if is_encoded(&response.headers) {
+        return Err(ENCODED.to_owned());
+    }
+    let json = is_json(&response.headers);
     // Where lookups and renewals are, fields are taken out as upstream takes them out.
-    if path.contains("/auth/token/") && !matches!(response.body, Body::Full(_)) {
-        let bytes = Box::pin(response.body.collect(MAX_ANSWER)).await;
+    let fields = path.contains("/auth/token/");
+    if fields && !matches!(response.body, Body::Full(_)) {
+        let bytes = Box::pin(response.body.collect(MAX_ANSWER, BODY_PATIENCE)).await;
         response.body = Body::full(bytes.map_err(|why| format!("failed to get the response: {why}"))?);
     }
-    let Body::Full(Some(bytes)) = &response.body else {
-        if matches!(response.body, Body::Full(None)) {
+    let bytes = match response.body {
+        Body::Full(bytes) => bytes.unwrap_or_default(),
+        inner => {
+            if json {
+                // It may become shorter.
+                response.headers.remove(header::CONTENT_LENGTH);
+            }
+            response.body = match filter(ours) {
+                Some(filter) => {
+                    Body::Other(Box::pin(Guarded { inner, filter, json, trailers: None, over: false }))
+                }
+                None => inner,
+            };
             return Ok(response);
         }
-        let json = is_json(&response.headers);
-        if json {
-            // It may become shorter.
-            response.headers.remove(header::CONTENT_LENGTH);
-        }
-        response.body = match filter(ours) {
-            Some(filter) => Body::Other(Box::pin(Guarded {
-                inner: response.body,
-                filter,
-                json,
-                trailers: None,
-                over: false,
-            })),
-            None => response.body,
-        };
-        return Ok(response);
     };
-    match redact(bytes, token, accessor) {
-        Ok(None) => {}
-        Ok(Some(clean)) => {
+    // Most hold nothing, and nothing more is done.
+    let bytes = match needles.are_in(&bytes) {
+        false => bytes,
+        true => {
+            let clean = match filter(ours).filter(|_| !fields && json) {
+                Some(filter) => Some(filter.clean(bytes)),
+                None => without_fields(&bytes, needles).filter(|_| fields),
+            };
             debug!(target: "apiproxy", "stripping auto-auth token from the response");
             response.headers.remove(header::CONTENT_LENGTH);
-            response.body = Body::full(clean);
+            clean.ok_or_else(|| WITHHELD.to_owned())?
         }
-        Err(()) => return Err(WITHHELD.to_owned()),
-    }
+    };
+    response.body = Body::full(bytes);
     Ok(response)
-}
-
-fn is_json(headers: &HeaderMap) -> bool {
-    headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"))
-}
-
-fn in_headers(headers: &HeaderMap, token: &Token, accessor: Option<&Accessor>) -> bool {
-    headers.values().any(|value| {
-        let value = value.as_bytes();
-        let holds = |secret: &str| value.len() >= secret.len() && contains(value, secret.as_bytes());
-        holds(token.expose()) || accessor.is_some_and(|accessor| holds(accessor.expose()))
-    })
 }
 
 /// A body that is looked through as it passes. In JSON our token is cut out; anything else that holds it ends there,
@@ -119,13 +127,10 @@ impl http_body::Body for Guarded {
                 Some(frame) => match frame.into_data() {
                     Ok(data) => Some(this.filter.push(data)),
                     Err(frame) => {
-                        this.trailers = frame.into_trailers().ok().filter(|trailers| {
-                            trailers.values().all(|value| {
-                                let mut filter = this.filter.another();
-                                drop(filter.push(Bytes::copy_from_slice(value.as_bytes())));
-                                filter.found == 0
-                            })
-                        });
+                        this.trailers = frame
+                            .into_trailers()
+                            .ok()
+                            .filter(|trailers| headers_in_order(trailers, this.filter.ours()).is_ok());
                         None
                     }
                 },
@@ -155,33 +160,22 @@ pub(crate) fn reveals_if_wrapped(path: &str) -> bool {
         .any(|part| path.contains(part))
 }
 
-/// The body without our token and its accessor: `data.id` and `data.accessor` of a look-up are removed, every
-/// other string that holds one of them is emptied. Returns `None` when neither is in it.
-///
-/// # Errors
-/// One of them is in a body that is no JSON: it must not be handed on.
-pub(crate) fn redact(body: &[u8], token: &Token, accessor: Option<&Accessor>) -> Result<Option<Bytes>, ()> {
-    let secrets: Vec<&str> = std::iter::once(token.expose()).chain(accessor.map(Accessor::expose)).collect();
-    let plainly = secrets.iter().any(|secret| contains(body, secret.as_bytes()));
-    // An escaped letter would hide it from a search of the bytes.
-    if !plainly && !contains(body, b"\\u00") {
-        return Ok(None);
-    }
-    let mut value: Value = match serde_json::from_slice(body) {
-        Ok(value) => value,
-        Err(_) if plainly => return Err(()),
-        Err(_) => return Ok(None),
-    };
-    let holds = |text: &str| secrets.iter().any(|secret| text.contains(secret));
+/// A body of JSON without our token and its accessor: `data.id` and `data.accessor` of a look-up are removed, every
+/// other string that holds one of them is emptied. `None` when they cannot be taken out: it must not be handed on.
+fn without_fields(body: &[u8], needles: &Needles) -> Option<Bytes> {
+    let mut value: Value = serde_json::from_slice(body).ok()?;
+    let holds = |text: &str| needles.are_in(text.as_bytes());
     if let Some(data) = value.get_mut("data").and_then(Value::as_object_mut) {
-        let ours = data.get("id").and_then(Value::as_str).is_some_and(&holds);
+        let ours = data.get("id").and_then(Value::as_str).is_some_and(holds);
         if ours {
             data.shift_remove("id");
             data.shift_remove("accessor");
         }
     }
     empty(&mut value, &holds);
-    Ok(Some(value.to_string().into()))
+    let clean: Bytes = value.to_string().into();
+    // The same texts may be there in a number's place or across two strings.
+    (!needles.are_in(&clean)).then_some(clean)
 }
 
 fn empty(value: &mut Value, holds: &impl Fn(&str) -> bool) {
@@ -196,12 +190,10 @@ fn empty(value: &mut Value, holds: &impl Fn(&str) -> bool) {
     }
 }
 
-fn contains(body: &[u8], part: &[u8]) -> bool {
-    memmem::find(body, part).is_some()
-}
-
 #[cfg(test)]
 mod tests {
+    use vault::{Accessor, Token};
+
     use super::*;
 
     fn ours() -> TokenState {
@@ -265,19 +257,89 @@ mod tests {
         assert!(answer(response, "/v1/a", &ours()).await.is_err());
     }
 
-    fn redacted(body: &str) -> Result<Option<String>, ()> {
-        let (token, accessor) = (Token::new("s.canary").unwrap(), Accessor::new("acc-canary").unwrap());
-        let clean = redact(body.as_bytes(), &token, Some(&accessor))?;
-        Ok(clean.map(|bytes| String::from_utf8(bytes.to_vec()).unwrap()))
+    /// What a client gets of a whole body.
+    async fn whole(
+        kind: &'static str,
+        coding: Option<&'static str>,
+        ours: &TokenState,
+        body: &str,
+    ) -> Result<String, String> {
+        let value = http::HeaderValue::from_static;
+        let mut headers = HeaderMap::from_iter([(header::CONTENT_TYPE, value(kind))]);
+        headers.extend(coding.map(|coding| (header::CONTENT_ENCODING, value(coding))));
+        let body = Body::full(body.to_owned());
+        let response =
+            answer(Response { status: http::StatusCode::OK, headers, body }, "/v1/a", ours).await?;
+        let bytes = response.body.collect(1000, BODY_PATIENCE).await.map_err(|why| why.to_string())?;
+        Ok(String::from_utf8(bytes.to_vec()).unwrap())
+    }
+
+    #[tokio::test]
+    async fn s2_a_whole_body_is_searched_as_one_that_passes_by() {
+        let json = "application/json";
+        // Numbers and spaces stay as the server wrote them.
+        let body = r#"{"a": "s.canary", "b": "x \u0073.canary", "n": 1.50}"#;
+        let clean = r#"{"a": "", "b": "x *", "n": 1.50}"#;
+        assert_eq!(whole(json, None, &ours(), body).await.unwrap(), clean);
+        assert!(whole("text/plain", None, &ours(), "x s.canary").await.is_err());
+        assert_eq!(whole("text/plain", None, &ours(), "x s.candy").await.unwrap(), "x s.candy");
+        let custom =
+            TokenState { token: Some(Token::new(r#"my"own\id"#).unwrap().into()), ..TokenState::default() };
+        let told = r#"{"a":"my\"own\\id","b":"\u006dy\u0022own\u005Cid"}"#;
+        assert_eq!(whole(json, None, &custom, told).await.unwrap(), r#"{"a":"","b":""}"#);
+        // Behind a backslash that belongs to what is before it.
+        let root = TokenState { token: Some(Token::new("root").unwrap().into()), ..TokenState::default() };
+        let clean = whole(json, None, &root, r#"{"a":"x\root"}"#).await.unwrap();
+        assert!(serde_json::from_str::<Value>(&clean).is_ok(), "{clean}");
+    }
+
+    #[tokio::test]
+    async fn s2_what_is_encoded_is_withheld() {
+        let json = "application/json";
+        for (coding, body, passes) in
+            [("gzip", "x", false), ("identity, br", "x", false), ("identity", "x", true), ("gzip", "", true)]
+        {
+            assert_eq!(whole(json, Some(coding), &ours(), body).await.is_ok(), passes, "{coding} {body:?}");
+        }
+        // Without our token it is between the server and its client.
+        assert!(whole(json, Some("gzip"), &TokenState::default(), "x").await.is_ok());
+    }
+
+    /// Never says anything.
+    struct Silence;
+
+    impl http_body::Body for Silence {
+        type Data = Bytes;
+        type Error = BodyError;
+
+        fn poll_frame(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+            Poll::Pending
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lookup_that_does_not_arrive_is_not_waited_for() {
+        let body = Body::Other(Box::pin(Silence));
+        let response = Response { status: http::StatusCode::OK, headers: HeaderMap::new(), body };
+        let why = answer(response, "/v1/auth/token/lookup-self", &ours()).await.unwrap_err();
+        assert!(why.contains("60 seconds"), "{why}");
+    }
+
+    fn redacted(body: &str) -> Option<String> {
+        let clean = without_fields(body.as_bytes(), ours().needles().unwrap())?;
+        Some(String::from_utf8(clean.to_vec()).unwrap())
     }
 
     #[test]
     fn lookups_lose_id_and_accessor_renewals_their_values() {
         let lookup = r#"{"data":{"accessor":"acc-canary","id":"s.canary","ttl":5}}"#;
-        assert_eq!(redacted(lookup).unwrap().unwrap(), r#"{"data":{"ttl":5}}"#);
+        assert_eq!(redacted(lookup).unwrap(), r#"{"data":{"ttl":5}}"#);
         let renew = r#"{"auth":{"client_token":"s.canary","accessor":"acc-canary","renewable":true}}"#;
         assert_eq!(
-            redacted(renew).unwrap().unwrap(),
+            redacted(renew).unwrap(),
             r#"{"auth":{"client_token":"","accessor":"","renewable":true}}"#
         );
     }
@@ -287,10 +349,9 @@ mod tests {
         for body in
             [r#"{"errors":["bad token s.canary!"]}"#, r#"{"a":[{"b":"\u0073.canary"}]}"#, r#"{"s.canary":1}"#]
         {
-            let clean = redacted(body).unwrap().unwrap();
+            let clean = redacted(body).unwrap();
             assert!(!clean.contains("canary"), "{clean}");
         }
-        assert_eq!(redacted("s.canary in plain text"), Err(()));
-        assert_eq!(redacted(r#"{"data":{"id":"s.other"}}"#), Ok(None));
+        assert_eq!(redacted("s.canary in plain text"), None);
     }
 }

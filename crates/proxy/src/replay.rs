@@ -11,15 +11,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cache::Answer;
-use http::{Method, StatusCode};
+use http::StatusCode;
 use hyper::body::Body as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use tracing::info;
-use vault::{Body, Request, Response, SendError, TokenState};
+use vault::{Gathered, Request, SendError, TokenState};
 
 use crate::forward::attach;
-use crate::redact::MAX_ANSWER;
+use crate::redact::BODY_PATIENCE;
 use crate::route::Context;
 
 /// How long a refused request waits for the verdict and for the next token. A check and a login take milliseconds; a
@@ -72,12 +72,12 @@ pub(crate) async fn send(
     request: Request,
     ours: TokenState,
 ) -> Result<(Answer, TokenState), SendError> {
-    let again = request.clone();
-    let answer = context.cache.send(request).await?;
+    // Lent: hardly any request is refused, and a copy of each would cost more than all the rest here.
+    let answer = context.cache.lend(&request).await?;
     if answer.response.status != StatusCode::FORBIDDEN {
         return Ok((answer, ours));
     }
-    Box::pin(refused(context, answer, again, ours)).await
+    Box::pin(refused(context, answer, request, ours)).await
 }
 
 /// The token was refused: asks whether it is dead, and sends the request again if another one comes.
@@ -87,7 +87,7 @@ async fn refused(
     mut again: Request,
     ours: TokenState,
 ) -> Result<(Answer, TokenState), SendError> {
-    let (answer, looks_dead) = look_into(answer, &again.method).await?;
+    let (answer, looks_dead) = look_into(answer, &again).await?;
     let comes = (context.handles.refused)(Refusal { generation: ours.generation, looks_dead });
     // What went out as it came in is gone.
     if again.upload.is_some() || (!again.is_safe() && !looks_dead) {
@@ -113,22 +113,18 @@ async fn refused(
     Ok((context.cache.send(again).await?, next))
 }
 
-/// Reads a refusal whole, so that its connection is free while we wait; one that announces a long text stays as it is.
-async fn look_into(answer: Answer, method: &Method) -> Result<(Answer, bool), SendError> {
+/// Reads a refusal whole, so that its connection is free while we wait; what is longer than the server's own words
+/// stays as it is.
+async fn look_into(mut answer: Answer, request: &Request) -> Result<(Answer, bool), SendError> {
     if answer.response.body.size_hint().lower() > MOST_TEXT as u64 {
         return Ok((answer, false));
     }
-    let Answer { response: Response { status, headers, body }, origin } = answer;
-    match body.collect(MAX_ANSWER).await {
-        Ok(bytes) => {
-            let looks_dead = looks_dead(&bytes);
-            Ok((
-                Answer { response: Response { status, headers, body: Body::full(bytes) }, origin },
-                looks_dead,
-            ))
-        }
+    match answer.response.body.gather(MOST_TEXT, BODY_PATIENCE).await {
+        Ok(Gathered::Whole(text)) => Ok((answer, looks_dead(&text))),
+        Ok(Gathered::TooLong) => Ok((answer, false)),
+        Ok(Gathered::TooSlow) => Err(SendError::TimedOut(BODY_PATIENCE)),
         Err(why) => Err(SendError::Broken {
-            method: method.clone(),
+            method: request.method.clone(),
             address: "the server".to_owned(),
             reason: why.to_string(),
             sent: vault::Sent::Maybe,
@@ -148,6 +144,13 @@ fn looks_dead(body: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::Pin;
+    use std::task::Poll;
+
+    use bytes::Bytes;
+    use http_body::Frame;
+    use vault::{Body, BodyError};
+
     use super::*;
 
     #[test]
@@ -166,6 +169,40 @@ mod tests {
         ] {
             assert_eq!(looks_dead(body.as_bytes()), dead, "{body}");
         }
+    }
+
+    /// In pieces of 16 KiB, without saying how long it is.
+    struct Chunks(usize);
+
+    impl hyper::body::Body for Chunks {
+        type Data = Bytes;
+        type Error = BodyError;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut std::task::Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+            let Some(left) = self.0.checked_sub(1) else { return Poll::Ready(None) };
+            self.0 = left;
+            Poll::Ready(Some(Ok(Frame::data(vec![b'x'; 16 * 1024].into()))))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_long_refusal_is_neither_read_whole_nor_lost() {
+        const CHUNKS: usize = 100;
+        let response = vault::Response {
+            status: StatusCode::FORBIDDEN,
+            headers: http::HeaderMap::new(),
+            body: Body::Other(Box::pin(Chunks(CHUNKS))),
+        };
+        let answer = Answer { response, origin: cache::Origin::Upstream };
+        let (answer, looks_dead) = look_into(answer, &Request::default()).await.unwrap();
+        assert!(!looks_dead);
+        let Body::Continued(Some(read), _) = &answer.response.body else { unreachable!() };
+        assert!(read.len() <= MOST_TEXT + 16 * 1024, "{}", read.len());
+        let all = answer.response.body.collect(1 << 30, BODY_PATIENCE).await.unwrap();
+        assert_eq!(all.len(), CHUNKS * 16 * 1024);
     }
 
     #[test]

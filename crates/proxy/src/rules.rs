@@ -59,10 +59,10 @@ struct Verb {
 }
 
 impl Verb {
-    /// `None` when the query says two things.
+    /// `None` when the query says two things, or nothing that all servers read in one way.
     fn of(method: &Method, query: Option<&str>) -> Option<Self> {
-        let asks = |name| *method == Method::GET && query.is_some_and(|query| is_true(query, name));
-        let method = match (asks("list"), asks("scan")) {
+        let query = query.filter(|_| *method == Method::GET).unwrap_or_default();
+        let method = match (asks(query, "list")?, asks(query, "scan")?) {
             (true, true) => return None,
             (true, false) => "LIST",
             (false, true) => "SCAN",
@@ -73,14 +73,24 @@ impl Verb {
     }
 }
 
-/// Whether a query says `name=true`, as far as the server may read it so.
-fn is_true(query: &str, name: &str) -> bool {
-    let text = |part: &str| decode(part).unwrap_or_default();
-    query.split('&').any(|pair| {
+/// Whether a query says `name=true`, as the servers read it: Go's `url.ParseQuery`, the first value of that name, and
+/// `strconv.ParseBool`. `None` when the name is there more than once (which one counts is the server's affair, and
+/// not a guard's guess), or with a value that is neither.
+fn asks(query: &str, name: &str) -> Option<bool> {
+    let text = |part: &str| decode(&part.replace('+', " ")).unwrap_or_default();
+    let mut values = query.split(['&', ';']).filter_map(|pair| {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-        text(key) == name.as_bytes()
-            && !matches!(&text(value)[..], b"" | b"0" | b"f" | b"F" | b"false" | b"False" | b"FALSE")
-    })
+        (text(key) == name.as_bytes()).then(|| text(value))
+    });
+    let Some(value) = values.next() else { return Some(false) };
+    if values.next().is_some() {
+        return None;
+    }
+    match &value[..] {
+        b"1" | b"t" | b"T" | b"TRUE" | b"true" | b"True" => Some(true),
+        b"" | b"0" | b"f" | b"F" | b"FALSE" | b"false" | b"False" => Some(false),
+        _ => None,
+    }
 }
 
 impl Rule {
@@ -218,6 +228,20 @@ mod tests {
             (&["LIST"], "GET", "?list=1", true),
             (&["LIST"], "GET", "", false),
             (&["LIST", "SCAN"], "GET", "?list=1&scan=1", false),
+            // The server takes the first value: a read, not a list.
+            (&["LIST"], "GET", "?list=0&list=1", false),
+            (&["LIST"], "GET", "?list=&list=1", false),
+            (&["LIST"], "GET", "?%6cist=0&list=1", false),
+            (&["GET"], "GET", "?list=1&list=0", false),
+            (&["GET", "LIST"], "GET", "?list=1&list=1", false),
+            (&["GET"], "GET", "?scan=0&scan=1", false),
+            (&["LIST"], "GET", "?%6cis%74=%31", true),
+            (&["GET"], "GET", "?%6cist=1", false),
+            // Other names: case counts, and a plus is a space.
+            (&["GET"], "GET", "?LIST=1&List=1&+list=1", true),
+            // The server answers 400.
+            (&["GET"], "GET", "?list=yes", false),
+            (&["LIST"], "GET", "?list=yes", false),
             (&["SCAN"], "GET", "?scan=1", true),
             (&["POST"], "POST", "?list=true", true),
             (&[], "PATCH", "", true),

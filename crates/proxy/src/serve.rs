@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Response, Version, header};
+use http::{HeaderValue, Response, Version, header};
 use http_body::{Body, Frame, SizeHint};
 use tracing::debug;
 
-use crate::access::{AccessLog, Line};
+use crate::access::Entry;
 use crate::breach::Breach;
 use crate::inbound::Asking;
 use crate::link::{InFlight, Link};
@@ -19,25 +19,27 @@ use crate::route::{Site, error};
 pub(crate) async fn answer(site: &Site, link: Arc<Link>, request: Asking) -> Response<Outbound> {
     link.begin();
     let Some(log) = &site.context.access else { return answer_bounded(site, link, request).await };
-    let line = Line::new(&site.name, peer(&link), request.method().clone());
+    // Before anything is waited for: a client that leaves has its line too.
+    let entry = Entry::new(log, &site.name, peer(&link), &request);
     let response = Box::pin(answer_bounded(site, link, request)).await;
-    logged(response, line, log)
+    logged(response, entry)
 }
 
 /// The answer to a request of which nothing is known but what is wrong with it.
 pub(crate) fn refuse(site: &Site, link: Arc<Link>, breach: Breach) -> Response<Outbound> {
     link.begin();
-    let line = site.context.access.as_ref().map(|log| (log, Line::new(&site.name, peer(&link), Method::GET)));
+    let log = site.context.access.as_ref();
+    let entry = log.map(|log| Entry::refused(log, &site.name, peer(&link)));
     let response = refusal(breach, Version::HTTP_11, InFlight::refused(link));
-    match line {
-        Some((log, line)) => logged(response, line, log),
+    match entry {
+        Some(entry) => logged(response, entry),
         None => response,
     }
 }
 
-fn logged(mut response: Response<Outbound>, mut line: Box<Line>, log: &AccessLog) -> Response<Outbound> {
-    line.answered(&mut response);
-    response.body_mut().line = Some((line, log.clone()));
+fn logged(mut response: Response<Outbound>, mut entry: Entry) -> Response<Outbound> {
+    entry.answered(&mut response);
+    response.body_mut().entry = Some(entry);
     response
 }
 
@@ -69,7 +71,7 @@ async fn answer_bounded(site: &Site, link: Arc<Link>, request: Asking) -> Respon
     match fault() {
         // Whatever was made of half a request: the client is told what was wrong with it.
         Some(breach) => refusal(breach, version, in_flight),
-        None => response.map(|body| Outbound { body, in_flight: Some(in_flight), line: None }),
+        None => response.map(|body| Outbound { body, in_flight: Some(in_flight), entry: None }),
     }
 }
 
@@ -83,21 +85,14 @@ fn refusal(breach: Breach, version: Version, in_flight: InFlight) -> Response<Ou
     if breach.ends_connection() && version < Version::HTTP_2 {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    response.map(|body| Outbound { body, in_flight: Some(in_flight), line: None })
+    response.map(|body| Outbound { body, in_flight: Some(in_flight), entry: None })
 }
 
 /// An answer's body; the request is under way until it ends.
 pub(crate) struct Outbound {
     body: vault::Body,
     in_flight: Option<InFlight>,
-    line: Option<(Box<Line>, AccessLog)>,
-}
-impl Drop for Outbound {
-    fn drop(&mut self) {
-        if let Some((line, log)) = self.line.take() {
-            line.end(&log);
-        }
-    }
+    entry: Option<Entry>,
 }
 
 impl Body for Outbound {
@@ -109,10 +104,10 @@ impl Body for Outbound {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, vault::BodyError>>> {
         let frame = Pin::new(&mut self.body).poll_frame(cx);
-        if let (Poll::Ready(Some(Ok(frame))), Some((line, _))) = (&frame, &mut self.line)
+        if let (Poll::Ready(Some(Ok(frame))), Some(entry)) = (&frame, &mut self.entry)
             && let Some(data) = frame.data_ref()
         {
-            line.sent(data);
+            entry.sent(data);
         }
         if matches!(frame, Poll::Ready(None)) {
             self.in_flight = None;

@@ -1,11 +1,15 @@
 //! Plain requests to a server or a listener, answers as JSON.
 
 use std::io;
+use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use serde_json::Value;
 use thiserror::Error;
 use vault::{Client, ClientSettings, Request, RetryPolicy, Token, Upstream as _};
+
+/// How long an answer's body may take.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What went wrong in a test's or the demo's surroundings.
 #[derive(Debug, Error)]
@@ -127,7 +131,8 @@ impl Api {
         }
         let answer = self.client.send(request).await.map_err(|error| failed(error.to_string()))?;
         let (status, headers) = (answer.status, answer.headers);
-        let body = answer.body.collect(usize::MAX).await.map_err(|error| failed(error.to_string()))?;
+        let body =
+            answer.body.collect(usize::MAX, PATIENCE).await.map_err(|error| failed(error.to_string()))?;
         let json = serde_json::from_slice(&body).unwrap_or_default();
         Ok(Answer { status, headers, json, body: body.to_vec() })
     }

@@ -217,7 +217,7 @@ impl Caller {
         let namespace = namespace.unwrap_or_default().to_owned();
         let status = response.status;
         let retry_after = retry_after.map(Duration::from_secs);
-        let body = response.body.collect(MAX_ANSWER).await?;
+        let body = response.body.collect(MAX_ANSWER, self.timeout).await?;
         Ok(Answer { method, path, target, status, namespace, retry_after, body })
     }
 

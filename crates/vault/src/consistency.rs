@@ -42,10 +42,14 @@ impl Consistent {
         self.states.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    async fn consistently(&self, mut request: Request) -> Result<Response, SendError> {
+    /// Whether the client sees to it, with headers of its own.
+    fn is_clients(request: &Request) -> bool {
         let own = [headers::INDEX, headers::FORWARD, headers::INCONSISTENT];
-        if request.method == Method::OPTIONS || own.iter().any(|name| request.headers.contains_key(name)) {
-            // The client sees to it.
+        request.method == Method::OPTIONS || own.iter().any(|name| request.headers.contains_key(name))
+    }
+
+    async fn consistently(&self, mut request: Request) -> Result<Response, SendError> {
+        if Self::is_clients(&request) {
             return self.upstream.send(request).await;
         }
         for state in self.states().iter() {
@@ -54,17 +58,36 @@ impl Consistent {
         if self.action == WhenInconsistent::Forward {
             request.headers.insert(headers::INCONSISTENT, HeaderValue::from_static("forward-active-node"));
         }
-        let response = self.upstream.send(request).await?;
+        Ok(self.noted(self.upstream.send(request).await?))
+    }
+
+    async fn lent(&self, request: &Request) -> Result<Response, SendError> {
+        if Self::is_clients(request) {
+            return self.upstream.lend(request).await;
+        }
+        let as_it_is = self.action != WhenInconsistent::Forward && self.states().is_empty();
+        if as_it_is {
+            return Ok(self.noted(self.upstream.lend(request).await?));
+        }
+        self.consistently(request.clone()).await
+    }
+
+    /// Remembers how new an answer is.
+    fn noted(&self, response: Response) -> Response {
         if let Some(state) = response.headers.get(headers::INDEX).and_then(State::parse) {
             merge(&mut self.states(), state);
         }
-        Ok(response)
+        response
     }
 }
 
 impl Upstream for Consistent {
     fn send(&self, request: Request) -> BoxFuture<'_, Result<Response, SendError>> {
         Box::pin(self.consistently(request))
+    }
+
+    fn lend<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, Result<Response, SendError>> {
+        Box::pin(self.lent(request))
     }
 }
 
@@ -130,6 +153,19 @@ mod tests {
         for bad in ["", "%%", "djE6Yzox", "djI6YzoxOjI6bQ=="] {
             assert!(State::parse(&HeaderValue::from_static(bad)).is_none(), "{bad}");
         }
+    }
+
+    #[tokio::test]
+    async fn what_is_lent_asks_for_the_same() {
+        let replica = Arc::new(Replica::default());
+        let upstream = Consistent::new(Arc::clone(&replica) as _, WhenInconsistent::Fail);
+        let request = Request::new(Method::GET, "a");
+        for _ in 0..2 {
+            upstream.lend(&request).await.unwrap();
+        }
+        let asked = replica.0.lock().unwrap();
+        let states: Vec<_> = asked.iter().map(|headers| headers.get(headers::INDEX).cloned()).collect();
+        assert_eq!(states, [None, Some(index(1, 1))]);
     }
 
     /// Answers with a state that grows, and notes what it was asked for.

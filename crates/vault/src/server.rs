@@ -131,7 +131,7 @@ impl Server {
     }
 
     fn place(&self, request: &Request) -> String {
-        format!("\"{}{}\"", self.address, request.path())
+        format!("\"{}{}\"", self.address, request.shown_path())
     }
 
     fn failed(&self, failure: Failure, request: &Request, manner: &Manner<'_>) -> SendError {

@@ -1,8 +1,10 @@
 //! The token as everybody who uses it sees it: the latest one, and how many there were.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use crate::{Accessor, SecretString, Token};
+use http::HeaderValue;
+
+use crate::{Accessor, Needles, SecretString, Token};
 
 /// What a `watch::Receiver<TokenState>` shows. Made by auto-auth; readers only subscribe.
 #[derive(Clone, Debug, Default)]
@@ -15,4 +17,53 @@ pub struct TokenState {
     pub wrapped: Option<Arc<SecretString>>,
     /// Counts logins: a new number is a new token, even after a renewal of the old one.
     pub generation: u64,
+    /// What is made of token and accessor once for all requests. A new state has a new one.
+    pub forms: TokenForms,
+}
+
+/// Other forms of a token, made when they are first asked for and shared by all clones.
+#[derive(Clone, Debug, Default)]
+pub struct TokenForms(Arc<Made>);
+
+#[derive(Default, Debug)]
+struct Made {
+    header: OnceLock<Option<HeaderValue>>,
+    needles: OnceLock<Option<Needles>>,
+}
+
+impl TokenState {
+    /// The token as a header's value.
+    pub fn header(&self) -> Option<HeaderValue> {
+        let made = self.forms.0.header.get_or_init(|| {
+            // A `Token` fits into a header: its constructor saw to that.
+            let mut value = HeaderValue::from_str(self.token.as_ref()?.expose()).ok()?;
+            value.set_sensitive(true);
+            Some(value)
+        });
+        made.clone()
+    }
+
+    /// What finds token and accessor in an answer.
+    pub fn needles(&self) -> Option<&Needles> {
+        let made = self.forms.0.needles.get_or_init(|| {
+            let accessor = self.accessor.as_ref().map(|accessor| accessor.expose());
+            Some(Needles::new(self.token.as_ref()?.expose(), accessor))
+        });
+        made.as_ref()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clones_share_what_was_made() {
+        let state = TokenState { token: Token::new("s.canary").ok().map(Arc::new), ..TokenState::default() };
+        let (one, other) = (state.header().unwrap(), state.clone().header().unwrap());
+        assert_eq!(one.as_bytes().as_ptr(), other.as_bytes().as_ptr());
+        assert!(state.needles().unwrap().are_in(b"x s.canary"));
+        assert!(TokenState::default().header().is_none() && TokenState::default().needles().is_none());
+        assert!(!format!("{state:?}").contains("canary"));
+    }
 }

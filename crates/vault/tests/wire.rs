@@ -14,6 +14,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
 use vault::{Body, Client, ClientSettings, Request, Response, RetryPolicy, SendError, Upload, Upstream as _};
 
+/// How long a body may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// A server that answers the n-th request of all (from 0) with bytes of its choice.
 struct Raw {
     address: String,
@@ -115,7 +118,7 @@ fn put(body: &str) -> Request {
 }
 
 async fn text(response: Response) -> String {
-    String::from_utf8(response.body.collect(1 << 26).await.unwrap().to_vec()).unwrap()
+    String::from_utf8(response.body.collect(1 << 26, PATIENCE).await.unwrap().to_vec()).unwrap()
 }
 
 #[tokio::test]
@@ -150,7 +153,7 @@ async fn s6_a_malformed_answer_is_refused_and_its_connection_never_used_again() 
         let client = raw.client();
         let refused = match client.send(get()).await {
             Err(SendError::Malformed { .. }) => true,
-            Ok(response) => response.body.collect(1 << 20).await.is_err(),
+            Ok(response) => response.body.collect(1 << 20, PATIENCE).await.is_err(),
             Err(other) => panic_with(name, &other),
         };
         assert!(refused, "{name}");
@@ -184,7 +187,7 @@ async fn bodies_of_every_framing_arrive_and_the_connection_is_kept() {
     assert_eq!(text(raw.client().send(get()).await.unwrap()).await, "until the end");
     let raw =
         Raw::start(|_, _| (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nshort".to_vec(), Then::Close)).await;
-    assert!(raw.client().send(get()).await.unwrap().body.collect(100).await.is_err());
+    assert!(raw.client().send(get()).await.unwrap().body.collect(100, PATIENCE).await.is_err());
     // A long body in pieces, larger than any buffer.
     let long = "0123456789".repeat(300_000);
     let answer = ok(&long);
@@ -484,4 +487,21 @@ async fn f19_a_write_waits_for_the_election() {
     let write = Request { method: Method::PUT, body: Bytes::from_static(b"{}"), ..get() };
     assert_eq!(client.send(write).await.unwrap().status, 500);
     assert_eq!(raw.asked(), 1);
+}
+
+/// Old forms of the API have a token in the path; errors are logged and told to clients.
+#[tokio::test]
+async fn a_token_in_a_path_is_in_no_error() {
+    let closed = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let address = format!("http://{}", closed.local_addr().unwrap());
+    drop(closed);
+    let garbage = Raw::start(|_, _| (b"nonsense\r\n\r\n".to_vec(), Then::Close)).await;
+    let silent = Raw::start(|_, _| (Vec::new(), Then::Close)).await;
+    for address in [address, garbage.address.clone(), silent.address.clone()] {
+        let settings =
+            ClientSettings { retry: RetryPolicy::Never, ..ClientSettings::new(address.parse().unwrap()) };
+        let request = Request::new(Method::PUT, "auth/token/revoke/s.canary");
+        let why = Client::new(&settings).unwrap().send(request).await.unwrap_err().to_string();
+        assert!(why.contains("auth/token/revoke") && !why.contains("canary"), "{why}");
+    }
 }

@@ -87,7 +87,8 @@ impl Outside {
         }
         let asked = async {
             let answer = self.client.send(request).await.map_err(|error| error.to_string())?;
-            let body = answer.body.collect(MAX_ANSWER).await.map_err(|error| error.to_string())?;
+            let body =
+                answer.body.collect(MAX_ANSWER, self.within).await.map_err(|error| error.to_string())?;
             Ok::<(StatusCode, Bytes), String>((answer.status, body))
         };
         let late = || Err(format!("no answer within {} seconds", self.within.as_secs()));

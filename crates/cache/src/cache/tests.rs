@@ -1,10 +1,13 @@
 //! The door against a fake server, under paused time.
 
 use std::collections::HashMap;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
 use tokio::time::sleep;
+use vault::{Body, BodyError};
 
 use super::*;
 
@@ -48,7 +51,7 @@ impl Upstream for FakeServer {
             let token = |orphan: bool| json!({"auth": {"client_token": format!("s.{nth}"), "accessor": format!("a.{nth}"), "lease_duration": ttl, "renewable": true, "orphan": orphan}});
             let (status, body) = match (refused, path.as_str()) {
                 (Some(status), _) => (status, json!({"errors": ["no"]})),
-                (_, "auth/approle/login") => (200, token(true)),
+                (_, "auth/approle/login" | "auth/token/create-orphan") => (200, token(true)),
                 (_, "auth/token/create") => (200, token(false)),
                 (_, "auth/token/renew-self") => {
                     (200, json!({"auth": {"client_token": "same", "lease_duration": ttl, "renewable": true}}))
@@ -65,11 +68,37 @@ impl Upstream for FakeServer {
                 _ => (200, json!({"data": {"nth": nth}})),
             };
             let mut headers = HeaderMap::new();
-            headers.insert("content-type", HeaderValue::from_static("application/json"));
+            let kind = if path == "sys/monitor" { "text/plain" } else { "application/json" };
+            headers.insert("content-type", HeaderValue::from_static(kind));
             headers.insert("date", HeaderValue::from_static("Sat, 21 Nov 2026 00:00:00 GMT"));
-            let body = if status == 204 { Body::empty() } else { Body::full(body.to_string()) };
+            let body = if path == "sys/monitor" {
+                Body::Other(Box::pin(Endless))
+            } else if status == 204 {
+                Body::empty()
+            } else {
+                Body::full(body.to_string())
+            };
             Ok(Response { status: StatusCode::from_u16(status).unwrap(), headers, body })
         })
+    }
+}
+
+/// A line a second, for ever.
+struct Endless;
+
+impl http_body::Body for Endless {
+    type Data = bytes::Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<bytes::Bytes>, BodyError>>> {
+        let mut pause = Box::pin(sleep(Duration::from_secs(1)));
+        match pause.as_mut().poll(cx) {
+            Poll::Ready(()) => Poll::Ready(Some(Ok(http_body::Frame::data("line\n".into())))),
+            Poll::Pending => Poll::Pending,
+        }
     }
 }
 
@@ -106,7 +135,7 @@ impl Door {
     async fn ask(&self, request: Request) -> (&'static str, Value) {
         let answer = self.cache.send(request).await.unwrap();
         let origin = if answer.origin == Origin::Upstream { "MISS" } else { "HIT" };
-        let body = answer.response.body.collect(MAX_BODY).await.unwrap();
+        let body = answer.response.body.collect(MAX_BODY, Duration::from_secs(60)).await.unwrap();
         (origin, serde_json::from_slice(&body).unwrap_or_default())
     }
 
@@ -386,11 +415,102 @@ async fn a_new_token_of_ours_leaves_nothing_of_the_old_behind() {
 async fn hits_are_the_answer_byte_for_byte_without_what_was_of_the_moment() {
     let door = door(3600);
     let first = Cache::send(&door.cache, login()).await.unwrap();
-    let body = first.response.body.collect(MAX_BODY).await.unwrap();
+    let body = first.response.body.collect(MAX_BODY, Duration::from_secs(60)).await.unwrap();
     sleep(Duration::from_secs(5)).await;
     let hit = Cache::send(&door.cache, login()).await.unwrap();
     assert_eq!(hit.origin, Origin::Cache { age: Duration::from_secs(5) });
     assert!(hit.response.headers.get("date").is_none());
     assert_eq!(hit.response.headers.get("content-type").unwrap(), "application/json");
-    assert_eq!(hit.response.body.collect(MAX_BODY).await.unwrap(), body);
+    assert_eq!(hit.response.body.collect(MAX_BODY, Duration::from_secs(60)).await.unwrap(), body);
+}
+
+fn bearer(method: Method, path: &str, token: &str) -> Request {
+    Request::new(method, path).header(header::AUTHORIZATION, &format!("Bearer {token}"))
+}
+
+/// Who asks with a Bearer is who that says, and nobody else.
+#[tokio::test(start_paused = true)]
+async fn s68_what_one_bearer_was_told_is_not_told_another() {
+    let door = door(3600);
+    let asks =
+        [bearer(Method::GET, "secret/data/app", "s.A"), bearer(Method::GET, "secret/data/app", "junk")];
+    let answers = futures_util::future::join_all(asks.map(|request| door.ask(request))).await;
+    assert_ne!(answers[0].1, answers[1].1);
+    assert_eq!(door.server.count("secret/data/app"), 2);
+    let orphan = |token| bearer(Method::POST, "auth/token/create-orphan", token);
+    let (a, b) = (door.ask(orphan("s.A")).await, door.ask(orphan("s.B")).await);
+    assert_eq!((a.0, b.0), ("MISS", "MISS"));
+    assert_ne!(a.1, b.1);
+    assert_eq!(door.ask(orphan("s.A")).await, ("HIT", a.1.clone()));
+    // A token that is revoked by its Bearer is not handed out again.
+    let issued = a.1["auth"]["client_token"].as_str().unwrap();
+    door.origin(bearer(Method::POST, "auth/token/revoke-self", issued)).await;
+    assert_eq!(door.origin(orphan("s.A")).await, "MISS");
+    assert_eq!(door.origin(orphan("s.B")).await, "HIT");
+    // What our own token asks for with a Bearer is its child.
+    assert_eq!(door.origin(bearer(Method::GET, "database/creds/app", OWN)).await, "MISS");
+    assert_eq!(door.origin(bearer(Method::GET, "database/creds/app", OWN)).await, "HIT");
+}
+
+/// Two that watch one log: neither waits for its end.
+#[tokio::test(start_paused = true)]
+async fn an_answer_without_an_end_is_not_read_to_it() {
+    let door = door(3600);
+    let asks = [get("sys/monitor"), get("sys/monitor")].map(|request| door.cache.send(request));
+    let began = Instant::now();
+    for answer in futures_util::future::join_all(asks).await {
+        assert!(matches!(answer.unwrap().response.body, Body::Other(_) | Body::Continued(..)));
+    }
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+}
+
+/// Clients that connect, ask and leave: so many requests go on, the others end with them.
+#[tokio::test(start_paused = true)]
+async fn requests_of_clients_that_left_are_bounded() {
+    let door = door(3600);
+    let asking: Vec<_> = (0..MOST_LEFT + 50)
+        .map(|n| {
+            let cache = door.cache.clone();
+            tokio::spawn(async move { cache.send(get(&format!("database/creds/{n}"))).await })
+        })
+        .collect();
+    sleep(Duration::from_millis(10)).await;
+    for client in asking {
+        client.abort();
+    }
+    sleep(Duration::from_millis(200)).await;
+    assert_eq!(door.cache.len(), MOST_LEFT);
+    assert_eq!(door.cache.0.left.available_permits(), MOST_LEFT);
+    // Those who stay are asked for.
+    assert_eq!(door.origin(get("database/creds/stays")).await, "MISS");
+    assert_eq!(door.origin(get("database/creds/stays")).await, "HIT");
+}
+
+/// Knows whether a request was given or lent.
+#[derive(Default)]
+struct Lender(Mutex<Vec<bool>>);
+
+impl Upstream for Lender {
+    fn send(&self, _: Request) -> BoxFuture<'_, Result<Response, SendError>> {
+        self.0.lock().unwrap().push(false);
+        Box::pin(async { Err(SendError::Downgrade) })
+    }
+
+    fn lend<'a>(&'a self, _: &'a Request) -> BoxFuture<'a, Result<Response, SendError>> {
+        self.0.lock().unwrap().push(true);
+        Box::pin(async { Err(SendError::Downgrade) })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_lent_is_not_copied() {
+    for (mode, method) in
+        [(Mode::PassOn, Method::PUT), (Mode::PassOn, Method::GET), (Mode::Remember, Method::PUT)]
+    {
+        let lender = Arc::new(Lender::default());
+        let (cache, _) =
+            Cache::new(mode, Arc::clone(&lender) as _, Caller::default(), CancellationToken::new());
+        assert!(cache.lend(&Request::new(method, "secret/data/a")).await.is_err());
+        assert_eq!(*lender.0.lock().unwrap(), [true], "{mode:?}");
+    }
 }

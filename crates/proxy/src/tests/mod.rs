@@ -2,6 +2,7 @@
 
 mod certificates;
 mod http;
+mod left;
 mod limits;
 mod rules;
 mod smuggling;
@@ -79,6 +80,14 @@ impl Front {
 
     pub(super) fn with(change: impl FnOnce(&mut Listener)) -> Self {
         Self::short_of(100_000, change)
+    }
+
+    /// With an access log.
+    pub(super) fn logging(log: crate::AccessLog) -> Self {
+        let mut front = Self::new();
+        let site = Arc::get_mut(&mut front.site).unwrap();
+        Arc::get_mut(&mut site.context).unwrap().access = Some(log);
+        front
     }
 
     /// What a real listener needs.

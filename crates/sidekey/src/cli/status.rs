@@ -97,8 +97,7 @@ fn ask(address: &str, arguments: &StatusArgs) -> Result<Value, String> {
             let request = Request { target: path.to_owned(), ..Request::new(Method::GET, "") };
             let response = client.send(request).await.map_err(|error| error.to_string())?;
             let status = response.status;
-            let body = tokio::time::timeout(PATIENCE, response.body.collect(LONGEST)).await;
-            let body = body.map_err(|_| "the answer did not end".to_owned())?;
+            let body = response.body.collect(LONGEST, PATIENCE).await;
             let body = body.map_err(|error| error.to_string())?;
             match serde_json::from_slice::<Value>(&body) {
                 Ok(told) if status == StatusCode::OK && told["program"] == "sidekey" => return Ok(told),
