@@ -101,8 +101,7 @@ pub(crate) async fn serve_http1(site: Arc<Site>, stream: Stream, link: &Arc<Link
         });
         let after = match next.await {
             Next::End => After::Close { linger: false },
-            // Kilobytes while it lasts.
-            next => Box::pin(exchange(&site, link, &connection, next, stop)).await,
+            next => exchange(&site, link, &connection, next, stop).await,
         };
         match after {
             After::Keep => {}
