@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use vault::{Address, Namespace, Pem, Product, RetryPolicy, Roots, TlsSettings, Verify};
+use vault::{Address, Namespace, Pem, Product, Proxies, RetryPolicy, Roots, TlsSettings, Verify};
 
 use crate::check;
 use crate::environment::{Environment, Variable};
@@ -131,10 +131,8 @@ impl Compiler<'_> {
         for (flag, _) in given.iter().filter(|(_, given)| *given) {
             self.refuse(Problem::at_start(not_built(flag), None).hint(NOT_BUILT_HINT));
         }
-        for name in ["RATE_LIMIT", "HTTP_PROXY", "PROXY_ADDR"] {
-            if let Some(variable) = self.environment.filled(name) {
-                self.refuse(unbuilt_variable(&variable));
-            }
+        if let Some(variable) = self.environment.filled("RATE_LIMIT") {
+            self.refuse(unbuilt_variable(&variable));
         }
         if let Some(variable) = self.environment.filled("SRV_LOOKUP") {
             match parse_bool(variable.value) {
@@ -225,14 +223,23 @@ impl Compiler<'_> {
             raw.and_then(|raw| raw.namespace.as_ref()),
         );
         let tls = self.tls(raw);
+        // Whoever names a server by flag or variable means that one.
+        let others = if chosen_elsewhere { Vec::new() } else { others };
+        let address = self.address(address);
+        let servers: Vec<&Address> = address.iter().chain(&others).collect();
+        let proxies = crate::proxies::read(self.environment, &servers).unwrap_or_else(|problem| {
+            self.refuse(*problem);
+            Proxies::default()
+        });
         Some(Vault {
             tls,
+            proxies,
+            redirect_hosts: raw.map(|raw| raw.redirect_hosts.clone()).unwrap_or_default(),
             namespace: namespace.and_then(|chosen| Namespace::new(&chosen.value)),
             retry: self.retry(raw),
             timeout: self.timeout(),
-            // Whoever names a server by flag or variable means that one.
-            others: if chosen_elsewhere { Vec::new() } else { others },
-            address: self.address(address)?,
+            others,
+            address: address?,
         })
     }
 

@@ -39,6 +39,7 @@ mod load;
 mod merge;
 mod nearest;
 mod problem;
+mod proxies;
 mod raw;
 pub mod settings;
 

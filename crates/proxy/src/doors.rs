@@ -165,13 +165,13 @@ impl Doors {
         let mut table = self.table();
         for _ in 0..2 {
             while let Some((id, then)) = table.longest.pop() {
-                if let Some(link) = table.links.get(&id).filter(|link| link.idle_since() == Some(then)) {
+                if let Some(link) = table.links.get(&id).filter(|link| link.spare_since() == Some(then)) {
                     link.kick();
                     return true;
                 }
             }
             let mut idle: Vec<_> =
-                table.links.values().filter_map(|link| Some((link.id, link.idle_since()?))).collect();
+                table.links.values().filter_map(|link| Some((link.id, link.spare_since()?))).collect();
             idle.sort_unstable_by_key(|(id, since)| (*since, *id));
             idle.truncate(LONGEST);
             idle.reverse();
@@ -188,7 +188,7 @@ impl Doors {
         if full {
             self.counters.count(Breach::ConnectionsPerClient);
             let theirs = table.links.values().filter(|link| Arc::ptr_eq(&link.peer, &peer));
-            let idle = theirs.filter_map(|link| Some((link.idle_since()?, link)));
+            let idle = theirs.filter_map(|link| Some((link.spare_since()?, link)));
             idle.min_by_key(|(since, link)| (*since, link.id))?.1.kick();
         }
         if let Some((_, connections)) = table.peers.get_mut(&who) {

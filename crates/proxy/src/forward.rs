@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cache::{Answer, Origin};
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use http_body::Body as _;
 use tokio::time::timeout;
 use tracing::info;
@@ -13,10 +14,10 @@ use vault::{Body, SendError, TokenState, headers};
 
 use crate::access::Noted;
 use crate::body::{Received, receive};
-use crate::inbound::Inbound;
+use crate::inbound::Asking;
 use crate::route::{Context, error};
 use crate::target::Target;
-use crate::token::{Choice, choose, remove_clients};
+use crate::token::{Choice, adopt_bearer, choose, remove_clients};
 use crate::tunnel::RelaySlot;
 use crate::{redact, replay, tunnel};
 
@@ -26,25 +27,21 @@ const FIRST_TOKEN: Duration = Duration::from_secs(10);
 /// How the cache answered.
 pub(crate) const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
 
-pub(crate) async fn forward(
-    context: &Context,
-    target: Target,
-    mut request: Request<Inbound>,
-) -> Response<Body> {
+pub(crate) async fn forward(context: &Context, target: Target, mut request: Asking) -> Response<Body> {
     let path = target.path();
     if context.strict_paths && !path.starts_with("/v1/") {
         return error(StatusCode::NOT_FOUND, "only paths below /v1/ are served here (strict_paths)");
     }
     let mut tunnel = None;
-    if tunnel::is_wanted(request.method(), path, request.headers())
-        && let Some(slot) = request.extensions_mut().remove::<RelaySlot>()
+    if let Some(slot) = request.extensions_mut().remove::<RelaySlot>()
+        && tunnel::is_wanted(request.method(), path, request.headers())
     {
         let Some(place) = context.tunnels.admit() else {
             return error(StatusCode::SERVICE_UNAVAILABLE, "too many WebSockets are open");
         };
         tunnel = Some((slot, place));
     }
-    let (head, incoming) = request.into_parts();
+    let (Parts { method, mut headers, .. }, incoming) = request.into_parts();
     let received = if incoming.is_end_stream() {
         Received::default()
     } else {
@@ -53,18 +50,22 @@ pub(crate) async fn forward(
             Err(refusal) => return refusal,
         }
     };
-    let mut headers = head.headers;
     strip_hop_by_hop(&mut headers);
     // `Host` and the body's length are written anew for the server. It must not compress what the cache and the
     // redaction have to read.
     headers.remove(header::ACCEPT_ENCODING);
     headers.remove(header::EXPECT);
+    if tunnel.is_some() {
+        // Nobody could look into compressed messages.
+        headers.remove(header::SEC_WEBSOCKET_EXTENSIONS);
+    }
     introduce(&mut headers, &context.user_agent);
+    adopt_bearer(&mut headers, &method, path);
     if let Some(token) = headers.get_mut(headers::TOKEN) {
         token.set_sensitive(true);
     }
 
-    let ours = match choose(context.use_auto_auth_token, &head.method, path, &headers) {
+    let ours = match choose(context.use_auto_auth_token, &method, path, &headers) {
         Choice::Clients => None,
         Choice::Ours => {
             let state = match own_token(context) {
@@ -87,9 +88,12 @@ pub(crate) async fn forward(
             Some(state)
         }
     };
-    let method = head.method.clone();
+    if ours.is_some() || context.cache.remembers() {
+        // No header at all would leave the choice to the server.
+        headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    }
     let request = vault::Request {
-        method: head.method,
+        method: method.clone(),
         target: target.text().to_owned(),
         headers,
         body: received.begun,
@@ -120,6 +124,9 @@ pub(crate) async fn forward(
     context.passed.answered(status, hit);
     info!(target: "apiproxy", %method, path = loggable(path), status, hit, "received request");
     match (answer.response.body, tunnel) {
+        (Body::Tunnel(_), Some(_)) if !tunnel::is_websocket(&answer.response.headers) => {
+            error(StatusCode::BAD_GATEWAY, "the server changed to a protocol other than WebSocket")
+        }
         (Body::Tunnel(server), Some((slot, place))) => {
             let mut headers = answer.response.headers;
             strip_hop_by_hop(&mut headers);
@@ -239,9 +246,9 @@ async fn finish(answer: Answer, path: &str, ours: Option<&TokenState>) -> Respon
         };
     }
     let vault::Response { status, mut headers, body } = response;
-    strip_hop_by_hop(&mut headers);
-    // What the server lets pages read of its own address they may not read of ours.
-    remove_all(&mut headers, |name| name.starts_with("access-control-"));
+    // What the server lets pages read of its own address they may not read of ours. What `Connection` named the
+    // transport has removed.
+    remove_all(&mut headers, |name| is_hop_by_hop(name) || name.starts_with("access-control-"));
     if status.as_u16() < 400 {
         match origin {
             Origin::Upstream => {
@@ -270,7 +277,7 @@ mod tests {
     /// It is moved about for every request.
     #[test]
     fn the_state_of_a_forwarded_request_stays_small() {
-        let size = size_of_future::<&'static Context, Target, Request<Inbound>, _>(forward);
-        assert!(size <= 2500, "{size}");
+        let size = size_of_future::<&'static Context, Target, Asking, _>(forward);
+        assert!(size <= 1700, "{size}");
     }
 }

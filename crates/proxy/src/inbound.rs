@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::Request;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -18,6 +19,9 @@ use crate::link::Link;
 
 /// Bytes that buy a whole body another second.
 const BYTES_PER_SECOND: u64 = 64 * 1024;
+
+/// A request on its way through the rooms: it is handed on many times, so as a pointer.
+pub(crate) type Asking = Box<Request<Inbound>>;
 
 /// Where a body comes from.
 pub(crate) enum Source {
@@ -66,6 +70,8 @@ struct Arriving {
     passes_through: bool,
     began: Option<Instant>,
     progress: Option<Instant>,
+    /// Since when the reader has not asked for more.
+    handed: Option<Instant>,
     timer: Option<Pin<Box<Sleep>>>,
 }
 
@@ -105,10 +111,10 @@ impl Drop for Exchange {
 }
 
 impl Inbound {
-    /// A body, and what its answer shares with it, if there is one.
-    pub(crate) fn new(source: Source, link: &Arc<Link>) -> (Self, Option<Arc<Exchange>>) {
+    /// A body of a request on `link`.
+    pub(crate) fn new(source: Source, link: &Arc<Link>) -> Self {
         if source.is_end_stream() {
-            return (Self(None), None);
+            return Self(None);
         }
         let exchange =
             Arc::new(Exchange { link: Arc::clone(link), held: AtomicUsize::new(0), fault: OnceLock::new() });
@@ -117,14 +123,20 @@ impl Inbound {
         }
         let arriving = Arriving {
             source,
-            exchange: Arc::clone(&exchange),
+            exchange,
             received: 0,
             passes_through: false,
             began: None,
             progress: None,
+            handed: None,
             timer: None,
         };
-        (Self(Some(Box::new(arriving))), Some(exchange))
+        Self(Some(Box::new(arriving)))
+    }
+
+    /// What its answer shares with it, if there is one.
+    pub(crate) fn exchange(&self) -> Option<Arc<Exchange>> {
+        self.0.as_ref().map(|arriving| Arc::clone(&arriving.exchange))
     }
 
     /// The reader keeps nothing of it: it counts no longer as held.
@@ -143,7 +155,18 @@ impl Arriving {
         if self.received > self.exchange.link.limits().body as u64 {
             return Err(self.exchange.fail(Breach::BodySize));
         }
-        if self.passes_through { Ok(()) } else { self.exchange.hold(bytes) }
+        if !self.passes_through {
+            return self.exchange.hold(bytes);
+        }
+        self.handed = Some(Instant::now());
+        Ok(())
+    }
+
+    /// The reader asks for more. How long it took for what it has is not the client's time.
+    fn asked(&mut self) {
+        if let (Some(handed), Some(began)) = (self.handed.take(), &mut self.began) {
+            *began += handed.elapsed();
+        }
     }
 
     /// Nothing came: for how long now, and for how long in all?
@@ -171,6 +194,7 @@ impl Body for Inbound {
         if let Some(breach) = arriving.exchange.fault() {
             return Poll::Ready(Some(Err(Fault::Refused(breach))));
         }
+        arriving.asked();
         match arriving.source.poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => Poll::Ready(Some(arriving.took(&frame).map(|()| frame))),
             Poll::Ready(Some(Err(Fault::Refused(breach)))) => {

@@ -125,8 +125,14 @@ impl Link {
         idle.then(|| self.doors.at_age(self.idle_since.load(Relaxed)))
     }
 
+    /// Since when it could have been closed to make room; `None` while it cannot, or is being closed already.
+    pub(crate) fn spare_since(&self) -> Option<Instant> {
+        self.idle_since().filter(|_| !self.is_leaving())
+    }
+
     /// Asks it to close as soon as no request is under way.
     pub(crate) fn kick(&self) {
+        self.leave();
         self.kicked.notify_one();
     }
 

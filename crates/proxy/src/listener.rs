@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use config::{Endpoint, Listener};
+use rustix::net::sockopt::{set_socket_keepalive, set_tcp_keepidle};
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::time::{sleep, timeout_at};
@@ -26,6 +27,9 @@ use crate::socket::Socket;
 use crate::stream::Stream;
 use crate::systemd;
 use crate::tls::{CertificateReloader, ListenerTlsError};
+
+/// So long nothing may come before the system asks whether the client is still there.
+const KEEP_ALIVE: Duration = Duration::from_secs(60);
 
 /// Why a listener cannot be. Worded as upstream's.
 #[derive(Debug, Error)]
@@ -189,6 +193,9 @@ async fn accept(socket: &Accepting, doors: &Doors) -> io::Result<Option<Accepted
         Accepting::Tcp(listener) => {
             let (stream, from) = listener.accept().await?;
             let _ = stream.set_nodelay(true);
+            // A WebSocket may be silent for long; whether its client is still there the system finds out.
+            let _ = set_socket_keepalive(&stream, true);
+            let _ = set_tcp_keepidle(&stream, KEEP_ALIVE);
             Ok(Some(Accepted { stream: Stream::Tcp(stream), who: Who::at(from.ip()), process: None }))
         }
         Accepting::Unix(socket) => {

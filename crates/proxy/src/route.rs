@@ -15,7 +15,7 @@ use crate::breach::Breach;
 use crate::counters::Passed;
 use crate::doors::Doors;
 use crate::guard::{self, Guard};
-use crate::inbound::Inbound;
+use crate::inbound::{Asking, Inbound};
 use crate::replay::{Refusal, WaitingRoom};
 use crate::report::Report;
 use crate::rules::Rules;
@@ -96,9 +96,24 @@ impl Site {
     }
 
     /// Answers a request. Never fails: what goes wrong is an answer too.
-    pub(crate) async fn answer(&self, request: Request<Inbound>) -> Response<Body> {
+    pub(crate) async fn answer(&self, request: Asking) -> Response<Body> {
+        let (noted, step) = self.decide(request);
+        let mut response = match step {
+            Step::Answered(response) => response,
+            Step::Clear(request) => Box::pin(control::cache_clear(&self.context.cache, *request)).await,
+            Step::Forward(target, request) => forward::forward(&self.context, target, request).await,
+        };
+        if let Some(noted) = noted {
+            let identity = response.extensions_mut().remove::<Noted>().and_then(|noted| noted.identity);
+            response.extensions_mut().insert(Noted { identity, ..*noted });
+        }
+        response
+    }
+
+    /// All that is known without waiting for anybody, and what the access log is to know of it.
+    fn decide(&self, mut request: Asking) -> (Option<Box<Noted>>, Step) {
         if self.role == Role::MetricsOnly {
-            return self.measured(&request);
+            return (None, Step::Answered(self.measured(&request)));
         }
         if let Err((status, why)) = self.check(&request) {
             let mut response = error(status, why);
@@ -106,37 +121,26 @@ impl Site {
                 // Where the next request begins is in doubt.
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
-            return response;
+            return (None, Step::Answered(response));
         }
-        let (mut head, body) = request.into_parts();
-        let target = match Target::of(&mut head, self.doors.limits.target) {
+        let target = match Target::of(&mut request, self.doors.limits.target) {
             Ok(target) => target,
-            Err(TargetError::EmptySegment { cleaned }) => return moved(&cleaned, head.uri.query()),
-            Err(TargetError::TooLong) => {
-                return error(StatusCode::URI_TOO_LONG, "the request target is too long");
-            }
-            Err(why) => return error(StatusCode::BAD_REQUEST, &why.to_string()),
+            Err(why) => return (None, Step::Answered(no_target(&why, request.uri().query()))),
         };
-        let request = Request::from_parts(head, body);
-        let noted = self.context.access.is_some().then(|| Noted::of(target.path(), &request));
-        let mut response = self.serve(target, request).await;
-        if let Some(noted) = noted {
-            let identity = response.extensions_mut().remove::<Noted>().and_then(|noted| noted.identity);
-            response.extensions_mut().insert(Noted { identity, ..noted });
-        }
-        response
+        let noted = self.context.access.is_some().then(|| Box::new(Noted::of(target.path(), &request)));
+        (noted, self.route(target, request))
     }
 
     /// Our own endpoints and the server's.
-    async fn serve(&self, target: Target, request: Request<Inbound>) -> Response<Body> {
+    fn route(&self, target: Target, request: Asking) -> Step {
         let report = &*self.context.report;
         let own = target.path().strip_prefix(self.own());
         let checked = self.guard.check_own(own.unwrap_or_default(), request.method(), request.headers());
         if let Err((status, why)) = checked {
-            return error(status, why);
+            return Step::Answered(error(status, why));
         }
-        match own {
-            Some("cache-clear") => Box::pin(control::cache_clear(&self.context.cache, request)).await,
+        Step::Answered(match own {
+            Some("cache-clear") => return Step::Clear(request),
             Some("quit") => control::quit(self.enable_quit, request.method(), &self.context.handles),
             Some("health") => report::health(report, &request),
             Some("metrics") => report::metrics(report, &request),
@@ -146,8 +150,8 @@ impl Site {
                 info!(target: "apiproxy", method = %request.method(), path = forward::loggable(target.path()), "not allowed by the listener's rules");
                 error(Breach::Rule.status(), Breach::Rule.why())
             }
-            _ => forward::forward(&self.context, target, request).await,
-        }
+            _ => return Step::Forward(target, request),
+        })
     }
 
     /// What a listener for metrics alone serves: nothing that acts, and no names of files.
@@ -166,6 +170,25 @@ impl Site {
             Product::Agent => "/agent/v1/",
             Product::Proxy => "/proxy/v1/",
         }
+    }
+}
+
+/// What is to be done with a request.
+enum Step {
+    /// Nothing more.
+    Answered(Response<Body>),
+    /// The cache is told what to forget.
+    Clear(Asking),
+    /// The server is asked.
+    Forward(Target, Asking),
+}
+
+/// The answer to a target that is none.
+fn no_target(why: &TargetError, query: Option<&str>) -> Response<Body> {
+    match why {
+        TargetError::EmptySegment { cleaned } => moved(cleaned, query),
+        TargetError::TooLong => error(StatusCode::URI_TOO_LONG, "the request target is too long"),
+        why => error(StatusCode::BAD_REQUEST, &why.to_string()),
     }
 }
 

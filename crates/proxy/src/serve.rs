@@ -5,18 +5,18 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, Version, header};
+use http::{HeaderValue, Response, Version, header};
 use http_body::{Body, Frame, SizeHint};
 use tracing::debug;
 
 use crate::access::Entry;
 use crate::breach::Breach;
-use crate::inbound::{Inbound, Source};
+use crate::inbound::Asking;
 use crate::link::{InFlight, Link};
 use crate::route::{Site, error};
 
 /// Answers one request, within the bounds.
-pub(crate) async fn answer(site: &Site, link: Arc<Link>, request: Request<Source>) -> Response<Outbound> {
+pub(crate) async fn answer(site: &Site, link: Arc<Link>, request: Asking) -> Response<Outbound> {
     link.begin();
     let Some(log) = &site.context.access else { return answer_bounded(site, link, request).await };
     // Before anything is waited for: a client that leaves has its line too.
@@ -48,7 +48,7 @@ fn peer(link: &Link) -> serde_json::Value {
     link.client.get().cloned().unwrap_or_default()
 }
 
-async fn answer_bounded(site: &Site, link: Arc<Link>, request: Request<Source>) -> Response<Outbound> {
+async fn answer_bounded(site: &Site, link: Arc<Link>, request: Asking) -> Response<Outbound> {
     let version = request.version();
     if request.headers().len() > link.limits().headers {
         // On HTTP/1 the reader of heads has counted them.
@@ -62,13 +62,12 @@ async fn answer_bounded(site: &Site, link: Arc<Link>, request: Request<Source>) 
             return refusal(breach, version, InFlight::refused(link));
         }
     };
-    let (head, source) = request.into_parts();
-    let (inbound, exchange) = Inbound::new(source, &link);
+    let exchange = request.body().exchange();
     let fault = || exchange.as_ref().and_then(|exchange| exchange.fault());
     if let Some(breach) = fault() {
         return refusal(breach, version, in_flight);
     }
-    let response = site.answer(Request::from_parts(head, inbound)).await;
+    let response = site.answer(request).await;
     match fault() {
         // Whatever was made of half a request: the client is told what was wrong with it.
         Some(breach) => refusal(breach, version, in_flight),

@@ -3,8 +3,7 @@
 
 use std::fmt::Write as _;
 
-use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Version};
+use http::{HeaderMap, HeaderValue, Request, Version};
 use thiserror::Error;
 use vault::headers;
 
@@ -39,18 +38,19 @@ pub(crate) enum TargetError {
 impl Target {
     /// Of a request whose guard has let it pass; a target longer than `most` is refused. The namespace in its headers
     /// is brought into its one form there, where all look for it.
-    pub(crate) fn of(head: &mut Parts, most: usize) -> Result<Self, TargetError> {
+    pub(crate) fn of<B>(request: &mut Request<B>, most: usize) -> Result<Self, TargetError> {
         // With an authority and nothing before it the target is `host:port`; a target in absolute form names a
         // scheme of ours, and HTTP/2 always does.
-        let known = matches!(head.uri.scheme_str(), None | Some("http" | "https"));
-        let authority = head.uri.authority().map(|authority| authority.as_str());
-        let alone = head.uri.scheme().is_none() && head.version < Version::HTTP_2;
+        let uri = request.uri();
+        let known = matches!(uri.scheme_str(), None | Some("http" | "https"));
+        let authority = uri.authority().map(|authority| authority.as_str());
+        let alone = uri.scheme().is_none() && request.version() < Version::HTTP_2;
         if !known || authority.is_some_and(|authority| alone || authority.contains('@')) {
             return Err(TargetError::NotAPath);
         }
-        let raw = head.uri.path_and_query().map_or("/", |target| target.as_str());
+        let raw = uri.path_and_query().map_or("/", |target| target.as_str());
         let target = Self::parse(raw, most)?;
-        settle_namespace(&mut head.headers)?;
+        settle_namespace(request.headers_mut())?;
         Ok(target)
     }
 

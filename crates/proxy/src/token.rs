@@ -1,7 +1,7 @@
 //! Whose token a request travels with: a pure decision.
 
 use config::UseAutoAuthToken;
-use http::{HeaderMap, Method, header};
+use http::{HeaderMap, HeaderValue, Method, header};
 use vault::headers;
 
 /// Whose.
@@ -37,8 +37,26 @@ fn has_token(headers: &HeaderMap) -> bool {
     named || headers.get_all(header::AUTHORIZATION).iter().any(is_bearer)
 }
 
-fn is_bearer(value: &http::HeaderValue) -> bool {
+fn is_bearer(value: &HeaderValue) -> bool {
     value.as_bytes().get(..7).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"bearer "))
+}
+
+/// A token in `Authorization: Bearer` becomes the token of the request, where everybody looks for it: the server would
+/// do the same. A login is left alone, and so is a request that brings both.
+pub(crate) fn adopt_bearer(headers: &mut HeaderMap, method: &Method, path: &str) {
+    let mut given = headers.get_all(header::AUTHORIZATION).iter();
+    let (Some(bearer), None) = (given.next(), given.next()) else { return };
+    let named = headers.get(headers::TOKEN).is_some_and(|token| !token.is_empty());
+    if named || !is_bearer(bearer) || !path.starts_with("/v1/") || needs_no_token(method, path) {
+        return;
+    }
+    let token = bearer.as_bytes().get(7..).unwrap_or_default().trim_ascii();
+    if let Ok(token) = HeaderValue::from_bytes(token)
+        && !token.is_empty()
+    {
+        headers.insert(headers::TOKEN, token);
+        headers.remove(header::AUTHORIZATION);
+    }
 }
 
 /// Removes every token the client sent.
@@ -63,13 +81,35 @@ fn needs_no_token(method: &Method, path: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use http::{HeaderName, HeaderValue};
+    use http::HeaderName;
 
     use super::Choice::{Clients, Ours};
     use super::*;
 
     fn with(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
         pairs.iter().map(|(n, v)| (HeaderName::from_static(n), HeaderValue::from_static(v))).collect()
+    }
+
+    #[test]
+    fn s3_a_bearer_is_the_token() {
+        for (given, path, wanted) in [
+            (&[("authorization", "bearer s.b")][..], "/v1/a", ("s.b", false)),
+            (&[("authorization", "Bearer  s.b "), ("x-vault-token", "")], "/v1/a", ("s.b", false)),
+            (&[("authorization", "Bearer s.b"), ("x-vault-token", "s.c")], "/v1/a", ("s.c", true)),
+            (&[("authorization", "Bearer ")], "/v1/a", ("", true)),
+            (&[("authorization", "Negotiate x")], "/v1/a", ("", true)),
+            (&[("authorization", "Bearer s.b")], "/v1/auth/jwt/login", ("", true)),
+            (&[("authorization", "Bearer s.b")], "/ui", ("", true)),
+        ] {
+            let mut headers = with(given);
+            adopt_bearer(&mut headers, &Method::POST, path);
+            let token = headers.get("x-vault-token").map_or("", |token| token.to_str().unwrap());
+            assert_eq!((token, headers.contains_key("authorization")), wanted, "{given:?}");
+        }
+        let mut two = with(&[("authorization", "Bearer a")]);
+        two.append("authorization", HeaderValue::from_static("Bearer b"));
+        adopt_bearer(&mut two, &Method::GET, "/v1/a");
+        assert!(!two.contains_key("x-vault-token"));
     }
 
     #[test]

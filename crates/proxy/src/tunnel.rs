@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use http::{HeaderMap, Method, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, Method, Response, StatusCode, header};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
@@ -38,18 +38,26 @@ impl Tunnels {
 /// Whether a request to the canonical `path` may change to another protocol: WebSocket, and where events are told.
 pub(crate) fn is_wanted(method: &Method, path: &str, headers: &HeaderMap) -> bool {
     const EVENTS: &str = "/sys/events/subscribe/";
-    let names = |name, word: &str| {
-        let values = headers.get_all(name).iter();
-        values
-            .flat_map(|value| value.as_bytes().split(|b| *b == b','))
-            .any(|token| token.trim_ascii().eq_ignore_ascii_case(word.as_bytes()))
-    };
     *method == Method::GET
         && headers.contains_key(header::UPGRADE)
         && path.starts_with("/v1/")
         && path.contains(EVENTS)
-        && names(header::CONNECTION, "upgrade")
-        && names(header::UPGRADE, "websocket")
+        && names(headers, header::CONNECTION, "upgrade")
+        && is_websocket(headers)
+        && headers.contains_key(header::SEC_WEBSOCKET_KEY)
+}
+
+/// Whether `Upgrade` says so.
+pub(crate) fn is_websocket(headers: &HeaderMap) -> bool {
+    names(headers, header::UPGRADE, "websocket")
+}
+
+/// Whether `word` is in the list of that name.
+fn names(headers: &HeaderMap, name: HeaderName, word: &str) -> bool {
+    let values = headers.get_all(name).iter();
+    values
+        .flat_map(|value| value.as_bytes().split(|b| *b == b','))
+        .any(|token| token.trim_ascii().eq_ignore_ascii_case(word.as_bytes()))
 }
 
 /// A server that has changed over, waiting for the client to do so.
@@ -138,13 +146,17 @@ async fn copy(from: impl AsyncRead, to: impl AsyncWrite, mut filter: Option<Filt
 
 #[cfg(test)]
 mod tests {
-    use http::{HeaderName, HeaderValue};
+    use http::HeaderValue;
 
     use super::*;
 
     #[test]
     fn s4_only_events_are_upgraded() {
-        let both = [("connection", "keep-alive, Upgrade"), ("upgrade", "WebSocket")];
+        let both = [
+            ("connection", "keep-alive, Upgrade"),
+            ("upgrade", "WebSocket"),
+            ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+        ];
         for (method, path, pairs, wanted) in [
             (Method::GET, "/v1/sys/events/subscribe/kv*", &both[..], true),
             (Method::GET, "/v1/ns1/sys/events/subscribe/kv*", &both, true),
@@ -153,6 +165,7 @@ mod tests {
             (Method::GET, "/ui/sys/events/subscribe/kv", &both, false),
             (Method::GET, "/v1/sys/events/subscribe", &both, false),
             (Method::GET, "/v1/sys/events/subscribe/kv*", &both[1..], false),
+            (Method::GET, "/v1/sys/events/subscribe/kv*", &both[..2], false),
             (
                 Method::GET,
                 "/v1/sys/events/subscribe/kv*",

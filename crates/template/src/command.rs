@@ -46,6 +46,7 @@ pub(crate) async fn run(command: &Command, variables: &[(String, String)]) -> Re
     // Waited for by tokio when it is killed.
     process.kill_on_drop(true);
     let mut child = process.spawn().map_err(|source| CommandError::Start { command: shown(), source })?;
+    child.id().into_iter().for_each(processes::limit);
     let mut group = Group::of(child.id());
     match timeout(command.timeout, child.wait()).await {
         Ok(Ok(status)) => {

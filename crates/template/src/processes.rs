@@ -5,10 +5,10 @@
 
 use std::collections::HashSet;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Resource, Signal, getrlimit, kill_process_group, prlimit};
 
 /// Variables that no program gets: our tokens, and the socket of our service manager.
 const SECRET: &[&str] = &["VAULT_TOKEN", "BAO_TOKEN", "NOTIFY_SOCKET"];
@@ -21,6 +21,27 @@ pub(crate) fn prepare(command: &mut Command) {
         command.env_remove(name);
     }
     command.process_group(0).stdin(Stdio::null());
+}
+
+/// How many files the programs that we start may have open without asking for more (the soft limit); 0: as many as we.
+/// A limit is the process's, and so is this.
+static OPEN_FILES: AtomicU64 = AtomicU64::new(0);
+
+/// Sets the soft limit of open files of every program that is started from now on, whatever ours is. Whoever raises ours
+/// says here what it was before: programs that wait with `select` break with files beyond 1024.
+pub fn programs_may_open(files: u64) {
+    OPEN_FILES.store(files, Ordering::Relaxed);
+}
+
+/// Sets the limit of a program of [`prepare`] right after its start, by its id. (Before its start it could only be done
+/// by unsafe code, or for all of our own threads; a program that looks within its first instant sees our limit.)
+pub(crate) fn limit(id: u32) {
+    let files = OPEN_FILES.load(Ordering::Relaxed);
+    let Some(pid) = group(id).filter(|_| files > 0) else { return };
+    let mut limits = getrlimit(Resource::Nofile);
+    limits.current = Some(files);
+    // One that has ended already needs none.
+    let _ = prlimit(Some(pid), Resource::Nofile, limits);
 }
 
 /// The group that a program of [`prepare`] leads, by the program's id.
@@ -87,6 +108,7 @@ impl UnderWay {
             return Ok(None);
         }
         let child = command.spawn()?;
+        limit(child.id());
         groups.extend(group(child.id()));
         Ok(Some(child))
     }

@@ -72,43 +72,76 @@ impl Server {
     /// # Errors
     /// [`KitError`].
     pub async fn raft(binary: &Path, folder: &Path) -> Result<Self, KitError> {
+        let mut server = Self::node(binary, folder, "one", &[])?;
+        server.initialize().await?;
+        Ok(server)
+    }
+
+    /// One node with raft storage in `folder`, not yet initialized, or about to join one of `leaders` when it is
+    /// unsealed with their key.
+    pub(crate) fn node(
+        binary: &Path,
+        folder: &Path,
+        name: &str,
+        leaders: &[String],
+    ) -> Result<Self, KitError> {
         let port = free_pair()?;
         let config = folder.join("server.json");
         let data = folder.join("data");
         make_folder(&data)?;
+        let join: Vec<Value> = leaders.iter().map(|leader| json!({"leader_api_addr": leader})).collect();
+        let mut raft = json!({"path": data, "node_id": name, "performance_multiplier": 1});
+        // Even an empty list would make it wait for somebody to join.
+        if !join.is_empty() {
+            raft["retry_join"] = join.into();
+        }
         let settings = json!({
-            "storage": {"raft": {"path": data, "node_id": "one", "performance_multiplier": 1}},
+            "storage": {"raft": raft},
             "listener": {"tcp": {"address": format!("127.0.0.1:{port}"), "cluster_address": format!("127.0.0.1:{}", port + 1), "tls_disable": true}},
             "api_addr": format!("http://127.0.0.1:{port}"),
             "cluster_addr": format!("http://127.0.0.1:{}", port + 1),
         });
         write_file(&config, &settings.to_string())?;
         let process = start_raft(binary, &config)?;
-        let mut server = Self {
+        Ok(Self {
             process,
             binary: binary.to_owned(),
             port,
             storage: Some(Storage { config, unseal_key: String::new() }),
             root: String::new(),
-        };
-        let anonymous = server.api(None)?;
+        })
+    }
+
+    /// Makes keys, unseals, and mounts `secret/`.
+    pub(crate) async fn initialize(&mut self) -> Result<(), KitError> {
+        let anonymous = self.api(None)?;
         let init = json!({"secret_shares": 1, "secret_threshold": 1});
         let keys = eventually("the server to initialize", || async {
             anonymous.write("sys/init", &init).await.ok()
         })
         .await?;
-        server.root = text(&keys["root_token"]);
-        if let Some(storage) = &mut server.storage {
+        self.root = text(&keys["root_token"]);
+        if let Some(storage) = &mut self.storage {
             storage.unseal_key = text(&keys["keys_base64"][0]);
         }
-        server.unseal().await?;
+        self.unseal().await?;
         let kv = json!({"type": "kv", "options": {"version": "2"}});
-        let root = server.root_api()?;
+        let root = self.root_api()?;
         eventually("the server to mount secret/", || async {
             root.write("sys/mounts/secret", &kv).await.ok()
         })
         .await?;
-        Ok(server)
+        Ok(())
+    }
+
+    /// Joins the cluster of `leader`.
+    pub(crate) async fn join(&mut self, leader: &Self) -> Result<(), KitError> {
+        self.root.clone_from(&leader.root);
+        if let (Some(own), Some(theirs)) = (&mut self.storage, &leader.storage) {
+            own.unseal_key.clone_from(&theirs.unseal_key);
+        }
+        // The key is of use only once the leader was heard.
+        eventually("the node to join", || async { self.unseal().await.ok() }).await
     }
 
     /// `http://127.0.0.1:PORT`.
@@ -171,10 +204,20 @@ impl Server {
         let anonymous = self.api(None)?;
         anonymous.write("sys/unseal", &key).await?;
         let root = self.root_api()?;
+        // A standby answers reads by itself; what is written needs an active node.
         eventually("the server to be active", || async {
-            root.get("auth/token/lookup-self").await.ok().filter(|answer| answer.status.is_success())
+            root.write("cubbyhole/unsealed", &json!({"now": true})).await.ok()
         })
         .await?;
+        Ok(())
+    }
+
+    /// Seals it; it refuses everything until it is unsealed.
+    ///
+    /// # Errors
+    /// It refuses.
+    pub async fn seal(&self) -> Result<(), KitError> {
+        self.root_api()?.write("sys/seal", &json!({})).await?;
         Ok(())
     }
 

@@ -8,15 +8,15 @@ use arc_swap::ArcSwap;
 use http::{Method, StatusCode, header};
 use tokio::time::{Instant, sleep};
 
-use crate::redirect::redirect;
-use crate::retry::{self, Outcome};
+use crate::redirect::{RedirectHosts, redirect};
+use crate::retry::{self, Outcome, Tries};
 use crate::server::{Manner, Server};
-use crate::servers::{Servers, another_may};
+use crate::servers::{Servers, another_may, is_leaderless};
 use crate::traffic::Traffic;
 use crate::transport::Connector;
 use crate::{
-    Address, Body, BoxFuture, Request, Response, Retry, RetryPolicy, SendError, TlsError, TlsSettings,
-    Upstream,
+    Address, Body, BoxFuture, Proxies, Request, Response, Retry, RetryPolicy, SendError, TlsError,
+    TlsSettings, Upstream,
 };
 
 /// The client timeout when `VAULT_CLIENT_TIMEOUT` does not say otherwise.
@@ -47,6 +47,10 @@ pub struct ClientSettings {
     pub keep_alive: bool,
     /// Follow one redirect, as a standby asks for.
     pub redirects: bool,
+    /// Where that may lead.
+    pub redirect_hosts: RedirectHosts,
+    /// HTTP proxies on the way.
+    pub proxies: Proxies,
 }
 
 impl ClientSettings {
@@ -61,6 +65,8 @@ impl ClientSettings {
             retry_inconsistent: true,
             keep_alive: true,
             redirects: true,
+            redirect_hosts: RedirectHosts::Any,
+            proxies: Proxies::default(),
         }
     }
 }
@@ -79,6 +85,8 @@ struct Shared {
     retry_inconsistent: bool,
     keep_alive: bool,
     redirects: bool,
+    redirect_hosts: RedirectHosts,
+    proxies: Proxies,
     connector: ArcSwap<Connector>,
     traffic: Arc<Traffic>,
 }
@@ -89,14 +97,16 @@ impl Client {
     /// # Errors
     /// A TLS file that cannot be used.
     pub fn new(settings: &ClientSettings) -> Result<Self, TlsError> {
-        let connector = connector(&settings.address, &settings.others, &settings.tls)?;
+        let connector = connector(&settings.address, &settings.others, &settings.tls, &settings.proxies)?;
         let shared = Shared {
             address: settings.address.clone(),
-            servers: Servers::new(settings.address.clone(), &settings.others),
+            servers: Servers::new(settings.address.clone(), &settings.others, &settings.proxies),
             timeout: settings.timeout,
             retry_inconsistent: settings.retry_inconsistent,
             keep_alive: settings.keep_alive,
             redirects: settings.redirects,
+            redirect_hosts: settings.redirect_hosts.clone(),
+            proxies: settings.proxies.clone(),
             connector: ArcSwap::from_pointee(connector),
             traffic: Arc::default(),
         };
@@ -132,7 +142,8 @@ impl Client {
         let others: Vec<Address> = (1..self.shared.servers.count())
             .filter_map(|n| Some(self.shared.servers.get(n)?.address.clone()))
             .collect();
-        self.shared.connector.store(Arc::new(connector(&self.shared.address, &others, settings)?));
+        let connector = connector(&self.shared.address, &others, settings, &self.shared.proxies)?;
+        self.shared.connector.store(Arc::new(connector));
         self.shared.servers.forget_connections();
         Ok(())
     }
@@ -143,7 +154,7 @@ impl Client {
         let first = self.attempt(request, deadline).await;
         match &first.1 {
             // Most answers are welcome.
-            Ok(response) if response.status.as_u16() < 412 => first.1,
+            Ok(response) if response.status.as_u16() < 412 || asks_for_health(request) => first.1,
             _ => Box::pin(self.again(request, first, deadline)).await,
         }
     }
@@ -175,9 +186,10 @@ impl Client {
         deadline: Instant,
     ) -> Result<Response, SendError> {
         let servers = &self.shared.servers;
-        let (mut repetitions, mut moved, mut first_answer) = (0, 0, None);
+        let (mut tries, mut moved, mut first_answer) = (Tries::default(), 0, None);
         loop {
             let outcome = match &result {
+                Ok(response) if is_leaderless(response) => Outcome::Leaderless,
                 Ok(response) => {
                     first_answer.get_or_insert_with(Instant::now);
                     Outcome::Answer { status: response.status, retry_after: retry_after(response) }
@@ -188,6 +200,7 @@ impl Client {
             if elsewhere {
                 servers.move_on(asked);
             }
+            let answered = matches!(outcome, Outcome::Answer { .. });
             let answered_for = first_answer.map_or(Duration::ZERO, |first| first.elapsed());
             let wait = if request.upload.as_ref().is_some_and(crate::Upload::is_taken) {
                 Retry::No
@@ -198,14 +211,7 @@ impl Client {
                 Retry::No
             } else {
                 moved = 0;
-                retry::decide(
-                    self.retry,
-                    &request.method,
-                    outcome,
-                    repetitions,
-                    answered_for,
-                    fastrand::f64(),
-                )
+                retry::decide(self.retry, &request.method, outcome, tries, answered_for, fastrand::f64())
             };
             let Retry::After(wait) = wait else { return result };
             if Instant::now() + wait >= deadline {
@@ -215,7 +221,8 @@ impl Client {
             // A long answer would keep its connection from the next try.
             let said = result.ok().filter(|response| matches!(response.body, Body::Full(_)));
             if !wait.is_zero() {
-                repetitions += 1;
+                tries.repetitions += 1;
+                tries.after_answers += u32::from(answered);
                 sleep(wait).await;
             }
             (asked, result) = self.attempt(request, deadline).await;
@@ -274,10 +281,14 @@ impl Shared {
             return Ok(response);
         }
         let Some((address, target)) = redirect(&response, &server.address)? else { return Ok(response) };
+        let servers = self.servers.all().map(|server| &server.address);
+        if !self.redirect_hosts.allow(&server.address, &address, servers) {
+            return Ok(response);
+        }
         drop(response);
         // A standby names the active node here. Its connection is not kept: the next request asks again.
         Box::pin(async move {
-            let active = Server::new(address);
+            let active = Server::new(address, &self.proxies);
             self.exchange(&active, request, &target, deadline).await
         })
         .await
@@ -297,10 +308,20 @@ impl Shared {
     }
 }
 
-fn connector(first: &Address, others: &[Address], tls: &TlsSettings) -> Result<Connector, TlsError> {
+fn connector(
+    first: &Address,
+    others: &[Address],
+    tls: &TlsSettings,
+    proxies: &Proxies,
+) -> Result<Connector, TlsError> {
     // One that speaks TLS is enough for the files to be read.
     let wanting = std::iter::once(first).chain(others).find(|address| address.is_tls()).unwrap_or(first);
-    Connector::new(wanting, tls)
+    Connector::new(wanting, tls, proxies)
+}
+
+/// The status of this answer is what was asked for: 429 is a healthy standby.
+fn asks_for_health(request: &Request) -> bool {
+    request.path() == "/v1/sys/health"
 }
 
 fn is_inconsistent(response: &Response) -> bool {

@@ -1,9 +1,83 @@
-//! Where an answer sends us: pure.
+//! Where an answer sends us, and whether we go: pure.
 
 use http::{StatusCode, Uri, header};
 
-use crate::address::Address;
+use crate::address::{Address, Endpoint};
 use crate::{Response, SendError};
+
+/// The hosts that a redirect may lead to. Token and body go along, so a host that is none of these is not asked at all:
+/// the redirect itself is the answer then.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub enum RedirectHosts {
+    /// Any, as the official clients do it: a standby names the active node by an address that nobody configured.
+    #[default]
+    Any,
+    /// The host that was asked, those of the other configured servers, and these.
+    Known(Vec<HostPattern>),
+}
+
+/// `host`, `host:port`, or `*.domain` for all hosts below it. Case does not matter.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct HostPattern {
+    /// In lower case; with a dot in front when it stands for what is below it.
+    host: String,
+    port: Option<u16>,
+}
+
+impl HostPattern {
+    /// Reads one.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        if text.contains("://") || text.contains('/') {
+            return Err("a host is wanted, without scheme and path".to_owned());
+        }
+        let (below, rest) = match text.strip_prefix("*.") {
+            Some(rest) => (".", rest),
+            None => ("", text),
+        };
+        // The reader of addresses knows what a host looks like.
+        let address: Address = format!("http://{rest}").parse().map_err(|why| format!("{why}"))?;
+        let Endpoint::Tcp { host, port, .. } = address.endpoint else {
+            return Err("it is no host".to_owned());
+        };
+        if host.contains(['*', '@', '%', ',']) || rest.contains('@') {
+            return Err("a host, host:port or *.domain is wanted".to_owned());
+        }
+        let has_port = rest.ends_with(&format!(":{port}")) && rest.parse::<std::net::Ipv6Addr>().is_err();
+        Ok(Self { host: format!("{below}{}", host.to_ascii_lowercase()), port: has_port.then_some(port) })
+    }
+
+    fn matches(&self, host: &str, port: u16) -> bool {
+        let name = if self.host.starts_with('.') { host.ends_with(&self.host) } else { host == self.host };
+        name && self.port.is_none_or(|own| own == port)
+    }
+}
+
+impl RedirectHosts {
+    /// Whether `to` may be asked what `from` was asked. `servers` are all that are configured.
+    pub(crate) fn allow<'a>(
+        &self,
+        from: &Address,
+        to: &Address,
+        servers: impl IntoIterator<Item = &'a Address>,
+    ) -> bool {
+        let Self::Known(patterns) = self else { return true };
+        let Some((host, port)) = place_of(to) else { return false };
+        let same = |address: &Address| place_of(address).is_some_and(|(own, _)| own == host);
+        same(from)
+            || servers.into_iter().any(same)
+            || patterns.iter().any(|pattern| pattern.matches(&host, port))
+    }
+}
+
+fn place_of(address: &Address) -> Option<(String, u16)> {
+    match &address.endpoint {
+        Endpoint::Tcp { host, port, .. } => Some((host.to_ascii_lowercase(), *port)),
+        Endpoint::Unix(_) => None,
+    }
+}
 
 /// Where a 301, 302, 307 or 308 points, if it is a place we can go to: server and target.
 ///
@@ -77,5 +151,46 @@ mod tests {
         }
         assert!(matches!(from("https://a:8200", 307, "http://b:8200/v1/x"), Err(SendError::Downgrade)));
         assert!(from("http://a:8200", 307, "https://b:8200/v1/x").unwrap().is_some());
+    }
+
+    #[test]
+    fn s31_hosts_that_were_not_named_are_not_asked() {
+        let known = |patterns: &[&str]| {
+            RedirectHosts::Known(patterns.iter().map(|text| HostPattern::parse(text).unwrap()).collect())
+        };
+        let address = |text: &str| text.parse::<Address>().unwrap();
+        let servers = [address("https://a.example:8200"), address("https://b.example:8200")];
+        let own = |to: &str, hosts: &RedirectHosts| hosts.allow(&servers[0], &address(to), &servers);
+        for (patterns, to, allowed) in [
+            (&[][..], "https://a.example:8200", true),
+            (&[], "https://A.example:9200", true),
+            (&[], "https://b.example:8200", true),
+            (&[], "https://c.example:8200", false),
+            (&[], "https://a.example.evil:8200", false),
+            (&[], "https://a.example:8200@evil:8200", false),
+            (&["C.example"], "https://c.example:1", true),
+            (&["c.example:8200"], "https://c.example:8200", true),
+            (&["c.example:8200"], "https://c.example:8201", false),
+            (&["c.example"], "https://xc.example:8200", false),
+            (&["*.internal"], "https://vault-0.vault.internal:8200", true),
+            (&["*.internal"], "https://internal:8200", false),
+            (&["*.internal"], "https://evilinternal:8200", false),
+            (&["[::1]:8200"], "https://[::1]:8200", true),
+            (&["::1"], "https://[::1]:8200", true),
+            (&["10.0.0.1"], "https://10.0.0.1:8200", true),
+        ] {
+            assert_eq!(own(to, &known(patterns)), allowed, "{patterns:?} {to}");
+        }
+        assert!(own("https://c.example:8200", &RedirectHosts::Any));
+        let socket = address("unix:///run/v.sock");
+        assert!(!known(&[]).allow(&socket, &servers[1], [&socket]));
+        assert!(known(&["b.example"]).allow(&socket, &servers[1], [&socket]));
+    }
+
+    #[test]
+    fn what_is_no_host_is_told() {
+        for text in ["", "https://a", "a/b", "a b", "*", "*.", "a.*.b", "u@a", "a:port", "a,b"] {
+            assert!(HostPattern::parse(text).is_err(), "{text:?}");
+        }
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! The rules, and why they differ from upstream's (which repeats writes that may have been carried out and
 //! then hides the server's last answer behind a time-out):
-//! - What never left may always be sent again; a server that cannot be reached is waited for up to the
-//!   client timeout, so that its restart loses no request.
+//! - What never left may always be sent again; a server that cannot be reached, or a cluster without an active node,
+//!   is waited for up to the client timeout, so that a restart or an election loses no request.
 //! - A read is repeated after a broken connection and after 412, 429, 500, 502, 503, 504; a write only after
 //!   412, 429 and 503, where the server did not act.
 //! - An answer that says no is retried for [`ANSWERED_PATIENCE`] and then handed on as it is.
@@ -41,13 +41,23 @@ impl RetryPolicy {
         }
     }
 
-    fn allows(self, repetitions: u32, reached: bool) -> bool {
+    fn allows(self, tries: Tries, reached: bool) -> bool {
         match self {
             Self::Never => false,
-            Self::AtMost(most) => repetitions < most,
-            Self::Patient => !reached || repetitions < DEFAULT_RETRIES,
+            Self::AtMost(most) => tries.repetitions < most,
+            Self::Patient => !reached || tries.after_answers < DEFAULT_RETRIES,
         }
     }
+}
+
+/// How often was asked again.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Tries {
+    /// In all.
+    pub(crate) repetitions: u32,
+    /// After answers: an outage that was waited out is no reason to give up at the first answer that says no, which
+    /// a server gives while it starts.
+    pub(crate) after_answers: u32,
 }
 
 /// What to do after a try.
@@ -62,17 +72,22 @@ pub enum Retry {
 /// What a try ended with.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Outcome<'a> {
-    Answer { status: StatusCode, retry_after: Option<Duration> },
+    Answer {
+        status: StatusCode,
+        retry_after: Option<Duration>,
+    },
+    /// The cluster elects its active node; nobody acted.
+    Leaderless,
     Error(&'a SendError),
 }
 
-/// Decides after try number `repetitions + 1`. `answered_for` is the time since the first answer that said
+/// Decides after a try. `answered_for` is the time since the first answer that said
 /// no; `random` is uniform in 0..1.
 pub(crate) fn decide(
     policy: RetryPolicy,
     method: &Method,
     outcome: Outcome<'_>,
-    repetitions: u32,
+    tries: Tries,
     answered_for: Duration,
     random: f64,
 ) -> Retry {
@@ -86,7 +101,7 @@ pub(crate) fn decide(
             };
             (again && answered_for < ANSWERED_PATIENCE, true)
         }
-        Outcome::Error(SendError::Unreachable { .. }) => (true, false),
+        Outcome::Leaderless | Outcome::Error(SendError::Unreachable { .. }) => (true, false),
         Outcome::Error(error @ SendError::Broken { .. }) => (safe || error.sent() == Sent::No, false),
         Outcome::Error(
             SendError::Tls { .. }
@@ -96,20 +111,22 @@ pub(crate) fn decide(
             | SendError::Upload(_),
         ) => (false, false),
     };
-    if !again || !policy.allows(repetitions, reached) {
+    if !again || !policy.allows(tries, reached) {
         return Retry::No;
     }
     if let Outcome::Answer { retry_after: Some(wait), .. } = outcome {
         // The server said when; a fleet told the same second is spread a little behind it.
         return match wait {
-            wait if wait > ANSWERED_PATIENCE => Retry::No,
+            wait if answered_for + wait > ANSWERED_PATIENCE => Retry::No,
             wait => Retry::After(wait + Duration::from_secs_f64(random * 0.25)),
         };
     }
     // Doubling from a quarter second to at most one, half of it random: a server that is back is noticed
     // within a second and a half, and not by everybody at once.
-    let full = Duration::from_millis(250 << repetitions.min(2));
-    Retry::After(full.mul_f64(0.5 + random * 0.5))
+    let full = Duration::from_millis(250 << tries.repetitions.min(2));
+    let wait = full.mul_f64(0.5 + random * 0.5);
+    // The last answer is in hand when the patience ends, not a second later.
+    Retry::After(if reached { wait.min(ANSWERED_PATIENCE.saturating_sub(answered_for)) } else { wait })
 }
 
 #[cfg(test)]
@@ -121,7 +138,11 @@ mod tests {
     }
 
     fn again(method: Method, outcome: Outcome<'_>, policy: RetryPolicy, repetitions: u32) -> bool {
-        decide(policy, &method, outcome, repetitions, Duration::ZERO, 0.5) != Retry::No
+        decide(policy, &method, outcome, tries(repetitions), Duration::ZERO, 0.5) != Retry::No
+    }
+
+    fn tries(repetitions: u32) -> Tries {
+        Tries { repetitions, after_answers: repetitions }
     }
 
     fn broken(sent: Sent) -> SendError {
@@ -162,14 +183,41 @@ mod tests {
         let gone =
             SendError::Unreachable { method: Method::PUT, address: String::new(), reason: String::new() };
         assert!(again(Method::PUT, Outcome::Error(&gone), RetryPolicy::Patient, 500));
-        let late = decide(RetryPolicy::Patient, &Method::GET, answer(503), 3, ANSWERED_PATIENCE, 0.5);
+        let late = decide(RetryPolicy::Patient, &Method::GET, answer(503), tries(3), ANSWERED_PATIENCE, 0.5);
         assert_eq!(late, Retry::No);
+        assert!(again(Method::PUT, Outcome::Leaderless, RetryPolicy::Patient, 500), "an election");
+        let starting = Tries { repetitions: 500, after_answers: 0 };
+        let sealed = decide(RetryPolicy::Patient, &Method::GET, answer(503), starting, Duration::ZERO, 0.5);
+        assert_ne!(sealed, Retry::No, "the outage was waited out, the unsealing is as well");
+    }
+
+    #[test]
+    fn f03_an_answer_that_says_no_is_handed_on_after_five_seconds() {
+        let after = |answered_for: f64, outcome| {
+            let answered_for = Duration::from_secs_f64(answered_for);
+            decide(RetryPolicy::Patient, &Method::GET, outcome, tries(5), answered_for, 1.0)
+        };
+        assert_eq!(after(4.0, answer(503)), Retry::After(Duration::from_secs(1)));
+        assert_eq!(after(4.75, answer(503)), Retry::After(Duration::from_millis(250)), "the last one");
+        let told = |seconds| Outcome::Answer {
+            status: StatusCode::SERVICE_UNAVAILABLE,
+            retry_after: Some(Duration::from_secs(seconds)),
+        };
+        assert_eq!(after(0.5, told(4)), Retry::After(Duration::from_millis(4250)));
+        assert_eq!(after(1.5, told(4)), Retry::No);
     }
 
     #[test]
     fn waits_grow_to_a_second_and_have_jitter() {
         let wait = |repetitions, random| {
-            decide(RetryPolicy::Patient, &Method::GET, answer(503), repetitions, Duration::ZERO, random)
+            decide(
+                RetryPolicy::Patient,
+                &Method::GET,
+                answer(503),
+                tries(repetitions),
+                Duration::ZERO,
+                random,
+            )
         };
         assert_eq!(wait(0, 0.0), Retry::After(Duration::from_millis(125)));
         assert_eq!(wait(0, 1.0), Retry::After(Duration::from_millis(250)));

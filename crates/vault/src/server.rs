@@ -3,16 +3,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderValue, Method};
+use http::{HeaderMap, HeaderValue, Method, header};
 use tokio::time::{Instant, timeout_at};
 
 use crate::transport::{Connection, Connector, Failure, Framed, Pool, RequestHead, Tunnel, body};
-use crate::{Address, Body, Request, Response, SendError, Sent};
+use crate::{Address, Body, Proxies, Proxy, Request, Response, SendError, Sent};
 
 /// A server and what is known of it.
 pub(crate) struct Server {
     pub(crate) address: Address,
     host: HeaderValue,
+    /// The proxy on the way.
+    via: Option<Arc<Proxy>>,
+    /// What stands before a request's target: the address's own prefix, and all of the address when a proxy is to
+    /// read it.
+    prefix: String,
     pool: Arc<Pool>,
 }
 
@@ -27,10 +32,16 @@ pub(crate) struct Manner<'a> {
 }
 
 impl Server {
-    pub(crate) fn new(address: Address) -> Self {
+    pub(crate) fn new(address: Address, proxies: &Proxies) -> Self {
         let host = HeaderValue::from_str(&address.authority())
             .unwrap_or_else(|_| HeaderValue::from_static("localhost"));
-        Self { address, host, pool: Arc::default() }
+        let via = proxies.way_to(&address).cloned();
+        let prefix = match &via {
+            // A proxy sees nothing of what travels in TLS; it is asked for a tunnel.
+            Some(_) if !address.is_tls() => address.to_string(),
+            _ => address.prefix.clone(),
+        };
+        Self { address, host, via, prefix, pool: Arc::default() }
     }
 
     /// Closes idle connections.
@@ -63,7 +74,8 @@ impl Server {
     }
 
     async fn connect(&self, request: &Request, manner: &Manner<'_>) -> Result<Box<Connection>, SendError> {
-        let connected = timeout_at(manner.deadline, manner.connector.connect(&self.address)).await;
+        let connected =
+            timeout_at(manner.deadline, manner.connector.connect(&self.address, self.via.as_deref())).await;
         connected.map_err(|_| SendError::TimedOut(manner.timeout))?.map_err(|error| match error {
             SendError::Unreachable { reason, .. } => SendError::Unreachable {
                 method: request.method.clone(),
@@ -87,12 +99,13 @@ impl Server {
                 Some(upload.take().ok_or_else(|| Failure::Upload("it was sent before".to_owned()))?)
             }
         };
+        let for_proxy = self.for_proxy(&request.headers);
         let head = RequestHead {
             method: &request.method,
-            prefix: &self.address.prefix,
+            prefix: &self.prefix,
             target,
             host: &self.host,
-            headers: &request.headers,
+            headers: for_proxy.as_deref().unwrap_or(&request.headers),
             body: framed(request),
             last: !manner.keep_alive,
             upgrade: request.upgrade,
@@ -107,6 +120,14 @@ impl Server {
         let pool = manner.keep_alive.then(|| Arc::clone(&self.pool));
         let body = body(connection, &answer, pool).map_err(Failure::Malformed)?;
         Ok(Response { status: answer.status, headers, body })
+    }
+
+    /// A proxy that reads the request is told who we are with it; one that makes a tunnel was told before.
+    fn for_proxy(&self, headers: &HeaderMap) -> Option<Box<HeaderMap>> {
+        let authorization = self.via.as_ref().filter(|_| !self.address.is_tls())?.authorization()?;
+        let mut headers = headers.clone();
+        headers.insert(header::PROXY_AUTHORIZATION, authorization.clone());
+        Some(Box::new(headers))
     }
 
     fn place(&self, request: &Request) -> String {

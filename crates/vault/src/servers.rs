@@ -2,8 +2,10 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use http::StatusCode;
+
 use crate::server::Server;
-use crate::{Address, Body, Response, SendError, Sent};
+use crate::{Address, Body, Proxies, Response, SendError, Sent};
 
 /// What a server that is neither active nor able to reach the active one says in a 500.
 const NOT_ACTIVE: &[u8] = b"node not active";
@@ -17,8 +19,9 @@ pub(crate) struct Servers {
 }
 
 impl Servers {
-    pub(crate) fn new(first: Address, others: &[Address]) -> Self {
-        let all = std::iter::once(first).chain(others.iter().cloned()).map(Server::new).collect();
+    pub(crate) fn new(first: Address, others: &[Address], proxies: &Proxies) -> Self {
+        let all = std::iter::once(first).chain(others.iter().cloned());
+        let all = all.map(|address| Server::new(address, proxies)).collect();
         Self { all, current: AtomicUsize::new(0), probing: AtomicBool::new(false) }
     }
 
@@ -34,6 +37,10 @@ impl Servers {
 
     pub(crate) fn get(&self, number: usize) -> Option<&Server> {
         self.all.get(number)
+    }
+
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Server> {
+        self.all.iter()
     }
 
     /// The one that is asked first when it can be.
@@ -67,15 +74,19 @@ impl Servers {
     }
 }
 
+/// Whether a standby says that no node is active: it has done nothing, and an election is over soon.
+pub(crate) fn is_leaderless(response: &Response) -> bool {
+    response.status == StatusCode::INTERNAL_SERVER_ERROR
+        && matches!(&response.body, Body::Full(Some(text)) if memchr::memmem::find(text, NOT_ACTIVE).is_some())
+}
+
 /// Whether another server may do better, and this one has done nothing: `safe` requests may have been received.
 pub(crate) fn another_may(result: &Result<Response, SendError>, safe: bool) -> bool {
     match result {
         Ok(response) => match response.status.as_u16() {
             // Sealed, or a standby without its active node.
             503 => true,
-            500 => {
-                matches!(&response.body, Body::Full(Some(text)) if memchr::memmem::find(text, NOT_ACTIVE).is_some())
-            }
+            500 => is_leaderless(response),
             502 | 504 => safe,
             _ => false,
         },
@@ -88,14 +99,14 @@ pub(crate) fn another_may(result: &Result<Response, SendError>, safe: bool) -> b
 
 #[cfg(test)]
 mod tests {
-    use http::{HeaderMap, Method, StatusCode};
+    use http::{HeaderMap, Method};
 
     use super::*;
 
     #[test]
     fn the_next_one_is_used_once_for_each_failure() {
         let address = |port: u16| format!("http://127.0.0.1:{port}").parse::<Address>().unwrap();
-        let servers = Servers::new(address(1), &[address(2), address(3)]);
+        let servers = Servers::new(address(1), &[address(2), address(3)], &Proxies::default());
         servers.move_on(0);
         servers.move_on(0);
         assert_eq!(servers.current(), 1, "many requests failed at the first one");

@@ -241,6 +241,17 @@ async fn f20_a_server_that_says_nothing_is_given_up_and_its_connection_closed() 
     assert_eq!(raw.connections(), 2);
 }
 
+/// A probe through us wants to know at once.
+#[tokio::test]
+async fn the_servers_health_is_an_answer_whatever_its_status() {
+    let raw = Raw::start(|_, _| (status(429, "{}"), Then::Stay)).await;
+    let client = raw.client_with(|settings| settings.retry = RetryPolicy::Patient);
+    let mut request = get();
+    request.target = "/v1/sys/health?perfstandbyok=true".to_owned();
+    assert_eq!(client.send(request).await.unwrap().status, 429);
+    assert_eq!(raw.asked(), 1);
+}
+
 #[tokio::test]
 async fn the_last_real_answer_is_given_when_the_time_is_over() {
     let raw =
@@ -453,6 +464,29 @@ async fn trailers_arrive() {
     let body = raw.client().send(get()).await.unwrap().body;
     let body = BodyExt::collect(body).await.unwrap();
     assert_eq!(body.trailers().unwrap()["x-sum"], "7");
+}
+
+/// F19: nobody acts while a cluster elects its active node, so that writes wait as well; and for longer than for an answer
+/// that says no, for elections take longer.
+#[tokio::test]
+async fn f19_a_write_waits_for_the_election() {
+    let text = "{\"errors\":[\"local node not active but active cluster node not found\"]}";
+    let leaderless = format!("HTTP/1.1 500 X\r\nContent-Length: {}\r\n\r\n{text}", text.len()).into_bytes();
+    let raw =
+        Raw::start(move |_, nth| (if nth < 12 { leaderless.clone() } else { ok("done") }, Then::Stay)).await;
+    let began = Instant::now();
+    let client = raw.client_with(|settings| settings.retry = RetryPolicy::Patient);
+    let write = Request { method: Method::PUT, body: Bytes::from_static(b"{}"), ..get() };
+    assert_eq!(self::text(client.send(write).await.unwrap()).await, "done");
+    assert_eq!(raw.asked(), 13);
+    assert!(began.elapsed() > Duration::from_secs(5), "{:?}", began.elapsed());
+    // Any other 500 may come of what was done.
+    let raw =
+        Raw::start(|_, _| (b"HTTP/1.1 500 X\r\nContent-Length: 2\r\n\r\n{}".to_vec(), Then::Stay)).await;
+    let client = raw.client_with(|settings| settings.retry = RetryPolicy::Patient);
+    let write = Request { method: Method::PUT, body: Bytes::from_static(b"{}"), ..get() };
+    assert_eq!(client.send(write).await.unwrap().status, 500);
+    assert_eq!(raw.asked(), 1);
 }
 
 /// Old forms of the API have a token in the path; errors are logged and told to clients.

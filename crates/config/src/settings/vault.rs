@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use vault::{Address, Namespace, RetryPolicy, TlsSettings};
+use vault::{Address, HostPattern, Namespace, Proxies, RedirectHosts, RetryPolicy, TlsSettings};
 
 use crate::decode::{Block, Fields, Labels};
 use crate::problem::Placed;
@@ -29,6 +29,10 @@ pub struct Vault {
     pub retry: RetryPolicy,
     /// `VAULT_CLIENT_TIMEOUT`.
     pub timeout: Duration,
+    /// Where redirects may lead (`redirect_hosts`, `follow_redirects_any_host`).
+    pub redirect_hosts: RedirectHosts,
+    /// HTTP proxies, from the environment.
+    pub proxies: Proxies,
 }
 
 /// The stanza as it was read, before flags and environment.
@@ -44,6 +48,7 @@ pub(crate) struct RawVault {
     pub(crate) tls_skip_verify: Option<bool>,
     pub(crate) namespace: Option<Placed<String>>,
     pub(crate) num_retries: Option<i64>,
+    pub(crate) redirect_hosts: RedirectHosts,
 }
 
 pub(crate) const PREFIX: &str = "error parsing 'vault':";
@@ -63,9 +68,33 @@ pub(crate) fn read<'a>(file: &Fields<'a>, block: &Block<'a>) -> RawVault {
         tls_skip_verify: fields.lax_bool("tls_skip_verify"),
         namespace: fields.placed("namespace"),
         num_retries: read_retry(&fields),
+        redirect_hosts: read_redirects(&fields),
     };
     fields.finish();
     raw
+}
+
+/// A list of hosts means these and no others, unless somebody says otherwise.
+fn read_redirects(vault: &Fields<'_>) -> RedirectHosts {
+    let listed = vault.strings("redirect_hosts");
+    let any = vault.strict_bool("follow_redirects_any_host");
+    let span = vault.span_of("redirect_hosts");
+    let mut patterns = Vec::new();
+    for text in listed.iter().flatten() {
+        match HostPattern::parse(text) {
+            Ok(pattern) => patterns.push(pattern),
+            Err(why) => vault.refuse_with(
+                span,
+                format!("invalid host {text:?} in `redirect_hosts`: {why}"),
+                "name hosts as \"vault-1.example.com\", \"vault-1.example.com:8200\" or \"*.vault.internal\"",
+            ),
+        }
+    }
+    if any == Some(true) && !patterns.is_empty() {
+        let hint = "leave out `follow_redirects_any_host` to allow these hosts alone";
+        vault.warn(span, "`redirect_hosts` has no effect while any host is allowed", hint);
+    }
+    if any.unwrap_or(listed.is_none()) { RedirectHosts::Any } else { RedirectHosts::Known(patterns) }
 }
 
 fn read_retry(vault: &Fields<'_>) -> Option<i64> {

@@ -212,7 +212,7 @@ fn no_value_of_the_environment_is_shown() {
     let loading = agent().environment(&[
         ("VAULT_TOKEN", "hvs.very-secret"),
         ("VAULT_CLIENT_KEY_BYTES", "very-secret-key"),
-        ("VAULT_HTTP_PROXY", "http://user:very-secret@proxy"),
+        ("VAULT_HTTP_PROXY", "socks5://user:very-secret@proxy"),
         ("VAULT_MAX_RETRIES", "-1"),
         ("VAULT_ADDR", "ftp://user:very-secret@host"),
         ("AAD", "very-secret"),

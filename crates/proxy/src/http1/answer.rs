@@ -95,14 +95,11 @@ impl<B: Body<Data = Bytes> + Unpin> Answer<B> {
         if !has_date {
             field(&mut out, "date", httpdate::fmt_http_date(SystemTime::now()).as_bytes());
         }
-        // Writing into memory does not fail.
         match framing {
-            Framing::Length(length) => {
-                let _ = write!(out, "content-length: {length}\r\n");
-            }
+            Framing::Length(length) => length_field(&mut out, length),
             Framing::Nothing if asked.head_alone && !head.headers.contains_key(header::CONTENT_LENGTH) => {
                 if let Some(length @ 1..) = exact {
-                    let _ = write!(out, "content-length: {length}\r\n");
+                    length_field(&mut out, length);
                 }
             }
             Framing::Chunked => field(&mut out, "transfer-encoding", b"chunked"),
@@ -176,6 +173,7 @@ impl<B: Body<Data = Bytes> + Unpin> Answer<B> {
             match &mut self.framing {
                 Framing::Length(left) => *left = left.checked_sub(data.len() as u64).ok_or(Torn)?,
                 Framing::Chunked => {
+                    // Writing into memory does not fail.
                     let _ = write!(self.out, "{:x}\r\n", data.len());
                 }
                 Framing::UntilClose | Framing::Nothing => {}
@@ -218,6 +216,10 @@ fn write_status(out: &mut Vec<u8>, status: StatusCode, modern: bool) {
     out.push(b' ');
     out.extend_from_slice(status.canonical_reason().unwrap_or_default().as_bytes());
     out.extend_from_slice(b"\r\n");
+}
+
+fn length_field(out: &mut Vec<u8>, length: u64) {
+    field(out, "content-length", itoa::Buffer::new().format(length).as_bytes());
 }
 
 fn field(out: &mut Vec<u8>, name: &str, value: &[u8]) {

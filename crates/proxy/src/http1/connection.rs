@@ -26,7 +26,7 @@ const READ: usize = 8 * 1024;
 const READ_LONG: usize = 64 * 1024;
 
 /// After a refusal the client may still be sending: closing at once would tear its answer from its hands.
-const LINGER: (Duration, usize) = (Duration::from_secs(1), 4 * 1024 * 1024);
+const LINGER: (Duration, usize) = (Duration::from_secs(5), 64 * 1024 * 1024);
 
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 

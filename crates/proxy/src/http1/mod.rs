@@ -27,7 +27,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::sync::CancellationToken;
 
 use crate::breach::Breach;
-use crate::inbound::Source;
+use crate::inbound::{Asking, Inbound, Source};
 use crate::link::Link;
 use crate::route::Site;
 use crate::serve::{Outbound, answer, refuse};
@@ -101,8 +101,7 @@ pub(crate) async fn serve_http1(site: Arc<Site>, stream: Stream, link: &Arc<Link
         });
         let after = match next.await {
             Next::End => After::Close { linger: false },
-            // Kilobytes while it lasts.
-            next => Box::pin(exchange(&site, link, &connection, next, stop)).await,
+            next => exchange(&site, link, &connection, next, stop).await,
         };
         match after {
             After::Keep => {}
@@ -133,7 +132,7 @@ async fn exchange(
     };
     drop(bytes);
     let asked = Asked { modern: head.modern, head_alone: *request.method() == Method::HEAD };
-    let (request, relay) = begin(connection, &head, request);
+    let (request, relay) = begin(connection, link, &head, request);
     let response = {
         let mut answering = pin!(answer(site, Arc::clone(link), request));
         poll_fn(|cx| match answering.as_mut().poll(cx) {
@@ -171,7 +170,12 @@ async fn refused(site: &Site, link: &Arc<Link>, connection: &Shared, breach: Bre
 }
 
 /// Adds to a request what is still to come: its body, and what the connection may become.
-fn begin(connection: &Shared, head: &Head, mut request: Request<()>) -> (Request<Source>, Option<RelaySlot>) {
+fn begin(
+    connection: &Shared,
+    link: &Arc<Link>,
+    head: &Head,
+    mut request: Request<()>,
+) -> (Asking, Option<RelaySlot>) {
     let number = connection.lock().begin(head);
     let source = match head.body {
         head::Body::Length(0) => Source::Nothing,
@@ -181,7 +185,7 @@ fn begin(connection: &Shared, head: &Head, mut request: Request<()>) -> (Request
     if let Some(relay) = &relay {
         request.extensions_mut().insert(relay.clone());
     }
-    (request.map(|()| source), relay)
+    (Box::new(request.map(|()| Inbound::new(source, link))), relay)
 }
 
 /// Sends an answer; `false` when it did not arrive whole.
@@ -208,6 +212,6 @@ mod size {
             &'static CancellationToken,
             _,
         >(exchange);
-        assert!(size <= 6000, "{size}");
+        assert!(size <= 3000, "{size}");
     }
 }

@@ -18,7 +18,7 @@ use tokio_util::task::TaskTracker;
 use tracing::debug;
 
 use crate::breach::Breach;
-use crate::inbound::Source;
+use crate::inbound::{Inbound, Source};
 use crate::link::Link;
 use crate::route::Site;
 use crate::serve::answer;
@@ -51,7 +51,8 @@ pub(crate) async fn serve_http2(
     let service = service_fn(move |request: Request<Incoming>| {
         let (site, link, pace) = (Arc::clone(&site), Arc::clone(&ours), Arc::clone(&theirs));
         let answered = async move {
-            let response = answer(&site, link, request.map(Source::Http2)).await;
+            let request = request.map(|body| Inbound::new(Source::Http2(body), &link));
+            let response = answer(&site, link, Box::new(request)).await;
             Ok::<_, Infallible>(response.map(|body| Paced::new(body, &pace)))
         };
         // An answer under way is kilobytes, which the library would move about.

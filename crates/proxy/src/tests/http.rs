@@ -177,6 +177,41 @@ async fn http2_idle_connections_end_politely() {
     assert_eq!(front.counters().connections.load(Relaxed), 0);
 }
 
+/// Its other streams may do as they like.
+#[tokio::test(start_paused = true)]
+async fn http2_a_stream_that_is_not_read_ends_its_connection() {
+    let front = Front::new();
+    front.answers(200, &[], &"x".repeat(1 << 20));
+    let io = TokioIo::new(front.wire(Who::User(1), 1 << 20, Protocol::Http2).unwrap());
+    let mut client = http2::Builder::new(TokioExecutor::new());
+    let (mut sender, connection) = client.initial_stream_window_size(1000).handshake(io).await.unwrap();
+    tokio::spawn(connection);
+    let unread = sender.send_request(request("/v1/a", 0)).await.unwrap();
+    front.answers(200, &[], "{}");
+    for _ in 0..5 {
+        let answer = sender.send_request(request("/v1/b", 0)).await.unwrap();
+        assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), "{}");
+        tokio::time::sleep(Duration::from_secs(10)).await;
+    }
+    assert_eq!(front.counters().in_flight.load(Relaxed), 1);
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    assert_eq!(front.counters().breaches(Breach::WriteTime), 1);
+    assert!(sender.is_closed());
+    assert_eq!(front.counters().in_flight.load(Relaxed), 0);
+    assert_eq!(front.counters().connections.load(Relaxed), 0);
+    drop(unread);
+    // One that is read slowly lives, and gets all of it.
+    front.answers(200, &[], &"x".repeat(200_000));
+    let mut sender = http2(&front).await;
+    let mut slow = sender.send_request(request("/v1/a", 0)).await.unwrap().into_body();
+    let mut length = 0;
+    while let Some(frame) = slow.frame().await {
+        length += frame.unwrap().into_data().unwrap().len();
+        tokio::time::sleep(Duration::from_secs(20)).await;
+    }
+    assert_eq!((length, front.counters().breaches(Breach::WriteTime)), (200_000, 1));
+}
+
 /// CVE-2023-44487: streams that are opened and reset at once cost the server nothing.
 #[tokio::test(start_paused = true)]
 async fn http2_rapid_resets_end_the_connection() {

@@ -11,13 +11,13 @@ async fn s03_one_identity() {
         ("X-Vault-Token: a\r\nX-Vault-Token: b\r\n", 400, ""),
         ("X-Vault-Token: a\r\nx-vault-token: a\r\n", 400, ""),
         ("X-Vault-Token:\r\nX-Vault-Token: a\r\n", 400, ""),
-        ("Authorization: Bearer s.c\r\n", 200, "-"),
-        ("Authorization: bearer s.c\r\n", 200, "-"),
+        ("Authorization: Bearer s.c\r\n", 200, "s.c"),
+        ("Authorization: bearer s.c\r\n", 200, "s.c"),
         ("Authorization: Basic s.c\r\n", 200, OURS),
         // Nobody loses his token, or the namespace it is good for, on the way.
         ("Connection: X-Vault-Token\r\nX-Vault-Token: s.c\r\n", 200, "s.c"),
         ("Connection: x-vault-token\r\n", 200, OURS),
-        ("Connection: authorization\r\nAuthorization: Bearer s.c\r\n", 200, "-"),
+        ("Connection: authorization\r\nAuthorization: Bearer s.c\r\n", 200, "s.c"),
     ] {
         let front = Front::new();
         let answer = front.ask(format!("GET /v1/a HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n")).await;
@@ -32,8 +32,7 @@ async fn s04_headers_of_one_connection_stay_there() {
     front.answers(
         200,
         &[
-            ("connection", "x-named, close"),
-            ("x-named", "1"),
+            ("connection", "close"),
             ("keep-alive", "timeout=5"),
             ("proxy-authenticate", "Basic"),
             ("te", "trailers"),
@@ -55,7 +54,7 @@ async fn s04_headers_of_one_connection_stay_there() {
     let mut names: Vec<_> = seen[0].headers.keys().map(|name| name.as_str()).collect();
     names.sort_unstable();
     // The transport writes `Host` anew.
-    assert_eq!(names, ["host", "user-agent", "x-kept", "x-vault-token"]);
+    assert_eq!(names, ["accept-encoding", "host", "user-agent", "x-kept", "x-vault-token"]);
     assert_eq!(seen[0].body, "{}");
     // It lives on: what the server said of its own connection is not about ours.
     assert!(!answer.closed, "{}", answer.text);

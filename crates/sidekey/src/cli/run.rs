@@ -147,6 +147,7 @@ pub(super) fn run(product: Product, arguments: RunArgs) -> Exit {
         Format::Json => Style::Json,
     };
     let level = telemetry::init(product.word(), style, filter(&settings));
+    daemon::raise_open_files();
     let runtime = match daemon::runtime() {
         Ok(runtime) => runtime,
         Err(error) => return failed_to_start(&format!("Error starting the runtime: {error}")),

@@ -1,7 +1,6 @@
 //! Every room in order: made here, connected here, run elsewhere. Nothing is sent before [`Daemon::run`].
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -69,7 +68,7 @@ pub(crate) struct Daemon {
     pub(super) board: Arc<Board>,
     pub(super) access: Option<AccessLog>,
     /// Where systemd wants to be told.
-    pub(super) notify: Option<PathBuf>,
+    pub(super) notify: Option<Arc<notify::Systemd>>,
     addresses: Vec<String>,
 }
 
@@ -98,8 +97,8 @@ impl Daemon {
         for address in addresses.filter(|address| !address.is_tls() && !address.is_local()) {
             warn!(target: "", address = %address, "requests to the server are not encrypted");
         }
-        if !settings.vault.address.is_local() && environment.pairs().any(is_proxy) {
-            warn!(target: "", "HTTP_PROXY or HTTPS_PROXY is set; going through a proxy is not built yet in this version of Sidekey, connecting directly");
+        if let Some(proxy) = settings.vault.proxies.way_to(&settings.vault.address) {
+            info!(target: "", proxy = %proxy, "the server is reached through a proxy");
         }
         let client = |keep_alive| Client::new(&client_settings(&settings, keep_alive));
         let caller = |subsystem| Caller {
@@ -215,10 +214,10 @@ impl Daemon {
             ready: ready.clone(),
         });
         tasks.start("numbers", report::push(Arc::clone(&board)).map(Ok));
-        let notify = notify::socket(environment);
-        if let Some(socket) = notify.clone() {
+        let notify = notify::socket(environment).map(|socket| Arc::new(notify::Systemd::new(socket)));
+        if let Some(systemd) = notify.clone() {
             let watchdog = notify::watchdog(environment);
-            tasks.start("systemd", notify::keep_telling(socket, watchdog, Arc::clone(&board)).map(Ok));
+            tasks.start("systemd", notify::keep_telling(systemd, watchdog, Arc::clone(&board)).map(Ok));
         }
 
         let pid_file = match &settings.pid_file {
@@ -301,10 +300,6 @@ fn access_log(settings: &config::AccessLog) -> Result<AccessLog, atomic_file::Fi
     })
 }
 
-fn is_proxy((name, value): (&str, &str)) -> bool {
-    matches!(name.to_ascii_uppercase().as_str(), "HTTP_PROXY" | "HTTPS_PROXY") && !value.is_empty()
-}
-
 pub(super) fn client_settings(settings: &Settings, keep_alive: bool) -> ClientSettings {
     ClientSettings {
         tls: settings.vault.tls.clone(),
@@ -312,6 +307,8 @@ pub(super) fn client_settings(settings: &Settings, keep_alive: bool) -> ClientSe
         retry: settings.vault.retry,
         keep_alive,
         others: settings.vault.others.clone(),
+        redirect_hosts: settings.vault.redirect_hosts.clone(),
+        proxies: settings.vault.proxies.clone(),
         ..ClientSettings::new(settings.vault.address.clone())
     }
 }

@@ -9,6 +9,7 @@ mod hardening;
 mod identity;
 mod notify;
 mod once;
+mod open_files;
 mod pid_file;
 mod reload;
 mod report;
@@ -19,6 +20,7 @@ mod tasks;
 pub(crate) use build::{Daemon, StartError};
 pub(crate) use hardening::forbid_core_dumps;
 pub(crate) use once::render_once;
+pub(crate) use open_files::raise as raise_open_files;
 pub(crate) use reload::Reload;
 
 /// One thread runs everything; a few more, for a few seconds, do what blocks (name look-ups).

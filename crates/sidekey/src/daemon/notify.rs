@@ -1,4 +1,5 @@
-//! What systemd is told (`Type=notify`): that we are ready, that we still live, that we stop. sd_notify(3): a datagram
+//! What systemd is told (`Type=notify`): that we are ready, that we still live, that we read
+//! the configuration again, that we stop. sd_notify(3): a datagram
 //! to the socket that `NOTIFY_SOCKET` names.
 
 use std::os::linux::net::SocketAddrExt as _;
@@ -6,9 +7,11 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use config::Environment;
+use rustix::time::{ClockId, clock_gettime};
 use tokio::time::{Instant, sleep};
 use tracing::debug;
 
@@ -33,29 +36,69 @@ pub(super) fn watchdog(environment: &Environment) -> Option<Duration> {
     (micros > 0).then(|| Duration::from_micros(micros / 2).max(Duration::from_millis(10)))
 }
 
+/// systemd, who listens at a socket.
+pub(super) struct Systemd {
+    socket: PathBuf,
+    /// It knows that we were ready once.
+    was_ready: AtomicBool,
+}
+
+impl Systemd {
+    pub(super) fn new(socket: PathBuf) -> Self {
+        Self { socket, was_ready: AtomicBool::new(false) }
+    }
+
+    /// We are ready, for the first time or again after a reload.
+    pub(super) fn ready(&self, board: &Board) {
+        self.was_ready.store(true, Ordering::Relaxed);
+        self.tell(&format!("READY=1\nSTATUS={}", board.summary()));
+    }
+
+    /// The configuration is read again (`Type=notify-reload`); [`Systemd::ready`] has to follow, whatever comes of it.
+    /// Gives whether it was told: while we start there is nothing to reload, and the word that ends a reload would be
+    /// taken for the end of the start.
+    pub(super) fn reloading(&self) -> bool {
+        let told = self.was_ready.load(Ordering::Relaxed);
+        if told {
+            let now = clock_gettime(ClockId::Monotonic);
+            let micros = i128::from(now.tv_sec) * 1_000_000 + i128::from(now.tv_nsec) / 1000;
+            self.tell(&format!("RELOADING=1\nMONOTONIC_USEC={micros}"));
+        }
+        told
+    }
+
+    /// The end has begun.
+    pub(super) fn stopping(&self) {
+        self.tell("STOPPING=1");
+    }
+
+    fn tell(&self, message: &str) {
+        tell(&self.socket, message);
+    }
+}
+
 /// Tells of readiness once, and of life for ever. An outage of the server is no reason to be killed: until we are ready,
 /// systemd is asked to wait on.
-pub(super) async fn keep_telling(socket: PathBuf, watchdog: Option<Duration>, board: Arc<Board>) {
+pub(super) async fn keep_telling(systemd: Arc<Systemd>, watchdog: Option<Duration>, board: Arc<Board>) {
     let mut asked: Option<Instant> = None;
     while !board.is_ready() {
         if asked.is_none_or(|at| at.elapsed() >= ASK) {
             let more = Duration::from_secs(60).as_micros();
-            tell(Some(&socket), &format!("EXTEND_TIMEOUT_USEC={more}\nSTATUS={}", board.summary()));
+            systemd.tell(&format!("EXTEND_TIMEOUT_USEC={more}\nSTATUS={}", board.summary()));
             asked = Some(Instant::now());
         }
         sleep(LOOK).await;
     }
-    tell(Some(&socket), &format!("READY=1\nSTATUS={}", board.summary()));
+    systemd.ready(&board);
     let Some(pause) = watchdog else { return };
     loop {
-        tell(Some(&socket), "WATCHDOG=1");
+        systemd.tell("WATCHDOG=1");
         sleep(pause).await;
     }
 }
 
 /// Sends one message. Nobody waits for systemd.
-pub(super) fn tell(socket: Option<&Path>, message: &str) {
-    let Some(socket) = socket else { return };
+fn tell(socket: &Path, message: &str) {
     let sent = (|| {
         let address = match socket.as_os_str().as_bytes() {
             [b'@', name @ ..] => SocketAddr::from_abstract_name(name)?,
@@ -78,10 +121,9 @@ mod tests {
     fn messages_reach_the_socket_and_its_absence_is_nobodys_trouble() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("notify");
-        tell(Some(&path), "READY=1");
+        tell(&path, "READY=1");
         let systemd = UnixDatagram::bind(&path).unwrap();
-        tell(Some(&path), "READY=1\nSTATUS=ready");
-        tell(None, "READY=1");
+        tell(&path, "READY=1\nSTATUS=ready");
         let mut heard = [0; 64];
         let length = systemd.recv(&mut heard).unwrap();
         assert_eq!(&heard[..length], b"READY=1\nSTATUS=ready");

@@ -48,8 +48,12 @@ impl Daemon {
                         if let Some(access) = &self.access {
                             access.reopen();
                         }
+                        let told = self.notify.as_deref().is_some_and(notify::Systemd::reloading);
                         if let Some(settings) = reload() {
                             reload::apply(&settings, &self.certificates, &self.clients);
+                        }
+                        if let Some(systemd) = self.notify.as_deref().filter(|_| told) {
+                            systemd.ready(&self.board);
                         }
                     }
                     Asked::Numbers => dump(&self.board),
@@ -62,7 +66,9 @@ impl Daemon {
                 }
             }
         };
-        notify::tell(self.notify.as_deref(), "STOPPING=1");
+        if let Some(systemd) = &self.notify {
+            systemd.stopping();
+        }
         let stopping = self.tasks.shut_down(GRACE);
         let late = tokio::select! {
             late = stopping => late,

@@ -5,6 +5,7 @@
 
 use std::future::{Future as _, poll_fn};
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
@@ -20,7 +21,8 @@ use super::stream::Stream;
 use crate::Sent;
 use crate::upload::Sending;
 
-/// Room for what is read at once: most answers fit.
+/// Room for what is read at once: most answers fit. It is on the stack; a connection keeps no more than an answer
+/// needed.
 const READ: usize = 8 * 1024;
 
 /// The same for long bodies.
@@ -140,10 +142,17 @@ impl Connection {
 
     /// Reads more; 0 is the end.
     pub(crate) fn poll_fill(&mut self, long: bool, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        if self.input.capacity() - self.input.len() < READ / 8 {
-            self.input.reserve(if long { READ_LONG } else { READ });
+        if long {
+            if self.input.capacity() - self.input.len() < READ {
+                self.input.reserve(READ_LONG);
+            }
+            return pin!(self.stream.read_buf(&mut self.input)).poll(cx);
         }
-        pin!(self.stream.read_buf(&mut self.input)).poll(cx)
+        let mut room = [MaybeUninit::uninit(); READ];
+        let mut read = ReadBuf::uninit(&mut room);
+        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut read))?;
+        self.input.extend_from_slice(read.filled());
+        Poll::Ready(Ok(read.filled().len()))
     }
 }
 

@@ -11,8 +11,8 @@ use thiserror::Error;
 /// Longest head of an answer.
 pub(crate) const MAX_HEAD: usize = 64 * 1024;
 
-/// Room for the fields that servers send.
-const USUAL_FIELDS: usize = 14;
+/// Room for the fields that servers send, and one more; beyond it the map would double.
+const USUAL_FIELDS: usize = 12;
 
 /// Most fields in it.
 pub(crate) const MAX_FIELDS: usize = 100;
@@ -72,7 +72,7 @@ impl RequestHead<'_> {
             Framed::Nothing => {}
             Framed::Length(length) => {
                 out.extend_from_slice(b"content-length: ");
-                write_number(out, length);
+                out.extend_from_slice(itoa::Buffer::new().format(length).as_bytes());
                 out.extend_from_slice(b"\r\n");
             }
             Framed::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
@@ -100,22 +100,6 @@ fn write_target(out: &mut BytesMut, target: &str) {
             out.extend_from_slice(&[byte]);
         }
     }
-}
-
-fn write_number(out: &mut BytesMut, mut number: u64) {
-    let mut digits = [0_u8; 20];
-    let mut at = digits.len();
-    loop {
-        at -= 1;
-        if let Some(digit) = digits.get_mut(at) {
-            *digit = b'0' + (number % 10) as u8;
-        }
-        number /= 10;
-        if number == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(digits.get(at..).unwrap_or_default());
 }
 
 /// How an answer's body is framed.
@@ -168,11 +152,15 @@ impl AnswerHead {
         let mut headers = HeaderMap::with_capacity(USUAL_FIELDS);
         for line in lines.take_while(|line| !line.is_empty()) {
             let (name, value) = field(&head, line)?;
-            fields.note(&name, &value)?;
-            headers.append(name, value);
+            if fields.note(&name, &value)? {
+                headers.append(name, value);
+            }
             if headers.len() > MAX_FIELDS {
                 return Err(Malformed("more than 100 fields"));
             }
+        }
+        for name in &fields.named {
+            headers.remove(name);
         }
         let framing = fields.framing(modern, status, asked)?;
         let keep = modern && framing != Framing::UntilClose && !fields.close;
@@ -233,10 +221,13 @@ struct Fields {
     length: Option<u64>,
     chunked: bool,
     close: bool,
+    /// What else `Connection` names: it is about this connection, too.
+    named: Vec<HeaderName>,
 }
 
 impl Fields {
-    fn note(&mut self, name: &HeaderName, value: &HeaderValue) -> Result<(), Malformed> {
+    /// Says whether the field is of the answer: one that is about the connection ends here.
+    fn note(&mut self, name: &HeaderName, value: &HeaderValue) -> Result<bool, Malformed> {
         let value = value.as_bytes();
         match *name {
             header::CONTENT_LENGTH => {
@@ -254,12 +245,21 @@ impl Fields {
                 }
             }
             header::CONNECTION => {
-                let mut tokens = value.split(|byte| *byte == b',');
-                self.close |= tokens.any(|token| token.trim_ascii().eq_ignore_ascii_case(b"close"));
+                for token in value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
+                    if token.eq_ignore_ascii_case(b"close") {
+                        self.close = true;
+                    } else if !token.eq_ignore_ascii_case(b"keep-alive")
+                        && !token.eq_ignore_ascii_case(b"upgrade")
+                        && let Ok(name) = HeaderName::from_bytes(token)
+                    {
+                        self.named.push(name);
+                    }
+                }
+                return Ok(false);
             }
-            _ => {}
+            _ => return Ok(name.as_str() != "keep-alive"),
         }
-        Ok(())
+        Ok(*name != header::TRANSFER_ENCODING)
     }
 
     fn framing(&self, modern: bool, status: StatusCode, asked: &Method) -> Result<Framing, Malformed> {
@@ -329,6 +329,9 @@ mod tests {
         let head = read("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nA:  b \r\n\r\nhello").unwrap().unwrap();
         assert_eq!((head.status.as_u16(), head.framing, head.keep), (200, Framing::Length(5), true));
         assert_eq!(head.headers["a"], "b");
+        let text = "HTTP/1.1 200 OK\r\nB: 1\r\nConnection: b, Keep-Alive\r\nKeep-Alive: 5\r\nA: 2\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let names = |head: AnswerHead| head.headers.keys().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(names(read(text).unwrap().unwrap()), ["a"]);
         for (text, framing, keep) in [
             ("HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n", Framing::Chunked, true),
             ("HTTP/1.1 200 OK\r\n\r\n", Framing::UntilClose, false),

@@ -5,6 +5,7 @@ mod arriving;
 mod connect;
 mod connection;
 mod decode;
+mod detour;
 mod head;
 mod pool;
 mod stream;

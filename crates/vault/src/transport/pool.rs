@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep};
 
 use super::connection::Connection;
 
-/// More idle connections than this are closed; each costs some 10 KiB.
+/// More idle connections than this are closed; each costs a kilobyte or two.
 const MAX_IDLE: usize = 256;
 
 /// An idle connection older than this is not used again: whatever stands between may have forgotten it.

@@ -1,4 +1,4 @@
-//! The three kinds of byte streams a server is reached through, as one type.
+//! The kinds of byte streams a server is reached through, as one type.
 
 use std::io;
 use std::pin::Pin;
@@ -12,6 +12,8 @@ pub(crate) enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
     Tls(Box<TlsStream<TcpStream>>),
+    /// Through a proxy that speaks TLS itself.
+    TlsInTls(Box<TlsStream<TlsStream<TcpStream>>>),
 }
 
 macro_rules! each {
@@ -20,6 +22,7 @@ macro_rules! each {
             Stream::Tcp($inner) => $call,
             Stream::Unix($inner) => $call,
             Stream::Tls($inner) => $call,
+            Stream::TlsInTls($inner) => $call,
         }
     };
 }
