@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use http_body::Body as _;
 use tokio::time::timeout;
 use tracing::info;
-use vault::{Body, SendError, TokenState, headers};
+use vault::{Body, SendError, TokenState, headers, shown_path};
 
 use crate::access::Noted;
 use crate::body::{Received, receive};
@@ -42,6 +42,7 @@ pub(crate) async fn forward(context: &Context, target: Target, mut request: Aski
         tunnel = Some((slot, place));
     }
     let (Parts { method, mut headers, .. }, incoming) = request.into_parts();
+    let guard = incoming.exchange().map(|held| held as _);
     let received = if incoming.is_end_stream() {
         Received::default()
     } else {
@@ -99,6 +100,7 @@ pub(crate) async fn forward(context: &Context, target: Target, mut request: Aski
         body: received.begun,
         upload: received.rest,
         upgrade: tunnel.is_some(),
+        guard,
     };
     let answered = match ours {
         None => context.cache.send(request).await.map(|answer| (answer, None)),
@@ -108,7 +110,7 @@ pub(crate) async fn forward(context: &Context, target: Target, mut request: Aski
         Ok(answered) => answered,
         Err(why) => {
             context.passed.error.fetch_add(1, Relaxed);
-            info!(target: "apiproxy", %method, path = loggable(path), error = %why, "no answer from the server");
+            info!(target: "apiproxy", %method, path = shown_path(path), error = %why, "no answer from the server");
             return match &why {
                 // What was wrong with the body itself is told where the answer leaves.
                 SendError::Upload(_) => error(StatusCode::BAD_REQUEST, &why.to_string()),
@@ -122,28 +124,36 @@ pub(crate) async fn forward(context: &Context, target: Target, mut request: Aski
     let hit = matches!(answer.origin, Origin::Cache { .. });
     let status = answer.response.status.as_u16();
     context.passed.answered(status, hit);
-    info!(target: "apiproxy", %method, path = loggable(path), status, hit, "received request");
+    info!(target: "apiproxy", %method, path = shown_path(path), status, hit, "received request");
     match (answer.response.body, tunnel) {
         (Body::Tunnel(_), Some(_)) if !tunnel::is_websocket(&answer.response.headers) => {
             error(StatusCode::BAD_GATEWAY, "the server changed to a protocol other than WebSocket")
         }
         (Body::Tunnel(server), Some((slot, place))) => {
             let mut headers = answer.response.headers;
-            strip_hop_by_hop(&mut headers);
-            tunnel::join(server, &slot, place, ours.as_ref().and_then(redact::filter), headers)
+            remove_all(&mut headers, headers::is_hop_by_hop);
+            if let Some(why) = ours.as_ref().and_then(|ours| redact::headers_in_order(&headers, ours).err()) {
+                return error(StatusCode::BAD_GATEWAY, &why);
+            }
+            let filter = ours.as_ref().and_then(redact::filter);
+            noted(tunnel::join(server, &slot, place, filter, headers), context, ours.as_ref())
         }
         (Body::Tunnel(_), None) => error(StatusCode::BAD_GATEWAY, "the server changed the protocol unasked"),
         (body, _) => {
             let response = vault::Response { body, ..answer.response };
-            let mut response = finish(Answer { response, ..answer }, path, ours.as_ref()).await;
-            if context.access.is_some() && ours.is_some() {
-                response
-                    .extensions_mut()
-                    .insert(Noted { identity: Some(context.identity.clone().into()), ..Noted::default() });
-            }
-            response
+            let response = finish(Answer { response, ..answer }, path, ours.as_ref()).await;
+            noted(response, context, ours.as_ref())
         }
     }
+}
+
+/// Tells the access log that our token was used.
+fn noted(mut response: Response<Body>, context: &Context, ours: Option<&TokenState>) -> Response<Body> {
+    if context.access.is_some() && ours.is_some() {
+        let noted = Noted { identity: Some(context.identity.clone().into()), ..Noted::default() };
+        response.extensions_mut().insert(noted);
+    }
+    response
 }
 
 /// Requests whose body tells the cache what to forget or to renew: it has to be read, however long.
@@ -151,13 +161,6 @@ fn must_be_whole(path: &str) -> bool {
     ["/auth/token/", "/sys/leases/", "/sys/revoke", "/sys/renew", "/sys/remount"]
         .iter()
         .any(|part| path.contains(part))
-}
-
-/// A path without what may be a secret in it: old forms name a token behind `auth/token/<verb>/`.
-pub(crate) fn loggable(path: &str) -> &str {
-    let Some(at) = path.find("/auth/token/") else { return path };
-    let verb = at + "/auth/token/".len();
-    path[verb..].find('/').map_or(path, |end| &path[..verb + end])
 }
 
 /// The current token of ours.
@@ -178,10 +181,8 @@ async fn first_token(context: &Context) -> Option<TokenState> {
 
 /// Adds our token, or puts it in the place of an older one.
 pub(crate) fn attach(headers: &mut HeaderMap, state: &TokenState) {
-    let value = state.token.as_ref().and_then(|token| HeaderValue::from_str(token.expose()).ok());
-    if let Some(mut value) = value {
-        value.set_sensitive(true);
-        headers.insert(headers::TOKEN, value);
+    if let Some(token) = state.header() {
+        headers.insert(headers::TOKEN, token);
     }
 }
 
@@ -220,7 +221,7 @@ fn strip_hop_by_hop(headers: &mut HeaderMap) {
             headers.remove(name);
         }
     }
-    remove_all(headers, is_hop_by_hop);
+    remove_all(headers, headers::is_hop_by_hop);
 }
 
 /// One look at the few names that are there costs less than a look-up of each that mostly is not.
@@ -228,12 +229,6 @@ fn remove_all(headers: &mut HeaderMap, unwanted: impl Fn(&str) -> bool) {
     while let Some(name) = headers.keys().find(|name| unwanted(name.as_str())).cloned() {
         headers.remove(name);
     }
-}
-
-/// Headers about one connection; they go no further in either direction.
-fn is_hop_by_hop(name: &str) -> bool {
-    matches!(name, "connection" | "keep-alive" | "te" | "trailer" | "transfer-encoding" | "upgrade")
-        || name.starts_with("proxy-")
 }
 
 /// Makes the client's answer.
@@ -248,7 +243,7 @@ async fn finish(answer: Answer, path: &str, ours: Option<&TokenState>) -> Respon
     let vault::Response { status, mut headers, body } = response;
     // What the server lets pages read of its own address they may not read of ours. What `Connection` named the
     // transport has removed.
-    remove_all(&mut headers, |name| is_hop_by_hop(name) || name.starts_with("access-control-"));
+    remove_all(&mut headers, |name| headers::is_hop_by_hop(name) || name.starts_with("access-control-"));
     if status.as_u16() < 400 {
         match origin {
             Origin::Upstream => {

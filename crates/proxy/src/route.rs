@@ -8,7 +8,7 @@ use http::{HeaderValue, Request, Response, StatusCode, header};
 use serde_json::json;
 use tokio::sync::watch;
 use tracing::info;
-use vault::{Body, BoxFuture, Product, TokenState};
+use vault::{Body, BoxFuture, Product, TokenState, shown_path};
 
 use crate::access::{AccessLog, Noted};
 use crate::breach::Breach;
@@ -116,12 +116,9 @@ impl Site {
             return (None, Step::Answered(self.measured(&request)));
         }
         if let Err((status, why)) = self.check(&request) {
-            let mut response = error(status, why);
-            if status == StatusCode::BAD_REQUEST {
-                // Where the next request begins is in doubt.
-                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-            }
-            return (None, Step::Answered(response));
+            let close = status == StatusCode::BAD_REQUEST;
+            let response = error(status, why);
+            return (None, Step::Answered(if close { closing(response) } else { response }));
         }
         let target = match Target::of(&mut request, self.doors.limits.target) {
             Ok(target) => target,
@@ -147,7 +144,7 @@ impl Site {
             Some("status") => report::status(report, &request),
             _ if !self.rules.allow(request.method(), &target, request.headers()) => {
                 self.doors.counters.count(Breach::Rule);
-                info!(target: "apiproxy", method = %request.method(), path = forward::loggable(target.path()), "not allowed by the listener's rules");
+                info!(target: "apiproxy", method = %request.method(), path = shown_path(target.path()), "not allowed by the listener's rules");
                 error(Breach::Rule.status(), Breach::Rule.why())
             }
             _ => return Step::Forward(target, request),
@@ -188,8 +185,14 @@ fn no_target(why: &TargetError, query: Option<&str>) -> Response<Body> {
     match why {
         TargetError::EmptySegment { cleaned } => moved(cleaned, query),
         TargetError::TooLong => error(StatusCode::URI_TOO_LONG, "the request target is too long"),
-        why => error(StatusCode::BAD_REQUEST, &why.to_string()),
+        why => closing(error(StatusCode::BAD_REQUEST, &why.to_string())),
     }
+}
+
+/// Whoever asks like this is not trusted with where the next request begins.
+fn closing(mut response: Response<Body>) -> Response<Body> {
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
 }
 
 /// `{"errors":["…"]}` with a newline behind it, as both servers write theirs.

@@ -1,7 +1,7 @@
 //! Which requests a listener passes on.
 
 use config::{AllowRule, ListenerAccess};
-use http::{HeaderMap, Method};
+use http::{HeaderMap, HeaderValue, Method};
 use vault::headers;
 
 use crate::target::{Target, decode, encode};
@@ -16,6 +16,8 @@ struct Rule {
     methods: Vec<Method>,
     /// Any when there are none.
     paths: Vec<Path>,
+    /// Those that a request may name in its header; none when there are none.
+    namespaces: Vec<String>,
 }
 
 /// Segments of a path, and what the next one begins with where any rest may follow.
@@ -36,18 +38,17 @@ impl Rules {
         Self(access.rules.iter().map(Rule::new).collect())
     }
 
-    /// Whether a request may be passed on. It is judged by its canonical path with the namespace, in whichever place
-    /// that was given.
+    /// Whether a request may be passed on. It is judged by its canonical path. A namespace in its header has to be named
+    /// by the rule: there are servers that know no namespaces and read the path without it.
     pub(crate) fn allow(&self, method: &Method, target: &Target, headers: &HeaderMap) -> bool {
         if self.0.is_empty() {
             return true;
         }
         let Some(path) = target.path().strip_prefix("/v1/") else { return false };
         let Some(verb) = Verb::of(method, target.query()) else { return false };
-        let namespace = headers.get(headers::NAMESPACE).map(|namespace| encode(namespace.as_bytes()));
-        let segments: Vec<&str> =
-            namespace.iter().flat_map(|namespace| namespace.split('/')).chain(path.split('/')).collect();
-        self.0.iter().any(|rule| rule.allows(&verb, &segments))
+        let segments: Vec<&str> = path.split('/').collect();
+        let namespace = headers.get(headers::NAMESPACE).map(HeaderValue::as_bytes);
+        self.0.iter().any(|rule| rule.is_about(namespace) && rule.allows(&verb, &segments))
     }
 }
 
@@ -99,6 +100,14 @@ impl Rule {
         Self {
             methods: rule.methods.iter().filter_map(method).collect(),
             paths: rule.paths.iter().map(|path| Path::new(path.as_str())).collect(),
+            namespaces: rule.namespaces.clone(),
+        }
+    }
+
+    fn is_about(&self, namespace: Option<&[u8]>) -> bool {
+        match namespace {
+            None => self.namespaces.is_empty(),
+            Some(namespace) => self.namespaces.iter().any(|ours| ours.as_bytes() == namespace),
         }
     }
 
@@ -151,7 +160,6 @@ impl Path {
 #[cfg(test)]
 mod tests {
     use config::AllowedPath;
-    use http::HeaderValue;
     use proptest::prelude::*;
 
     use super::*;
@@ -161,6 +169,7 @@ mod tests {
         let rules = rules.iter().map(|(methods, paths)| AllowRule {
             methods: texts(methods),
             paths: paths.iter().map(|path| AllowedPath::parse(path).unwrap()).collect(),
+            namespaces: Vec::new(),
         });
         Rules::new(&ListenerAccess { rules: rules.collect(), ..ListenerAccess::default() })
     }
@@ -185,10 +194,11 @@ mod tests {
             ("secret/data/app/*", "/secret/data/app/x", "", false),
             ("secret/data/app/*", "/v1/secret/data/app/x", "team", false),
             ("secret/data/app/*", "/v1/team/secret/data/app/x", "", false),
-            ("team/secret/data/app/*", "/v1/secret/data/app/x", "team", true),
+            ("team/secret/data/app/*", "/v1/secret/data/app/x", "team", false),
             ("team/secret/data/app/*", "/v1/team/secret/data/app/x", "", true),
-            ("a/b/secret/x", "/v1/b/secret/x", "a", true),
-            ("a/b/secret/x", "/v1/secret/x", "a/b", true),
+            // A server without namespaces would read what is named by the path alone.
+            ("secret/data/app/*", "/v1/secret/data/other", "secret/data/app", false),
+            ("*", "/v1/secret/x", "a", false),
             ("secret/data/app*", "/v1/secret/data/apple/x", "", true),
             ("secret/data/app*", "/v1/secret/data/app", "", true),
             ("secret/data/app", "/v1/secret/data/app/", "", true),
@@ -207,6 +217,27 @@ mod tests {
             ("*", "/v1", "", false),
         ] {
             assert_eq!(allow(&rules(&[(&[], &[rule])]), "GET", target, namespace), want, "{rule} {target}");
+        }
+    }
+
+    #[test]
+    fn a_namespace_in_the_header_has_to_be_named() {
+        let rule = AllowRule {
+            paths: vec![AllowedPath::parse("secret/data/app/*").unwrap()],
+            namespaces: vec!["team".to_owned(), "team/shop".to_owned()],
+            ..AllowRule::default()
+        };
+        let rules = Rules::new(&ListenerAccess { rules: vec![rule], ..ListenerAccess::default() });
+        for (namespace, target, want) in [
+            ("team", "/v1/secret/data/app/x", true),
+            ("team/shop", "/v1/secret/data/app/x", true),
+            ("team", "/v1/secret/data/other", false),
+            ("team", "/v1/shop/secret/data/app/x", false),
+            ("other", "/v1/secret/data/app/x", false),
+            ("", "/v1/secret/data/app/x", false),
+            ("", "/v1/team/secret/data/app/x", false),
+        ] {
+            assert_eq!(allow(&rules, "GET", target, namespace), want, "{namespace} {target}");
         }
     }
 
@@ -273,21 +304,18 @@ mod tests {
     }
 
     proptest! {
-        /// However a path is spelled, and wherever its namespace stands.
+        /// However a path is spelled.
         #[test]
         fn a_decision_depends_on_the_canonical_path_alone(
             segments in proptest::collection::vec("[a-c]{1,2}", 2..5),
-            cut in 0_usize..4,
             escaped: bool,
         ) {
             let rules = rules(&[(&[], &["a/+/b*", "b/*"])]);
             let whole = format!("/v1/{}", segments.join("/"));
-            let (namespace, rest) = segments.split_at(cut.min(segments.len() - 1));
-            let rest = rest.join(if escaped { "%2f" } else { "/" });
-            let split = format!("/v1/{}/", if escaped { rest.replace('a', "%61") } else { rest });
+            let other = segments.join(if escaped { "%2f" } else { "/" }).replace('a', "%61");
             prop_assert_eq!(
                 allow(&rules, "GET", &whole, ""),
-                allow(&rules, "GET", &split, &namespace.join("/"))
+                allow(&rules, "GET", &format!("/v1/{other}/"), "")
             );
         }
     }

@@ -45,7 +45,12 @@ fn logged(mut response: Response<Outbound>, mut entry: Entry) -> Response<Outbou
 
 /// Who asks, for the access log.
 fn peer(link: &Link) -> serde_json::Value {
-    link.client.get().cloned().unwrap_or_default()
+    let mut peer = link.client.get().cloned().unwrap_or_default();
+    if let (Some(name), Some(peer)) = (link.name(), peer.as_object_mut()) {
+        // Of its certificate.
+        peer.insert("name".to_owned(), name.into());
+    }
+    peer
 }
 
 async fn answer_bounded(site: &Site, link: Arc<Link>, request: Asking) -> Response<Outbound> {

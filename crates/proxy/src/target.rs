@@ -148,7 +148,7 @@ fn has_control(bytes: &[u8]) -> bool {
         || std::str::from_utf8(bytes).is_ok_and(|text| text.chars().any(char::is_control))
 }
 
-/// `/a/b/`, `a/b` and `a/b/` are one namespace, and no header at all is the same as an empty one.
+/// `/a/b/`, `a/b` and `a/b/` are one namespace, and no header at all is the same as an empty one and as `root`.
 fn settle_namespace(headers: &mut HeaderMap) -> Result<(), TargetError> {
     let mut given = headers.get_all(headers::NAMESPACE).iter();
     let Some(namespace) = given.next() else { return Ok(()) };
@@ -160,7 +160,8 @@ fn settle_namespace(headers: &mut HeaderMap) -> Result<(), TargetError> {
     if bare.split('/').any(|part| matches!(part, "." | "..") || part.is_empty() && !bare.is_empty()) {
         return Err(TargetError::Namespace);
     }
-    if bare.is_empty() {
+    if bare.is_empty() || bare == "root" {
+        // The servers' name for the one above all others.
         headers.remove(headers::NAMESPACE);
     } else if bare.len() != namespace.len() {
         let settled = HeaderValue::from_str(bare).map_err(|_| TargetError::Namespace)?;

@@ -76,7 +76,10 @@ fn needs_no_token(method: &Method, path: &str) -> bool {
     }
     // `auth/<mount>/login` and `…/login/<name>`, the mount of any depth.
     let Some(rest) = path.strip_prefix("/v1/auth/") else { return false };
-    matches!(*method, Method::POST | Method::PUT) && rest.split('/').skip(1).any(|segment| segment == "login")
+    // The token backend has no logins; a role of its may be called so.
+    matches!(*method, Method::POST | Method::PUT)
+        && !rest.starts_with("token/")
+        && rest.split('/').skip(1).any(|segment| segment == "login")
 }
 
 #[cfg(test)]
@@ -138,6 +141,7 @@ mod tests {
             (WhenMissing, "/v1/secret/data/sys/health", &none, Ours),
             (WhenMissing, "/v1/sys/health", &none, Clients),
             (WhenMissing, "/v1/auth/approle/role/login", &none, Clients),
+            (WhenMissing, "/v1/auth/token/create/login", &none, Ours),
             (WhenMissing, "/v1/auth/approle/role/app/role-id", &none, Ours),
             (WhenMissing, "/v1/secret/data/login", &none, Ours),
         ] {

@@ -1,7 +1,9 @@
 //! A request, an answer, and the seam between them.
 
+use std::any::Any;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
@@ -26,6 +28,8 @@ pub struct Request {
     pub upload: Option<Upload>,
     /// Asks the server to speak WebSocket on this connection from now on.
     pub upgrade: bool,
+    /// What the request counts against, for as long as it is under way: also when whoever asked has left.
+    pub guard: Option<Arc<dyn Any + Send + Sync>>,
 }
 
 /// The methods that change nothing at the server.

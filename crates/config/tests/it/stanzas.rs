@@ -363,7 +363,10 @@ listener "unix" {
     methods = ["get", "LIST"]
     paths = ["secret/data/app/*", "/+/creds/app"]
   }
-  allow { paths = ["sys/health"] }
+  allow {
+    paths = ["sys/health"]
+    namespaces = ["/team/shop/"]
+  }
   rate_limit = 100
   lenient_control_content_type = true
 }
@@ -398,8 +401,13 @@ listener "tcp" {
         AllowRule {
             methods: vec!["GET".into(), "LIST".into()],
             paths: vec![path("secret/data/app/*"), path("+/creds/app")],
+            namespaces: Vec::new(),
         },
-        AllowRule { methods: Vec::new(), paths: vec![path("sys/health")] },
+        AllowRule {
+            methods: Vec::new(),
+            paths: vec![path("sys/health")],
+            namespaces: vec!["team/shop".into()],
+        },
     ];
     let peers = AllowedPeers {
         uids: vec![Identity::Name("app".into()), Identity::Id(1000)],
@@ -443,6 +451,13 @@ fn rules_that_would_say_less_than_they_seem_to_are_refused() {
         ("unix", unix, "allow { }", "`allow` names nothing"),
         ("unix", unix, "allow {\n methods = []\n paths = [\"a\"]\n }", "`allow` names nothing"),
         ("unix", unix, "allow {\n methods = [\"GET\"]\n paths = []\n }", "`allow` names nothing"),
+        ("unix", unix, "allow {\n methods = [\"GET\"]\n namespaces = []\n }", "`allow` names nothing"),
+        (
+            "unix",
+            unix,
+            "allow {\n methods = [\"GET\"]\n namespaces = [\"team/*\"]\n }",
+            "\"team/*\" in `allow` names no namespace",
+        ),
         // It would allow every method.
         (
             "unix",

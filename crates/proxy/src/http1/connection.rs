@@ -25,6 +25,9 @@ const READ: usize = 8 * 1024;
 /// The same for long bodies.
 const READ_LONG: usize = 64 * 1024;
 
+/// So much of what comes behind a request is read before its answer has left, to see whether the client has.
+const BEHIND: usize = 16 * 1024;
+
 /// After a refusal the client may still be sending: closing at once would tear its answer from its hands.
 const LINGER: (Duration, usize) = (Duration::from_secs(5), 64 * 1024 * 1024);
 
@@ -201,14 +204,13 @@ impl Connection {
 
     /// Whether the client has left, while its request is under way.
     pub(super) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        // What comes behind the request waits. Who has sent something has not left yet.
-        if !self.is_read() || !self.input.is_empty() {
-            return Poll::Pending;
+        // What comes behind the request waits, and more of it than this is not looked at.
+        while self.is_read() && self.input.len() <= BEHIND {
+            if !matches!(ready!(self.poll_fill(cx, false)), Ok(1..)) {
+                return Poll::Ready(());
+            }
         }
-        match ready!(self.poll_fill(cx, false)) {
-            Ok(1..) => Poll::Pending,
-            Ok(0) | Err(_) => Poll::Ready(()),
-        }
+        Poll::Pending
     }
 
     /// Writes all of `bytes`, of which `sent` were written already.
@@ -256,6 +258,14 @@ impl Connection {
         }
         self.idle_since = Instant::now();
         read
+    }
+
+    /// Ends it so that nobody takes what was sent for the whole.
+    pub(super) fn abort(&mut self) {
+        if let Stream::Tcp(tcp) = &self.stream {
+            // Where the end of an answer is the end of its connection, a proper end would be a lie.
+            let _ = tcp.set_zero_linger();
+        }
     }
 
     /// Closes our side. With `linger`, what the client is still sending is thrown away for a while.

@@ -146,6 +146,7 @@ async fn exchange(
     let keep = head.keep && connection.lock().is_read() && !stop.is_cancelled();
     let mut answer = Answer::new(response, asked, keep);
     if !send(connection, &mut answer).await {
+        connection.lock().abort();
         return After::Drop;
     }
     if let Some(relay) = relay.and_then(|relay| relay.take()) {
@@ -181,7 +182,7 @@ fn begin(
         head::Body::Length(0) => Source::Nothing,
         _ => Source::Http1(Body::new(connection.clone(), number)),
     };
-    let relay = (head.upgrade && matches!(source, Source::Nothing)).then(RelaySlot::default);
+    let relay = (head.upgrade && head.modern && matches!(source, Source::Nothing)).then(RelaySlot::default);
     if let Some(relay) = &relay {
         request.extensions_mut().insert(relay.clone());
     }

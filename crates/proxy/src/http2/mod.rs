@@ -33,9 +33,13 @@ const CONNECTION_WINDOW: u32 = 256 * 1024;
 /// What waits for a slow client on one stream.
 const SEND_BUFFER: usize = 64 * 1024;
 
-/// Streams that were reset before we looked at them, and that we reset ourselves: a connection that has more of them
-/// at a time is up to no good (CVE-2023-44487, CVE-2025-8671).
+/// Streams that were reset before we looked at them: a connection that has more of them at a time is up to no good
+/// (CVE-2023-44487).
 const RESET_STREAMS: usize = 20;
+
+/// Streams that we reset ourselves (CVE-2025-8671). A client that opens many at once before it has read how many it may
+/// open is none of those.
+const OUR_RESETS: usize = 256;
 
 /// Serves a connection until the client leaves or `stop` is cancelled; then the requests under way are finished. The
 /// tasks of its streams are started among `tasks`.
@@ -63,7 +67,7 @@ pub(crate) async fn serve_http2(
         .max_concurrent_streams(u32::try_from(link.limits().streams).unwrap_or(u32::MAX))
         .max_header_list_size(u32::try_from(link.limits().header_size).unwrap_or(u32::MAX))
         .max_pending_accept_reset_streams(RESET_STREAMS)
-        .max_local_error_reset_streams(RESET_STREAMS)
+        .max_local_error_reset_streams(OUR_RESETS)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_send_buf_size(SEND_BUFFER);

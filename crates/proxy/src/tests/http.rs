@@ -89,6 +89,23 @@ async fn a_refused_request_with_its_body_leaves_nothing_behind() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_client_that_leaves_takes_its_request_along_whatever_it_sent_behind_it() {
+    let front = Front::new();
+    front.takes(Duration::from_secs(50));
+    for behind in [String::new(), "G".to_owned(), get("/v1/b")] {
+        let mut client = front.connect();
+        client.send(format!("{}{behind}", get("/v1/a"))).await;
+        assert_eq!(client.hear().await.text, "");
+        assert_eq!(front.counters().in_flight.load(Relaxed), 1);
+        drop(client);
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        assert_eq!(front.counters().in_flight.load(Relaxed), 0, "{behind}");
+        assert_eq!(front.counters().connections.load(Relaxed), 0);
+    }
+    assert_eq!(front.seen().len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_end_lets_requests_finish_and_nobody_linger() {
     let front = Front::new();
     front.takes(Duration::from_secs(3));

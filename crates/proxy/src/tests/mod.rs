@@ -48,7 +48,8 @@ pub(super) struct Recorder {
 
 impl Upstream for Recorder {
     fn send(&self, request: Request) -> BoxFuture<'_, Result<Response, SendError>> {
-        self.seen.lock().unwrap().push(request.clone());
+        // What it counts against ends with its answer.
+        self.seen.lock().unwrap().push(Request { guard: None, ..request.clone() });
         Box::pin(async move {
             if let Some(upload) = &request.upload {
                 upload.collect().await.map_err(SendError::Upload)?;

@@ -313,9 +313,11 @@ async fn rules_say_what_is_passed_on() {
         ("GET /v1/secret/data/app/x?list=true", "", 403),
         ("GET /v1/secret/data/app/x", "X-Vault-Namespace: /\r\n", 200),
         ("GET /v1/secret/data/app/x", "X-Vault-Namespace: team\r\n", 403),
-        ("GET /v1/data/app/x", "X-Vault-Namespace: secret/\r\n", 200),
+        ("GET /v1/data/app/x", "X-Vault-Namespace: secret/\r\n", 403),
         // Whose token it is makes no difference.
         ("GET /v1/secret/data/other", "X-Vault-Token: s.c\r\n", 403),
+        ("GET /v1/secret/data/app/x", "X-Vault-Namespace: root\r\n", 200),
+        ("GET /v1/secret/data/other", "X-Vault-Namespace: secret/data/app\r\n", 403),
         ("POST /v1/auth/approle/login", "", 200),
         ("POST /v1/auth/approle/login", "X-Vault-Namespace: team\r\n", 403),
         ("GET /ui", "", 403),
@@ -325,6 +327,7 @@ async fn rules_say_what_is_passed_on() {
         ("GET /agent/v1/cache-clear", "", 200),
     ] {
         let rule = |methods: &[&str], path| AllowRule {
+            namespaces: Vec::new(),
             methods: methods.iter().map(|method| (*method).to_owned()).collect(),
             paths: vec![AllowedPath::parse(path).unwrap()],
         };

@@ -101,7 +101,9 @@ impl Front {
         let mut command = Command::new(program);
         for (name, _) in std::env::vars_os() {
             let text = name.to_string_lossy().to_lowercase();
-            if text.starts_with("vault_") || text.starts_with("bao_") || text.ends_with("_proxy") {
+            if ["vault_", "bao_", "rust_"].iter().any(|start| text.starts_with(start))
+                || text.ends_with("_proxy")
+            {
                 command.env_remove(name);
             }
         }

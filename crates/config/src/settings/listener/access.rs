@@ -36,9 +36,12 @@ pub struct AllowRule {
     pub methods: Vec<String>,
     /// To one of these paths; any when there are none.
     pub paths: Vec<AllowedPath>,
+    /// Below one of these namespaces, named in `X-Vault-Namespace`, without slashes at either end. When there are
+    /// none: only without that header.
+    pub namespaces: Vec<String>,
 }
 
-/// A path without `/v1/`, its namespace included: `+` stands for one segment, `*` at the end for any rest.
+/// A path without `/v1/`, a namespace that stands in it included: `+` stands for one segment, `*` at the end for any rest.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct AllowedPath(String);
 
@@ -174,8 +177,25 @@ fn read_rule(allow: &Fields<'_>) -> AllowRule {
             }
         }
     }
+    for namespace in allow.strings("namespaces").unwrap_or_default() {
+        let bare = namespace.trim_matches('/');
+        if bare.is_empty()
+            || bare == "root"
+            || bare.split('/').any(|part| matches!(part, "" | "." | ".." | "+" | "*"))
+        {
+            let message = format!("{namespace:?} in `allow` names no namespace");
+            let hint = "write it whole, as in \"team/shop\"; without `namespaces` a rule is about requests without the header";
+            allow.refuse_with(allow.span_of("namespaces"), message, hint);
+        } else {
+            rule.namespaces.push(bare.to_owned());
+        }
+    }
     let empty = |key| allow.has(key) && allow.strings(key).is_some_and(|list| list.is_empty());
-    if empty("methods") || empty("paths") || !allow.has("methods") && !allow.has("paths") {
+    if empty("methods")
+        || empty("paths")
+        || empty("namespaces")
+        || !allow.has("methods") && !allow.has("paths")
+    {
         // It would allow everything.
         allow.refuse_with(allow.span, "`allow` names nothing", "give it `methods`, `paths` or both");
     }
