@@ -101,7 +101,8 @@ pub(crate) async fn serve_http1(site: Arc<Site>, stream: Stream, link: &Arc<Link
         });
         let after = match next.await {
             Next::End => After::Close { linger: false },
-            next => exchange(&site, link, &connection, next, stop).await,
+            // Kilobytes, and only while it lasts: most connections wait.
+            next => Box::pin(exchange(&site, link, &connection, next, stop)).await,
         };
         match after {
             After::Keep => {}

@@ -227,8 +227,7 @@ fn s18_clients_by_address() {
     assert_ne!(who("10.0.0.1"), who("10.0.0.2"));
 }
 
-/// N9: most connections wait, and what waits is small: the state of a request is a part of it, for a box would be made
-/// and filled anew for each.
+/// N9: most connections wait, and what waits is small.
 #[tokio::test]
 async fn a_waiting_connection_is_small() {
     let front = Front::new();
@@ -237,5 +236,5 @@ async fn a_waiting_connection_is_small() {
     let stop = tokio_util::sync::CancellationToken::new();
     let serving = crate::http1::serve_http1(front.site.clone(), stream, &entered.link, &stop);
     let size = std::mem::size_of_val(&serving) + std::mem::size_of::<crate::link::Link>();
-    assert!(size < 5 * 1024, "{size}");
+    assert!(size < 2 * 1024, "{size}");
 }
