@@ -4,21 +4,18 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use cache::{Cache, Mode};
-use config::{Endpoint, Listener, UseAutoAuthToken};
 use http::HeaderMap;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use vault::{Body, BoxFuture, Product, Request, Response, SendError, TokenState, Upstream};
+use vault::{Body, BoxFuture, Request, Response, SendError, TokenState, Upstream};
 
 use crate::doors::{Descriptors, Doors, Who};
 use crate::http1::serve_http1;
 use crate::http2::serve_http2;
-use crate::replay::WaitingRoom;
-use crate::route::{Context, Handles, Site};
+use crate::route::Site;
+use crate::stand;
 use crate::stream::Stream;
 
 use crate::target::Target;
@@ -70,42 +67,9 @@ pub struct Outcome {
 /// for two minutes. To be run under a paused clock.
 pub async fn connection(pieces: &[&[u8]], http2: bool) -> Outcome {
     let recorder = Arc::new(Recorder::default());
-    let address = std::net::SocketAddr::from(([127, 0, 0, 1], 8200));
-    let listener = Listener {
-        access: config::ListenerAccess::default(),
-        endpoint: Endpoint::Tcp(address),
-        tls: None,
-        role: config::Role::Default,
-        require_request_header: false,
-        enable_quit: false,
-        auto_auth: None,
-        allowed_hosts: Vec::new(),
-        limits: config::ListenerLimits::default(),
-    };
-    let caller = vault::api::Caller {
-        user_agent: String::new(),
-        namespace: None,
-        address: String::new(),
-        timeout: Duration::from_secs(60),
-    };
+    let listener = stand::listener();
     let stop = CancellationToken::new();
-    let (cache, _) = Cache::new(Mode::PassOn, Arc::clone(&recorder) as _, caller, stop.clone());
-    let context = Arc::new(Context {
-        cache,
-        tokens: watch::channel(TokenState::default()).1,
-        use_auto_auth_token: UseAutoAuthToken::No,
-        has_auto_auth: false,
-        strict_paths: false,
-        product: Product::Agent,
-        user_agent: http::HeaderValue::from_static(""),
-        tunnels: crate::Tunnels::default(),
-        waiting_room: WaitingRoom::default(),
-        passed: Arc::default(),
-        identity: None,
-        access: None,
-        report: Arc::new(crate::report::Silent),
-        handles: Handles { refused: Arc::new(|_| Box::pin(async { false })), quit: Arc::new(|| {}) },
-    });
+    let context = Arc::new(stand::context(Arc::clone(&recorder) as _, TokenState::default()));
     let doors = Arc::new(Doors::with(listener.limits.clone(), None, Arc::new(Descriptors::new(1000))));
     let site = Arc::new(Site::new(context, &listener, Arc::clone(&doors)));
     let (mut client, server) = tokio::io::duplex(1 << 20);

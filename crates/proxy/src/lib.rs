@@ -32,6 +32,8 @@ mod route;
 mod rules;
 mod serve;
 mod socket;
+#[cfg(any(test, feature = "fuzzing"))]
+mod stand;
 mod stream;
 mod systemd;
 mod target;

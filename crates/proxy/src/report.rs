@@ -100,26 +100,3 @@ fn uncached(mut response: Response<Body>) -> Response<Body> {
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
-
-/// Nobody, for tests of what has nothing to do with it.
-#[cfg(any(test, feature = "fuzzing"))]
-pub(crate) struct Silent;
-
-#[cfg(any(test, feature = "fuzzing"))]
-impl Report for Silent {
-    fn prometheus(&self) -> Option<String> {
-        None
-    }
-
-    fn json(&self) -> String {
-        "{}".to_owned()
-    }
-
-    fn health(&self) -> (bool, Value) {
-        (false, Value::Null)
-    }
-
-    fn status(&self) -> Value {
-        Value::Null
-    }
-}

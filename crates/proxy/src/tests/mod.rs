@@ -16,21 +16,19 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use cache::{Cache, Mode};
-use config::{Endpoint, Listener, ListenerLimits, Role, UseAutoAuthToken};
+use config::Listener;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
-use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use vault::{Body, BoxFuture, Product, Request, Response, SendError, Token, TokenState, Upstream};
+use vault::{Body, BoxFuture, Request, Response, SendError, Token, TokenState, Upstream};
 
 use crate::counters::Counters;
 use crate::doors::{Descriptors, Doors, Who};
 use crate::http1::serve_http1;
 use crate::http2::serve_http2;
-use crate::replay::WaitingRoom;
-use crate::route::{Context, Handles, Site};
+use crate::route::{Context, Site};
+use crate::stand;
 use crate::stream::Stream;
 
 /// Our own token in these tests.
@@ -100,55 +98,22 @@ impl Front {
 
     /// With so many file descriptors for the process.
     pub(super) fn short_of(descriptors: usize, change: impl FnOnce(&mut Listener)) -> Self {
-        let mut listener = Listener {
-            access: config::ListenerAccess::default(),
-            auto_auth: None,
-            endpoint: Endpoint::Tcp("127.0.0.1:8200".parse().unwrap()),
-            tls: None,
-            role: Role::Default,
-            require_request_header: false,
-            enable_quit: false,
-            allowed_hosts: Vec::new(),
-            limits: ListenerLimits::default(),
-        };
+        let mut listener = stand::listener();
         change(&mut listener);
         let recorder = Arc::new(Recorder {
             seen: Mutex::default(),
             answer: Mutex::new((200, vec![("content-type", "application/json")], "{\"data\":{}}".to_owned())),
             delay: AtomicU64::new(0),
         });
-        let caller = vault::api::Caller {
-            user_agent: "tests".to_owned(),
-            namespace: None,
-            address: "http://127.0.0.1:1".to_owned(),
-            timeout: Duration::from_secs(60),
-        };
-        let stop = CancellationToken::new();
-        let (cache, _) = Cache::new(Mode::PassOn, Arc::clone(&recorder) as _, caller, stop.clone());
         let state = TokenState {
             token: Some(Arc::new(Token::new(OURS.to_owned()).unwrap())),
             ..TokenState::default()
         };
-        let context = Arc::new(Context {
-            cache,
-            tokens: watch::channel(state).1,
-            use_auto_auth_token: UseAutoAuthToken::WhenMissing,
-            has_auto_auth: true,
-            strict_paths: false,
-            product: Product::Agent,
-            user_agent: HeaderValue::from_static("tests"),
-            tunnels: crate::Tunnels::default(),
-            waiting_room: WaitingRoom::default(),
-            passed: Arc::default(),
-            identity: None,
-            access: None,
-            report: Arc::new(crate::report::Silent),
-            handles: Handles { refused: Arc::new(|_| Box::pin(async { false })), quit: Arc::new(|| {}) },
-        });
+        let context = Arc::new(stand::context(Arc::clone(&recorder) as _, state));
         let descriptors = Arc::new(Descriptors::new(descriptors));
         let doors = Arc::new(Doors::with(listener.limits.clone(), listener.access.rate, descriptors));
         let site = Arc::new(Site::new(context, &listener, Arc::clone(&doors)));
-        Self { recorder, doors, stop, site, tasks: TaskTracker::new() }
+        Self { recorder, doors, stop: CancellationToken::new(), site, tasks: TaskTracker::new() }
     }
 
     pub(super) fn answers(&self, status: u16, headers: &[(&'static str, &'static str)], body: &str) {
