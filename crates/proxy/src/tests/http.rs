@@ -1,10 +1,14 @@
 //! HTTP done right: versions, keep-alive, bodies, HTTP/2.
 
+use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use ::http::{Request, StatusCode, Version};
 use bytes::Bytes;
+use http_body::{Frame, SizeHint};
 use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http2::{self, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -13,6 +17,7 @@ use tokio::io::AsyncWriteExt as _;
 use super::{Front, OURS, Protocol, get};
 use crate::breach::Breach;
 use crate::doors::Who;
+use crate::stand;
 
 #[tokio::test(start_paused = true)]
 async fn head_has_a_length_and_no_body() {
@@ -39,6 +44,71 @@ async fn pipelined_requests_are_answered_in_order() {
         front.seen().iter().map(|line| line.split(' ').nth(1).unwrap().to_owned()).collect();
     assert_eq!(targets, ["/v1/1", "/v1/2", "/v1/3", "/v1/4"]);
     assert_eq!(front.recorder.seen.lock().unwrap()[1].body, "abc");
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_asks_for_what_is_no_path_is_not_heard_again() {
+    for line in ["OPTIONS *", "GET localhost:80", "GET ftp://localhost/v1/a", "GET /v1/%2e%2e"] {
+        let front = Front::new();
+        let answer = front.ask(format!("{line} HTTP/1.1\r\nHost: localhost\r\n\r\n{}", get("/v1/a"))).await;
+        assert_eq!((answer.statuses(), answer.closed), (vec![400], true), "{line} {}", answer.text);
+        assert_eq!(front.seen().len(), 0);
+    }
+}
+
+/// A server whose answers are `ab`, of this length or of none that is known.
+struct Streaming(Option<u64>);
+
+struct Arriving(Option<Bytes>, Option<u64>);
+
+impl http_body::Body for Arriving {
+    type Data = Bytes;
+    type Error = vault::BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, vault::BodyError>>> {
+        Poll::Ready(self.0.take().map(|data| Ok(Frame::data(data))))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.1.map_or_else(SizeHint::default, SizeHint::with_exact)
+    }
+}
+
+impl vault::Upstream for Streaming {
+    fn send(&self, _: vault::Request) -> vault::BoxFuture<'_, Result<vault::Response, vault::SendError>> {
+        let body = vault::Body::Other(Box::pin(Arriving(Some(Bytes::from_static(b"ab")), self.0)));
+        let headers = ::http::HeaderMap::new();
+        Box::pin(async move { Ok(vault::Response { status: StatusCode::OK, headers, body }) })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answers_body_is_framed_and_a_torn_one_never_looks_whole() {
+    for (length, version, end, closed) in [
+        (None, "1.1", "\r\n\r\n2\r\nab\r\n0\r\n\r\n", false),
+        (None, "1.0", "\r\n\r\nab", true),
+        (Some(2), "1.1", "\r\n\r\nab", false),
+        // It announces more, or less, than comes.
+        (Some(3), "1.1", "", true),
+        (Some(1), "1.1", "", true),
+    ] {
+        let context = stand::context(Arc::new(Streaming(length)), vault::TokenState::default());
+        let mut front = Front::new();
+        front.before(context);
+        let keep = "Connection: keep-alive\r\n";
+        let answer = front.ask(format!("GET /v1/a HTTP/{version}\r\nHost: localhost\r\n{keep}\r\n")).await;
+        assert!(answer.text.ends_with(end), "{length:?} {version} {}", answer.text);
+        assert_eq!(answer.closed, closed, "{length:?} {version} {}", answer.text);
+        let announced = length.map(|length| format!("content-length: {length}\r\n"));
+        assert!(
+            announced.is_none_or(|line| end.is_empty() || answer.text.contains(&line)),
+            "{}",
+            answer.text
+        );
+    }
 }
 
 #[tokio::test(start_paused = true)]

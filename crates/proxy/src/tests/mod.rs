@@ -116,6 +116,11 @@ impl Front {
         Self { recorder, doors, stop: CancellationToken::new(), site, tasks: TaskTracker::new() }
     }
 
+    /// Another server behind the same listener.
+    pub(super) fn before(&mut self, context: Context) {
+        self.site = Arc::new(Site::new(Arc::new(context), &stand::listener(), Arc::clone(&self.doors)));
+    }
+
     pub(super) fn answers(&self, status: u16, headers: &[(&'static str, &'static str)], body: &str) {
         *self.recorder.answer.lock().unwrap() = (status, headers.to_vec(), body.to_owned());
     }
