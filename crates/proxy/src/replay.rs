@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use cache::Answer;
 use http::StatusCode;
-use hyper::body::Body as _;
+use http_body::Body as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use tracing::info;
@@ -174,7 +174,7 @@ mod tests {
     /// In pieces of 16 KiB, without saying how long it is.
     struct Chunks(usize);
 
-    impl hyper::body::Body for Chunks {
+    impl http_body::Body for Chunks {
         type Data = Bytes;
         type Error = BodyError;
 
