@@ -13,6 +13,12 @@ const MAX_IDLE: usize = 256;
 /// An idle connection older than this is not used again: whatever stands between may have forgotten it.
 const MAX_IDLE_AGE: Duration = Duration::from_secs(60);
 
+/// So many idle connections grow that old: enough for the odd request of a quiet time.
+const WARM: usize = 8;
+
+/// All others, which only a burst needed, are closed after this time: memory and descriptors here and at the server.
+const SPARE_AGE: Duration = Duration::from_secs(15);
+
 /// How often idle connections are looked through.
 const SWEEP: Duration = Duration::from_secs(15);
 
@@ -69,16 +75,20 @@ impl Pool {
     /// Closes what is too old or was closed by the server, and takes spare memory from the rest. Whether any is left.
     fn tidy(&self) -> bool {
         let mut idle = self.idle();
+        // The ones used last stand at the end.
+        let mut spare = idle.connections.len().saturating_sub(WARM);
         idle.connections.retain_mut(|connection| {
             let age = connection.idle_since.elapsed();
-            let keep = age <= MAX_IDLE_AGE && connection.is_quiet();
+            let longest = if spare > 0 { SPARE_AGE } else { MAX_IDLE_AGE };
+            spare = spare.saturating_sub(1);
+            let keep = age <= longest && connection.is_quiet();
             if keep && age > SWEEP {
                 connection.shrink();
             }
             keep
         });
+        idle.connections.shrink_to(WARM);
         if idle.connections.is_empty() {
-            idle.connections.shrink_to_fit();
             idle.swept = false;
         }
         idle.swept
@@ -92,5 +102,32 @@ async fn sweep(pool: Weak<Pool>) {
         if !pool.tidy() {
             return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::UnixStream;
+
+    use super::*;
+    use crate::transport::stream::Stream;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_only_a_burst_needed_goes_soon() {
+        let pool = Arc::new(Pool::default());
+        let mut servers = Vec::new();
+        for _ in 0..20 {
+            let (ours, theirs) = UnixStream::pair().unwrap();
+            servers.push(theirs);
+            pool.put(Box::new(Connection::new(Stream::Unix(ours))));
+        }
+        let left = |pool: &Pool| pool.idle().connections.len();
+        sleep(SWEEP / 2).await;
+        assert_eq!(left(&pool), 20);
+        sleep(SPARE_AGE + SWEEP).await;
+        assert_eq!(left(&pool), WARM);
+        assert!(pool.take().is_some());
+        sleep(MAX_IDLE_AGE + SWEEP).await;
+        assert_eq!(left(&pool), 0);
     }
 }

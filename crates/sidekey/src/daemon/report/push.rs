@@ -10,6 +10,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use tracing::warn;
 
 use super::{Board, filter, numbers, process};
+use crate::daemon::give_back::Spare;
 
 /// A datagram stays below the smallest Ethernet's.
 const DATAGRAM: usize = 1400;
@@ -22,8 +23,10 @@ pub(in crate::daemon) async fn push(board: Arc<Board>) {
     let mut ticks = interval_at(Instant::now() + process::rest_of_interval(), LENGTH);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut failing = false;
+    let mut spare = Spare::default();
     loop {
         ticks.tick().await;
+        spare.interval_ends();
         let Some(parts) = board.parts.get() else { continue };
         let filter = filter(&parts.telemetry);
         let mut counters = Snapshot::default();
