@@ -55,7 +55,8 @@ $(RELEASED): $(SOURCES)
 	scripts/build-release
 
 bench: server release ## the table of README, ours as released, beside bao, nginx and HAProxy
-	python3 bench/run.py --sidekey $(RELEASED) --bao "$$(scripts/fetch-openbao)" --markdown $(TARGET)/bench.md
+	cargo build --release --locked -p testkit --example open_loop
+	python3 bench/run.py --sidekey $(RELEASED) --open-loop $(TARGET)/release/examples/open_loop --bao "$$(scripts/fetch-openbao)" --markdown $(TARGET)/bench.md
 
 FUZZ_SECONDS ?= 600
 FUZZ_TARGETS ?= lex_parse execute structured regex layout duration framing target

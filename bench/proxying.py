@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import json
 import resource
 import socket
 import statistics
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 REQUEST = b"GET /v1/secret/data/app HTTP/1.1\r\nHost: localhost\r\nX-Vault-Token: x\r\n\r\n"
 IDLE = 2_000
-RATE = 2_000
 TOKEN = {"X-Vault-Token": "x"}
 
 
@@ -37,13 +36,12 @@ def proxying(bench: Bench) -> None:
     folder.mkdir()
     with ExitStack() as stack:
         targets = start(bench, folder, stack, None)
-        rows = [
-            Row("passed-through requests, 256 connections", Unit.PER_SECOND, *rates(bench, targets, 256, "http")),
-        ]
+        crowd = rates(bench, targets, 256, "http")
+        rows = [Row("passed-through requests, 256 connections", Unit.PER_SECOND, *cells(bench, crowd))]
         after = {name: target.child.memory().rss / 1e6 for name, target in targets.items()}
         rows += [
             Row("time added to one request, alone (median)", Unit.MICROSECONDS, *added(bench, targets)),
-            Row(f"p99 at {RATE:,} requests/s, sent on time", Unit.MILLISECONDS, *waits(bench, targets)),
+            waits(bench, targets, crowd),
             Row(f"memory of an idle connection, {IDLE:,} of them", Unit.KILOBYTES, *idle(bench, targets), bar=below(8, Unit.KILOBYTES)),
         ]
         if not bench.quick:
@@ -57,7 +55,7 @@ def proxying(bench: Bench) -> None:
         inner = folder / "tls"
         inner.mkdir()
         targets = start(bench, inner, stack, certificate(inner))
-        rows.append(Row("passed-through requests, TLS", Unit.PER_SECOND, *rates(bench, targets, 32, "https")))
+        rows.append(Row("passed-through requests, TLS", Unit.PER_SECOND, *cells(bench, rates(bench, targets, 32, "https"))))
     bench.report.rows += rows
 
 
@@ -98,7 +96,7 @@ def cells(bench: Bench, found: dict[str, float]) -> tuple[Cell, Cell, Cell, Cell
     return found[ours], found[bao], found["nginx"], found.get("haproxy", "not installed")
 
 
-def rates(bench: Bench, targets: dict[str, Target], connections: int, scheme: str) -> tuple[Cell, Cell, Cell, Cell]:
+def rates(bench: Bench, targets: dict[str, Target], connections: int, scheme: str) -> dict[str, float]:
     if bench.wrk is None:
         raise BenchError("wrk is not installed")
     wrk = replace(bench.wrk, connections=connections)
@@ -109,7 +107,7 @@ def rates(bench: Bench, targets: dict[str, Target], connections: int, scheme: st
             url = targets[name].url().replace("http://", f"{scheme}://")
             runs[name].append(wrk.get(url, TOKEN))
             bench.say(f"round {number + 1}, {name}, {connections} connections: {runs[name][-1].per_second:,.0f} req/s")
-    return cells(bench, {name: statistics.median(run.per_second for run in some) for name, some in runs.items()})
+    return {name: statistics.median(run.per_second for run in some) for name, some in runs.items()}
 
 
 def one_request(connection: socket.socket) -> None:
@@ -144,31 +142,28 @@ def added(bench: Bench, targets: dict[str, Target]) -> tuple[Cell, Cell, Cell, C
     return cells(bench, {name: value - medians["upstream"] for name, value in medians.items()})
 
 
-def waits(bench: Bench, targets: dict[str, Target]) -> tuple[Cell, Cell, Cell, Cell]:
-    """The 99th of a hundred waits when requests are sent at fixed times, whether or not the last one is answered."""
-    found = {name: asyncio.run(open_loop(target)) for name, target in targets.items() if name != "upstream"}
-    return cells(bench, found)
+def waits(bench: Bench, targets: dict[str, Target], rates: dict[str, float]) -> Row:
+    """The 99th of a hundred waits at a constant rate: half of what the slower of us and HAProxy pass on at most.
 
-
-async def open_loop(target: Target, seconds: float = 4.0, lanes: int = 32) -> float:
-    waits: list[float] = []
-
-    async def lane(number: int, start_at: float) -> None:
-        reader, writer = await asyncio.open_connection("127.0.0.1", target.port)
-        due = start_at + number / RATE
-        while due < start_at + seconds:
-            await asyncio.sleep(max(0.0, due - time.perf_counter()))
-            writer.write(REQUEST)
-            head = await reader.readuntil(b"\r\n\r\n")
-            length = next(int(line.split(b":")[1]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length"))
-            await reader.readexactly(length)
-            waits.append(time.perf_counter() - due)
-            due += lanes / RATE
-        writer.close()
-
-    start_at = time.perf_counter() + 0.2
-    await asyncio.gather(*(lane(number, start_at) for number in range(lanes)))
-    return statistics.quantiles(waits, n=100)[98] * 1e3
+    bao gets half of its own rate: at a higher one its queue would grow without end.
+    """
+    ours, bao = (product.name for product in bench.products())
+    common = min(rates[name] for name in (ours, "haproxy", "nginx") if name in rates) / 2
+    own = {name: int(min(common, rates[name] / 2)) for name in rates}
+    name = f"p99 at {common:,.0f} requests/s, sent on time (bao: at {own[bao]:,})"
+    if bench.open_loop is None:
+        return Row(name, Unit.MILLISECONDS, *("open_loop not built",) * 4)
+    found: dict[str, list[float]] = {name: [] for name in own}
+    for number in range(bench.plan.rounds):
+        names = list(own)
+        for each in names[number % len(names) :] + names[: number % len(names)]:
+            command = [str(bench.open_loop), str(targets[each].port), str(own[each]), "4", "32"]
+            done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+            if done.returncode != 0:
+                raise BenchError(f"{each}, at a constant rate: {done.stderr.strip()}")
+            found[each].append(json.loads(done.stdout)["p99"] / 1e3)
+            bench.say(f"round {number + 1}, {each}, {own[each]:,} req/s: {done.stdout.strip()}")
+    return Row(name, Unit.MILLISECONDS, *cells(bench, {name: statistics.median(some) for name, some in found.items()}))
 
 
 def idle(bench: Bench, targets: dict[str, Target]) -> tuple[Cell, Cell, Cell, Cell]:

@@ -58,6 +58,7 @@ class Bench:
     wrk: Wrk | None
     nginx: str | None
     haproxy: str | None
+    open_loop: Path | None
     report: Report
 
     @property
