@@ -15,6 +15,7 @@ mod counters;
 mod doors;
 mod filter;
 mod forward;
+mod frames;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 mod guard;
@@ -24,6 +25,7 @@ mod inbound;
 mod link;
 mod listener;
 mod peer;
+mod plain;
 mod rate;
 mod redact;
 mod replay;
@@ -34,7 +36,6 @@ mod serve;
 mod socket;
 #[cfg(any(test, feature = "fuzzing"))]
 mod stand;
-mod stream;
 mod systemd;
 mod target;
 #[cfg(test)]
@@ -42,6 +43,7 @@ mod tests;
 mod tls;
 mod token;
 mod tunnel;
+mod unanswered;
 
 pub use access::{AccessLog, AccessTarget};
 pub use breach::Breach;
