@@ -362,7 +362,7 @@ impl Inner {
             Ok(Gathered::Whole(bytes)) => bytes,
             Ok(Gathered::TooSlow) if looked_into => return Err(SendError::TimedOut(patience)),
             Ok(Gathered::TooLong | Gathered::TooSlow) => return Ok(from_upstream(response)),
-            Err(why) => return Err(broken(asked.method, why.to_string())),
+            Err(why) => return Err(SendError::of_body(asked.method, why)),
         };
         if let Some(observation) = observed {
             self.note_renewal(observation, &whole, sent_at);
@@ -487,7 +487,13 @@ impl Asked {
 }
 
 fn broken(method: Method, reason: String) -> SendError {
-    SendError::Broken { method, address: "the server".to_owned(), reason, sent: vault::Sent::Maybe }
+    SendError::Broken {
+        method,
+        address: "the server".to_owned(),
+        reason,
+        sent: vault::Sent::Maybe,
+        began: false,
+    }
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
+use vault::Times;
+
 use crate::breach::Breach;
 
 /// Counted since the listener was bound.
@@ -16,6 +18,8 @@ pub struct Counters {
     pub requests: AtomicU64,
     /// Requests under way now, from the head to the end of the answer.
     pub in_flight: AtomicUsize,
+    /// Times from a request's head to that of its answer, of requests that were let in.
+    pub times: Times,
     /// Bytes of request bodies held now.
     pub buffered: AtomicUsize,
     breaches: [AtomicU64; Breach::KINDS],

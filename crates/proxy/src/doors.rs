@@ -144,7 +144,7 @@ impl Doors {
         self.began + Duration::from_millis(age)
     }
 
-    /// Waits until another connection may be accepted; closes the longest idle one for it.
+    /// Waits until another connection may come in; closes the longest idle one for it.
     pub(crate) async fn room(&self) {
         let full = || {
             self.counters.connections.load(Relaxed) >= self.limits.connections || self.descriptors.is_short()

@@ -22,6 +22,11 @@ impl Filter {
         Some(Self { ours, held: BytesMut::new(), last: b'"', found: 0 })
     }
 
+    /// Another one for the same, of which nothing has passed.
+    pub(crate) fn again(&self) -> Self {
+        Self { ours: self.ours.clone(), held: BytesMut::new(), last: b'"', found: 0 }
+    }
+
     /// What may pass now, without what was found.
     pub(crate) fn push(&mut self, piece: Bytes) -> Bytes {
         let Some(needles) = self.ours.needles() else { return piece };

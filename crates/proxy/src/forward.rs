@@ -1,16 +1,18 @@
 //! A client's request to the server and back, through the cache.
 
+use std::future::poll_fn;
 use std::sync::atomic::Ordering::Relaxed;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
 use cache::{Answer, Origin};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use http_body::Body as _;
 use tokio::time::timeout;
 use tracing::info;
-use vault::{Body, SendError, TokenState, headers, shown_path};
+use vault::{Body, TokenState, headers, shown_path};
 
 use crate::access::Noted;
 use crate::body::{Received, receive};
@@ -19,6 +21,7 @@ use crate::route::{Context, error};
 use crate::target::Target;
 use crate::token::{Choice, adopt_bearer, choose, remove_clients};
 use crate::tunnel::RelaySlot;
+use crate::unanswered::{no_answer, no_body, not_handed_on};
 use crate::{redact, replay, tunnel};
 
 /// How long a request that needs our token waits for the first login: applications start beside us.
@@ -111,14 +114,7 @@ pub(crate) async fn forward(context: &Context, target: Target, mut request: Aski
         Err(why) => {
             context.passed.error.fetch_add(1, Relaxed);
             info!(target: "apiproxy", %method, path = shown_path(path), error = %why, "no answer from the server");
-            return match &why {
-                // What was wrong with the body itself is told where the answer leaves.
-                SendError::Upload(_) => error(StatusCode::BAD_REQUEST, &why.to_string()),
-                SendError::Malformed { .. } => {
-                    error(StatusCode::BAD_GATEWAY, &format!("failed to get the response: {why}"))
-                }
-                _ => error(StatusCode::INTERNAL_SERVER_ERROR, &format!("failed to get the response: {why}")),
-            };
+            return no_answer(&why);
         }
     };
     let hit = matches!(answer.origin, Origin::Cache { .. });
@@ -127,21 +123,21 @@ pub(crate) async fn forward(context: &Context, target: Target, mut request: Aski
     info!(target: "apiproxy", %method, path = shown_path(path), status, hit, "received request");
     match (answer.response.body, tunnel) {
         (Body::Tunnel(_), Some(_)) if !tunnel::is_websocket(&answer.response.headers) => {
-            error(StatusCode::BAD_GATEWAY, "the server changed to a protocol other than WebSocket")
+            not_handed_on("the server changed to a protocol other than WebSocket")
         }
         (Body::Tunnel(server), Some((slot, place))) => {
             let mut headers = answer.response.headers;
             remove_all(&mut headers, headers::is_hop_by_hop);
             if let Some(why) = ours.as_ref().and_then(|ours| redact::headers_in_order(&headers, ours).err()) {
-                return error(StatusCode::BAD_GATEWAY, &why);
+                return no_body(&method, why);
             }
             let filter = ours.as_ref().and_then(redact::filter);
             noted(tunnel::join(server, &slot, place, filter, headers), context, ours.as_ref())
         }
-        (Body::Tunnel(_), None) => error(StatusCode::BAD_GATEWAY, "the server changed the protocol unasked"),
+        (Body::Tunnel(_), None) => not_handed_on("the server changed the protocol unasked"),
         (body, _) => {
             let response = vault::Response { body, ..answer.response };
-            let response = finish(Answer { response, ..answer }, path, ours.as_ref()).await;
+            let response = finish(Answer { response, ..answer }, &method, path, ours.as_ref()).await;
             noted(response, context, ours.as_ref())
         }
     }
@@ -232,13 +228,17 @@ fn remove_all(headers: &mut HeaderMap, unwanted: impl Fn(&str) -> bool) {
 }
 
 /// Makes the client's answer.
-async fn finish(answer: Answer, path: &str, ours: Option<&TokenState>) -> Response<Body> {
+async fn finish(answer: Answer, method: &Method, path: &str, ours: Option<&TokenState>) -> Response<Body> {
     let Answer { mut response, origin } = answer;
     if let Some(ours) = ours {
         response = match redact::answer(response, path, ours).await {
             Ok(response) => response,
-            Err(why) => return error(StatusCode::BAD_GATEWAY, &why),
+            Err(why) => return no_body(method, why),
         };
+    }
+    // Once its head has left, nothing can be said of it any more.
+    if let Err(why) = poll_fn(|cx| Poll::Ready(response.body.begin(cx))).await {
+        return no_body(method, why);
     }
     let vault::Response { status, mut headers, body } = response;
     // What the server lets pages read of its own address they may not read of ours. What `Connection` named the

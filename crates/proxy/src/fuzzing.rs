@@ -9,14 +9,13 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use vault::{Body, BoxFuture, Request, Response, SendError, TokenState, Upstream};
+use vault::{Body, BoxFuture, Request, Response, SendError, Stream, TokenState, Upstream};
 
 use crate::doors::{Descriptors, Doors, Who};
 use crate::http1::serve_http1;
 use crate::http2::serve_http2;
 use crate::route::Site;
 use crate::stand;
-use crate::stream::Stream;
 
 use crate::target::Target;
 
@@ -73,7 +72,7 @@ pub async fn connection(pieces: &[&[u8]], http2: bool) -> Outcome {
     let doors = Arc::new(Doors::with(listener.limits.clone(), None, Arc::new(Descriptors::new(1000))));
     let site = Arc::new(Site::new(context, &listener, Arc::clone(&doors)));
     let (mut client, server) = tokio::io::duplex(1 << 20);
-    let server = Stream::Other(Box::new(server));
+    let server = Stream::other(server);
     let tasks = TaskTracker::new();
     if let Some(entered) = doors.enter(Who::Unknown) {
         let ours = tasks.clone();

@@ -19,7 +19,7 @@ const OF_A_PAGE: Refusal = (StatusCode::FORBIDDEN, "requests of web pages are no
 
 const NOT_JSON: Refusal = (
     StatusCode::UNSUPPORTED_MEDIA_TYPE,
-    "this needs \"Content-Type: application/json\"; see lenient_control_content_type",
+    "with allowed_hosts = [\"*\"] this needs \"Content-Type: application/json\"; see lenient_control_content_type",
 );
 
 const MISDIRECTED: Refusal =
@@ -33,7 +33,7 @@ pub(crate) struct Guard {
     hosts: Option<Vec<String>>,
     /// Turn web pages away.
     no_pages: bool,
-    /// What changes something here has to be sent as JSON.
+    /// What changes something here has to be sent as JSON: pages are not turned away by what they say of themselves.
     needs_json: bool,
     quits: bool,
 }
@@ -59,7 +59,7 @@ impl Guard {
             require_request_header: listener.require_request_header && listener.role != Role::MetricsOnly,
             hosts,
             no_pages: !any,
-            needs_json: !listener.access.lenient_control_content_type,
+            needs_json: any && !listener.access.lenient_control_content_type,
             quits: listener.enable_quit,
         }
     }
@@ -129,8 +129,8 @@ impl Guard {
             || *method == Method::OPTIONS && headers.contains_key(PREFLIGHT)
     }
 
-    /// Checks a request to an endpoint of ours, by its name: what changes something must be sent as JSON, which a
-    /// form on a page cannot do.
+    /// Checks a request to an endpoint of ours, by its name. Where pages are not turned away, what changes something
+    /// must be sent as JSON, which a form on a page cannot do.
     pub(crate) fn check_own(&self, name: &str, method: &Method, headers: &HeaderMap) -> Result<(), Refusal> {
         let changes = match name {
             "cache-clear" => matches!(*method, Method::POST | Method::PUT),

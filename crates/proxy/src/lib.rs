@@ -1,8 +1,9 @@
 //! Listeners, who may ask, which token a request travels with, and the agent's own API.
 //!
-//! A request's way is one direction: `listener` (accept, TLS; `doors`: is there room?) → `http1`, `http2` (bytes in
+//! A request's way is one direction: `listener` (accept, TLS; `doors`: is there room? `plain`: is it TLS at all?) → `http1`, `http2` (bytes in
 //! order and in time?) → `serve` (within the bounds?) → `guard` (may this client ask at all?) → `route` (ours or the server's?) → `target` (one canonical path for every decision) → `token`
-//! (whose?) → `forward` (through the cache to the server) → `replay` (our token had died) → `redact` (our token does not leave).
+//! (whose?) → `forward` (through the cache to the server) → `replay` (our token had died) → `redact` (our token does not leave). What a client is told
+//! when the server gave no answer of use: `unanswered`.
 //! Nothing here knows auto-auth or templates: the token comes as a `watch<TokenState>`, and what a refused
 //! token or a quit request means is a handle given from above.
 
@@ -15,6 +16,7 @@ mod counters;
 mod doors;
 mod filter;
 mod forward;
+mod frames;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 mod guard;
@@ -24,6 +26,7 @@ mod inbound;
 mod link;
 mod listener;
 mod peer;
+mod plain;
 mod rate;
 mod redact;
 mod replay;
@@ -34,7 +37,6 @@ mod serve;
 mod socket;
 #[cfg(any(test, feature = "fuzzing"))]
 mod stand;
-mod stream;
 mod systemd;
 mod target;
 #[cfg(test)]
@@ -42,6 +44,7 @@ mod tests;
 mod tls;
 mod token;
 mod tunnel;
+mod unanswered;
 
 pub use access::{AccessLog, AccessTarget};
 pub use breach::Breach;

@@ -12,6 +12,7 @@ use tokio::time::{sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
+use vault::Stream;
 
 use crate::access;
 use crate::breach::Breach;
@@ -22,9 +23,9 @@ use crate::http1::serve_http1;
 use crate::http2::serve_http2;
 use crate::link::Link;
 use crate::peer::Process;
+use crate::plain;
 use crate::route::{Context, Site};
 use crate::socket::Socket;
-use crate::stream::Stream;
 use crate::systemd;
 use crate::tls::{CertificateReloader, ListenerTlsError};
 
@@ -186,9 +187,17 @@ fn client(stream: &Stream) -> serde_json::Value {
     }
 }
 
-/// Waits for a client, once there is room for one. `None` for one that is not served.
+/// Waits for a client, and then until there is room for it: nobody is sent away for one who does not come. `None` for
+/// one that is not served.
 async fn accept(socket: &Accepting, doors: &Doors) -> io::Result<Option<Accepted>> {
-    doors.room().await;
+    let accepted = accept_any(socket).await?;
+    if accepted.is_some() {
+        doors.room().await;
+    }
+    Ok(accepted)
+}
+
+async fn accept_any(socket: &Accepting) -> io::Result<Option<Accepted>> {
     match socket {
         Accepting::Tcp(listener) => {
             let (stream, from) = listener.accept().await?;
@@ -225,7 +234,7 @@ async fn start(
 /// Shakes hands, and serves what was agreed on.
 async fn start_tls(
     site: Arc<Site>,
-    stream: Stream,
+    mut stream: Stream,
     tls: &CertificateReloader,
     link: &Arc<Link>,
     tasks: &TaskTracker,
@@ -233,8 +242,15 @@ async fn start_tls(
 ) {
     // The handshake counts against the time for the first request's head.
     let deadline = link.accepted() + link.limits().header_timeout;
+    let shake = async {
+        match plain::is_spoken(&mut stream).await {
+            Ok(false) => Ok(tls.acceptor().accept(stream).await?),
+            Ok(true) => Err(NotShaken::Plain(stream)),
+            Err(error) => Err(error.into()),
+        }
+    };
     let shaken = tokio::select! {
-        shaken = timeout_at(deadline, tls.acceptor().accept(stream)) => shaken,
+        shaken = timeout_at(deadline, shake) => shaken,
         () = stop.cancelled() => return,
         () = link.kicked() => return,
     };
@@ -248,13 +264,23 @@ async fn start_tls(
     match shaken {
         Ok(Ok(stream)) => {
             let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-            let stream = Stream::Other(Box::new(stream));
+            let stream = Stream::other(stream);
             match is_http2 {
                 true => Box::pin(serve_http2(site, stream, link, tasks, stop)).await,
                 false => Box::pin(serve_http1(site, stream, link, stop)).await,
             }
         }
-        Ok(Err(error)) => {
+        Ok(Err(NotShaken::Plain(stream))) => {
+            link.count(Breach::Handshake);
+            if site.complaints.take(&()) {
+                warn!(target: "listener", listener = %site.name, "a client sent plain HTTP to a listener with TLS; it was told so");
+            }
+            tokio::select! {
+                () = plain::answer(stream) => {}
+                () = stop.cancelled() => {}
+            }
+        }
+        Ok(Err(NotShaken::Tls(error))) => {
             let named = client_name::is_about_the_name(&error);
             link.count(if named { Breach::ClientName } else { Breach::Handshake });
             debug!(target: "listener", error = %error, "TLS handshake failed");
@@ -263,6 +289,20 @@ async fn start_tls(
             link.count(Breach::HeaderTime);
             debug!(target: "listener", "TLS handshake took too long");
         }
+    }
+}
+
+/// Why there is no TLS with a client.
+enum NotShaken {
+    /// It speaks plain HTTP.
+    Plain(Stream),
+    /// What the library says.
+    Tls(io::Error),
+}
+
+impl From<io::Error> for NotShaken {
+    fn from(error: io::Error) -> Self {
+        Self::Tls(error)
     }
 }
 

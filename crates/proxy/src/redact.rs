@@ -32,11 +32,11 @@ pub(crate) fn filter(ours: &TokenState) -> Option<Filter> {
 /// another protocol.
 ///
 /// # Errors
-/// It must not be handed on: words for the client.
-pub(crate) fn headers_in_order(headers: &HeaderMap, ours: &TokenState) -> Result<(), String> {
+/// It must not be handed on.
+pub(crate) fn headers_in_order(headers: &HeaderMap, ours: &TokenState) -> Result<(), BodyError> {
     let Some(needles) = ours.needles() else { return Ok(()) };
     match headers.values().any(|value| needles.are_in(value.as_bytes())) {
-        true => Err(WITHHELD.to_owned()),
+        true => Err(BodyError::Withheld(WITHHELD)),
         false => Ok(()),
     }
 }
@@ -45,26 +45,26 @@ pub(crate) fn headers_in_order(headers: &HeaderMap, ours: &TokenState) -> Result
 /// is one that is arriving from where tokens are told, once it is there; any other is looked through as it passes.
 ///
 /// # Errors
-/// It cannot be taken out, or the body did not arrive: words for the client.
+/// It cannot be taken out, or the body did not arrive.
 pub(crate) async fn answer(
     mut response: Response,
     path: &str,
     ours: &TokenState,
-) -> Result<Response, String> {
+) -> Result<Response, BodyError> {
     headers_in_order(&response.headers, ours)?;
     let Some(needles) = ours.needles() else { return Ok(response) };
     if response.body.is_end_stream() {
         return Ok(response);
     }
     if is_encoded(&response.headers) {
-        return Err(ENCODED.to_owned());
+        return Err(BodyError::Withheld(ENCODED));
     }
     let json = is_json(&response.headers);
     // Where lookups and renewals are, fields are taken out as upstream takes them out.
     let fields = path.contains("/auth/token/");
     if fields && !matches!(response.body, Body::Full(_)) {
         let bytes = Box::pin(response.body.collect(MAX_ANSWER, BODY_PATIENCE)).await;
-        response.body = Body::full(bytes.map_err(|why| format!("failed to get the response: {why}"))?);
+        response.body = Body::full(bytes?);
     }
     let bytes = match response.body {
         Body::Full(bytes) => bytes.unwrap_or_default(),
@@ -92,7 +92,7 @@ pub(crate) async fn answer(
             };
             debug!(target: "apiproxy", "stripping auto-auth token from the response");
             response.headers.remove(header::CONTENT_LENGTH);
-            clean.ok_or_else(|| WITHHELD.to_owned())?
+            clean.ok_or(BodyError::Withheld(WITHHELD))?
         }
     };
     response.body = Body::full(bytes);
@@ -234,7 +234,7 @@ mod tests {
             headers: HeaderMap::from_iter([(header::CONTENT_TYPE, value(kind))]),
             body: Body::Other(Box::pin(Pieces(pieces.to_vec(), Some(trailers)))),
         };
-        let response = answer(response, "/v1/a", &ours()).await?;
+        let response = answer(response, "/v1/a", &ours()).await.map_err(|why| why.to_string())?;
         let collected =
             http_body_util::BodyExt::collect(response.body).await.map_err(|why| why.to_string())?;
         let trailers = collected.trailers().map_or(0, HeaderMap::len);
@@ -268,8 +268,8 @@ mod tests {
         let mut headers = HeaderMap::from_iter([(header::CONTENT_TYPE, value(kind))]);
         headers.extend(coding.map(|coding| (header::CONTENT_ENCODING, value(coding))));
         let body = Body::full(body.to_owned());
-        let response =
-            answer(Response { status: http::StatusCode::OK, headers, body }, "/v1/a", ours).await?;
+        let response = answer(Response { status: http::StatusCode::OK, headers, body }, "/v1/a", ours).await;
+        let response = response.map_err(|why| why.to_string())?;
         let bytes = response.body.collect(1000, BODY_PATIENCE).await.map_err(|why| why.to_string())?;
         Ok(String::from_utf8(bytes.to_vec()).unwrap())
     }
@@ -325,7 +325,7 @@ mod tests {
         let body = Body::Other(Box::pin(Silence));
         let response = Response { status: http::StatusCode::OK, headers: HeaderMap::new(), body };
         let why = answer(response, "/v1/auth/token/lookup-self", &ours()).await.unwrap_err();
-        assert!(why.contains("60 seconds"), "{why}");
+        assert!(matches!(why, BodyError::TooSlow(patience) if patience == BODY_PATIENCE), "{why}");
     }
 
     fn redacted(body: &str) -> Option<String> {

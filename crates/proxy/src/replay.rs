@@ -123,12 +123,7 @@ async fn look_into(mut answer: Answer, request: &Request) -> Result<(Answer, boo
         Ok(Gathered::Whole(text)) => Ok((answer, looks_dead(&text))),
         Ok(Gathered::TooLong) => Ok((answer, false)),
         Ok(Gathered::TooSlow) => Err(SendError::TimedOut(BODY_PATIENCE)),
-        Err(why) => Err(SendError::Broken {
-            method: request.method.clone(),
-            address: "the server".to_owned(),
-            reason: why.to_string(),
-            sent: vault::Sent::Maybe,
-        }),
+        Err(why) => Err(SendError::of_body(request.method.clone(), why)),
     }
 }
 

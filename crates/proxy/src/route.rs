@@ -16,9 +16,11 @@ use crate::counters::Passed;
 use crate::doors::Doors;
 use crate::guard::{self, Guard};
 use crate::inbound::{Asking, Inbound};
+use crate::rate::Rates;
 use crate::replay::{Refusal, WaitingRoom};
 use crate::report::Report;
 use crate::rules::Rules;
+use crate::socket::COMPLAINTS;
 use crate::target::{Target, TargetError};
 use crate::tunnel::Tunnels;
 use crate::{access, control, forward, report};
@@ -73,6 +75,8 @@ pub(crate) struct Site {
     pub(crate) enable_quit: bool,
     /// As it is configured, for the access log.
     pub(crate) name: Arc<str>,
+    /// When the log may say again that somebody spoke without TLS: nobody can fill it.
+    pub(crate) complaints: Rates<()>,
 }
 
 impl Site {
@@ -87,6 +91,7 @@ impl Site {
             role: listener.role,
             enable_quit: listener.enable_quit,
             name: name.into(),
+            complaints: Rates::new(COMPLAINTS, 1),
         }
     }
 

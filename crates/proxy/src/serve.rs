@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http::{HeaderValue, Response, Version, header};
 use http_body::{Body, Frame, SizeHint};
+use tokio::time::Instant;
 use tracing::debug;
 
 use crate::access::Entry;
@@ -72,7 +73,9 @@ async fn answer_bounded(site: &Site, link: Arc<Link>, request: Asking) -> Respon
     if let Some(breach) = fault() {
         return refusal(breach, version, in_flight);
     }
+    let began = Instant::now();
     let response = site.answer(request).await;
+    site.doors.counters.times.note(began.elapsed());
     match fault() {
         // Whatever was made of half a request: the client is told what was wrong with it.
         Some(breach) => refusal(breach, version, in_flight),

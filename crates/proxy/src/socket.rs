@@ -11,8 +11,8 @@ use tracing::warn;
 use crate::peer::{Denied, PeerRule, Process};
 use crate::rate::Rates;
 
-/// Between two lines about one user who is not served.
-const COMPLAINTS: std::time::Duration = std::time::Duration::from_secs(60);
+/// Between two lines about one user who is not served, and the like.
+pub(crate) const COMPLAINTS: std::time::Duration = std::time::Duration::from_secs(60);
 
 /// A bound socket; its file goes when it is dropped, if it is still ours.
 pub(crate) struct Socket {

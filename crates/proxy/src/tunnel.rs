@@ -3,14 +3,17 @@
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Method, Response, StatusCode, header};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 use tracing::debug;
 use vault::{Body, Tunnel};
 
 use crate::filter::Filter;
+use crate::frames::{Frames, NoFrame};
 
 /// Open at a time; more are answered with 503.
 const MOST_OPEN: usize = 256;
@@ -37,14 +40,22 @@ impl Tunnels {
 
 /// Whether a request to the canonical `path` may change to another protocol: WebSocket, and where events are told.
 pub(crate) fn is_wanted(method: &Method, path: &str, headers: &HeaderMap) -> bool {
-    const EVENTS: &str = "/sys/events/subscribe/";
     *method == Method::GET
         && headers.contains_key(header::UPGRADE)
-        && path.starts_with("/v1/")
-        && path.contains(EVENTS)
+        && is_of_events(path)
         && names(headers, header::CONNECTION, "upgrade")
         && is_websocket(headers)
         && headers.contains_key(header::SEC_WEBSOCKET_KEY)
+}
+
+/// Whether events are told at the canonical `path`: `/v1/NAMESPACE/sys/events/subscribe/TYPE`. No namespace is called
+/// like what the servers have at the root of each, so the first such segment ends it.
+fn is_of_events(path: &str) -> bool {
+    const AT_ROOT: [&str; 5] = ["audit", "auth", "cubbyhole", "identity", "sys"];
+    let Some(path) = path.strip_prefix("/v1/") else { return false };
+    let mut segments = path.split('/').skip_while(|segment| !AT_ROOT.contains(segment));
+    ["sys", "events", "subscribe"].iter().all(|wanted| segments.next() == Some(wanted))
+        && segments.next().is_some_and(|kind| !kind.is_empty())
 }
 
 /// Whether `Upgrade` says so.
@@ -68,10 +79,11 @@ pub(crate) struct Relay {
 }
 
 impl Relay {
-    /// Until either side ends it.
-    pub(crate) async fn run(self, client: impl AsyncRead + AsyncWrite) {
-        let ended = relay(client, self.server, self.filter).await;
-        debug!(target: "apiproxy", why = ended, "WebSocket closed");
+    /// Until either side ends it, or `stop` is cancelled.
+    pub(crate) async fn run(self, mut client: Tunnel, stop: &CancellationToken) {
+        let ended = stop.run_until_cancelled(relay(&mut client, self.server, self.filter)).await;
+        debug!(target: "apiproxy", why = ended.unwrap_or("the listener ends"), "WebSocket closed");
+        let _ = timeout(WRITE_PATIENCE, client.shutdown()).await;
     }
 }
 
@@ -108,17 +120,44 @@ pub(crate) fn join(
     response
 }
 
-async fn relay(client: impl AsyncRead + AsyncWrite, server: Tunnel, filter: Option<Filter>) -> &'static str {
+async fn relay(client: &mut Tunnel, server: Tunnel, filter: Option<Filter>) -> &'static str {
     let (client_reads, client_writes) = tokio::io::split(client);
     let (server_reads, server_writes) = tokio::io::split(server);
+    let watch = filter.map(Watch::new);
     // A WebSocket is over when one side is.
     tokio::select! {
         why = copy(client_reads, server_writes, None) => why,
-        why = copy(server_reads, client_writes, filter) => why,
+        why = copy(server_reads, client_writes, watch) => why,
     }
 }
 
-async fn copy(from: impl AsyncRead, to: impl AsyncWrite, mut filter: Option<Filter>) -> &'static str {
+/// Looks for our token in what a server says: in its bytes as they are, and in its messages, which may hold parts of
+/// it with the head of a frame between them.
+struct Watch {
+    bytes: Filter,
+    messages: Filter,
+    frames: Frames,
+}
+
+impl Watch {
+    fn new(filter: Filter) -> Self {
+        let messages = filter.again();
+        Self { bytes: filter, messages, frames: Frames::default() }
+    }
+
+    /// Why what comes now must not pass, if so.
+    fn objects(&mut self, piece: &Bytes) -> Option<&'static str> {
+        drop(self.bytes.push(piece.clone()));
+        let read = self.frames.read(piece, |payload| drop(self.messages.push(piece.slice_ref(payload))));
+        match read {
+            _ if self.bytes.found + self.messages.found > 0 => Some("the server said our own token"),
+            Err(NoFrame) => Some("the server said what is no WebSocket"),
+            Ok(()) => None,
+        }
+    }
+}
+
+async fn copy(from: impl AsyncRead, to: impl AsyncWrite, mut watch: Option<Watch>) -> &'static str {
     let (mut from, mut to) = (std::pin::pin!(from), std::pin::pin!(to));
     let mut buffer = bytes::BytesMut::new();
     loop {
@@ -128,11 +167,8 @@ async fn copy(from: impl AsyncRead, to: impl AsyncWrite, mut filter: Option<Filt
             Ok(_) => {}
         }
         let piece = buffer.split().freeze();
-        if let Some(filter) = &mut filter {
-            drop(filter.push(piece.clone()));
-            if filter.found > 0 {
-                return "the server said our own token";
-            }
+        if let Some(why) = watch.as_mut().and_then(|watch| watch.objects(&piece)) {
+            return why;
         }
         match timeout(WRITE_PATIENCE, to.write_all(&piece)).await {
             Ok(Ok(())) => {}
@@ -164,6 +200,12 @@ mod tests {
             (Method::GET, "/v1/secret/data/app", &both, false),
             (Method::GET, "/ui/sys/events/subscribe/kv", &both, false),
             (Method::GET, "/v1/sys/events/subscribe", &both, false),
+            (Method::GET, "/v1/ns1/ns2/sys/events/subscribe/kv-v2/data-write", &both, true),
+            (Method::GET, "/v1/sys/events/subscribed/kv", &both, false),
+            (Method::GET, "/v1/xsys/events/subscribe/kv", &both, false),
+            (Method::GET, "/v1/auth/a/sys/events/subscribe/kv", &both, false),
+            (Method::GET, "/v1/sys/raw/sys/events/subscribe/kv", &both, false),
+            (Method::GET, "/v1/cubbyhole/sys/events/subscribe/kv", &both, false),
             (Method::GET, "/v1/sys/events/subscribe/kv*", &both[1..], false),
             (Method::GET, "/v1/sys/events/subscribe/kv*", &both[..2], false),
             (
@@ -178,6 +220,32 @@ mod tests {
                 .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
                 .collect();
             assert_eq!(is_wanted(&method, path, &headers), wanted, "{method} {path} {pairs:?}");
+        }
+    }
+
+    #[test]
+    fn s2_a_token_in_parts_of_two_messages_is_found() {
+        let ours = vault::TokenState {
+            token: Some(vault::Token::new("s.canary").unwrap().into()),
+            ..vault::TokenState::default()
+        };
+        let found = "the server said our own token";
+        for (bytes, why) in [
+            (&b"\x81\x0as.can is it"[..], None),
+            (b"\x81\x0aa s.canary", Some(found)),
+            // Two messages; two parts of one; a ping between them; in the payload of a ping.
+            (b"\x81\x05s.can\x81\x03ary", Some(found)),
+            (b"\x01\x05s.can\x80\x03ary", Some(found)),
+            (b"\x81\x05s.can\x89\x01x\x81\x03ary", Some(found)),
+            (b"\x89\x08s.canary", Some(found)),
+            (b"\x81\x05s.can\x81\x02dy", None),
+            (b"\x81\x83abcdefg", Some("the server said what is no WebSocket")),
+        ] {
+            for size in [1, 3, 100] {
+                let mut watch = Watch::new(Filter::new(ours.clone()).unwrap());
+                let said = bytes.chunks(size).find_map(|piece| watch.objects(&Bytes::copy_from_slice(piece)));
+                assert_eq!(said, why, "{} by {size}", bytes.escape_ascii());
+            }
         }
     }
 }

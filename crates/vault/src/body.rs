@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http_body::{Frame, SizeHint};
+use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use thiserror::Error;
 use tokio::time::{Instant, timeout_at};
@@ -67,6 +67,26 @@ impl Body {
             Gathered::TooLong => Err(BodyError::TooLong(limit)),
             Gathered::TooSlow => Err(BodyError::TooSlow(patience)),
         }
+    }
+
+    /// Looks at the first piece, if it is there: what is no body is told before anything of it was handed on. What was
+    /// read stays in the body.
+    ///
+    /// # Errors
+    /// It breaks off within its first piece; nothing of it is left.
+    pub fn begin(&mut self, cx: &mut Context<'_>) -> Result<(), BodyError> {
+        if !matches!(self, Self::Stream(_) | Self::Other(_)) {
+            return Ok(());
+        }
+        let Poll::Ready(Some(frame)) = Pin::new(&mut *self).poll_frame(cx)? else { return Ok(()) };
+        if let Ok(data) = frame.into_data() {
+            let rest = std::mem::replace(self, Self::empty());
+            *self = match rest.is_end_stream() {
+                true => Self::full(data),
+                false => Self::Continued(Some(data), Box::new(rest)),
+            };
+        }
+        Ok(())
     }
 
     /// Reads up to `limit` bytes (and what arrives in one piece with the last of them), for at most `patience`. What

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use crate::BodyError;
+
 /// Whether the server may have acted on a request.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Sent {
@@ -34,7 +36,7 @@ pub enum SendError {
         /// What rustls said.
         reason: String,
     },
-    /// The connection broke before an answer came.
+    /// The connection broke before an answer had come whole.
     #[error("{method} {address}: {reason}")]
     Broken {
         /// The method of the request.
@@ -45,6 +47,8 @@ pub enum SendError {
         reason: String,
         /// Whether the server may have acted.
         sent: Sent,
+        /// It broke within an answer, not before one.
+        began: bool,
     },
     /// What came is no answer, or can be read in two ways; it is not handed on.
     #[error("{method} {address}: malformed answer: {reason}")]
@@ -75,6 +79,18 @@ impl SendError {
     /// One word for what went wrong, for metrics and status.
     pub fn kind(&self) -> &'static str {
         Self::KINDS.get(self.place()).copied().unwrap_or_default()
+    }
+
+    /// Why the body of an answer to a request with `method` could not be read.
+    pub fn of_body(method: http::Method, why: BodyError) -> Self {
+        let address = "the server".to_owned();
+        match why {
+            BodyError::Malformed(reason) => Self::Malformed { method, address, reason },
+            BodyError::TooSlow(patience) => Self::TimedOut(patience),
+            BodyError::Broken(_) | BodyError::TooLong(_) | BodyError::Withheld(_) => {
+                Self::Broken { method, address, reason: why.to_string(), sent: Sent::Maybe, began: true }
+            }
+        }
     }
 
     /// Its place among the kinds.

@@ -146,7 +146,13 @@ mod tests {
     }
 
     fn broken(sent: Sent) -> SendError {
-        SendError::Broken { method: Method::PUT, address: String::new(), reason: String::new(), sent }
+        SendError::Broken {
+            method: Method::PUT,
+            address: String::new(),
+            reason: String::new(),
+            sent,
+            began: false,
+        }
     }
 
     #[test]

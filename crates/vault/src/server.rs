@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderValue, Method, header};
 use tokio::time::{Instant, timeout_at};
 
-use crate::transport::{Connection, Connector, Failure, Framed, Pool, RequestHead, Tunnel, body};
+use crate::transport::{Connection, Connector, Failure, Framed, Pool, RequestHead, body};
 use crate::{Address, Body, Proxies, Proxy, Request, Response, SendError, Sent};
 
 /// A server and what is known of it.
@@ -115,7 +115,11 @@ impl Server {
             connection.exchange(&head, &request.body, upload.as_mut(), patience, manner.deadline).await?;
         let headers = std::mem::take(&mut answer.headers);
         if answer.status == http::StatusCode::SWITCHING_PROTOCOLS {
-            return Ok(Response { status: answer.status, headers, body: Body::Tunnel(Tunnel(connection)) });
+            return Ok(Response {
+                status: answer.status,
+                headers,
+                body: Body::Tunnel(connection.upgraded()),
+            });
         }
         let pool = manner.keep_alive.then(|| Arc::clone(&self.pool));
         let body = body(connection, &answer, pool).map_err(Failure::Malformed)?;
@@ -137,7 +141,11 @@ impl Server {
     fn failed(&self, failure: Failure, request: &Request, manner: &Manner<'_>) -> SendError {
         let (method, address) = (request.method.clone(), self.place(request));
         match failure {
-            Failure::Broken { reason, sent, .. } => SendError::Broken { method, address, reason, sent },
+            Failure::Broken { reason, sent, started } => {
+                let reason =
+                    if started { format!("the head of the answer ended early: {reason}") } else { reason };
+                SendError::Broken { method, address, reason, sent, began: started }
+            }
             Failure::Malformed(malformed) => SendError::Malformed { method, address, reason: malformed.0 },
             Failure::Upload(reason) => SendError::Upload(reason),
             Failure::TimedOut => SendError::TimedOut(manner.timeout),

@@ -134,6 +134,7 @@ mod tests {
                 address: String::new(),
                 reason: String::new(),
                 sent,
+                began: false,
             })
         };
         for (result, write, read) in [

@@ -18,14 +18,36 @@ pub const BOUNDS: [u64; 14] = [
 /// Statuses are from 100 to 599.
 const STATUSES: usize = 500;
 
+/// How long things took, counted.
+#[derive(Debug, Default)]
+pub struct Times {
+    counts: [AtomicU64; BOUNDS.len() + 1],
+    micros: AtomicU64,
+}
+
+impl Times {
+    /// Counts one.
+    pub fn note(&self, time: Duration) {
+        let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        let bucket = BOUNDS.iter().position(|bound| micros <= *bound).unwrap_or(BOUNDS.len());
+        add(self.counts.get(bucket), 1);
+        self.micros.fetch_add(micros, Relaxed);
+    }
+
+    /// How many were within each of [`BOUNDS`] and beyond, and all together.
+    pub fn read(&self) -> (Vec<u64>, Duration) {
+        let counts = self.counts.iter().map(|count| count.load(Relaxed)).collect();
+        (counts, Duration::from_micros(self.micros.load(Relaxed)))
+    }
+}
+
 /// Tries of a client since it was made, retries counted each.
 #[derive(Debug)]
 pub struct Traffic {
     made: Instant,
     statuses: [AtomicU64; STATUSES],
     errors: [AtomicU64; SendError::KINDS.len()],
-    times: [AtomicU64; BOUNDS.len() + 1],
-    micros: AtomicU64,
+    times: Times,
     /// Milliseconds since it was made, and one more; 0 for never.
     answered: AtomicU64,
     status: AtomicU16,
@@ -50,8 +72,7 @@ impl Default for Traffic {
             made: Instant::now(),
             statuses: [const { AtomicU64::new(0) }; STATUSES],
             errors: Default::default(),
-            times: Default::default(),
-            micros: AtomicU64::new(0),
+            times: Times::default(),
             answered: AtomicU64::new(0),
             status: AtomicU16::new(0),
             failing: AtomicU8::new(0),
@@ -65,10 +86,7 @@ impl Traffic {
         match result {
             Ok(response) => {
                 let now = Instant::now();
-                let micros = u64::try_from((now - began).as_micros()).unwrap_or(u64::MAX);
-                let bucket = BOUNDS.iter().position(|bound| micros <= *bound).unwrap_or(BOUNDS.len());
-                add(self.times.get(bucket), 1);
-                self.micros.fetch_add(micros, Relaxed);
+                self.times.note(now - began);
                 let status = response.status.as_u16();
                 add(self.statuses.get(usize::from(status).wrapping_sub(100)), 1);
                 let age = u64::try_from((now - self.made).as_millis()).unwrap_or(u64::MAX - 1);
@@ -98,8 +116,7 @@ impl Traffic {
 
     /// Times until the heads of answers came: how many were within each of [`BOUNDS`] and beyond, and all together.
     pub fn times(&self) -> (Vec<u64>, Duration) {
-        let counts = self.times.iter().map(|count| count.load(Relaxed)).collect();
-        (counts, Duration::from_micros(self.micros.load(Relaxed)))
+        self.times.read()
     }
 
     /// How the server stands.

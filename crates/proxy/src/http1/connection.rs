@@ -9,15 +9,14 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf as _, Bytes, BytesMut};
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead as _, AsyncReadExt as _, AsyncWrite as _, ReadBuf};
 use tokio::time::Instant;
-use vault::Alarm;
+use vault::{Alarm, Stream, Tunnel};
 
 use super::framing::{Fault, Framing};
 use super::head::{Body, Head, HeadScan, Limits};
 use crate::breach::Breach;
 use crate::link::Link;
-use crate::stream::Stream;
 
 /// Room for what is read at once. It is on the stack: what waits for a request holds no buffer.
 const READ: usize = 8 * 1024;
@@ -260,6 +259,12 @@ impl Connection {
         read
     }
 
+    /// What it becomes when another protocol was agreed on. Nothing is left of it here.
+    pub(super) fn upgrade(&mut self) -> Tunnel {
+        let stream = std::mem::replace(&mut self.stream, Stream::other(tokio::io::empty()));
+        Tunnel::new(std::mem::take(&mut self.input), stream)
+    }
+
     /// Ends it so that nobody takes what was sent for the whole.
     pub(super) fn abort(&mut self) {
         if let Stream::Tcp(tcp) = &self.stream {
@@ -293,32 +298,5 @@ impl Connection {
                 Poll::Pending => return self.alarm.poll(until, cx),
             }
         }
-    }
-}
-
-/// After an upgrade it is a stream of bytes; first those that came behind the request.
-impl AsyncRead for Connection {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        if this.input.is_empty() {
-            return Pin::new(&mut this.stream).poll_read(cx, buf);
-        }
-        let count = this.input.len().min(buf.remaining());
-        buf.put_slice(&this.input.split_to(count));
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for Connection {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_write(cx, buf)
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
     }
 }

@@ -16,13 +16,13 @@ use hyper_util::rt::TokioIo;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::debug;
+use vault::Stream;
 
 use crate::breach::Breach;
 use crate::inbound::{Inbound, Source};
 use crate::link::Link;
 use crate::route::Site;
 use crate::serve::answer;
-use crate::stream::Stream;
 use paced::{Pace, Paced};
 use timed::Timed;
 

@@ -9,11 +9,10 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
-use vault::Alarm;
+use vault::{Alarm, Stream};
 
 use crate::breach::Breach;
 use crate::link::Link;
-use crate::stream::Stream;
 
 /// How long a client that was told to leave may take.
 const LEAVE: Duration = Duration::from_secs(1);

@@ -4,8 +4,11 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use config::ListenerLimits;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::sockets::{any_port, eventually, hear_all, hear_some, start, tcp};
 use super::{Client, Front, get};
 use crate::breach::Breach;
 use crate::doors::Who;
@@ -133,6 +136,33 @@ async fn s18_the_longest_idle_makes_room() {
     timeout(Duration::from_secs(3), front.doors.room()).await.unwrap();
 }
 
+/// Nobody is sent away for a newcomer who does not come.
+#[tokio::test]
+async fn s18_room_is_made_when_somebody_is_there_for_it() {
+    let (address, counters, stop) = start(|listener| {
+        any_port(listener);
+        listener.limits.connections = 2;
+    })
+    .await;
+    let connect = async || TcpStream::connect(tcp(&address)).await.unwrap();
+    let (mut first, mut second) = (connect().await, connect().await);
+    eventually(|| counters.connections.load(Relaxed) == 2).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!((counters.connections.load(Relaxed), counters.breaches(Breach::Connections)), (2, 0));
+    // Both are still heard; then the first is the one that has been idle for longest.
+    for client in [&mut first, &mut second] {
+        client.write_all(get("/v1/a").as_bytes()).await.unwrap();
+        assert!(hear_some(client).await.starts_with("HTTP/1.1 200"));
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let mut third = connect().await;
+    third.write_all(get("/v1/a").as_bytes()).await.unwrap();
+    assert!(hear_some(&mut third).await.starts_with("HTTP/1.1 200"));
+    assert_eq!(hear_all(&mut first).await, "");
+    assert_eq!((counters.connections.load(Relaxed), counters.breaches(Breach::Connections)), (2, 1));
+    stop.cancel();
+}
+
 #[tokio::test(start_paused = true)]
 async fn s18_a_client_makes_room_for_itself() {
     let front = Front::with(|listener| listener.limits.connections_per_client = 2);
@@ -232,7 +262,7 @@ fn s18_clients_by_address() {
 async fn a_waiting_connection_is_small() {
     let front = Front::new();
     let entered = front.doors.enter(Who::Unknown).unwrap();
-    let stream = crate::stream::Stream::Other(Box::new(tokio::io::duplex(1).1));
+    let stream = vault::Stream::other(tokio::io::duplex(1).1);
     let stop = tokio_util::sync::CancellationToken::new();
     let serving = crate::http1::serve_http1(front.site.clone(), stream, &entered.link, &stop);
     let size = std::mem::size_of_val(&serving) + std::mem::size_of::<crate::link::Link>();

@@ -1,5 +1,6 @@
 //! Raw bytes in, raw bytes out, and what the server saw: the rules of `docs/listener.md`, each by its id.
 
+mod broken;
 mod certificates;
 mod http;
 mod left;
@@ -21,7 +22,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use vault::{Body, BoxFuture, Request, Response, SendError, Token, TokenState, Upstream};
+use vault::{Body, BoxFuture, Request, Response, SendError, Stream, Token, TokenState, Upstream};
 
 use crate::counters::Counters;
 use crate::doors::{Descriptors, Doors, Who};
@@ -29,7 +30,6 @@ use crate::http1::serve_http1;
 use crate::http2::serve_http2;
 use crate::route::{Context, Site};
 use crate::stand;
-use crate::stream::Stream;
 
 /// Our own token in these tests.
 const OURS: &str = "s.ours";
@@ -155,7 +155,7 @@ impl Front {
     pub(super) fn wire(&self, who: Who, network: usize, protocol: Protocol) -> Option<DuplexStream> {
         let entered = self.doors.enter(who)?;
         let (ours, theirs) = tokio::io::duplex(network);
-        let theirs = Stream::Other(Box::new(theirs));
+        let theirs = Stream::other(theirs);
         let (site, tasks, stop) = (Arc::clone(&self.site), self.tasks.clone(), self.stop.clone());
         self.tasks.spawn(async move {
             match protocol {

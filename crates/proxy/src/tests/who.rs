@@ -166,12 +166,13 @@ async fn s22_the_request_header() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn s23_what_changes_something_is_sent_as_json() {
+async fn s23_what_changes_something_is_sent_as_json_where_pages_are_not_turned_away() {
     let body = "{\"type\":\"all\"}";
     let ask = async |method: &str, name: &str, lines: &str, body: &str, lenient: bool| {
         let front = Front::with(|listener| {
             listener.enable_quit = true;
             listener.access.lenient_control_content_type = lenient;
+            listener.allowed_hosts = vec!["*".to_owned()];
         });
         let length =
             if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
@@ -206,9 +207,37 @@ async fn s23_what_changes_something_is_sent_as_json() {
     assert_eq!(ask("GET", "quit", "", "", false).await, [405]);
     assert_eq!(ask("GET", "cache-clear", "", "", false).await, [200]);
     // Where it is not offered, nothing is asked for.
-    let front = Front::new();
+    let front = Front::with(|listener| listener.allowed_hosts = vec!["*".to_owned()]);
     let quit = "POST /agent/v1/quit HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/plain\r\n\r\n";
     assert_eq!(front.ask(quit).await.statuses(), [404]);
+}
+
+/// `curl -d '{"type":"all"}'` sends it as a form, and upstream takes that.
+#[tokio::test(start_paused = true)]
+async fn s23_any_type_is_taken_where_pages_are_turned_away() {
+    let front = Front::with(|listener| listener.enable_quit = true);
+    let body = "{\"type\":\"all\"}";
+    for (name, origin, status) in [
+        ("cache-clear", "", 200),
+        ("quit", "", 200),
+        // A page's form says where it comes from.
+        ("cache-clear", "Origin: https://evil.example\r\n", 403),
+        ("cache-clear", "Origin: null\r\n", 403),
+        ("cache-clear", "Sec-Fetch-Site: cross-site\r\n", 403),
+        ("quit", "Origin: https://evil.example\r\n", 403),
+    ] {
+        for kind in
+            ["Content-Type: application/x-www-form-urlencoded\r\n", "Content-Type: text/plain\r\n", ""]
+        {
+            let answer = front
+                .ask(format!(
+                    "POST /agent/v1/{name} HTTP/1.1\r\nHost: localhost\r\n{kind}{origin}Content-Length: {}\r\n\r\n{body}",
+                    body.len()
+                ))
+                .await;
+            assert_eq!(answer.statuses(), [status], "{name} {kind} {origin} {}", answer.text);
+        }
+    }
 }
 
 #[tokio::test]

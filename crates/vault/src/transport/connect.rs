@@ -76,7 +76,7 @@ impl Connector {
                 if !tls {
                     return Ok(Stream::Tcp(tcp));
                 }
-                Ok(Stream::Tls(Box::new(self.handshake(address, self.name_for(host), tcp).await?)))
+                Ok(Stream::other(self.handshake(address, self.name_for(host), tcp).await?))
             }
             (Endpoint::Tcp { tls, host, .. }, Some(proxy)) => {
                 // Apart, so that the way without a proxy stays small.
@@ -100,15 +100,15 @@ impl Connector {
             (false, false) => Ok(Stream::Tcp(tcp)),
             (false, true) => {
                 let tcp = detour::ask(tcp, address, proxy).await.map_err(refused)?;
-                Ok(Stream::Tls(Box::new(self.handshake(address, name, tcp).await?)))
+                Ok(Stream::other(self.handshake(address, name, tcp).await?))
             }
             (true, tls) => {
                 let outer = self.handshake(address, proxy.host(), tcp).await?;
                 if !tls {
-                    return Ok(Stream::Tls(Box::new(outer)));
+                    return Ok(Stream::other(outer));
                 }
                 let outer = detour::ask(outer, address, proxy).await.map_err(refused)?;
-                Ok(Stream::TlsInTls(Box::new(self.handshake(address, name, outer).await?)))
+                Ok(Stream::other(self.handshake(address, name, outer).await?))
             }
         }
     }

@@ -12,12 +12,13 @@ use std::time::Duration;
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use http::{Method, StatusCode};
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead as _, AsyncReadExt as _, AsyncWrite as _, ReadBuf};
 use tokio::time::Instant;
 
 use super::alarm::Alarm;
 use super::head::{AnswerHead, Framed, Malformed, RequestHead};
 use super::stream::Stream;
+use super::tunnel::Tunnel;
 use crate::Sent;
 use crate::upload::Sending;
 
@@ -132,6 +133,11 @@ impl Connection {
         let mut cx = Context::from_waker(Waker::noop());
         let mut byte = [0_u8; 1];
         Pin::new(&mut self.stream).poll_read(&mut cx, &mut ReadBuf::new(&mut byte)).is_pending()
+    }
+
+    /// What it becomes when another protocol was agreed on.
+    pub(crate) fn upgraded(self) -> Tunnel {
+        Tunnel::new(self.input, self.stream)
     }
 
     /// Gives back memory that an idle connection does not need.
@@ -287,32 +293,5 @@ impl Exchange<'_> {
 
     fn broken(&self, reason: &str) -> Failure {
         Failure::Broken { reason: reason.to_owned(), sent: self.sent(), started: false }
-    }
-}
-
-/// After an upgrade it is a stream of bytes.
-impl AsyncRead for Connection {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        if this.input.is_empty() {
-            return Pin::new(&mut this.stream).poll_read(cx, buf);
-        }
-        let count = this.input.len().min(buf.remaining());
-        buf.put_slice(&this.input.split_to(count));
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for Connection {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_write(cx, buf)
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
     }
 }

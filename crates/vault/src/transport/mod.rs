@@ -18,4 +18,5 @@ pub(crate) use connect::Connector;
 pub(crate) use connection::{Connection, Failure};
 pub(crate) use head::{Framed, RequestHead};
 pub(crate) use pool::Pool;
+pub use stream::{Both, Stream};
 pub use tunnel::Tunnel;

@@ -62,6 +62,15 @@ impl AllowedPath {
         if whole.contains('*') {
             return Err("`*` can stand at the end only; `+` stands for one segment");
         }
+        if is_escaped(whole) {
+            return Err("escapes are resolved before rules are looked at; write the character itself");
+        }
+        if whole.contains('?') {
+            return Err("a rule looks at the path, not at the query behind it");
+        }
+        if rest && (whole == "+" || whole.ends_with("/+")) {
+            return Err("`+` stands for one whole segment, so write `+/*` for what is below it, or `*`");
+        }
         if whole.contains(char::is_control) {
             return Err("there is a control character in it");
         }
@@ -83,6 +92,13 @@ impl AllowedPath {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// Whether `%41` or the like is in it.
+fn is_escaped(text: &str) -> bool {
+    let escape =
+        |part: &[u8]| matches!(part, [b'%', one, two] if one.is_ascii_hexdigit() && two.is_ascii_hexdigit());
+    text.as_bytes().windows(3).any(escape)
 }
 
 /// How often one client may ask.
@@ -241,8 +257,29 @@ mod tests {
         ] {
             assert_eq!(AllowedPath::parse(text).unwrap().as_str(), want);
         }
-        for text in ["", "/", "/v1/secret", "v1", "a//b", "//*", "a/*/b", "a/../b", "./a", "a/b*c", "a\n"] {
+        for text in [
+            "",
+            "/",
+            "/v1/secret",
+            "v1",
+            "a//b",
+            "//*",
+            "a/*/b",
+            "a/../b",
+            "./a",
+            "a/b*c",
+            "a\n",
+            "a%2Fb",
+            "a%2fb/*",
+            "a?list=true",
+            "+*",
+            "a/+*",
+        ] {
             assert!(AllowedPath::parse(text).is_err(), "{text:?}");
+        }
+        // These are names that somebody may have given.
+        for text in ["a/100%", "a/50%/b", "a/c++", "a/c++*", "a/%zz"] {
+            assert!(AllowedPath::parse(text).is_ok(), "{text:?}");
         }
     }
 }

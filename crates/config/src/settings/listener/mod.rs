@@ -162,16 +162,30 @@ pub(crate) fn read<'a>(
     listener
 }
 
+/// Who may connect to a unix socket.
+const SOCKET_KEYS: [&str; 3] = ["socket_mode", "socket_user", "socket_group"];
+
 const UNSPECIFIED: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
 /// Keeps the keys of either type from counting as unknown.
 fn read_unknown(fields: &Fields<'_>) -> Endpoint {
-    fields.ignore(&["address", "socket_mode", "socket_user", "socket_group"]);
+    fields.ignore(&["address"]);
+    fields.ignore(&SOCKET_KEYS);
     Endpoint::Tcp(UNSPECIFIED)
 }
 
 fn read_tcp(fields: &Fields<'_>) -> Endpoint {
-    fields.ignore(&["socket_mode", "socket_user", "socket_group"]);
+    for key in SOCKET_KEYS {
+        fields.ignore(&[key]);
+        if fields.has(key) {
+            // Upstream says nothing.
+            fields.warn(
+                fields.key_span(key),
+                format!("`{key}` has no effect on a tcp listener: whoever reaches the address may connect"),
+                "for a socket with a mode and an owner: listener \"unix\" { address = \"/run/sidekey.sock\" }",
+            );
+        }
+    }
     let address = fields.filled("address").unwrap_or_else(|| DEFAULT_LISTEN.to_owned());
     if let Some(socket) = read_systemd(fields, &address) {
         return Endpoint::Systemd { socket, is_unix: false };
@@ -236,7 +250,7 @@ fn read_unix(fields: &Fields<'_>) -> Endpoint {
         PathBuf::new()
     });
     if let Some(socket) = path.to_str().and_then(|address| read_systemd(fields, address)) {
-        for key in ["socket_mode", "socket_user", "socket_group"] {
+        for key in SOCKET_KEYS {
             if fields.has(key) {
                 fields.refuse_with(
                     fields.span_of(key),

@@ -176,10 +176,11 @@ fn read_versions(fields: &Fields<'_>, least: Option<&str>, most: Option<&str>) -
             "use tls12 or tls13",
         );
     } else if min < TLS12 {
+        let old = if min == 0 { "TLS 1.0 and 1.1 are" } else { "TLS 1.1 is" };
         fields.warn(
             fields.span_of("tls_min_version"),
-            "TLS before 1.2 is not spoken, whatever `tls_min_version` says",
-            "use tls12 or tls13",
+            format!("{old} not spoken: clients that know nothing newer than that fail in the handshake"),
+            "write what holds, tls12 (the default) or tls13",
         );
     }
     (min == TLS13, max == TLS12)

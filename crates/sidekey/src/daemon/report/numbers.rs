@@ -47,14 +47,11 @@ pub(super) fn counters(parts: &Parts, all: &mut Snapshot) {
                 count,
             );
         }
-        let (counts, sum) = traffic.times();
-        let bounds = vault::TIME_BOUNDS.iter().map(|micros| Duration::from_micros(*micros).as_secs_f64());
-        let histogram = Histogram { bounds: bounds.collect(), counts, sum: sum.as_secs_f64() };
         all.histogram(
             "sidekey.upstream_request_duration_seconds",
             "Time until the head of the server's answer came.",
             &[("part", part)],
-            histogram,
+            histogram(traffic.times()),
         );
     }
     if parts.cache.remembers() {
@@ -84,6 +81,12 @@ pub(super) fn counters(parts: &Parts, all: &mut Snapshot) {
         all.counter("sidekey.connections_total", "Connections accepted.", &labels, accepted);
         let requests = counters.requests.load(Relaxed);
         all.counter("sidekey.requests_total", "Requests whose head was accepted.", &labels, requests);
+        all.histogram(
+            "sidekey.request_duration_seconds",
+            "Time from the head of a request to that of its answer.",
+            &labels,
+            histogram(counters.times.read()),
+        );
         for (limit, count) in counters.seen() {
             let labels = [("listener", listener.address.as_str()), ("limit", limit)];
             all.counter(
@@ -98,6 +101,11 @@ pub(super) fn counters(parts: &Parts, all: &mut Snapshot) {
         let help = "Lines that were lost because they came too fast.";
         all.counter("sidekey.access_log_lost_total", help, &[], access.lost());
     }
+}
+
+fn histogram((counts, sum): (Vec<u64>, Duration)) -> Histogram {
+    let bounds = vault::TIME_BOUNDS.iter().map(|micros| Duration::from_micros(*micros).as_secs_f64());
+    Histogram { bounds: bounds.collect(), counts, sum: sum.as_secs_f64() }
 }
 
 /// The names that upstream has. The proxy's five begin with `agent` in both modes, as there.
