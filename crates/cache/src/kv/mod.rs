@@ -3,7 +3,7 @@
 //! Bodies are kept apart from who may have them: a token is answered from memory only with what it has read itself
 //! (a grant), and only while that is known to hold. `state.rs` decides, purely; `watch.rs` sees every request and
 //! answer on its way; `driver.rs` asks what has to be asked besides (mounts, tokens, capabilities, bodies in use whose
-//! time is nearly up); `events.rs` listens where the server tells of changes.
+//! time is nearly up).
 
 mod bodies;
 mod driver;

@@ -535,9 +535,8 @@ impl State {
     pub(crate) fn sweep(&mut self, now: Instant) {
         let Settings { ttl, capability_ttl, stale_if_error, .. } = self.settings;
         self.tokens.sweep(ttl + capability_ttl, now);
-        // A little longer, so that an older version is known for one.
-        let revalidates = self.settings.revalidate != Revalidate::None;
-        let more = stale_if_error.max(if revalidates { ttl } else { Duration::ZERO });
+        // Longer than they are fresh, so that an older version is known for one.
+        let more = stale_if_error.max(ttl);
         self.bodies.remove_where(|stored| now >= stored.since + stored.fresh_for + more);
         self.mounts.retain(|_, known| now < known.until);
     }
