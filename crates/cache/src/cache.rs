@@ -149,7 +149,9 @@ impl Cache {
         caller: Caller,
         stop: CancellationToken,
     ) -> impl Future<Output = ()> + Send + 'static {
-        let (kv, run) = Kv::new(settings, Arc::clone(&self.0.upstream), caller);
+        let shared = Arc::downgrade(&self.0.shared);
+        let own = move || Some(shared.upgrade()?.store().own_tokens().into_iter().next()?.1);
+        let (kv, run) = Kv::new(settings, Arc::clone(&self.0.upstream), caller, Box::new(own));
         // Once: a second time changes nothing.
         let _ = self.0.shared.2.set(kv);
         async move {

@@ -3,10 +3,13 @@
 //! Bodies are kept apart from who may have them: a token is answered from memory only with what it has read itself
 //! (a grant), and only while that is known to hold. `state.rs` decides, purely; `watch.rs` sees every request and
 //! answer on its way; `driver.rs` asks what has to be asked besides (mounts, tokens, capabilities, bodies in use whose
-//! time is nearly up).
+//! time is nearly up); `events.rs` listens
+//! where the server tells of changes.
 
 mod bodies;
 mod driver;
+mod events;
+mod frames;
 mod meaning;
 mod patterns;
 mod reading;
@@ -22,7 +25,7 @@ use std::time::Duration;
 
 use http::{HeaderValue, Method, StatusCode, header};
 use tokio::sync::mpsc;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use vault::api::Caller;
 use vault::{Request, Secret, SendError, Token, Upstream};
 
@@ -83,6 +86,7 @@ impl Kv {
         settings: &StaticSecrets,
         upstream: Arc<dyn Upstream>,
         caller: Caller,
+        own: events::OwnToken,
     ) -> (Arc<Self>, impl Future<Output = ()> + Send + 'static) {
         let (news, receiver) = mpsc::channel(MOST_NEWS);
         let kv = Arc::new(Self {
@@ -96,7 +100,17 @@ impl Kv {
             stale: AtomicU64::new(0),
             revalidated: AtomicU64::new(0),
         });
-        let run = driver::run(Arc::clone(&kv), upstream, caller, receiver);
+        let listening = settings
+            .events
+            .then(|| events::run(Arc::downgrade(&kv), Arc::clone(&upstream), caller.clone(), own));
+        let driving = driver::run(Arc::clone(&kv), upstream, caller, receiver);
+        let run = async move {
+            tokio::join!(driving, async move {
+                if let Some(listening) = listening {
+                    listening.await;
+                }
+            });
+        };
         (kv, run)
     }
 
@@ -156,13 +170,23 @@ impl Kv {
             }
             Decision::Stale(kept, age) => return Ok(self.past_its_time(&kept, age)),
             Decision::Revalidate => {
-                if let Some(answer) = self.revalidate(cache, &request, &asked).await {
+                let asking = self.revalidate(cache, &request, &asked);
+                if let Ok(Some(answer)) = timeout(STALE_PATIENCE, asking).await {
                     return Ok(answer);
                 }
             }
             Decision::Fetch => {}
         }
-        let answered = cache.leasing(request).await;
+        // A server that is away is waited for, longer than somebody would wait who can be answered otherwise.
+        let otherwise = self.state().may_be_stale(asked.hash, &asked.meaning, now);
+        let asking = cache.leasing(request);
+        let answered = match otherwise {
+            true => {
+                let late = SendError::TimedOut(STALE_PATIENCE);
+                timeout(STALE_PATIENCE, asking).await.unwrap_or(Err(late))
+            }
+            false => asking.await,
+        };
         let failed = match &answered {
             Ok(answer) => is_outage(answer.response.status),
             Err(error) => !matches!(error, SendError::Upload(_) | SendError::Downgrade),
@@ -223,6 +247,9 @@ impl Kv {
         })
     }
 }
+
+/// Who can be answered past the time of what is kept waits for the server no longer than this.
+const STALE_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Metadata of a secret with as many versions as there may be are shorter.
 const MOST_METADATA: usize = 4 * 1024 * 1024;

@@ -53,6 +53,8 @@ pub struct StaticSecrets {
     pub max_entry_bytes: usize,
     /// Which KV the mounts are.
     pub kv_version: KvVersion,
+    /// Whether the server is asked to tell of changes, with our own token.
+    pub events: bool,
 }
 
 /// The part that the state needs.

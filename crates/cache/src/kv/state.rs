@@ -28,7 +28,7 @@ const MOUNT_KNOWN_FOR: Duration = Duration::from_secs(600);
 /// What a token is that may not look at itself, and where a mount is that nobody would tell, is asked again then.
 const UNKNOWN_FOR: Duration = Duration::from_secs(60);
 /// After a failure the server is not asked again for so long, where there is something to serve.
-const FAILING_FOR: Duration = Duration::from_secs(1);
+const FAILING_FOR: Duration = Duration::from_secs(5);
 /// A token that may not be served from memory is looked at again then.
 const NEVER_FOR: Duration = Duration::from_secs(600);
 
@@ -175,6 +175,11 @@ impl State {
             stored.failing = Some(now + FAILING_FOR);
         }
         Some(found)
+    }
+
+    /// Whether there will be something to serve if the server fails now.
+    pub(crate) fn may_be_stale(&mut self, hash: TokenHash, meaning: &Meaning, now: Instant) -> bool {
+        meaning.from_memory && self.stale_now(hash, &meaning.key, now).is_some()
     }
 
     fn stale_now(&mut self, hash: TokenHash, key: &BodyKey, now: Instant) -> Option<(Kept, Duration)> {
@@ -427,7 +432,8 @@ impl State {
         }
     }
 
-    fn drop_bodies(&mut self) -> usize {
+    /// All bodies. How many there were.
+    pub(crate) fn drop_bodies(&mut self) -> usize {
         self.seq += 1;
         self.bodies_from = self.seq;
         self.bodies.clear()

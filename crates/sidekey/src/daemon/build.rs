@@ -123,6 +123,12 @@ impl Daemon {
         tasks.start("cache", keep_alive.map(Ok));
         if let Some(kept) = settings.cache.as_ref().and_then(|cache| cache.static_secrets.as_ref()) {
             let caller = caller(Subsystem::ApiProxy);
+            if kept.events && settings.auto_auths.is_empty() {
+                warn!(
+                    target: "", ttl = ?kept.ttl,
+                    "without auto_auth there is no token to subscribe to changes of secrets with: one that is made elsewhere is seen within the ttl"
+                );
+            }
             let run = cache.keep_static_secrets(&static_secrets(kept), caller, tasks.stop());
             tasks.start("static secrets", run.map(Ok));
         }
@@ -318,7 +324,7 @@ fn static_secrets(kept: &config::StaticSecrets) -> cache::StaticSecrets {
             config::Revalidate::Full => cache::Revalidate::Full,
         },
         capability_ttl: kept.capability_ttl,
-        optimistic: true,
+        optimistic: kept.optimistic,
         max_entries: kept.max_entries,
         max_bytes: kept.max_bytes,
         max_entry_bytes: kept.max_entry_bytes,
@@ -327,6 +333,7 @@ fn static_secrets(kept: &config::StaticSecrets) -> cache::StaticSecrets {
             config::KvVersion::One => cache::KvVersion::One,
             config::KvVersion::Two => cache::KvVersion::Two,
         },
+        events: kept.events,
     }
 }
 

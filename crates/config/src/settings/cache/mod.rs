@@ -38,16 +38,9 @@ pub(crate) fn read<'a>(file: &Fields<'a>, block: &Block<'a>, product: vault::Pro
     }
     read_persist(&fields);
     let static_secrets = read_static_secrets(&fields);
-    // Vault's cache of static secrets. What only tunes it means nothing while it is off.
-    for key in ["cache_static_secrets", "disable_caching_dynamic_secrets"] {
-        if fields.lax_bool(key) == Some(true) {
-            fields.not_built(key);
-        }
+    if fields.lax_bool("disable_caching_dynamic_secrets") == Some(true) {
+        fields.not_built("disable_caching_dynamic_secrets");
     }
-    fields.ignore(&[
-        "static_secret_token_capability_refresh_interval",
-        "static_secret_token_capability_refresh_behavior",
-    ]);
     let place = fields.report.place(fields.span);
     fields.finish();
     RawCache { place, use_token, consistency, static_secrets }
@@ -55,7 +48,15 @@ pub(crate) fn read<'a>(file: &Fields<'a>, block: &Block<'a>, product: vault::Pro
 
 fn read_static_secrets<'a>(cache: &Fields<'a>) -> Option<Placed<StaticSecrets>> {
     let only_one = "only one \"static_secrets\" block is allowed";
-    let block = cache.single("static_secrets", Labels::Ignored, PREFIX, only_one)?;
+    let vaults = static_secrets::read_vaults(cache);
+    let Some(block) = cache.single("static_secrets", Labels::Ignored, PREFIX, only_one) else {
+        let place = cache.report.place(cache.span_of("cache_static_secrets"));
+        return vaults.map(|value| Placed { value, place });
+    };
+    if vaults.is_some() {
+        let message = "cache_static_secrets and static_secrets are both given";
+        cache.refuse_with(block.span, message, "static_secrets says more; remove the other");
+    }
     let place = cache.report.place(block.span);
     static_secrets::read(cache, &block).map(|value| Placed { value, place })
 }

@@ -51,6 +51,10 @@ pub struct StaticSecrets {
     pub max_entry_bytes: usize,
     /// Which KV the mounts are.
     pub kv_version: KvVersion,
+    /// The server is asked to tell of changes.
+    pub events: bool,
+    /// A permission that could not be looked at again is kept until its time is over; else it goes.
+    pub optimistic: bool,
     /// Listeners without TLS that others than this machine reach are served from memory as well.
     pub plain_listeners: bool,
 }
@@ -91,10 +95,46 @@ pub(super) fn read<'a>(cache: &Fields<'a>, block: &Block<'a>) -> Option<StaticSe
         ),
         kv_version: reader
             .choice("kv_version", &[("auto", KvVersion::Auto), ("1", KvVersion::One), ("2", KvVersion::Two)]),
+        events: fields.lax_bool("events").unwrap_or(false),
+        optimistic: true,
         plain_listeners: fields.lax_bool("plain_listeners").unwrap_or(false),
     };
     fields.finish();
     Some(secrets)
+}
+
+/// Vault's own keys in `cache`, if they ask for it: every KV secret, and events.
+pub(super) fn read_vaults(cache: &Fields<'_>) -> Option<StaticSecrets> {
+    const INTERVAL: &str = "static_secret_token_capability_refresh_interval";
+    const BEHAVIOR: &str = "static_secret_token_capability_refresh_behavior";
+    if cache.lax_bool("cache_static_secrets") != Some(true) {
+        // What only tunes it means nothing while it is off.
+        cache.ignore(&[INTERVAL, BEHAVIOR]);
+        return None;
+    }
+    let reader = Reader { fields: cache };
+    let interval = reader.duration(INTERVAL, Duration::from_secs(300), TTLS.0, TTLS.1);
+    let behavior = cache.text(BEHAVIOR).unwrap_or_default();
+    if !matches!(behavior.as_str(), "" | "optimistic" | "pessimistic") {
+        let message = format!("cache.{BEHAVIOR} must be either \"optimistic\" or \"pessimistic\"");
+        cache.refuse(cache.span_of(BEHAVIOR), message);
+    }
+    Some(StaticSecrets {
+        paths: vec!["*".to_owned()],
+        ttl: interval,
+        stale_if_error: Duration::ZERO,
+        negative_ttl: Duration::ZERO,
+        revalidate: Revalidate::None,
+        capability_ttl: interval,
+        max_entries: 10_000,
+        max_bytes: 64 * 1024 * 1024,
+        max_entry_bytes: 1024 * 1024,
+        kv_version: KvVersion::Auto,
+        events: true,
+        optimistic: behavior != "pessimistic",
+        // As with Vault, whose files say nothing about it.
+        plain_listeners: true,
+    })
 }
 
 struct Reader<'a, 'f> {
