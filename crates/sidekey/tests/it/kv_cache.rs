@@ -182,7 +182,7 @@ async fn a_thousand_clients_are_one_request() {
     let mut kept = Kept::new("ttl = \"30s\"").await;
     let (_, reader) = kept.token(&["reader"]).await;
     let asked = async || {
-        let text = reader.get("/agent/v1/metrics?format=prometheus").await.unwrap().body;
+        let text = reader.send("GET", "/agent/v1/metrics?format=prometheus", &[], "").await.unwrap().body;
         let text = String::from_utf8(text).unwrap();
         let lines = text.lines().filter(|line| line.starts_with("sidekey_upstream_requests_total"));
         let proxied = lines.filter(|line| line.contains("part=\"proxy\""));
