@@ -18,8 +18,9 @@ use vault::{BoxFuture, Namespace, Request, Token, Upstream};
 use super::bodies::Arrived;
 use super::meaning::{Meaning, Variant};
 use super::settings::Revalidate;
-use super::state::{Refresh, Ticket};
+use super::state::Refresh;
 use super::tokens::{Due, Standing, TokenHash};
+use super::writes::Ticket;
 use super::{Asked, Kv, reading};
 use crate::policy::may_hold_secret;
 
@@ -35,7 +36,7 @@ const MOST_PENDING: usize = 4096;
 /// Something for the driver.
 pub(crate) enum News {
     /// A read succeeded whose token or mount is not known.
-    Admit(Admission),
+    Admit(Box<Admission>),
     /// A token was refused something.
     Check(TokenHash),
 }
@@ -130,9 +131,9 @@ impl Driver {
     }
 
     /// Makes a token and a mount known, then keeps what was read.
-    async fn admit(&self, admission: Admission) {
-        let Admission { ticket, hash, token, meaning, body } = admission;
-        let known = self.kv.state().mount(&meaning.key.place, Instant::now()).is_some();
+    async fn admit(&self, admission: Box<Admission>) {
+        let Admission { ticket, hash, token, meaning, body } = *admission;
+        let known = self.kv.state().mounts.find(&meaning.key.place, Instant::now()).is_some();
         if !known && !self.learn_mount(&meaning, &token).await {
             return;
         }
@@ -158,15 +159,19 @@ impl Driver {
             Err(error) if is_refusal(&error) => None,
             Err(_) => return false,
         };
-        self.kv.state().mounted(meaning, found, Instant::now());
+        self.kv.state().mounts.learn(meaning, found, Instant::now());
         true
     }
 
-    /// False: nothing was learnt. A token may look at itself in its own namespace and those above; if it may not
-    /// where it reads, nothing of it is kept.
+    /// False: nothing was learnt.
     async fn learn_token(&self, hash: TokenHash, token: &Arc<Token>, namespace: Option<&Namespace>) -> bool {
-        let ticket = self.kv.state().ticket(Instant::now());
-        let looked = match self.ask(namespace, token, self.get("auth/token/lookup-self")).await {
+        let ticket = self.kv.state().writes.ticket(Instant::now());
+        let mut answer = self.ask(namespace, token, self.get("auth/token/lookup-self")).await;
+        if namespace.is_some() && answer.as_ref().is_err_and(is_refusal) {
+            // A token of a namespace above looks at itself there.
+            answer = self.ask(None, token, self.get("auth/token/lookup-self")).await;
+        }
+        let looked = match answer {
             Ok(data) => reading::token(&data, ticket.sent_at),
             Err(error) if is_refusal(&error) => None,
             Err(_) => return false,
@@ -187,7 +192,7 @@ impl Driver {
 
     async fn look_at_grants(&self, due: Due) {
         let Due { hash, token, namespace, what } = due;
-        let ticket = self.kv.state().ticket(Instant::now());
+        let ticket = self.kv.state().writes.ticket(Instant::now());
         let mut paths: Vec<&str> = what.iter().map(|meaning| &*meaning.path).collect();
         paths.dedup();
         let request = self.get("sys/capabilities-self").json(&json!({ "paths": paths }));
@@ -201,7 +206,10 @@ impl Driver {
                     state.capable(ticket, hash, meaning, may);
                 }
             }
-            Err(error) if error.status() == Some(StatusCode::FORBIDDEN) => state.token_gone(hash, true),
+            // In a namespace below its own a living token may be refused this.
+            Err(error) if error.status() == Some(StatusCode::FORBIDDEN) && namespace.is_none() => {
+                state.token_gone(hash, true);
+            }
             Err(error) if is_refusal(&error) || !self.kv.optimistic => {
                 for meaning in &what {
                     state.capable(ticket, hash, meaning, false);
@@ -218,8 +226,9 @@ impl Driver {
             let (state, now) = (self.kv.state(), Instant::now());
             let by_metadata = state.settings.revalidate == Revalidate::Metadata;
             let versioned = state.version(&meaning.key).is_some();
-            let path = if by_metadata && versioned { state.metadata_path(&meaning, now) } else { None };
-            (state.ticket(now), path)
+            let path =
+                if by_metadata && versioned { state.mounts.metadata_path(&meaning, now) } else { None };
+            (state.writes.ticket(now), path)
         };
         let namespace = meaning.namespace.clone();
         if let Some(path) = metadata
@@ -233,7 +242,7 @@ impl Driver {
             Variant::Latest => meaning.path.to_string(),
             Variant::List => format!("{}?list=true", meaning.path),
         };
-        let ticket = self.kv.state().ticket(Instant::now());
+        let ticket = self.kv.state().writes.ticket(Instant::now());
         let request = self.get(&path).namespace(namespace.as_ref()).token(&token);
         let most = self.kv.state().settings.max_entry_bytes;
         let sent = tokio::time::timeout(self.caller.timeout, self.upstream.send(request)).await;

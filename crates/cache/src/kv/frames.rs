@@ -74,7 +74,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
             }
             0xa => Ok(Message::Alive),
             0x8 => Err(Ended::Closed),
-            0x0 | 0x1 | 0x2 if (code == 0) == self.within => {
+            0x0..=0x2 if (code == 0) == self.within => {
                 self.text.extend_from_slice(&payload);
                 self.within = !last;
                 Ok(if last { Message::Text(std::mem::take(&mut self.text)) } else { Message::Alive })

@@ -184,6 +184,8 @@ impl Names {
         if too_winding(place) {
             return None;
         }
+        // The server may take a slash at the end for none.
+        let place = place.trim_end_matches('/');
         let folders = |path: &str| -> Vec<usize> { path.match_indices('/').map(|(at, _)| at + 1).collect() };
         let mut names = self.of(place);
         names.extend(folders(place).into_iter().map(|end| self.0.hash_one(("", &place[..end]))));
@@ -231,9 +233,14 @@ pub(crate) enum Reach {
 /// The namespace-and-path of a write, and how far it reaches.
 pub(crate) fn write(request: &Request) -> (String, Reach) {
     let path = request.path();
-    let place = placed(path, &request.headers).map_or_else(|| path.to_owned(), |(_, place)| place);
-    let reach = reach(&request.method, &place);
-    (place, reach)
+    match placed(path, &request.headers) {
+        Some((_, place)) => {
+            let reach = reach(&request.method, &place);
+            (place, reach)
+        }
+        // Where that is the server alone knows.
+        None => (path.to_owned(), Reach::Mounts),
+    }
 }
 
 fn reach(method: &Method, place: &str) -> Reach {
@@ -347,6 +354,7 @@ mod tests {
         }
         assert!(concerns("/v1/kv/a", "/v1/kv/a") && concerns("/v1/kv/a/b", "/v1/kv/a/"));
         assert!(concerns("/v1/kv/data/data/x", "/v1/kv/data/metadata/x"));
+        assert!(concerns("/v1/secret/data/a/", "/v1/secret/data/a"));
         assert!(!concerns("/v1/secret/data/a", "/v1/secret/data/b"));
         assert!(!concerns("/v1/secret/data/a", "/v1/other/data/a"));
         assert!(!concerns("/v1/secret/data/a", "/v1/secret/metadata/b/"));
@@ -371,5 +379,8 @@ mod tests {
         ] {
             assert_eq!(write(&Request::new(Method::POST, path)).1, wanted, "{path}");
         }
+        let mut unclear = Request::new(Method::POST, "secret/data/app");
+        unclear.headers.insert("x-vault-namespace", HeaderValue::from_static("a//b"));
+        assert_eq!(write(&unclear).1, Reach::Mounts);
     }
 }

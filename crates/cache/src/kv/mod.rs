@@ -11,12 +11,14 @@ mod driver;
 mod events;
 mod frames;
 mod meaning;
+mod mounts;
 mod patterns;
 mod reading;
 mod settings;
 mod state;
 mod tokens;
 mod watch;
+mod writes;
 
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -221,7 +223,7 @@ impl Kv {
         let (ticket, path) = {
             let state = self.state();
             let now = Instant::now();
-            (state.ticket(now), state.metadata_path(&asked.meaning, now)?)
+            (state.writes.ticket(now), state.mounts.metadata_path(&asked.meaning, now)?)
         };
         let target = format!("/v1/{path}");
         let question =

@@ -1,6 +1,5 @@
 //! What is kept of secrets, who may have it, and for how long. Pure: time is passed in, nothing here waits or asks.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,34 +9,23 @@ use vault::{Namespace, Token};
 
 use super::bodies::{Arrived, Bodies, Stored};
 use super::meaning::{BodyKey, Meaning, Names, Reach, Variant};
+use super::mounts::Mounts;
 use super::reading::{self, Engine, Facts, Looked, Verdict};
 use super::settings::{Revalidate, Settings};
 use super::tokens::{Due, Standing, TokenHash, Tokens};
+use super::writes::{Ticket, Writes};
 use crate::answer::Kept;
 
 /// More tokens than this are not known at a time.
 const MOST_TOKENS: usize = 16_384;
 /// So many grants there may be for each body.
 const GRANTS_PER_ENTRY: usize = 8;
-/// More names of written secrets are not kept apart: reads under way at that moment are not kept then.
-const MOST_WRITTEN: usize = 16_384;
-/// More mounts than this are not known at a time.
-const MOST_MOUNTS: usize = 1024;
-/// A mount may be removed, and another put in its place, where we do not see it.
-const MOUNT_KNOWN_FOR: Duration = Duration::from_secs(600);
-/// What a token is that may not look at itself, and where a mount is that nobody would tell, is asked again then.
+/// A token that may not look at itself is asked about again then.
 const UNKNOWN_FOR: Duration = Duration::from_secs(60);
 /// After a failure the server is not asked again for so long, where there is something to serve.
 const FAILING_FOR: Duration = Duration::from_secs(5);
 /// A token that may not be served from memory is looked at again then.
 const NEVER_FOR: Duration = Duration::from_secs(600);
-
-/// The state of writes when a read was sent: an answer that a write has overtaken is not kept.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Ticket {
-    seq: u64,
-    pub(crate) sent_at: Instant,
-}
 
 /// What to do with a request.
 pub(crate) enum Decision {
@@ -70,57 +58,31 @@ pub(crate) struct Refresh {
     pub(crate) meaning: Meaning,
 }
 
-struct Mount {
-    /// Where its path ends; `None`: nobody would tell.
-    engine: Option<Engine>,
-    until: Instant,
-}
-
-struct Written {
-    seq: u64,
-    /// The version that was made.
-    at_least: Option<(u64, String)>,
-}
-
 /// All of it.
 pub(crate) struct State {
     pub(crate) settings: Settings,
     bodies: Bodies,
     tokens: Tokens,
     names: Names,
-    mounts: HashMap<Box<str>, Mount>,
-    written: HashMap<u64, Written>,
-    /// Counts writes, revocations and changes of permissions.
-    seq: u64,
-    /// Answers to reads sent before this are not kept.
-    bodies_from: u64,
-    /// Nor do they tell any more who may read, or which token lives.
-    grants_from: u64,
+    pub(crate) mounts: Mounts,
+    pub(crate) writes: Writes,
 }
 
 impl State {
     pub(crate) fn new(settings: Settings) -> Self {
         Self {
+            mounts: Mounts::new(settings.engine),
             settings,
             bodies: Bodies::default(),
             tokens: Tokens::default(),
             names: Names::default(),
-            mounts: HashMap::new(),
-            written: HashMap::new(),
-            seq: 0,
-            bodies_from: 0,
-            grants_from: 0,
+            writes: Writes::default(),
         }
     }
 
     /// Bodies and their bytes.
     pub(crate) fn size(&self) -> (usize, usize) {
         (self.bodies.len(), self.bodies.bytes())
-    }
-
-    /// To be taken before a read is sent.
-    pub(crate) fn ticket(&self, now: Instant) -> Ticket {
-        Ticket { seq: self.seq, sent_at: now }
     }
 
     pub(crate) fn standing(&self, hash: TokenHash, now: Instant) -> Standing {
@@ -137,7 +99,7 @@ impl State {
         let key = &meaning.key;
         if let Some((kept, seq)) = self.tokens.absent(hash, key, now) {
             let ticket = Ticket { seq, sent_at: kept.since };
-            if !self.is_overtaken(ticket, &self.names.of(&key.place)) {
+            if !self.writes.overtook(ticket, &self.names.of(&key.place)) {
                 let age = now - kept.since;
                 return Decision::Serve(kept, age);
             }
@@ -206,7 +168,7 @@ impl State {
         data: &serde_json::Map<String, serde_json::Value>,
         now: Instant,
     ) -> Option<(Kept, Verdict)> {
-        if self.is_overtaken(ticket, &self.names.of(&meaning.key.place)) {
+        if self.writes.overtook(ticket, &self.names.of(&meaning.key.place)) {
             return None;
         }
         let lag = self.longest_lag();
@@ -243,7 +205,9 @@ impl State {
         arrived: &Arrived,
         now: Instant,
     ) -> Learned {
-        let Some((end, engine)) = self.mount(&meaning.key.place, now) else { return Learned::UnknownMount };
+        let Some((end, engine)) = self.mounts.find(&meaning.key.place, now) else {
+            return Learned::UnknownMount;
+        };
         let text = arrived.text.as_ref();
         let rest = meaning.key.place.get(end..).unwrap_or_default();
         let Some(facts) = reading::facts(text, engine, rest, meaning.key.variant) else {
@@ -253,7 +217,7 @@ impl State {
         };
         let names = self.names.of(&meaning.key.place);
         self.give(ticket, hash, meaning, now);
-        if text.len() > self.settings.max_entry_bytes || self.is_overtaken(ticket, &names) {
+        if text.len() > self.settings.max_entry_bytes || self.writes.overtook(ticket, &names) {
             return Learned::No;
         }
         if let Some(stored) = self.bodies.get(&meaning.key) {
@@ -265,7 +229,7 @@ impl State {
                 return Learned::Older(stored.kept());
             }
         }
-        if meaning.key.variant == Variant::Latest && self.is_before_a_write(&names, &facts) {
+        if meaning.key.variant == Variant::Latest && self.writes.is_behind(&names, &facts) {
             return Learned::No;
         }
         let fresh_for = facts.at_most.map_or(self.settings.ttl, |most| most.min(self.settings.ttl));
@@ -281,15 +245,9 @@ impl State {
             && now < stored.since + self.longest_lag()
     }
 
-    fn is_before_a_write(&self, names: &[u64], facts: &Facts) -> bool {
-        let Some(new) = &facts.version else { return false };
-        let written = names.iter().filter_map(|name| self.written.get(name)?.at_least.as_ref());
-        written.into_iter().any(|made| reading::is_older(new, made))
-    }
-
     /// That a token read something itself.
     pub(crate) fn give(&mut self, ticket: Ticket, hash: TokenHash, meaning: &Meaning, now: Instant) {
-        if ticket.seq >= self.grants_from {
+        if self.writes.permits(ticket) {
             self.tokens.give(hash, meaning, ticket.sent_at, now);
             let most = self.settings.max_entries.saturating_mul(GRANTS_PER_ENTRY).max(1024);
             self.tokens.shrink(most, MOST_TOKENS);
@@ -318,8 +276,8 @@ impl State {
             return;
         };
         // Only of a token that is known to live, and of a mount that is one.
-        let known = self.standing(hash, now) == Standing::Usable && ticket.seq >= self.grants_from;
-        let kv = self.mount(&meaning.key.place, now).is_some_and(|(_, engine)| engine != Engine::Other);
+        let known = self.standing(hash, now) == Standing::Usable && self.writes.permits(ticket);
+        let kv = self.mounts.find(&meaning.key.place, now).is_some_and(|(_, engine)| engine != Engine::Other);
         if known && kv {
             let mut headers = HeaderMap::new();
             for name in [http::header::CONTENT_TYPE, http::header::CACHE_CONTROL] {
@@ -346,7 +304,7 @@ impl State {
         looked: Option<Looked>,
         now: Instant,
     ) -> bool {
-        if ticket.seq < self.grants_from {
+        if !self.writes.permits(ticket) {
             return false;
         }
         let (looked, again) = match looked {
@@ -357,68 +315,14 @@ impl State {
         true
     }
 
-    // === Mounts ===
-
-    /// Where the metadata of a secret with versions stand, as its namespace names them.
-    pub(crate) fn metadata_path(&self, meaning: &Meaning, now: Instant) -> Option<String> {
-        let (end, engine) = self.mount(&meaning.key.place, now)?;
-        let rest = meaning.key.place.get(end..)?.strip_prefix("data/").filter(|_| engine == Engine::V2)?;
-        let mount = meaning.path.strip_suffix(rest)?.strip_suffix("data/")?;
-        Some(format!("{mount}metadata/{rest}"))
-    }
-
-    /// Where the mount ends in a path, and what it is. `None`: not known.
-    pub(crate) fn mount(&self, place: &str, now: Instant) -> Option<(usize, Engine)> {
-        if let Some(engine) = self.settings.engine {
-            return Some(fixed_mount(place, engine));
-        }
-        if self.mounts.get(place).is_some_and(|known| now < known.until && known.engine.is_none()) {
-            return Some((place.len(), Engine::Other));
-        }
-        place.match_indices('/').find_map(|(at, _)| {
-            let known = self.mounts.get(&place[..=at]).filter(|known| now < known.until)?;
-            Some((at + 1, known.engine?))
-        })
-    }
-
-    /// What lies at a path of a namespace was told, or not (`None`).
-    pub(crate) fn mounted(&mut self, meaning: &Meaning, found: Option<(String, Engine)>, now: Instant) {
-        if self.mounts.len() >= MOST_MOUNTS {
-            self.mounts.clear();
-        }
-        let namespace = meaning.namespace.as_ref().map_or("", Namespace::as_str);
-        let found = found.map(|(path, engine)| (format!("/v1/{namespace}{path}"), engine));
-        let (path, mount) = match found {
-            Some((path, engine)) if meaning.key.place.starts_with(&path) => {
-                (path, Mount { engine: Some(engine), until: now + MOUNT_KNOWN_FOR })
-            }
-            // A namespace in the path, which a server answers for in its own words.
-            _ => (meaning.key.place.to_string(), Mount { engine: None, until: now + UNKNOWN_FOR }),
-        };
-        self.mounts.insert(path.into(), mount);
-    }
-
     // === Forgetting ===
-
-    fn is_overtaken(&self, ticket: Ticket, names: &[u64]) -> bool {
-        ticket.seq < self.bodies_from
-            || names.iter().any(|name| self.written.get(name).is_some_and(|written| written.seq > ticket.seq))
-    }
 
     /// A write that may have been carried out.
     pub(crate) fn wrote(&mut self, place: &str, reach: Reach, made: Option<(u64, String)>) -> usize {
         let gone = match self.names.touched(place) {
             Some(names) => {
-                let gone = self.bodies.remove_named(&names);
-                self.seq += 1;
-                if self.written.len() + names.len() > MOST_WRITTEN {
-                    self.written.clear();
-                    self.bodies_from = self.seq;
-                }
-                for name in names {
-                    self.written.insert(name, Written { seq: self.seq, at_least: made.clone() });
-                }
-                gone
+                self.writes.wrote(&names, made.as_ref());
+                self.bodies.remove_named(&names)
             }
             None => self.drop_bodies(),
         };
@@ -434,15 +338,13 @@ impl State {
 
     /// All bodies. How many there were.
     pub(crate) fn drop_bodies(&mut self) -> usize {
-        self.seq += 1;
-        self.bodies_from = self.seq;
+        self.writes.wrote_all();
         self.bodies.clear()
     }
 
     /// Nobody is known any more, and answers to questions that are under way make nobody known.
     pub(crate) fn drop_grants(&mut self) {
-        self.seq += 1;
-        self.grants_from = self.seq;
+        self.writes.permitted();
         self.tokens.clear();
     }
 
@@ -455,8 +357,7 @@ impl State {
 
     /// Bodies whose path (`/v1/…`) begins so.
     pub(crate) fn clear_path(&mut self, namespace: &str, prefix: &str) -> usize {
-        self.seq += 1;
-        self.bodies_from = self.seq;
+        self.writes.wrote_all();
         self.bodies.remove_where(|stored| {
             let asked = &stored.meaning;
             let below = asked.namespace.as_ref().map_or("root/", Namespace::as_str);
@@ -467,7 +368,7 @@ impl State {
 
     /// A token is gone.
     pub(crate) fn token_gone(&mut self, hash: TokenHash, with_children: bool) {
-        self.revoked();
+        self.writes.permitted();
         match with_children {
             true => self.tokens.forget(hash),
             false => self.tokens.forget_alone(hash),
@@ -476,14 +377,8 @@ impl State {
 
     /// A token is gone of which only the accessor was told.
     pub(crate) fn accessor_gone(&mut self, accessor: &str) {
-        self.revoked();
+        self.writes.permitted();
         self.tokens.forget_accessor(accessor);
-    }
-
-    /// What is under way was asked before it.
-    fn revoked(&mut self) {
-        self.seq += 1;
-        self.grants_from = self.seq;
     }
 
     /// Whether it is time to ask whether a token lives.
@@ -511,7 +406,7 @@ impl State {
     pub(crate) fn capable(&mut self, ticket: Ticket, hash: TokenHash, meaning: &Meaning, may: bool) {
         if !may {
             self.tokens.take(hash, &meaning.key);
-        } else if ticket.seq >= self.grants_from {
+        } else if self.writes.permits(ticket) {
             self.tokens.keep(hash, &meaning.key, ticket.sent_at);
         }
     }
@@ -544,20 +439,9 @@ impl State {
         // Longer than they are fresh, so that an older version is known for one.
         let more = stale_if_error.max(ttl);
         self.bodies.remove_where(|stored| now >= stored.since + stored.fresh_for + more);
-        self.mounts.retain(|_, known| now < known.until);
+        self.mounts.sweep(now);
     }
 }
 
 /// So many hits since it was read make a body worth being read again ahead of time.
 const HOT: u32 = 2;
-
-/// Where the mount ends when somebody said what it is.
-fn fixed_mount(place: &str, engine: Engine) -> (usize, Engine) {
-    const FRONT: usize = "/v1/".len();
-    let first = ["/data/", "/metadata/", "/subkeys/"].iter().filter_map(|verb| place.find(verb)).min();
-    match (engine, first) {
-        (Engine::V2, Some(at)) => (at + 1, Engine::V2),
-        (Engine::V2, None) => (place.len(), Engine::Other),
-        (engine, _) => (FRONT.min(place.len()), engine),
-    }
-}

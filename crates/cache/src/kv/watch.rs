@@ -12,8 +12,9 @@ use vault::{Gathered, Request, Response, Token};
 use super::bodies::{Arrived, Wiped};
 use super::driver::{Admission, News};
 use super::meaning::{self, Reach};
-use super::state::{Learned, Ticket};
+use super::state::Learned;
 use super::tokens::Standing;
+use super::writes::Ticket;
 use super::{Asked, Kv, TokenHash, reading, token_of};
 use crate::answer::Kept;
 use crate::observe::Observation;
@@ -52,7 +53,7 @@ impl Kv {
             Some((asked, _)) => Some(asked.hash),
             None => request.token_sent().map(|token| self.hasher.hash(token)),
         };
-        Watch { kv: Arc::clone(self), ticket: self.state().ticket(Instant::now()), read, write, token }
+        Watch { kv: Arc::clone(self), ticket: self.state().writes.ticket(Instant::now()), read, write, token }
     }
 
     /// What an answer to a read of ours or of a client's tells.
@@ -84,7 +85,7 @@ impl Kv {
                 meaning: asked.meaning.clone(),
                 body: room.map(|room| (arrived, room)),
             };
-            let _ = self.news.try_send(News::Admit(admission));
+            let _ = self.news.try_send(News::Admit(Box::new(admission)));
         }
         match learned {
             Learned::Older(kept) => Some(kept),
