@@ -1,9 +1,10 @@
 //! Secrets of KV mounts kept in memory, before the real server.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use testkit::{Answer, Api, eventually};
+use tokio::time::Instant;
 
 use crate::Stage;
 
@@ -194,7 +195,8 @@ async fn a_thousand_clients_are_one_request() {
         assert_eq!(seen(&answer.unwrap()).1, 200);
     }
     // One for the secret, one for its mount, one for the token.
-    let more = asked().await - before;
+    let counted = async || Some(asked().await - before).filter(|more| *more > 0.0);
+    let more = eventually("a count", counted).await.unwrap();
     assert!((1.0..=3.0).contains(&more), "{more}");
     kept.agent.stop().await.unwrap();
 }
