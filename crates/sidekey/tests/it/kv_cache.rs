@@ -33,6 +33,7 @@ impl Kept {
             .config(&format!(
                 "cache {{ static_secrets {{\n paths = [\"secret/*\", \"kv/*\", \"pki/*\"]\n {keys}\n}} }}"
             ))
+            .config("telemetry { prometheus_retention_time = \"1h\" }")
             .listener("");
         let (mut agent, listener) = program.start_listening().await.unwrap();
         agent.says("token written").await.unwrap();
