@@ -28,6 +28,36 @@ pub enum Origin {
         /// How long ago the server gave it.
         age: Duration,
     },
+    /// Memory, after the server said that it is still right.
+    Revalidated {
+        /// How long ago the server said so.
+        age: Duration,
+    },
+    /// Memory, past its time, because the server failed.
+    Stale {
+        /// How long ago the server gave it.
+        age: Duration,
+    },
+}
+
+impl Origin {
+    /// How old an answer from memory is; `None`: it is the server's.
+    pub fn age(self) -> Option<Duration> {
+        match self {
+            Self::Upstream => None,
+            Self::Cache { age } | Self::Revalidated { age } | Self::Stale { age } => Some(age),
+        }
+    }
+
+    /// The value of `X-Cache`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Upstream => "MISS",
+            Self::Cache { .. } => "HIT",
+            Self::Revalidated { .. } => "REVALIDATED",
+            Self::Stale { .. } => "STALE",
+        }
+    }
 }
 
 /// An answer kept whole: small, because there may be a hundred thousand of them.

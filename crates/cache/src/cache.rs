@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 
 use http::Method;
@@ -22,6 +22,7 @@ use crate::answer::{Answer, Kept, Origin};
 use crate::clear::{Clear, below};
 use crate::flight::{Flight, Flights, Joined, Kind, Landing};
 use crate::key::{Key, Keys, may_be_cached};
+use crate::kv::{self, Kv, StaticNumbers, StaticSecrets};
 use crate::left::Left;
 use crate::observe::{Observation, observe};
 use crate::policy::{self, Decision};
@@ -61,6 +62,8 @@ pub struct Numbers {
     pub entries: usize,
     /// What is kept alive.
     pub held: Held,
+    /// Secrets of KV mounts.
+    pub static_secrets: StaticNumbers,
 }
 
 /// The door to the server. Cheap to clone.
@@ -87,7 +90,7 @@ struct Inner {
 
 /// What the renewing task shares with the door.
 #[derive(Default)]
-pub(crate) struct Shared(Mutex<Store>, pub(crate) Renewals);
+pub(crate) struct Shared(Mutex<Store>, pub(crate) Renewals, OnceLock<Arc<Kv>>);
 
 /// Renewals of what is remembered.
 #[derive(Debug, Default)]
@@ -97,6 +100,11 @@ pub(crate) struct Renewals {
 }
 
 impl Shared {
+    /// Secrets of KV mounts, if they are kept.
+    pub(crate) fn kv(&self) -> Option<&Arc<Kv>> {
+        self.2.get()
+    }
+
     pub(crate) fn store(&self) -> MutexGuard<'_, Store> {
         self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
@@ -133,6 +141,24 @@ impl Cache {
         (Self(Arc::new(inner)), keep_alive)
     }
 
+    /// Keeps secrets of KV mounts from now on. The future does what is to be asked besides and is to be run by the
+    /// caller; `caller` is whom it speaks as.
+    pub fn keep_static_secrets(
+        &self,
+        settings: &StaticSecrets,
+        caller: Caller,
+        stop: CancellationToken,
+    ) -> impl Future<Output = ()> + Send + 'static {
+        let shared = Arc::downgrade(&self.0.shared);
+        let own = move || Some(shared.upgrade()?.store().own_tokens().into_iter().next()?.1);
+        let (kv, run) = Kv::new(settings, Arc::clone(&self.0.upstream), caller, Box::new(own));
+        // Once: a second time changes nothing.
+        let _ = self.0.shared.2.set(kv);
+        async move {
+            stop.run_until_cancelled(run).await;
+        }
+    }
+
     /// Makes our own token known: leases and tokens made with it are remembered. `whose` tells our identities apart;
     /// a new token replaces the one before of the same identity.
     pub fn set_own_token(&self, whose: usize, token: Arc<Token>) {
@@ -143,9 +169,10 @@ impl Cache {
 
     /// Forgets what `clear` names. Nothing is revoked. Returns how many answers went.
     pub fn clear(&self, clear: &Clear) -> usize {
+        let secrets = self.0.shared.kv().map_or(0, |kv| kv.clear(clear));
         let mut store = self.0.shared.store();
         let own = store.own_tokens();
-        let gone = clear.apply(&mut store);
+        let gone = secrets + clear.apply(&mut store);
         // Without them everything below would be asked for anew, for ever.
         for (whose, token) in own {
             store.set_own(whose, token);
@@ -160,7 +187,8 @@ impl Cache {
         let (renewals, renewal_failures) = (done.load(Relaxed), failed.load(Relaxed));
         let store = self.0.shared.store();
         let held = store.held(Instant::now());
-        Numbers { hits, misses, renewals, renewal_failures, entries: store.len(), held }
+        let static_secrets = self.0.shared.kv().map(|kv| kv.numbers()).unwrap_or_default();
+        Numbers { hits, misses, renewals, renewal_failures, entries: store.len(), held, static_secrets }
     }
 
     /// Whether anything is remembered at all.
@@ -203,6 +231,14 @@ impl Cache {
     }
 
     async fn remembering(&self, request: Cow<'_, Request>) -> Result<Answer, SendError> {
+        match self.0.shared.kv() {
+            Some(kv) => Box::pin(kv.answer(self, request)).await,
+            None => self.leasing(request).await,
+        }
+    }
+
+    /// The same without secrets of KV mounts.
+    pub(crate) async fn leasing(&self, request: Cow<'_, Request>) -> Result<Answer, SendError> {
         let inner = &self.0;
         if request.upload.is_some() || request.upgrade || !may_be_cached(&request) {
             return inner.ask(&request, None, None).await;
@@ -271,6 +307,15 @@ impl Inner {
             .hash_one((request.path(), request.headers.get(headers::NAMESPACE).map(|value| value.as_bytes())))
     }
 
+    /// Reads of what is being written are joined no longer, by whatever path of it.
+    fn overtake(&self, request: &Request) {
+        self.flights.overtake(self.path_hash(request));
+        let namespace = request.headers.get(headers::NAMESPACE).map(|value| value.as_bytes());
+        for path in kv::siblings(request.path()) {
+            self.flights.overtake(self.hasher.hash_one((path.as_str(), namespace)));
+        }
+    }
+
     fn plain(&self) -> MutexGuard<'_, HashSet<u64>> {
         self.plain.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
@@ -320,11 +365,12 @@ impl Inner {
         let path = self.path_hash(request);
         let safe = request.is_safe();
         if !safe {
-            self.flights.overtake(path);
+            self.overtake(request);
         }
         let sent_at = Instant::now();
         let asked = Asked::of(request);
-        let response = match self.upstream.lend(request).await {
+        let mut watch = self.shared.kv().map(|kv| kv.watch(request, asked.observation.as_ref()));
+        let mut response = match self.upstream.lend(request).await {
             Ok(response) => response,
             Err(error) => {
                 if let (Some(flight), true) = (flight, safe) {
@@ -334,7 +380,10 @@ impl Inner {
             }
         };
         if !safe {
-            self.flights.overtake(path);
+            self.overtake(request);
+        }
+        if let Some(watch) = &mut watch {
+            watch.head(&mut response).await;
         }
         let looked_into = policy::may_hold_secret(response.status, &response.headers);
         // Reads that others wait for are read whole as well, whatever they hold.
@@ -355,15 +404,17 @@ impl Inner {
         if !looked_into && !shared {
             return Ok(from_upstream(response));
         }
-        let mut response = response;
         // Those who wait for a read wait no longer than this, and one that never ends (`sys/monitor`) goes on.
         let patience = if looked_into { self.body_timeout } else { READ_PATIENCE };
-        let whole = match response.body.gather(MAX_BODY, patience).await {
+        let mut whole = match response.body.gather(MAX_BODY, patience).await {
             Ok(Gathered::Whole(bytes)) => bytes,
             Ok(Gathered::TooSlow) if looked_into => return Err(SendError::TimedOut(patience)),
             Ok(Gathered::TooLong | Gathered::TooSlow) => return Ok(from_upstream(response)),
             Err(why) => return Err(SendError::of_body(asked.method, why)),
         };
+        if looked_into && let Some(newer) = watch.as_mut().and_then(|watch| watch.body(&response, &whole)) {
+            (whole, response) = (newer.body.clone(), newer.response());
+        }
         if let Some(observation) = observed {
             self.note_renewal(observation, &whole, sent_at);
         }

@@ -93,6 +93,7 @@ async fn renew(shared: &Shared, upstream: &dyn Upstream, caller: &Caller, id: Id
         }
         Verdict::TokenGone(token) => {
             debug!(target: "cache.leasecache", "the token is gone, evicting it with its leases");
+            shared.kv().inspect(|kv| kv.token_gone(token.expose()));
             let above = store.managed(token.expose());
             store.evict(id);
             above.map(|above| store.evict(above));

@@ -8,8 +8,18 @@ use vault::Product;
 
 use crate::problem::Problem;
 use crate::raw::Raw;
-use crate::settings::UseAutoAuthToken;
 use crate::settings::auto_auth::{RawAutoAuth, choose};
+use crate::settings::{Endpoint, Listener, Role, UseAutoAuthToken};
+
+fn is_plain_and_public(listener: &Listener) -> bool {
+    let public = match &listener.endpoint {
+        Endpoint::Tcp(address) => !address.ip().is_loopback(),
+        // Its address is systemd's affair.
+        Endpoint::Systemd { is_unix, .. } => !is_unix,
+        Endpoint::Unix { .. } => false,
+    };
+    public && listener.tls.is_none() && listener.role == Role::Default
+}
 
 pub(crate) fn check(product: Product, raw: &Raw) -> Vec<Problem> {
     let mut problems = Vec::new();
@@ -35,6 +45,16 @@ pub(crate) fn check(product: Product, raw: &Raw) -> Vec<Problem> {
             false => "enabling the cache requires at least 1 listener to be defined",
         };
         refuse(Problem::whole(message, Some(&cache.place)));
+    }
+    let kept = raw.cache.as_ref().and_then(|cache| cache.static_secrets.as_ref());
+    if kept.is_some_and(|kept| !kept.value.plain_listeners)
+        && let Some(listener) = raw.listeners.iter().find(|listener| is_plain_and_public(&listener.what))
+    {
+        // Who reads along there has the token, and needs no more than it to be answered from memory.
+        let message = "cache.static_secrets: a listener without TLS can be reached from other machines; \
+                       secrets are not kept for its clients. Use TLS or a loopback address, or set \
+                       plain_listeners = true in static_secrets";
+        refuse(Problem::whole(message, Some(&listener.place)));
     }
     if let Some(legacy) = legacy.filter(|legacy| legacy.value != UseAutoAuthToken::No) {
         if raw.auto_auths.is_empty() {

@@ -79,7 +79,9 @@ pub(crate) fn compile(
         product,
         vault,
         auto_auths,
-        cache: raw.cache.map(|_| Cache {}),
+        cache: raw
+            .cache
+            .map(|cache| Cache { static_secrets: cache.static_secrets.map(|placed| placed.value) }),
         api_proxy,
         listeners,
         templates,

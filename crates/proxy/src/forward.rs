@@ -6,7 +6,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
-use cache::{Answer, Origin};
+use cache::Answer;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use http_body::Body as _;
@@ -117,7 +117,7 @@ pub(crate) async fn forward(context: &Context, target: Target, mut request: Aski
             return no_answer(&why);
         }
     };
-    let hit = matches!(answer.origin, Origin::Cache { .. });
+    let hit = answer.origin.age().is_some();
     let status = answer.response.status.as_u16();
     context.passed.answered(status, hit);
     info!(target: "apiproxy", %method, path = shown_path(path), status, hit, "received request");
@@ -244,16 +244,12 @@ async fn finish(answer: Answer, method: &Method, path: &str, ours: Option<&Token
     // What the server lets pages read of its own address they may not read of ours. What `Connection` named the
     // transport has removed.
     remove_all(&mut headers, |name| headers::is_hop_by_hop(name) || name.starts_with("access-control-"));
-    if status.as_u16() < 400 {
-        match origin {
-            Origin::Upstream => {
-                headers.insert(X_CACHE, HeaderValue::from_static("MISS"));
-            }
-            Origin::Cache { age } => {
-                headers.insert(X_CACHE, HeaderValue::from_static("HIT"));
-                headers.insert(header::AGE, HeaderValue::from(age.as_secs_f64().round_ties_even() as u64));
-            }
-        }
+    let age = origin.age();
+    if status.as_u16() < 400 || age.is_some() {
+        headers.insert(X_CACHE, HeaderValue::from_static(origin.word()));
+    }
+    if let Some(age) = age {
+        headers.insert(header::AGE, HeaderValue::from(age.as_secs_f64().round_ties_even() as u64));
     }
     let mut response = Response::new(body);
     *response.status_mut() = status;

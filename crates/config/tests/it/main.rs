@@ -15,6 +15,7 @@ mod merge;
 mod precedence;
 mod properties;
 mod stanzas;
+mod static_secrets;
 
 /// A configuration that is fine by itself, for tests about something else.
 const AUTH: &str = r#"

@@ -121,6 +121,17 @@ impl Daemon {
         };
         let (cache, keep_alive) = Cache::new(mode, upstream, caller(Subsystem::ApiProxy), tasks.stop());
         tasks.start("cache", keep_alive.map(Ok));
+        if let Some(kept) = settings.cache.as_ref().and_then(|cache| cache.static_secrets.as_ref()) {
+            let caller = caller(Subsystem::ApiProxy);
+            if kept.events && settings.auto_auths.is_empty() {
+                warn!(
+                    target: "", ttl = ?kept.ttl,
+                    "without auto_auth there is no token to subscribe to changes of secrets with: one that is made elsewhere is seen within the ttl"
+                );
+            }
+            let run = cache.keep_static_secrets(&static_secrets(kept), caller, tasks.stop());
+            tasks.start("static secrets", run.map(Ok));
+        }
         let mut upstreams = vec![("proxy", proxied.clone())];
         let mut clients = vec![proxied];
 
@@ -298,6 +309,32 @@ fn access_log(settings: &config::AccessLog) -> Result<AccessLog, atomic_file::Fi
         config::AccessLog::StandardError => AccessTarget::StandardError,
         config::AccessLog::File(path) => AccessTarget::File(path.clone()),
     })
+}
+
+/// As the cache takes them, which knows no configuration.
+fn static_secrets(kept: &config::StaticSecrets) -> cache::StaticSecrets {
+    cache::StaticSecrets {
+        paths: kept.paths.clone(),
+        ttl: kept.ttl,
+        stale_if_error: kept.stale_if_error,
+        negative_ttl: kept.negative_ttl,
+        revalidate: match kept.revalidate {
+            config::Revalidate::None => cache::Revalidate::None,
+            config::Revalidate::Metadata => cache::Revalidate::Metadata,
+            config::Revalidate::Full => cache::Revalidate::Full,
+        },
+        capability_ttl: kept.capability_ttl,
+        optimistic: kept.optimistic,
+        max_entries: kept.max_entries,
+        max_bytes: kept.max_bytes,
+        max_entry_bytes: kept.max_entry_bytes,
+        kv_version: match kept.kv_version {
+            config::KvVersion::Auto => cache::KvVersion::Auto,
+            config::KvVersion::One => cache::KvVersion::One,
+            config::KvVersion::Two => cache::KvVersion::Two,
+        },
+        events: kept.events,
+    }
 }
 
 pub(super) fn client_settings(settings: &Settings, keep_alive: bool) -> ClientSettings {

@@ -22,6 +22,7 @@ mod differential;
 mod examples;
 mod faults;
 mod identities;
+mod kv_cache;
 mod life;
 mod lifecycle;
 mod listener;

@@ -59,6 +59,10 @@ pub(super) fn counters(parts: &Parts, all: &mut Snapshot) {
         let mut count = |name: &str, help, value| all.counter(format!("sidekey.{name}"), help, &[], value);
         count("cache_hits_total", "Requests answered from memory, templates' included.", cache.hits);
         count("cache_misses_total", "Requests that might have been remembered and were not.", cache.misses);
+        let kept = cache.static_secrets;
+        count("static_secret_hits_total", "Reads of KV secrets answered from memory.", kept.hits);
+        count("static_secret_revalidations_total", "Those that the server confirmed.", kept.revalidated);
+        count("static_secret_stale_total", "Those answered past their time: the server failed.", kept.stale);
         count("lease_renewals_total", "Renewals of leases and tokens in the cache.", cache.renewals);
         count("lease_renewal_failures_total", "Those that failed.", cache.renewal_failures);
     }
@@ -169,6 +173,8 @@ pub(super) fn gauges(parts: &Parts, all: &mut Snapshot) {
         let cache = parts.cache.numbers();
         let mut gauge = |name: &str, help, value| all.gauge(format!("sidekey.{name}"), help, &[], value);
         gauge("cache_entries", "Answers remembered.", cache.entries as f64);
+        gauge("static_secrets", "KV secrets kept in memory.", cache.static_secrets.entries as f64);
+        gauge("static_secret_bytes", "Their bytes.", cache.static_secrets.bytes as f64);
         gauge("leases", "Leases kept alive.", cache.held.leases as f64);
         gauge("cached_tokens", "Tokens of clients kept alive.", cache.held.tokens as f64);
         if let Some(left) = cache.held.soonest {

@@ -1,12 +1,19 @@
 //! `cache { … }`: answers remembered. The stanza's presence alone turns it on.
 
+mod static_secrets;
+
+pub use self::static_secrets::{KvVersion, Revalidate, StaticSecrets};
+
 use super::api_proxy::{RawConsistency, UseAutoAuthToken, read_consistency, read_use_token};
 use crate::decode::{Block, Fields, Labels};
 use crate::problem::{Place, Placed};
 
 /// The cache.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Cache {}
+pub struct Cache {
+    /// Secrets of KV mounts, if they are kept.
+    pub static_secrets: Option<StaticSecrets>,
+}
 
 /// The stanza as it was read.
 #[derive(Debug)]
@@ -16,6 +23,7 @@ pub(crate) struct RawCache {
     pub(crate) use_token: Option<Placed<UseAutoAuthToken>>,
     /// The same.
     pub(crate) consistency: RawConsistency,
+    pub(crate) static_secrets: Option<Placed<StaticSecrets>>,
 }
 
 pub(crate) const PREFIX: &str = "error parsing 'cache':";
@@ -29,19 +37,28 @@ pub(crate) fn read<'a>(file: &Fields<'a>, block: &Block<'a>, product: vault::Pro
         consistency = read_consistency(&fields, "cache");
     }
     read_persist(&fields);
-    // Vault's cache of static secrets. What only tunes it means nothing while it is off.
-    for key in ["cache_static_secrets", "disable_caching_dynamic_secrets"] {
-        if fields.lax_bool(key) == Some(true) {
-            fields.not_built(key);
-        }
+    let static_secrets = read_static_secrets(&fields);
+    if fields.lax_bool("disable_caching_dynamic_secrets") == Some(true) {
+        fields.not_built("disable_caching_dynamic_secrets");
     }
-    fields.ignore(&[
-        "static_secret_token_capability_refresh_interval",
-        "static_secret_token_capability_refresh_behavior",
-    ]);
     let place = fields.report.place(fields.span);
     fields.finish();
-    RawCache { place, use_token, consistency }
+    RawCache { place, use_token, consistency, static_secrets }
+}
+
+fn read_static_secrets<'a>(cache: &Fields<'a>) -> Option<Placed<StaticSecrets>> {
+    let only_one = "only one \"static_secrets\" block is allowed";
+    let vaults = static_secrets::read_vaults(cache);
+    let Some(block) = cache.single("static_secrets", Labels::Ignored, PREFIX, only_one) else {
+        let place = cache.report.place(cache.span_of("cache_static_secrets"));
+        return vaults.map(|value| Placed { value, place });
+    };
+    if vaults.is_some() {
+        let message = "cache_static_secrets and static_secrets are both given";
+        cache.refuse_with(block.span, message, "static_secrets says more; remove the other");
+    }
+    let place = cache.report.place(block.span);
+    static_secrets::read(cache, &block).map(|value| Placed { value, place })
 }
 
 /// Checked as upstream does, so that the first complaint is the one the user can do something about.

@@ -1,0 +1,447 @@
+//! What is kept of secrets, who may have it, and for how long. Pure: time is passed in, nothing here waits or asks.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderMap, StatusCode};
+use tokio::time::Instant;
+use vault::{Namespace, Token};
+
+use super::bodies::{Arrived, Bodies, Stored};
+use super::meaning::{BodyKey, Meaning, Names, Reach, Variant};
+use super::mounts::Mounts;
+use super::reading::{self, Engine, Facts, Looked, Verdict};
+use super::settings::{Revalidate, Settings};
+use super::tokens::{Due, Standing, TokenHash, Tokens};
+use super::writes::{Ticket, Writes};
+use crate::answer::Kept;
+
+/// More tokens than this are not known at a time.
+const MOST_TOKENS: usize = 16_384;
+/// So many grants there may be for each body.
+const GRANTS_PER_ENTRY: usize = 8;
+/// A token that may not look at itself is asked about again then.
+const UNKNOWN_FOR: Duration = Duration::from_secs(60);
+/// After a failure the server is not asked again for so long, where there is something to serve.
+const FAILING_FOR: Duration = Duration::from_secs(5);
+/// A token that may not be served from memory is looked at again then.
+const NEVER_FOR: Duration = Duration::from_secs(600);
+
+/// What to do with a request.
+pub(crate) enum Decision {
+    /// Answer it from memory; it is so old.
+    Serve(Kept, Duration),
+    /// The server failed a moment ago, and this may be served past its time; it is so old.
+    Stale(Kept, Duration),
+    /// What is kept is too old. This reader may have it if it is still the same.
+    Revalidate,
+    /// Ask the server.
+    Fetch,
+}
+
+/// What became of an answer.
+pub(crate) enum Learned {
+    /// It is kept.
+    Kept,
+    /// It is not.
+    No,
+    /// It is older than what is kept, which is to be served instead: a standby is behind.
+    Older(Kept),
+    /// Nobody knows what is mounted there.
+    UnknownMount,
+}
+
+/// A body to be read again before it is too old.
+pub(crate) struct Refresh {
+    pub(crate) hash: TokenHash,
+    pub(crate) token: Arc<Token>,
+    pub(crate) meaning: Meaning,
+}
+
+/// All of it.
+pub(crate) struct State {
+    pub(crate) settings: Settings,
+    bodies: Bodies,
+    tokens: Tokens,
+    names: Names,
+    pub(crate) mounts: Mounts,
+    pub(crate) writes: Writes,
+}
+
+impl State {
+    pub(crate) fn new(settings: Settings) -> Self {
+        Self {
+            mounts: Mounts::new(settings.engine),
+            settings,
+            bodies: Bodies::default(),
+            tokens: Tokens::default(),
+            names: Names::default(),
+            writes: Writes::default(),
+        }
+    }
+
+    /// Bodies and their bytes.
+    pub(crate) fn size(&self) -> (usize, usize) {
+        (self.bodies.len(), self.bodies.bytes())
+    }
+
+    pub(crate) fn standing(&self, hash: TokenHash, now: Instant) -> Standing {
+        self.tokens.standing(hash, now)
+    }
+
+    // === Serving ===
+
+    /// Whether a request may be answered from memory, for this very token.
+    pub(crate) fn decide(&mut self, hash: TokenHash, meaning: &Meaning, now: Instant) -> Decision {
+        if !meaning.from_memory {
+            return Decision::Fetch;
+        }
+        let key = &meaning.key;
+        if let Some((kept, seq)) = self.tokens.absent(hash, key, now) {
+            let ticket = Ticket { seq, sent_at: kept.since };
+            if !self.writes.overtook(ticket, &self.names.of(&key.place)) {
+                let age = now - kept.since;
+                return Decision::Serve(kept, age);
+            }
+        }
+        let Some(granted) = self.tokens.grant(hash, key, now) else { return Decision::Fetch };
+        let Some(stored) = self.bodies.get(key) else { return Decision::Fetch };
+        let allowed = now < granted + self.settings.capability_ttl;
+        if allowed && stored.is_fresh(now) {
+            let (kept, age) = (stored.kept(), now - stored.since);
+            self.bodies.used(key, hash);
+            return Decision::Serve(kept, age);
+        }
+        if stored.failing.is_some_and(|until| now < until) {
+            return self
+                .stale_now(hash, key, now)
+                .map_or(Decision::Fetch, |(kept, age)| Decision::Stale(kept, age));
+        }
+        // The server's own word on how long a secret is good is not stretched by asking for its metadata.
+        match self.settings.revalidate {
+            Revalidate::Metadata if allowed && stored.facts.version.is_some() => Decision::Revalidate,
+            _ => Decision::Fetch,
+        }
+    }
+
+    /// What may be served when the server has no answer: past its time, within the bound, for this very token. For a
+    /// moment the server is not asked again.
+    pub(crate) fn stale(
+        &mut self,
+        hash: TokenHash,
+        meaning: &Meaning,
+        now: Instant,
+    ) -> Option<(Kept, Duration)> {
+        let found = self.stale_now(hash, &meaning.key, now).filter(|_| meaning.from_memory)?;
+        if let Some(stored) = self.bodies.get_mut(&meaning.key) {
+            stored.failing = Some(now + FAILING_FOR);
+        }
+        Some(found)
+    }
+
+    /// Whether there will be something to serve if the server fails now.
+    pub(crate) fn may_be_stale(&mut self, hash: TokenHash, meaning: &Meaning, now: Instant) -> bool {
+        meaning.from_memory && self.stale_now(hash, &meaning.key, now).is_some()
+    }
+
+    fn stale_now(&mut self, hash: TokenHash, key: &BodyKey, now: Instant) -> Option<(Kept, Duration)> {
+        let granted = self.tokens.grant(hash, key, now)?;
+        let stored = self.bodies.get(key)?;
+        // Permissions are never taken for granted longer than is documented.
+        let allowed = now < granted + self.settings.ttl + self.settings.capability_ttl;
+        let bound = stored.since + stored.fresh_for + self.settings.stale_if_error;
+        (allowed && now < bound && !self.settings.stale_if_error.is_zero())
+            .then(|| (stored.kept(), now - stored.since))
+    }
+
+    /// Whether an answer is the version that is kept: whoever re-read it had nothing new.
+    pub(crate) fn version(&self, key: &BodyKey) -> Option<(u64, String)> {
+        self.bodies.get(key)?.facts.version.clone()
+    }
+
+    /// What metadata said of a body that was too old. The body, if it may be served to this token.
+    pub(crate) fn compared(
+        &mut self,
+        ticket: Ticket,
+        hash: TokenHash,
+        meaning: &Meaning,
+        data: &serde_json::Map<String, serde_json::Value>,
+        now: Instant,
+    ) -> Option<(Kept, Verdict)> {
+        if self.writes.overtook(ticket, &self.names.of(&meaning.key.place)) {
+            return None;
+        }
+        let lag = self.longest_lag();
+        let stored = self.bodies.get_mut(&meaning.key)?;
+        let verdict = reading::compare(data, meaning.key.variant, stored.facts.version.as_ref()?);
+        match verdict {
+            Verdict::Changed => return None,
+            Verdict::Behind if now >= stored.since + lag => return None,
+            Verdict::Behind => {}
+            Verdict::Same => {
+                stored.since = stored.since.max(ticket.sent_at);
+                (stored.hits, stored.not_before) = (0, None);
+            }
+        }
+        let kept = stored.kept();
+        let granted = self.tokens.grant(hash, &meaning.key, now)?;
+        self.bodies.used(&meaning.key, hash);
+        (now < granted + self.settings.capability_ttl).then_some((kept, verdict))
+    }
+
+    /// A standby may be behind so long after something newer was read.
+    fn longest_lag(&self) -> Duration {
+        self.settings.ttl * 2
+    }
+
+    // === Learning ===
+
+    /// What a read answered with 200 tells: the body, and that this token may have it.
+    pub(crate) fn read(
+        &mut self,
+        ticket: Ticket,
+        hash: TokenHash,
+        meaning: &Meaning,
+        arrived: &Arrived,
+        now: Instant,
+    ) -> Learned {
+        let Some((end, engine)) = self.mounts.find(&meaning.key.place, now) else {
+            return Learned::UnknownMount;
+        };
+        let text = arrived.text.as_ref();
+        let rest = meaning.key.place.get(end..).unwrap_or_default();
+        let Some(facts) = reading::facts(text, engine, rest, meaning.key.variant) else {
+            // What lies there now is of another kind.
+            self.bodies.remove(&meaning.key);
+            return Learned::No;
+        };
+        let names = self.names.of(&meaning.key.place);
+        self.give(ticket, hash, meaning, now);
+        if text.len() > self.settings.max_entry_bytes || self.writes.overtook(ticket, &names) {
+            return Learned::No;
+        }
+        if let Some(stored) = self.bodies.get(&meaning.key) {
+            if stored.since > ticket.sent_at {
+                // An earlier question, answered late.
+                return Learned::No;
+            }
+            if self.is_behind(stored, &facts, now) {
+                return Learned::Older(stored.kept());
+            }
+        }
+        if meaning.key.variant == Variant::Latest && self.writes.is_behind(&names, &facts) {
+            return Learned::No;
+        }
+        let fresh_for = facts.at_most.map_or(self.settings.ttl, |most| most.min(self.settings.ttl));
+        self.bodies.insert(meaning.clone(), names, arrived, facts, ticket.sent_at, fresh_for);
+        self.bodies.shrink(self.settings.max_entries, self.settings.max_bytes);
+        Learned::Kept
+    }
+
+    fn is_behind(&self, stored: &Stored, facts: &Facts, now: Instant) -> bool {
+        let (Some(held), Some(new)) = (&stored.facts.version, &facts.version) else { return false };
+        reading::is_older(new, held)
+            && stored.meaning.key.variant == Variant::Latest
+            && now < stored.since + self.longest_lag()
+    }
+
+    /// That a token read something itself.
+    pub(crate) fn give(&mut self, ticket: Ticket, hash: TokenHash, meaning: &Meaning, now: Instant) {
+        if self.writes.permits(ticket) {
+            self.tokens.give(hash, meaning, ticket.sent_at, now);
+            let most = self.settings.max_entries.saturating_mul(GRANTS_PER_ENTRY).max(1024);
+            self.tokens.shrink(most, MOST_TOKENS);
+        }
+    }
+
+    /// A read was refused (403): this token may not read this any more.
+    pub(crate) fn refused(&mut self, hash: TokenHash, key: &BodyKey) {
+        self.tokens.take(hash, key);
+    }
+
+    /// There is nothing (404), and nobody is told otherwise.
+    pub(crate) fn absent(
+        &mut self,
+        ticket: Ticket,
+        hash: TokenHash,
+        meaning: &Meaning,
+        arrived: Option<&Arrived>,
+        now: Instant,
+    ) {
+        self.tokens.take(hash, &meaning.key);
+        self.bodies.remove(&meaning.key);
+        let ttl = self.settings.negative_ttl;
+        let Some(arrived) = arrived.filter(|arrived| !ttl.is_zero() && arrived.text.as_ref().len() <= 4096)
+        else {
+            return;
+        };
+        // Only of a token that is known to live, and of a mount that is one.
+        let known = self.standing(hash, now) == Standing::Usable && self.writes.permits(ticket);
+        let kv = self.mounts.find(&meaning.key.place, now).is_some_and(|(_, engine)| engine != Engine::Other);
+        if known && kv {
+            let mut headers = HeaderMap::new();
+            for name in [http::header::CONTENT_TYPE, http::header::CACHE_CONTROL] {
+                if let Some(value) = arrived.headers.get(&name) {
+                    headers.insert(name, value.clone());
+                }
+            }
+            let kept = Kept {
+                status: StatusCode::NOT_FOUND,
+                headers: Arc::new(headers),
+                body: arrived.text.bytes(),
+                since: ticket.sent_at,
+            };
+            self.tokens.note_absent(hash, &meaning.key, kept, ticket.sent_at + ttl, ticket.seq);
+        }
+    }
+
+    /// What `lookup-self` said; `None`: the token may not ask. False when something has happened since it was asked.
+    pub(crate) fn looked(
+        &mut self,
+        ticket: Ticket,
+        hash: TokenHash,
+        token: Arc<Token>,
+        looked: Option<Looked>,
+        now: Instant,
+    ) -> bool {
+        if !self.writes.permits(ticket) {
+            return false;
+        }
+        let (looked, again) = match looked {
+            Some(looked) => (looked, now + NEVER_FOR),
+            None => (Looked { until: None, usable: false, orphan: false, accessor: None }, now + UNKNOWN_FOR),
+        };
+        self.tokens.admit(hash, token, looked, again, now);
+        true
+    }
+
+    // === Forgetting ===
+
+    /// A write that may have been carried out.
+    pub(crate) fn wrote(&mut self, place: &str, reach: Reach, made: Option<(u64, String)>) -> usize {
+        let gone = match self.names.touched(place) {
+            Some(names) => {
+                self.writes.wrote(&names, made.as_ref());
+                self.bodies.remove_named(&names)
+            }
+            None => self.drop_bodies(),
+        };
+        match reach {
+            Reach::Path => gone,
+            Reach::Permissions => {
+                self.drop_grants();
+                gone
+            }
+            Reach::Mounts => gone + self.clear(),
+        }
+    }
+
+    /// All bodies. How many there were.
+    pub(crate) fn drop_bodies(&mut self) -> usize {
+        self.writes.wrote_all();
+        self.bodies.clear()
+    }
+
+    /// Nobody is known any more, and answers to questions that are under way make nobody known.
+    pub(crate) fn drop_grants(&mut self) {
+        self.writes.permitted();
+        self.tokens.clear();
+    }
+
+    /// All of it. How many bodies that were.
+    pub(crate) fn clear(&mut self) -> usize {
+        self.mounts.clear();
+        self.drop_grants();
+        self.drop_bodies()
+    }
+
+    /// Bodies whose path (`/v1/…`) begins so.
+    pub(crate) fn clear_path(&mut self, namespace: &str, prefix: &str) -> usize {
+        self.writes.wrote_all();
+        self.bodies.remove_where(|stored| {
+            let asked = &stored.meaning;
+            let below = asked.namespace.as_ref().map_or("root/", Namespace::as_str);
+            below.trim_end_matches('/') == namespace.trim_end_matches('/')
+                && format!("/v1/{}", asked.path).starts_with(prefix)
+        })
+    }
+
+    /// A token is gone.
+    pub(crate) fn token_gone(&mut self, hash: TokenHash, with_children: bool) {
+        self.writes.permitted();
+        match with_children {
+            true => self.tokens.forget(hash),
+            false => self.tokens.forget_alone(hash),
+        }
+    }
+
+    /// A token is gone of which only the accessor was told.
+    pub(crate) fn accessor_gone(&mut self, accessor: &str) {
+        self.writes.permitted();
+        self.tokens.forget_accessor(accessor);
+    }
+
+    /// Whether it is time to ask whether a token lives.
+    pub(crate) fn check(&mut self, hash: TokenHash, now: Instant) -> Option<Arc<Token>> {
+        self.tokens.check(hash, now, Duration::from_secs(5))
+    }
+
+    // === Time ===
+
+    /// How often [`State::due_grants`], [`State::due_bodies`] and [`State::sweep`] are to be called while there is
+    /// anything.
+    pub(crate) fn rhythm(&self) -> Option<Duration> {
+        let shortest = self.settings.ttl.min(self.settings.capability_ttl);
+        let pause = (shortest / 20).clamp(Duration::from_millis(50), Duration::from_secs(10));
+        (self.bodies.len() + self.tokens.len() > 0).then_some(pause)
+    }
+
+    /// Grants in use whose time is nearly up.
+    pub(crate) fn due_grants(&mut self, now: Instant) -> Vec<Due> {
+        let ttl = self.settings.capability_ttl;
+        self.tokens.due(ttl.mul_f64(0.7), ttl / 10, now)
+    }
+
+    /// What capabilities said of grants.
+    pub(crate) fn capable(&mut self, ticket: Ticket, hash: TokenHash, meaning: &Meaning, may: bool) {
+        if !may {
+            self.tokens.take(hash, &meaning.key);
+        } else if self.writes.permits(ticket) {
+            self.tokens.keep(hash, &meaning.key, ticket.sent_at);
+        }
+    }
+
+    /// Bodies in use whose time is nearly up (80 %, and up to a tenth more), each with a token that has used it
+    /// lately.
+    pub(crate) fn due_bodies(&mut self, now: Instant) -> Vec<Refresh> {
+        let mut all = Vec::new();
+        let capability_ttl = self.settings.capability_ttl;
+        for stored in self.bodies.iter_mut() {
+            let at = stored.since + stored.fresh_for.mul_f64(0.8 + stored.spread / 10.0);
+            if stored.hits < HOT || now < at || stored.not_before.is_some_and(|at| now < at) {
+                continue;
+            }
+            let Some(hash) = stored.reader else { continue };
+            let key = &stored.meaning.key;
+            let granted = self.tokens.peek(hash, key, now).is_some_and(|since| now < since + capability_ttl);
+            if let (true, Some(token)) = (granted, self.tokens.token(hash)) {
+                stored.not_before = Some(now + stored.fresh_for / 10);
+                all.push(Refresh { hash, token, meaning: stored.meaning.clone() });
+            }
+        }
+        all
+    }
+
+    /// Lets go of what cannot be served any more.
+    pub(crate) fn sweep(&mut self, now: Instant) {
+        let Settings { ttl, capability_ttl, stale_if_error, .. } = self.settings;
+        self.tokens.sweep(ttl + capability_ttl, now);
+        // Longer than they are fresh, so that an older version is known for one.
+        let more = stale_if_error.max(ttl);
+        self.bodies.remove_where(|stored| now >= stored.since + stored.fresh_for + more);
+        self.mounts.sweep(now);
+    }
+}
+
+/// So many hits since it was read make a body worth being read again ahead of time.
+const HOT: u32 = 2;
