@@ -8,16 +8,22 @@
 mod answer;
 mod cache;
 mod clear;
+mod clock;
 mod flight;
 mod json;
 mod key;
 mod left;
+mod life;
 mod observe;
+mod options;
+mod pace;
 mod policy;
 mod renewals;
 mod store;
+mod wish;
 
 pub use answer::{Answer, Origin};
 pub use cache::{Cache, Mode, Numbers};
-pub use clear::{Clear, ClearError};
+pub use clear::{Clear, ClearError, ClearRequest, Cleared};
+pub use options::Options;
 pub use store::Held;
