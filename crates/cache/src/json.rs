@@ -45,7 +45,7 @@ fn folds_to(key: &str, name: &str) -> bool {
 
 fn form_field(body: &[u8], name: &str) -> Option<String> {
     let pairs = std::str::from_utf8(body).ok()?.trim().split('&').filter_map(|pair| pair.split_once('='));
-    let found = pairs.filter(|(key, _)| folds_to(key, name)).last()?.1;
+    let found = pairs.rev().find(|(key, _)| folds_to(key, name))?.1;
     Some(percent_decoded(&found.replace('+', " ")).into_owned())
 }
 

@@ -147,7 +147,7 @@ impl Life {
             Course::Fading | Course::Resting => Due::End,
             Course::Renewed if most_idle > 0 && self.idle >= most_idle => {
                 self.course = Course::Resting;
-                match self.to_the_end(now) {
+                match self.until_its_end(now) {
                     Next::At(_) => Due::Nothing,
                     Next::Evict => Due::End,
                 }
@@ -200,10 +200,10 @@ impl Life {
     /// It cannot be renewed: it is served to its end.
     pub(crate) fn fade(&mut self, now: Instant) -> Next {
         self.course = Course::Fading;
-        self.to_the_end(now)
+        self.until_its_end(now)
     }
 
-    fn to_the_end(&mut self, now: Instant) -> Next {
+    fn until_its_end(&mut self, now: Instant) -> Next {
         let end = self.served_until();
         if end <= now { Next::Evict } else { self.at(end) }
     }
