@@ -79,9 +79,10 @@ pub(crate) fn compile(
         product,
         vault,
         auto_auths,
-        cache: raw
-            .cache
-            .map(|cache| Cache { static_secrets: cache.static_secrets.map(|placed| placed.value) }),
+        cache: raw.cache.map(|cache| Cache {
+            bounds: cache.bounds,
+            static_secrets: cache.static_secrets.map(|placed| placed.value),
+        }),
         api_proxy,
         listeners,
         templates,

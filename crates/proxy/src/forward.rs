@@ -44,7 +44,9 @@ pub(crate) async fn forward(context: &Context, target: Target, mut request: Aski
         };
         tunnel = Some((slot, place));
     }
-    let (Parts { method, mut headers, .. }, incoming) = request.into_parts();
+    let (head, incoming) = request.into_parts();
+    let spelling = context.cache.spelling(&head);
+    let Parts { method, mut headers, .. } = head;
     let guard = incoming.exchange().map(|held| held as _);
     let received = if incoming.is_end_stream() {
         Received::default()
@@ -103,6 +105,7 @@ pub(crate) async fn forward(context: &Context, target: Target, mut request: Aski
         body: received.begun,
         upload: received.rest,
         upgrade: tunnel.is_some(),
+        spelling,
         guard,
     };
     let answered = match ours {

@@ -143,6 +143,10 @@ impl Kv {
         match clear {
             Clear::All => return state.clear(),
             Clear::RequestPath { path, namespace } => return state.clear_path(namespace, path),
+            Clear::Mount { mount, namespace } => {
+                let namespace = if namespace.is_empty() { "root/" } else { namespace };
+                return state.clear_path(namespace, &format!("/v1/{}/", mount.trim_matches('/')));
+            }
             Clear::Token(token) => state.token_gone(self.hasher.hash(token), true),
             Clear::TokenAccessor(accessor) => state.accessor_gone(accessor),
             Clear::Lease(_) => {}

@@ -102,8 +102,8 @@ impl Kv {
             Observation::Accessor(accessor) => state.accessor_gone(accessor.expose()),
             // A login's lease is its token.
             Observation::Lease(lease) if lease.contains("auth/") => state.drop_grants(),
-            // Of a mount, or of all logins of one.
-            Observation::Prefix(_) => {
+            // Of a mount, or of all logins of one, or of a namespace.
+            Observation::Area(_) => {
                 state.clear();
             }
             Observation::Lease(_) | Observation::LeaseRenewed(_) | Observation::TokenRenewed(_) => {}

@@ -1,7 +1,9 @@
 //! `cache { … }`: answers remembered. The stanza's presence alone turns it on.
 
+mod bounds;
 mod static_secrets;
 
+pub use self::bounds::CacheBounds;
 pub use self::static_secrets::{KvVersion, Revalidate, StaticSecrets};
 
 use super::api_proxy::{RawConsistency, UseAutoAuthToken, read_consistency, read_use_token};
@@ -13,12 +15,15 @@ use crate::problem::{Place, Placed};
 pub struct Cache {
     /// Secrets of KV mounts, if they are kept.
     pub static_secrets: Option<StaticSecrets>,
+    /// Of leases and tokens.
+    pub bounds: CacheBounds,
 }
 
 /// The stanza as it was read.
 #[derive(Debug)]
 pub(crate) struct RawCache {
     pub(crate) place: Place,
+    pub(crate) bounds: CacheBounds,
     /// The agent's old place for the key of `api_proxy`.
     pub(crate) use_token: Option<Placed<UseAutoAuthToken>>,
     /// The same.
@@ -36,6 +41,7 @@ pub(crate) fn read<'a>(file: &Fields<'a>, block: &Block<'a>, product: vault::Pro
         use_token = read_use_token(&fields);
         consistency = read_consistency(&fields, "cache");
     }
+    let bounds = bounds::read(&fields);
     read_persist(&fields);
     let static_secrets = read_static_secrets(&fields);
     if fields.lax_bool("disable_caching_dynamic_secrets") == Some(true) {
@@ -43,7 +49,7 @@ pub(crate) fn read<'a>(file: &Fields<'a>, block: &Block<'a>, product: vault::Pro
     }
     let place = fields.report.place(fields.span);
     fields.finish();
-    RawCache { place, use_token, consistency, static_secrets }
+    RawCache { place, bounds, use_token, consistency, static_secrets }
 }
 
 fn read_static_secrets<'a>(cache: &Fields<'a>) -> Option<Placed<StaticSecrets>> {

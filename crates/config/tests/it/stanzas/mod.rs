@@ -2,6 +2,7 @@
 
 mod api_proxy;
 mod auto_auth;
+mod cache;
 mod listener;
 mod listener_refusals;
 mod sinks;

@@ -64,6 +64,8 @@ pub(super) fn counters(parts: &Parts, all: &mut Snapshot) {
         count("static_secret_revalidations_total", "Those that the server confirmed.", kept.revalidated);
         count("static_secret_stale_total", "Those answered past their time: the server failed.", kept.stale);
         count("lease_renewals_total", "Renewals of leases and tokens in the cache.", cache.renewals);
+        let help = "Leases and tokens let go because the cache was full.";
+        count("cache_dropped_total", help, cache.dropped);
         count("lease_renewal_failures_total", "Those that failed.", cache.renewal_failures);
     }
     for template in &parts.templates {
@@ -175,6 +177,7 @@ pub(super) fn gauges(parts: &Parts, all: &mut Snapshot) {
         gauge("cache_entries", "Answers remembered.", cache.entries as f64);
         gauge("static_secrets", "KV secrets kept in memory.", cache.static_secrets.entries as f64);
         gauge("static_secret_bytes", "Their bytes.", cache.static_secrets.bytes as f64);
+        gauge("cache_bytes", "What all that is remembered takes, reckoned.", cache.bytes as f64);
         gauge("leases", "Leases kept alive.", cache.held.leases as f64);
         gauge("cached_tokens", "Tokens of clients kept alive.", cache.held.tokens as f64);
         if let Some(left) = cache.held.soonest {
