@@ -33,7 +33,8 @@ impl Upstream for Server {
             )
         } else if path.contains("renew") {
             self.renewals.fetch_add(1, Relaxed);
-            return answer(r#"{"lease_id":"x","lease_duration":3600,"renewable":true}"#.to_owned());
+            let said = r#""lease_duration":3600,"renewable":true"#;
+            return answer(format!(r#"{{"lease_id":"x",{said},"auth":{{"client_token":"x",{said}}}}}"#));
         } else {
             format!(
                 r#"{{"lease_id":"database/creds/app/{n:0>24}","lease_duration":3600,"renewable":true,"pad":""#

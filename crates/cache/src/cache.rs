@@ -194,9 +194,9 @@ impl Cache {
     }
 
     /// How the client spelled the head of its request, if this cache wants to know it, for [`Request::spelling`].
-    pub fn spelling(&self, head: &http::request::Parts) -> Option<[u8; 16]> {
+    pub fn spelling(&self, head: &http::request::Parts) -> Option<Box<[u8; 16]>> {
         let wanted = self.0.options.strict_keys && self.0.mode == Mode::Remember;
-        wanted.then(|| self.0.keys.spelling(head))
+        wanted.then(|| Box::new(self.0.keys.spelling(head)))
     }
 
     /// Keeps secrets of KV mounts from now on. The future does what is to be asked besides and is to be run by the

@@ -44,8 +44,8 @@ fn folds_to(key: &str, name: &str) -> bool {
 }
 
 fn form_field(body: &[u8], name: &str) -> Option<String> {
-    let pairs = std::str::from_utf8(body).ok()?.trim().split('&').filter_map(|pair| pair.split_once('='));
-    let found = pairs.rev().find(|(key, _)| folds_to(key, name))?.1;
+    let mut pairs = std::str::from_utf8(body).ok()?.trim().split('&').filter_map(|pair| pair.split_once('='));
+    let found = pairs.rfind(|(key, _)| folds_to(key, name))?.1;
     Some(percent_decoded(&found.replace('+', " ")).into_owned())
 }
 

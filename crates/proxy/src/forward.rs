@@ -44,9 +44,13 @@ pub(crate) async fn forward(context: &Context, target: Target, mut request: Aski
         };
         tunnel = Some((slot, place));
     }
-    let (head, incoming) = request.into_parts();
-    let spelling = context.cache.spelling(&head);
-    let Parts { method, mut headers, .. } = head;
+    // In a block: what is left of the head would travel along.
+    let (spelling, method, mut headers, incoming) = {
+        let (head, incoming) = request.into_parts();
+        let spelling = context.cache.spelling(&head);
+        let Parts { method, headers, .. } = head;
+        (spelling, method, headers, incoming)
+    };
     let guard = incoming.exchange().map(|held| held as _);
     let received = if incoming.is_end_stream() {
         Received::default()

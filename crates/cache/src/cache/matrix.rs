@@ -358,6 +358,26 @@ async fn row_10_leases_age_while_the_machine_sleeps() {
     assert_eq!(door.origin(creds()).await, "MISS");
 }
 
+/// Timers are late after a suspend: what hangs below a token that ended meanwhile is not handed out before they fire.
+#[tokio::test(start_paused = true)]
+async fn row_10_a_lease_ends_with_its_token_at_the_latest() {
+    let door = door(3600);
+    let said = json!({"auth": {"client_token": "s.short", "lease_duration": 100, "renewable": true, "orphan": true}});
+    let said = (200, "application/json", said.to_string());
+    door.server.says.lock().unwrap().insert("auth/approle/login".into(), said);
+    let token = issued(&door.ask(login()).await.1);
+    let creds = || Request::new(Method::GET, "database/creds/app").token(&token);
+    let orphan = || Request::new(Method::POST, "auth/token/create-orphan").token(&token).json(&json!({}));
+    door.ask(creds()).await;
+    door.ask(orphan()).await;
+    assert_eq!((door.origin(creds()).await, door.origin(orphan()).await), ("HIT", "HIT"));
+    door.slept.store(200_000, Relaxed);
+    assert_eq!(door.origin(creds()).await, "MISS");
+    let door = &door;
+    door.slept.store(400_000, Relaxed);
+    assert_eq!(door.origin(orphan()).await, "MISS");
+}
+
 #[tokio::test(start_paused = true)]
 async fn row_11_leases_of_our_former_token_go_when_it_is_dead() {
     let door = door(3600);
