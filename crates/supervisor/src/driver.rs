@@ -63,6 +63,7 @@ pub async fn run(
             // What it waits for is known before it is asked to do more.
             biased;
             ending = end(child.as_mut()) => {
+                settings.record.ended(ending);
                 if !state.is_stopping() {
                     child.take().into_iter().for_each(Process::spare);
                 }
@@ -97,6 +98,7 @@ fn start(settings: &Settings, variables: &Variables, child: &mut Option<Process>
     match process::start(settings, variables) {
         Ok(process) => {
             info!(target: "exec.server", process_id = process.id(), "the child process runs");
+            settings.record.started(process.id());
             *child = Some(process);
             Event::Started
         }

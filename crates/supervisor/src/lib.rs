@@ -8,12 +8,14 @@
 mod driver;
 mod orphans;
 mod process;
+mod record;
 mod settings;
 mod state;
 mod variables;
 
 pub use driver::{Asked, run};
 pub use orphans::{adopt, bury};
+pub use record::Record;
 pub use rustix::process::Signal;
 pub use settings::{OnChange, OnExit, Settings, is_shell_line};
 pub use state::{Ending, Outcome};

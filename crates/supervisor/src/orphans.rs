@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::io;
 use std::time::Duration;
 
-use rustix::process::{Pid, WaitId, WaitIdOptions, getpgrp, getpid, getsid, set_child_subreaper, waitid};
+use rustix::process::{Pid, WaitId, WaitIdOptions, getpid, set_child_subreaper, waitid};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, sleep};
 use tracing::{debug, warn};
@@ -37,7 +37,9 @@ pub async fn bury() {
                 return;
             }
         };
-        let own = Own { group: getpgrp(), session: getsid(None).ok() };
+        // Both are 0 where they stand outside our namespace of processes.
+        let Some((_, group, session)) = stat("self") else { return };
+        let own = Own { group, session };
         for pid in cemetery.pass(ended, &own, Instant::now()) {
             debug!(target: "exec.server", process_id = pid.as_raw_nonzero().get(), "an orphan has ended");
             let _ = waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOHANG);
@@ -61,8 +63,8 @@ struct Dead {
 
 /// What tells ours from others.
 struct Own {
-    group: Pid,
-    session: Option<Pid>,
+    group: i32,
+    session: i32,
 }
 
 #[derive(Default)]
@@ -78,10 +80,8 @@ impl Cemetery {
         self.waiting.retain(|pid, _| ended.iter().any(|dead| dead.pid == *pid));
         let mut buried = Vec::new();
         for dead in ended {
-            let number = |pid: Pid| pid.as_raw_nonzero().get();
-            let in_session = own.session.is_none_or(|session| number(session) == dead.session);
-            let may_be_ours =
-                in_session && (dead.group == number(dead.pid) || dead.group == number(own.group));
+            let leads = dead.group == dead.pid.as_raw_nonzero().get();
+            let may_be_ours = dead.session == own.session && (leads || dead.group == own.group);
             let since = *self.waiting.entry(dead.pid).or_insert(now);
             if !may_be_ours || now.duration_since(since) >= PATIENCE {
                 self.waiting.remove(&dead.pid);
@@ -105,17 +105,21 @@ fn children() -> io::Result<Vec<Pid>> {
 
 /// The child, if it has ended.
 fn ended(pid: Pid) -> Option<Dead> {
-    let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
-    parse(pid, &stat)
+    let (state, group, session) = stat(&pid.as_raw_nonzero().to_string())?;
+    (state == 'Z').then_some(Dead { pid, group, session })
+}
+
+/// State, group and session of a process.
+fn stat(id: &str) -> Option<(char, i32, i32)> {
+    parse(&std::fs::read_to_string(format!("/proc/{id}/stat")).ok()?)
 }
 
 /// `pid (name) state parent group session …`; a name may hold anything.
-fn parse(pid: Pid, stat: &str) -> Option<Dead> {
+fn parse(stat: &str) -> Option<(char, i32, i32)> {
     let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace();
-    let state = fields.next()?;
+    let state = fields.next()?.chars().next()?;
     let _parent = fields.next()?;
-    let (group, session) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
-    (state == "Z").then_some(Dead { pid, group, session })
+    Some((state, fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
 }
 
 #[cfg(test)]
@@ -127,18 +131,17 @@ mod tests {
     }
 
     #[test]
-    fn only_who_has_ended_counts_whatever_its_name() {
-        let dead = |stat| parse(pid(7), stat);
-        assert_eq!(dead("7 (a) Z) b) Z 1 5 6 0 -1"), Some(Dead { pid: pid(7), group: 5, session: 6 }));
-        assert_eq!(dead("7 (Z) S 1 5 6 0 -1"), None);
+    fn a_process_is_read_whatever_its_name() {
+        assert_eq!(parse("7 (a) Z) b) S 1 5 6 0 -1"), Some(('S', 5, 6)));
+        assert_eq!(parse("7 (S) Z 1 0 0 0 -1"), Some(('Z', 0, 0)));
         for broken in ["", "7 (x", "7 (x) Z", "7 (x) Z 1 a b"] {
-            assert_eq!(dead(broken), None);
+            assert_eq!(parse(broken), None);
         }
     }
 
     #[tokio::test(start_paused = true)]
     async fn who_may_be_ours_is_left_to_whoever_waits_for_it() {
-        let own = Own { group: pid(10), session: Some(pid(9)) };
+        let own = Own { group: 10, session: 9 };
         let dead = |number, group, session| Dead { pid: pid(number), group, session };
         let mut cemetery = Cemetery::default();
         let all = vec![

@@ -2,9 +2,12 @@
 
 use std::ffi::OsString;
 use std::fs::File;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::Signal;
+
+use crate::record::Record;
 
 /// One child.
 #[derive(Debug)]
@@ -31,6 +34,8 @@ pub struct Settings {
     pub parent_death_signal: Option<Signal>,
     /// Its soft limit of open files; `None` for ours.
     pub open_files: Option<u64>,
+    /// Where is noted how it stands.
+    pub record: Arc<Record>,
 }
 
 /// What becomes of a running child at a change. Of several at once the greatest counts.

@@ -111,6 +111,7 @@ const ACCEPTED_BY_US: &[(&str, &[&str])] = &[
     (
         "labels and single objects in JSON, wherever they stand",
         &[
+            "json/env_template_list_inside",
             "json_auto_auth/sink_object",
             "json_auto_auth/sinks_object",
             "json_auto_auth/method_label",
@@ -128,9 +129,14 @@ const ACCEPTED_BY_US: &[(&str, &[&str])] = &[
     ),
     (
         "files, a listener and our token in it may stand beside a child",
-        &["exec/with_api_proxy", "exec/with_implicit_api_proxy", "exec/with_template"],
+        &[
+            "exec/with_api_proxy",
+            "exec/with_implicit_api_proxy",
+            "exec/with_template",
+            "merge/template_here_env_template_there_agent",
+        ],
     ),
-    ("a string is a line for the shell", &["exec/exec_command_string"]),
+    ("a string is a line for the shell", &["exec/exec_command_string", "json/exec_string_command"]),
     (
         "Vault's keys, and ours",
         &[

@@ -227,6 +227,7 @@ impl Daemon {
             Ok(())
         });
         let forward = child.as_ref().map(|child| child.forward.clone()).unwrap_or_default();
+        let record = child.as_ref().map(Child::record);
         let child = child.map(|child| child.keep(variables.watch(), rendered, given_up, &mut tasks));
 
         board.complete(Parts {
@@ -235,6 +236,7 @@ impl Daemon {
             identities: identities.iter().zip(&settings.auto_auths).map(|(one, of)| one.part(of)).collect(),
             listeners,
             templates: standings,
+            child: record,
             upstreams,
             cache,
             passed,

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use config::{Exec, RestartOnExit, Settings};
-use supervisor::{Asked, OnChange, OnExit, Outcome, Signal};
+use supervisor::{Asked, OnChange, OnExit, Outcome, Record, Signal};
 use template::Values;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinError, JoinHandle};
@@ -39,7 +39,7 @@ impl Child {
     pub(super) fn new(exec: &Exec) -> Result<Self, StartError> {
         // Mode and meaning as upstream's.
         let open = |path: &Option<std::path::PathBuf>| {
-            path.as_deref().map(|path: &Path| atomic_file::open_to_add(path, 0o644)).transpose()
+            path.as_deref().map(|path: &Path| atomic_file::open_for_output(path, 0o644)).transpose()
         };
         let environment =
             std::env::vars_os().filter(|(name, _)| exec.environment.keeps(&name.to_string_lossy()));
@@ -64,8 +64,14 @@ impl Child {
             change_delay: exec.change_delay,
             parent_death_signal: exec.parent_death_signal,
             open_files: open_files::original(),
+            record: Arc::default(),
         };
         Ok(Self { settings, forward: exec.forward_signals.clone() })
+    }
+
+    /// How it stands; kept up to date.
+    pub(super) fn record(&self) -> Arc<Record> {
+        Arc::clone(&self.settings.record)
     }
 
     /// Starts to keep it: it is started once all values are there and every file was rendered once.

@@ -6,6 +6,7 @@ use std::time::SystemTime;
 use tokio::task::JoinHandle;
 
 use super::*;
+use crate::record::Record;
 use crate::settings::OnExit;
 
 struct Zoo {
@@ -28,6 +29,7 @@ fn settings(command: &[&str]) -> Settings {
         change_delay: Duration::from_millis(50),
         parent_death_signal: Some(Signal::TERM),
         open_files: None,
+        record: Arc::default(),
     }
 }
 
@@ -130,8 +132,14 @@ async fn a_line_is_for_the_shell() {
 
 #[tokio::test]
 async fn a_change_restarts_it_once_and_the_same_again_does_not() {
-    let zoo = Zoo::shell("echo $VALUE; exec sleep 60", |same| same);
+    let record = Arc::<Record>::default();
+    let zoo = Zoo::shell("echo $VALUE; exec sleep 60", |settings| Settings {
+        record: Arc::clone(&record),
+        ..settings
+    });
     zoo.lines(1).await;
+    assert_eq!((record.starts(), record.last_ending()), (1, None));
+    assert!(record.process_id().is_some());
     for value in ["one", "two", "three", "three"] {
         zoo.variables.send_replace(variables(value));
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -142,6 +150,8 @@ async fn a_change_restarts_it_once_and_the_same_again_does_not() {
     assert_eq!(zoo.lines(2).await, ["one", "three"]);
     zoo.ask(Asked::Stop).await;
     assert_eq!(zoo.ended().await, Outcome::Stopped);
+    let ended = (2, None, Some(Ending::Signal(15)));
+    assert_eq!((record.starts(), record.process_id(), record.last_ending()), ended);
 }
 
 #[tokio::test]

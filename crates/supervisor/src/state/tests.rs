@@ -13,6 +13,7 @@ fn settings() -> Settings {
         change_delay: Duration::from_secs(2),
         parent_death_signal: None,
         open_files: None,
+        record: Arc::default(),
     }
 }
 
