@@ -17,6 +17,9 @@ use super::tasks::TaskError;
 /// Requests under way get this long at the end; the whole stop takes less than five seconds.
 const GRACE: Duration = Duration::from_secs(4);
 
+/// How long after the child's end a signal may come that was sent to both.
+const TOGETHER: Duration = Duration::from_millis(100);
+
 /// Why the program ends.
 enum End {
     Asked,
@@ -66,10 +69,6 @@ impl Daemon {
                 // A failure counts before the end of the work: what has failed may look done.
                 biased;
                 failure = self.tasks.failure() => break End::Failed(failure),
-                ended = ended(self.child.as_mut()) => break match ended {
-                    Ok(outcome) => End::Child(outcome),
-                    Err(_) => End::Failed(TaskError::Panicked("child")),
-                },
                 asked = signals.next() => {
                     let signal = asked.signal().filter(|signal| self.forward.contains(signal));
                     if let (Some(child), Some(signal)) = (&self.child, signal) {
@@ -97,6 +96,10 @@ impl Daemon {
                     Asked::Nothing | Asked::HandOn(_) => {}
                     }
                 },
+                ended = ended(self.child.as_mut()) => break match ended {
+                    Ok(outcome) => End::Child(outcome),
+                    Err(_) => End::Failed(TaskError::Panicked("child")),
+                },
                 () = self.quit.cancelled() => break End::Asked,
                 () = self.ready.wait(), if exit_after_auth => {
                     info!(target: "sink.server", "sinks finished, exiting");
@@ -104,17 +107,30 @@ impl Daemon {
                 }
             }
         };
+        let end = match end {
+            End::Child(Outcome::Ended(ending)) if ending != Ending::Code(0) => {
+                // Whoever ends us and the child together, as a terminal and systemd do, means us.
+                match tokio::time::timeout(TOGETHER, stop_asked(&mut signals)).await {
+                    Ok(()) => {
+                        announce(&self, "shutdown triggered");
+                        End::Asked
+                    }
+                    Err(_) => end,
+                }
+            }
+            _ => end,
+        };
         if let Some(systemd) = &self.notify {
             systemd.stopping();
         }
         // Before those it may ask while it ends.
         if let Some(child) = self.child.take() {
-            child.stop(second_stop(&mut signals)).await;
+            child.stop(stop_asked(&mut signals)).await;
         }
         let stopping = self.tasks.shut_down(GRACE);
         let late = tokio::select! {
             late = stopping => late,
-            () = second_stop(&mut signals) => {
+            () = stop_asked(&mut signals) => {
                 warn!(target: "", "asked again, ending at once");
                 Vec::new()
             }
@@ -142,7 +158,7 @@ async fn ended(child: Option<&mut Kept>) -> Result<Outcome, tokio::task::JoinErr
     }
 }
 
-async fn second_stop(signals: &mut Signals) {
+async fn stop_asked(signals: &mut Signals) {
     while signals.next().await != Asked::Stop {}
 }
 

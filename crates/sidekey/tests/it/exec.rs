@@ -110,6 +110,22 @@ async fn codes_and_signals_are_mirrored() {
     }
 }
 
+/// As a terminal does it, and systemd.
+#[tokio::test]
+async fn a_signal_to_both_means_us() {
+    let stage = Stage::new().await;
+    for line in
+        ["echo $$ > pid; exec sleep 600", "trap 'exit 143' TERM; echo $$ > pid; while :; do sleep 0.01; done"]
+    {
+        put(&stage.path("pid"), "");
+        let mut agent = stage.exec(&(COLOR.to_owned() + &exec(line, "")));
+        let child = stage.pid("pid").await;
+        kill_process(child, Signal::TERM).unwrap();
+        agent.signal(Signal::TERM);
+        assert_eq!(agent.ended().await.unwrap().code(), Some(0), "{}", agent.output().join("\n"));
+    }
+}
+
 #[tokio::test]
 async fn nobody_is_left_behind_when_the_agent_is_killed_or_stopped() {
     let stage = Stage::new().await;
