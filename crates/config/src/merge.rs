@@ -24,6 +24,7 @@ impl Raw {
             has_env_templates: self.has_env_templates || later.has_env_templates,
             template_config: later.template_config.or(self.template_config),
             exit_after_auth: self.exit_after_auth || later.exit_after_auth,
+            startup_timeout: later.startup_timeout.or(self.startup_timeout),
             pid_file: later.pid_file.or(self.pid_file),
             log_level: later.log_level.or(self.log_level),
             log_format: later.log_format.or(self.log_format),

@@ -185,7 +185,11 @@ impl Daemon {
                 continue;
             }
             let caller = Caller { namespace: identity.namespace.clone(), ..caller(Subsystem::Templating) };
-            let shared = runner_settings(&settings, environment, &identity.reauth);
+            let auto_auth = settings.auto_auths.get(whose);
+            let shared = RunnerSettings {
+                old_tokens_are_revoked: auto_auth.is_some_and(|one| one.revoke_previous_token),
+                ..runner_settings(&settings, environment, &identity.reauth)
+            };
             let runner = identity.span.in_scope(|| {
                 Runner::new(templates, shared, Arc::new(cache.clone()), caller, ready.token())
             })?;
@@ -197,8 +201,7 @@ impl Daemon {
                     .map(|standing| TemplatePart { identity: name.clone(), standing }),
             );
             let running = runner.run(identity.tokens.clone());
-            let running = running.map(|ended| ended.map_err(|error| error.to_string()));
-            tasks.start("templates", running.instrument(identity.span.clone()));
+            tasks.start_templates("templates", running.instrument(identity.span.clone()));
         }
 
         board.complete(Parts {
@@ -331,6 +334,8 @@ fn runner_settings(settings: &Settings, environment: &Environment, reauth: &Reau
         environment: environment.pairs().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
         for_commands: for_commands(settings),
         refused: Arc::new(move |generation| reauth.ask(generation)),
+        old_tokens_are_revoked: false,
+        child: None,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
 use super::build::Daemon;
@@ -33,6 +34,8 @@ impl Daemon {
         };
         self.ready.close();
         let exit_after_auth = self.settings.exit_after_auth;
+        let limit = self.settings.startup_timeout;
+        let mut too_late = std::pin::pin!(too_late(limit, self.ready.clone()));
         let end = loop {
             tokio::select! {
                 // A failure counts before the end of the work: what has failed may look done.
@@ -60,6 +63,9 @@ impl Daemon {
                     Asked::Nothing => {}
                 },
                 () = self.quit.cancelled() => break End::Asked,
+                after = &mut too_late => {
+                    break End::Failed(TaskError::Late { after, state: self.board.summary() });
+                }
                 () = self.ready.wait(), if exit_after_auth => {
                     info!(target: "sink.server", "sinks finished, exiting");
                     break End::WorkDone;
@@ -88,6 +94,14 @@ impl Daemon {
             End::Failed(failure) => Err(failure),
             End::Asked | End::WorkDone => Ok(()),
         }
+    }
+}
+
+/// Ends when sinks and templates have not done their work in time; gives that time.
+async fn too_late(limit: Option<Duration>, ready: TaskTracker) -> Duration {
+    match limit {
+        Some(limit) if tokio::time::timeout(limit, ready.wait()).await.is_err() => limit,
+        _ => std::future::pending().await,
     }
 }
 
