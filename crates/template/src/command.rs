@@ -199,7 +199,9 @@ mod tests {
     async fn a_command_may_be_asked_to_end_before_it_is_killed() {
         let line = "trap 'echo ending; exit 0' TERM; echo ready; while :; do sleep 0.02; done";
         let polite = Command { kill_signal: Some(15), ..command(&[line], Duration::from_millis(300)) };
-        let (ended_well, lines) = heard(&polite, &Surroundings::default()).await;
+        let (ended_well, mut lines) = heard(&polite, &Surroundings::default()).await;
+        // Some shells tell on standard error what became of the program they waited for.
+        lines.retain(|line| line.starts_with("stdout"));
         assert_eq!((ended_well, lines), (false, vec!["stdout: ready".into(), "stdout: ending".into()]));
         let deaf = "trap '' TERM; while :; do sleep 0.02; done";
         let deaf = Command {

@@ -37,9 +37,8 @@ pub(super) fn read(fields: &Fields<'_>) -> Option<Wait> {
             let keys = fields.inside("wait", blocks.last()?, fields.prefix()).worded(Wording::Template);
             let min = read_timeout(&keys, "min", "wait.min");
             let max = read_timeout(&keys, "max", "wait.max");
-            let enabled = keys.strict_bool("enabled").unwrap_or(true);
             keys.finish();
-            min.filter(|_| enabled).map(|min| Wait::new(min, max))
+            min.map(|min| Wait::new(min, max))
         }
         _ => match parse(&fields.text("wait")?) {
             Ok(wait) => wait,

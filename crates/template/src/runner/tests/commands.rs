@@ -47,8 +47,8 @@ async fn a_command_that_fails_is_tried_again_and_shown() {
     let server = Arc::clone(&stage.server);
     let runner = Runner::new(templates, settings, server, Caller::default(), stage.ready.token()).unwrap();
     let standing = Arc::clone(&runner.standings()[0]);
-    stage.token(1);
     let running = tokio::spawn(runner.run(stage.tokens.subscribe()));
+    stage.token(1);
     until("a failure", || standing.failing() == Some("command")).await;
     until("its end", || standing.failing().is_none()).await;
     assert_eq!(stage.read("runs"), "x\nx\n");

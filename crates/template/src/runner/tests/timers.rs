@@ -43,8 +43,8 @@ async fn only_the_template_whose_secret_changed_is_written_again() {
     let templates = std::mem::take(&mut stage.templates);
     let runner = Runner::new(templates, settings, server, Caller::default(), stage.ready.token()).unwrap();
     let standings = runner.standings();
-    stage.token(1);
     let _running = tokio::spawn(runner.run(stage.tokens.subscribe()));
+    stage.token(1);
     sleep(Duration::from_secs(30)).await;
     stage.server.kv("kv/a", "two");
     sleep(Duration::from_secs(30)).await;
