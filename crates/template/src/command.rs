@@ -3,7 +3,6 @@
 mod output;
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use config::{Command, CommandEnvironment};
@@ -143,12 +142,12 @@ fn matches(pattern: &[u8], name: &[u8]) -> bool {
 /// Nobody listens.
 #[cfg(test)]
 pub(crate) fn unheard() -> Tell {
-    Arc::new(|_, _| {})
+    std::sync::Arc::new(|_, _| {})
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
+    use std::sync::{Arc, Mutex};
 
     use super::*;
 
