@@ -673,6 +673,8 @@ template {
             custom: vec![("A".into(), "b=c".into()), ("D".into(), String::new())],
         }
     );
+    let shown = format!("{command:?}");
+    assert!(shown.contains("\"A\"") && !shown.contains("b=c"), "{shown}");
     let refused = |keys: &str, why: &str| {
         let text = format!("{AUTH}template {{\n contents = \"a\"\n destination = \"/d\"\n {keys}\n}}\n");
         let prefix = "error loading configuration from a.hcl: error parsing 'template': decoding failed due to the \

@@ -133,6 +133,10 @@ async fn exit_codes_say_what_kind_of_thing_failed() {
     let template = template("s1", Path::new("/proc/none/out"), "");
     let (code, output) = code(agent(&server, folder.path()).config(fatal).config(&template)).await;
     assert_eq!(code, Some(74), "{output}");
+    // Nothing can mend a template that cannot be parsed.
+    let template = "template {\n contents = \"{{ nope }}\"\n destination = \"/proc/none\"\n}\n";
+    let (code, output) = self::code(agent(&server, folder.path()).config(once).config(template)).await;
+    assert_eq!(code, Some(65), "{output}");
 }
 
 #[tokio::test]
@@ -206,6 +210,53 @@ async fn a_command_that_prints_without_end_is_heard_and_cut() {
     assert!(heard <= 101 && output.contains("more bytes are not shown"), "{heard}");
     assert!(output.len() < 64 * 1024, "{} bytes of log", output.len());
     assert!(started.elapsed() < Duration::from_secs(40));
+}
+
+#[tokio::test]
+async fn a_secret_looked_at_every_second_is_read_when_it_changed() {
+    let stage = Stage::new().await;
+    // A proxy between the agent and the server counts what is asked.
+    let log = stage.path("access");
+    let between = tempfile::tempdir().unwrap();
+    let mut proxy = Program::proxy(sidekey(), between.path())
+        .server(&stage.server.address())
+        .listener("")
+        .config(&format!("access_log {{ path = {log:?} }}"))
+        .start()
+        .unwrap();
+    let line = proxy.says("Api Address 1: ").await.unwrap();
+    let address = line.split("Api Address 1: ").nth(1).unwrap().trim();
+    let count = |path: &str| {
+        let line = format!("{path}\"");
+        std::fs::read_to_string(&log).unwrap_or_default().lines().filter(|one| one.contains(&line)).count()
+    };
+    let template = format!(
+        "template {{\n contents = \"{{{{ with secret \\\"secret/app\\\" }}}}{{{{ .Data.data.color }}}}{{{{ end }}}}\"\n destination = {:?}\n static_secret_render_interval = \"1s\"\n}}\n",
+        stage.path("out")
+    );
+    let program = Program::agent(sidekey(), stage.folder.path()).server(address).config(&template);
+    let mut agent = program.approle(&stage.credentials, &["token"]).unwrap().start().unwrap();
+    eventually("the file", || async { Some(()).filter(|()| stage.read("out") == "blue") }).await.unwrap();
+    let mut slowest = Duration::ZERO;
+    for nth in 0..8 {
+        let value = format!("color-{nth}");
+        let changed = serde_json::json!({"data": {"color": value}});
+        stage.root.write("secret/data/app", &changed).await.unwrap();
+        let since = tokio::time::Instant::now();
+        while stage.read("out") != value {
+            assert!(since.elapsed() < Duration::from_secs(5), "{:?}", agent.output());
+            sleep(Duration::from_millis(5)).await;
+        }
+        slowest = slowest.max(since.elapsed());
+        sleep(Duration::from_millis(130 * nth)).await;
+    }
+    println!("slowest change to file: {slowest:?}");
+    assert!(slowest < Duration::from_millis(1500), "{slowest:?}");
+    sleep(Duration::from_secs(3)).await;
+    agent.stop().await.unwrap();
+    proxy.stop().await.unwrap();
+    let (reads, looks) = (count("secret/data/app"), count("secret/metadata/app"));
+    assert!(reads == 9 && looks >= 10, "{reads} reads, {looks} looks at the version");
 }
 
 /// Seconds that the consumer goes on: longer than an account lives at most.

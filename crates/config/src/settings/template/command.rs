@@ -1,5 +1,6 @@
 //! `command` and `exec { … }` of a template: what runs when its file changed, and how.
 
+use std::fmt;
 use std::time::Duration;
 
 use hcl1::Kind;
@@ -45,7 +46,7 @@ impl Default for Command {
 }
 
 /// `env { … }` in `exec`: what a command sees of our environment. Names may hold `*` and `?`.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Default, Eq, PartialEq)]
 pub struct CommandEnvironment {
     /// Nothing of it.
     pub pristine: bool,
@@ -55,6 +56,19 @@ pub struct CommandEnvironment {
     pub denylist: Vec<String>,
     /// And these variables besides, names and values.
     pub custom: Vec<(String, String)>,
+}
+
+/// Without the values of variables: they may be secret.
+impl fmt::Debug for CommandEnvironment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<&str> = self.custom.iter().map(|(name, _)| name.as_str()).collect();
+        f.debug_struct("CommandEnvironment")
+            .field("pristine", &self.pristine)
+            .field("allowlist", &self.allowlist)
+            .field("denylist", &self.denylist)
+            .field("custom", &names)
+            .finish()
+    }
 }
 
 /// What a change of a template's file leads to.

@@ -101,3 +101,16 @@ async fn a_change_asks_the_supervised_process_for_what_the_template_says() {
         running.abort();
     }
 }
+
+#[tokio::test]
+async fn no_command_runs_for_a_file_that_was_right_already() {
+    let mut stage = stage();
+    stage.server.kv("kv/a", "one");
+    put(&stage.path("out"), "one");
+    let marker = stage.path("marker");
+    stage.template("out", VALUE).command = command(&format!("touch {}", marker.display()));
+    let running = stage.start();
+    timeout(PATIENCE, stage.ready.wait()).await.unwrap();
+    assert!(!marker.exists());
+    running.abort();
+}
