@@ -99,6 +99,7 @@ pub(crate) fn compile(
             ..TemplateConfig::default()
         }),
         exit_after_auth,
+        startup_timeout: raw.startup_timeout,
         pid_file: raw.pid_file.map(PathBuf::from),
         log,
         access_log: raw.access_log,

@@ -26,6 +26,7 @@ impl Raw {
             exec: later.exec.or(self.exec),
             template_config: later.template_config.or(self.template_config),
             exit_after_auth: self.exit_after_auth || later.exit_after_auth,
+            startup_timeout: later.startup_timeout.or(self.startup_timeout),
             pid_file: later.pid_file.or(self.pid_file),
             log_level: later.log_level.or(self.log_level),
             log_format: later.log_format.or(self.log_format),

@@ -3,11 +3,14 @@
 //! Raw means: not yet merged with other files, not overlaid with flags and environment, not checked as a whole.
 //! After an error a stanza is still there, so that nobody is told that it is missing.
 
+use std::time::Duration;
+
 use ::vault::Product;
 use hcl1::Object;
 
 use crate::decode::{Block, Fields, Labels};
 use crate::environment::Environment;
+use crate::go_duration::GoDuration;
 use crate::problem::{Placed, Report};
 use crate::settings::access_log;
 use crate::settings::api_proxy::{self, RawApiProxy, UseAutoAuthToken};
@@ -33,6 +36,7 @@ pub(crate) struct Raw {
     pub(crate) exec: Option<Choosing<Exec>>,
     pub(crate) template_config: Option<TemplateConfig>,
     pub(crate) exit_after_auth: bool,
+    pub(crate) startup_timeout: Option<Duration>,
     pub(crate) pid_file: Option<String>,
     pub(crate) log_level: Option<Placed<String>>,
     pub(crate) log_format: Option<Placed<String>>,
@@ -53,6 +57,7 @@ pub(crate) fn read(report: &Report, object: &Object, product: Product, environme
     let file = Fields::of_file(report, object);
     let mut raw = Raw {
         exit_after_auth: file.strict_bool("exit_after_auth").unwrap_or(false),
+        startup_timeout: file.duration("startup_timeout").and_then(GoDuration::positive),
         pid_file: file.filled("pid_file"),
         log_level: file.placed("log_level").filter(|text| !text.value.is_empty()),
         log_format: file.placed("log_format").filter(|text| !text.value.is_empty()),

@@ -1,11 +1,17 @@
 //! A command that runs after a change.
 
-use config::Command;
+mod output;
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use config::{Command, CommandEnvironment};
 use thiserror::Error;
 use tokio::process::Command as Process;
 use tokio::time::timeout;
 
 use crate::processes::{self, Group};
+pub(crate) use output::Tell;
 
 /// Why a command failed. Worded as upstream's.
 #[derive(Debug, Error)]
@@ -21,13 +27,54 @@ pub(crate) enum CommandError {
     Status { command: String, status: std::process::ExitStatus },
     /// It did not end.
     #[error("failed to execute command {command:?}: command did not exit within time limit ({limit:?})")]
-    TimedOut { command: String, limit: std::time::Duration },
+    TimedOut { command: String, limit: Duration },
 }
 
-/// Runs it and waits for its end. One element with white space is a line for the shell, in a process group of
-/// its own that is killed as a whole; anything else is run as it is. It inherits our output, never our token.
-pub(crate) async fn run(command: &Command, variables: &[(String, String)]) -> Result<(), CommandError> {
+/// What commands see beside what their stanza says.
+#[derive(Default)]
+pub(crate) struct Surroundings {
+    /// The environment as it was when we started.
+    pub(crate) environment: HashMap<String, String>,
+    /// Where the server is.
+    pub(crate) variables: Vec<(String, String)>,
+}
+
+/// Runs it and waits for its end. One element with white space is a line for the shell, anything else is run as it
+/// is; in both cases in a process group of its own, which is ended as a whole at the time limit. It gets no token of
+/// ours. What it prints goes to `tell`, line by line and not without end.
+pub(crate) async fn run(
+    command: &Command,
+    surroundings: &Surroundings,
+    tell: Tell,
+) -> Result<(), CommandError> {
     let shown = || command.arguments.join(" ");
+    let Some(mut process) = prepared(command, surroundings) else { return Ok(()) };
+    let mut child = process.spawn().map_err(|source| CommandError::Start { command: shown(), source })?;
+    child.id().into_iter().for_each(processes::limit);
+    let mut group = Group::of(child.id());
+    let heard = output::listen(child.stdout.take(), child.stderr.take(), &tell);
+    match timeout(command.timeout, child.wait()).await {
+        Ok(Ok(status)) => {
+            group.spare();
+            heard.finish().await;
+            if status.success() { Ok(()) } else { Err(CommandError::Status { command: shown(), status }) }
+        }
+        Ok(Err(source)) => Err(CommandError::Start { command: shown(), source }),
+        Err(_) => {
+            if let Some(signal) = command.kill_signal {
+                group.signal(signal);
+                // Whether it has ended or not, what is left of its group is killed below.
+                let _ = timeout(command.kill_timeout, child.wait()).await;
+            }
+            drop(group);
+            heard.finish().await;
+            Err(CommandError::TimedOut { command: shown(), limit: command.timeout })
+        }
+    }
+}
+
+/// The process, not started; `None` when there is nothing to run.
+fn prepared(command: &Command, surroundings: &Surroundings) -> Option<Process> {
     let mut process = match command.arguments.as_slice() {
         [line] if line.contains(char::is_whitespace) => {
             let mut shell = Process::new("sh");
@@ -39,46 +86,101 @@ pub(crate) async fn run(command: &Command, variables: &[(String, String)]) -> Re
             process.args(arguments);
             process
         }
-        [] => return Ok(()),
+        [] => return None,
     };
-    process.envs(variables.iter().map(|(name, value)| (name, value)));
+    let wanted = &command.environment;
+    if wanted.pristine || !wanted.allowlist.is_empty() || !wanted.denylist.is_empty() {
+        process.env_clear();
+        process.envs(surroundings.environment.iter().filter(|(name, _)| is_let_through(wanted, name)));
+    }
+    process.envs(surroundings.variables.iter().map(|(name, value)| (name, value)));
     processes::prepare(process.as_std_mut());
+    // What somebody wrote down for this command is meant for it.
+    process.envs(wanted.custom.iter().map(|(name, value)| (name, value)));
+    process.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
     // Waited for by tokio when it is killed.
     process.kill_on_drop(true);
-    let mut child = process.spawn().map_err(|source| CommandError::Start { command: shown(), source })?;
-    child.id().into_iter().for_each(processes::limit);
-    let mut group = Group::of(child.id());
-    match timeout(command.timeout, child.wait()).await {
-        Ok(Ok(status)) => {
-            group.spare();
-            if status.success() { Ok(()) } else { Err(CommandError::Status { command: shown(), status }) }
+    Some(process)
+}
+
+fn is_let_through(wanted: &CommandEnvironment, name: &str) -> bool {
+    let is_in =
+        |patterns: &[String]| patterns.iter().any(|pattern| matches(pattern.as_bytes(), name.as_bytes()));
+    let allowed = wanted.allowlist.is_empty() || is_in(&wanted.allowlist);
+    !wanted.pristine && allowed && !is_in(&wanted.denylist)
+}
+
+/// Whether a name fits a pattern, in which `*` stands for any text and `?` for one byte.
+fn matches(pattern: &[u8], name: &[u8]) -> bool {
+    let (mut rest, mut left) = (pattern, name);
+    // Where to go on after the last star: behind it, with one more byte of the name in it.
+    let mut star: Option<(&[u8], &[u8])> = None;
+    loop {
+        match (rest, left) {
+            ([], []) => return true,
+            ([b'*', behind @ ..], _) => {
+                star = Some((behind, left));
+                rest = behind;
+                continue;
+            }
+            ([b'?', behind @ ..], [_, after @ ..]) => {
+                (rest, left) = (behind, after);
+                continue;
+            }
+            ([one, behind @ ..], [other, after @ ..]) if one == other => {
+                (rest, left) = (behind, after);
+                continue;
+            }
+            _ => {}
         }
-        Ok(Err(source)) => Err(CommandError::Start { command: shown(), source }),
-        Err(_) => Err(CommandError::TimedOut { command: shown(), limit: command.timeout }),
+        let Some((behind, [_, after @ ..])) = star else { return false };
+        star = Some((behind, after));
+        (rest, left) = (behind, after);
     }
+}
+
+/// Nobody listens.
+#[cfg(test)]
+pub(crate) fn unheard() -> Tell {
+    std::sync::Arc::new(|_, _| {})
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::sync::{Arc, Mutex};
 
     use super::*;
 
+    const PATIENCE: Duration = Duration::from_secs(10);
+
     fn command(arguments: &[&str], timeout: Duration) -> Command {
-        Command { arguments: arguments.iter().map(|a| (*a).to_owned()).collect(), timeout }
+        let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+        Command { arguments, timeout, ..Command::default() }
+    }
+
+    async fn end(command: &Command) -> Result<(), CommandError> {
+        run(command, &Surroundings::default(), unheard()).await
+    }
+
+    /// Runs it; gives its outcome and what it was heard to say.
+    async fn heard(command: &Command, surroundings: &Surroundings) -> (bool, Vec<String>) {
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let kept = Arc::clone(&lines);
+        let tell: Tell = Arc::new(move |stream: &str, line: &str| {
+            kept.lock().unwrap().push(format!("{stream}: {line}"));
+        });
+        let outcome = run(command, surroundings, tell).await;
+        let lines = lines.lock().unwrap().clone();
+        (outcome.is_ok(), lines)
     }
 
     #[tokio::test]
     async fn lines_go_to_the_shell_and_words_do_not() {
-        let patience = Duration::from_secs(10);
-        assert!(run(&command(&["exit 0 && true"], patience), &[]).await.is_ok());
-        assert!(run(&command(&["true"], patience), &[]).await.is_ok());
-        let error = run(&command(&["sh", "-c", "exit 7"], patience), &[]).await.unwrap_err().to_string();
+        assert!(end(&command(&["exit 0 && true"], PATIENCE)).await.is_ok());
+        assert!(end(&command(&["true"], PATIENCE)).await.is_ok());
+        let error = end(&command(&["sh", "-c", "exit 7"], PATIENCE)).await.unwrap_err().to_string();
         assert!(error.contains("non-zero exit status (exit status: 7)"), "{error}");
-        assert!(matches!(
-            run(&command(&["/nonexistent"], patience), &[]).await,
-            Err(CommandError::Start { .. })
-        ));
+        assert!(matches!(end(&command(&["/nonexistent"], PATIENCE)).await, Err(CommandError::Start { .. })));
     }
 
     #[tokio::test]
@@ -86,9 +188,101 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let late = folder.path().join("late");
         let line = format!("(sleep 0.5; echo x > {}) & sleep 60", late.display());
-        let error = run(&command(&[&line], Duration::from_millis(50)), &[]).await.unwrap_err();
+        let error = end(&command(&[&line], Duration::from_millis(50))).await.unwrap_err();
         assert!(error.to_string().contains("did not exit within time limit (50ms)"), "{error}");
         tokio::time::sleep(Duration::from_millis(800)).await;
         assert!(!late.exists(), "a child of the command lived on");
+    }
+
+    #[tokio::test]
+    async fn a_command_may_be_asked_to_end_before_it_is_killed() {
+        let line = "trap 'echo ending; exit 0' TERM; echo ready; while :; do sleep 0.02; done";
+        let polite = Command { kill_signal: Some(15), ..command(&[line], Duration::from_millis(300)) };
+        let (ended_well, mut lines) = heard(&polite, &Surroundings::default()).await;
+        // Some shells tell on standard error what became of the program they waited for.
+        lines.retain(|line| line.starts_with("stdout"));
+        assert_eq!((ended_well, lines), (false, vec!["stdout: ready".into(), "stdout: ending".into()]));
+        let deaf = "trap '' TERM; while :; do sleep 0.02; done";
+        let deaf = Command {
+            kill_signal: Some(15),
+            kill_timeout: Duration::from_millis(50),
+            ..command(&[deaf], Duration::from_millis(50))
+        };
+        assert!(timeout(Duration::from_secs(5), end(&deaf)).await.unwrap().is_err());
+    }
+
+    #[tokio::test]
+    async fn output_is_heard_by_line_and_has_an_end() {
+        let (_, lines) =
+            heard(&command(&["printf 'a\\nb'; echo c >&2"], PATIENCE), &Surroundings::default()).await;
+        let mut sorted = lines.clone();
+        sorted.sort();
+        assert_eq!(sorted, ["stderr: c", "stdout: a", "stdout: b"]);
+        // A hundred megabytes, of which a few lines are shown.
+        let flood = command(&["yes 0123456789 | head -c 100000000"], Duration::from_secs(60));
+        let (ended_well, lines) = heard(&flood, &Surroundings::default()).await;
+        assert!(ended_well && lines.len() <= 101, "{}", lines.len());
+        assert!(lines.last().unwrap().ends_with("more bytes are not shown"), "{:?}", lines.last());
+        let (_, lines) =
+            heard(&command(&["head -c 100000 /dev/zero"], PATIENCE), &Surroundings::default()).await;
+        assert!(lines.iter().map(String::len).sum::<usize>() < 2000);
+    }
+
+    #[tokio::test]
+    async fn who_leaves_a_process_behind_is_not_waited_for() {
+        let started = tokio::time::Instant::now();
+        assert!(end(&command(&["sleep 30 & true"], PATIENCE)).await.is_ok());
+        assert!(started.elapsed() < Duration::from_secs(5));
+    }
+
+    #[tokio::test]
+    async fn the_environment_is_what_the_stanza_lets_through() {
+        let pairs = [
+            ("APP_A", "1"),
+            ("APP_B", "2"),
+            ("OTHER", "3"),
+            ("VAULT_TOKEN", "canary"),
+            ("PATH", "/bin:/usr/bin"),
+        ];
+        let surroundings = Surroundings {
+            environment: pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+            variables: vec![("VAULT_ADDR".to_owned(), "here".to_owned())],
+        };
+        let names = |patterns: &[&str]| patterns.iter().map(|p| (*p).to_owned()).collect::<Vec<_>>();
+        let run = async |environment: CommandEnvironment| {
+            let command = Command { environment, ..command(&["/usr/bin/env"], PATIENCE) };
+            let (_, mut lines) = heard(&command, &surroundings).await;
+            lines.sort();
+            lines.iter().map(|line| line.trim_start_matches("stdout: ").to_owned()).collect::<Vec<_>>()
+        };
+        let custom = vec![("OWN".to_owned(), "x=y".to_owned())];
+        let pristine = CommandEnvironment { pristine: true, custom, ..CommandEnvironment::default() };
+        assert_eq!(run(pristine).await, ["OWN=x=y", "VAULT_ADDR=here"]);
+        let listed = CommandEnvironment {
+            allowlist: names(&["APP_*", "*_TOKEN"]),
+            denylist: names(&["APP_?B", "*_B"]),
+            ..CommandEnvironment::default()
+        };
+        assert_eq!(run(listed).await, ["APP_A=1", "VAULT_ADDR=here"]);
+        let denied =
+            CommandEnvironment { denylist: names(&["APP_*", "PATH"]), ..CommandEnvironment::default() };
+        assert_eq!(run(denied).await, ["OTHER=3", "VAULT_ADDR=here"], "a token is never let through");
+    }
+
+    #[test]
+    fn patterns() {
+        for (pattern, name, fits) in [
+            ("A", "A", true),
+            ("A", "AB", false),
+            ("*", "", true),
+            ("A*", "A", true),
+            ("*B", "AAB", true),
+            ("A*B*C", "AxBxBC", true),
+            ("A*B*C", "AxBxBD", false),
+            ("A?C", "ABC", true),
+            ("A?", "A", false),
+        ] {
+            assert_eq!(matches(pattern.as_bytes(), name.as_bytes()), fits, "{pattern} {name}");
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use atomic_file::Sandbox;
 use http::Method;
@@ -17,6 +18,7 @@ use crate::evaluate::Known;
 use crate::kv::{Mount, Mounts, data_path, list_path};
 use crate::pki::Certificate;
 use crate::refresh::{Renewable, Rules};
+use crate::versions::Versions;
 use crate::words::read_words;
 
 /// Why a dependency could not be fetched. Worded as upstream's.
@@ -49,18 +51,63 @@ pub(crate) struct Fetcher {
     caller: Caller,
     rules: Rules,
     mounts: Mounts,
+    /// Which secrets' versions may be asked for.
+    versions: Versions,
     /// Held while a mount is asked for.
     asking: tokio::sync::Mutex<()>,
 }
 
 impl Fetcher {
     pub(crate) fn new(server: Arc<dyn Upstream>, caller: Caller, rules: Rules) -> Self {
-        Self { server, caller, rules, mounts: Mounts::default(), asking: tokio::sync::Mutex::default() }
+        let (mounts, versions) = (Mounts::default(), Versions::default());
+        Self { server, caller, rules, mounts, versions, asking: tokio::sync::Mutex::default() }
     }
 
     /// What the configuration says of refreshing.
     pub(crate) fn rules(&self) -> &Rules {
         &self.rules
+    }
+
+    /// Fetches what is known already, perhaps in a cheaper way: of a secret in KV version 2 that is read often, only
+    /// the version is asked for, and what is known is given back as long as it is that one.
+    pub(crate) async fn fetch_again(
+        &self,
+        dependency: &Dependency,
+        token: &Token,
+        known: &Known,
+    ) -> Result<Known, FetchError> {
+        if let (Dependency::Read { path, query }, Known::Secret(Some(secret))) = (dependency, known)
+            && query.is_empty()
+            && let Some(mount) = self.mounts.find(path).filter(|mount| mount.versioned)
+            && let Some(metadata) = self.versions.place(&data_path(path, Some(&mount)), &mount)
+        {
+            match self.read(&metadata, "", token).await {
+                Ok(Some(answer)) if self.versions.is_current(secret, &answer) => return Ok(known.clone()),
+                // The token may read the secret and not its versions: then it is read itself.
+                Err(error) if is_refusal(&error) => {
+                    debug!(target: "", "{dependency}: its versions cannot be asked for, so it is read itself each time: {error}");
+                    self.versions.deny(&metadata);
+                }
+                Err(source) => return Err(FetchError::Api { dependency: dependency.clone(), source }),
+                Ok(_) => {}
+            }
+        }
+        self.fetch(dependency, token, true).await
+    }
+
+    /// There is a new token, which may do other things.
+    pub(crate) fn new_token(&self) {
+        self.versions.forget_denials();
+    }
+
+    /// How long a token lives on; `None` when it has no end.
+    ///
+    /// # Errors
+    /// [`ApiError`]: with a status it is dead.
+    pub(crate) async fn rest_of_life(&self, token: &Token) -> Result<Option<Duration>, ApiError> {
+        let answer = self.caller.lookup_self(self.server.as_ref(), token).await?;
+        let ttl = answer.data.as_ref().and_then(|data| data.get("ttl")?.as_u64()).unwrap_or_default();
+        Ok((ttl > 0).then(|| Duration::from_secs(ttl)))
     }
 
     /// Fetches. `again` is whether it was fetched before: a certificate whose time is up is then not looked
@@ -220,6 +267,11 @@ impl Fetcher {
         }
         Ok(mount)
     }
+}
+
+/// Whether the server says no for good: a 4xx, save that it is too busy.
+pub(crate) fn is_refusal(error: &ApiError) -> bool {
+    error.status().is_some_and(|status| status.is_client_error() && status.as_u16() != 429)
 }
 
 pub(crate) fn unix_now() -> i64 {

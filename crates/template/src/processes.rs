@@ -63,6 +63,13 @@ impl Group {
         Self(id.and_then(group))
     }
 
+    /// Sends a signal, by its number, to all of it.
+    pub(crate) fn signal(&self, number: i32) {
+        if let (Some(group), Some(signal)) = (self.0, Signal::from_named_raw(number)) {
+            let _ = kill_process_group(group, signal);
+        }
+    }
+
     /// The program has ended by itself: what it left behind on purpose lives on.
     pub(crate) fn spare(&mut self) {
         self.0 = None;

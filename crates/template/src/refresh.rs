@@ -38,6 +38,9 @@ pub(crate) enum Renewable {
 pub(crate) struct Rules {
     /// How often to read what says nothing of its own life.
     pub(crate) interval: Duration,
+    /// A template wants it read this often whatever the answer says of its life, if that is no lease and nobody knows
+    /// when it will change.
+    pub(crate) at_most: Option<Duration>,
     /// After which share of its life to replace what cannot be renewed.
     pub(crate) threshold: f64,
     /// Whose rule for certificates.
@@ -52,16 +55,27 @@ impl Rules {
     pub(crate) fn of(shared: &config::TemplateConfig) -> Self {
         Self {
             interval: shared.static_secret_render_interval,
+            at_most: None,
             threshold: shared.lease_renewal_threshold,
             profile: profile_of(shared.profile),
         }
+    }
+
+    /// The same for what templates want read this often, the shortest first.
+    pub(crate) fn with_interval(self, interval: Option<Duration>) -> Self {
+        Self { interval: interval.unwrap_or(self.interval), at_most: interval, ..self }
+    }
+
+    /// Whether static secrets are read so often that it pays to ask for their version first.
+    pub(crate) fn is_brisk(&self) -> bool {
+        self.interval < BRISK
     }
 
     /// The rule for anything that was fetched. `jitter` is uniform in 0..1.
     pub(crate) fn after(&self, known: &Known, unix_now: i64, jitter: f64) -> Refresh {
         match known {
             Known::File(_) => Refresh::ReadAfter(FILE_INTERVAL),
-            Known::List(_) => Refresh::ReadAfter(self.interval),
+            Known::List(_) => Refresh::ReadAfter(self.interval.max(SHORTEST)),
             Known::Certificate(certificate) => {
                 let good_for = self.certificate(certificate.valid, unix_now, jitter);
                 Refresh::ReadAfter(good_for.unwrap_or_default().max(SHORTEST))
@@ -95,7 +109,12 @@ impl Rules {
                 return Refresh::ReadAfter(seconds(ttl.saturating_add(1)).max(SHORTEST));
             }
         }
-        let base = if base > 0 { seconds(base) } else { self.interval };
+        let mut base = if base > 0 { seconds(base) } else { self.interval };
+        // KV version 1 says 32 days for want of a better answer.
+        let is_bound = !secret.lease_id.is_empty() || secret.auth.is_some() || data("secret_id").is_some();
+        if let Some(most) = self.at_most.filter(|_| !is_bound && data("certificate").is_none()) {
+            base = base.min(most);
+        }
         let share = if self.threshold > 0.0 && self.threshold < 1.0 { self.threshold } else { 0.9 };
         let wait = base.mul_f64((share + 0.1 * (jitter - 0.5)).max(0.05));
         Refresh::ReadAfter(wait.max(SHORTEST))
@@ -135,8 +154,17 @@ impl Rules {
     }
 }
 
+/// From here on, one more kind of request (and one more line in the audit log where the token may not) is worth less
+/// than what it saves.
+const BRISK: Duration = Duration::from_secs(60);
+
 /// Shorter waits would ask the server without end.
 const SHORTEST: Duration = Duration::from_secs(1);
+
+/// Whether it ends with the token that asked for it: it has a lease, or is a token.
+pub(crate) fn ends_with_token(known: &Known) -> bool {
+    matches!(known, Known::Secret(Some(secret)) if !secret.lease_id.is_empty() || secret.auth.is_some())
+}
 
 /// What of a secret can be extended, and how long it lives. A token counts before a lease.
 fn renewable(secret: &Secret) -> Option<(Renewable, Duration)> {
@@ -170,8 +198,12 @@ mod tests {
     use super::*;
     use crate::pki::Certificate;
 
-    const RULES: Rules =
-        Rules { interval: Duration::from_secs(300), threshold: 0.9, profile: Profile::OpenBao };
+    const RULES: Rules = Rules {
+        interval: Duration::from_secs(300),
+        at_most: None,
+        threshold: 0.9,
+        profile: Profile::OpenBao,
+    };
 
     fn refresh(answer: &serde_json::Value, jitter: f64) -> Refresh {
         let secret = Secret::parse(answer.to_string().as_bytes()).unwrap().unwrap();
@@ -237,6 +269,31 @@ mod tests {
             let rules = Rules { threshold, ..RULES };
             assert_eq!(rules.secret(&secret, 0, 0.5), Refresh::ReadAfter(Duration::from_secs(want)));
         }
+    }
+
+    #[test]
+    fn a_templates_own_interval_counts_for_what_nobody_knows_the_end_of() {
+        let rules = RULES.with_interval(Some(Duration::from_secs(10)));
+        let wait = |answer: serde_json::Value| {
+            let secret = Secret::parse(answer.to_string().as_bytes()).unwrap().unwrap();
+            match rules.secret(&secret, 1000, 0.5) {
+                Refresh::ReadAfter(wait) => wait.as_secs(),
+                Refresh::Renew { .. } => panic!("renewed"),
+            }
+        };
+        assert_eq!(wait(json!({"data": {"data": {}}})), 9);
+        assert_eq!(wait(json!({"lease_duration": 2_764_800, "data": {"a": "b"}})), 9, "KV version 1");
+        assert_eq!(wait(json!({"lease_duration": 5, "data": {"ttl": "5s"}})), 4);
+        assert_eq!(wait(json!({"lease_id": "a", "lease_duration": 100})), 90, "a lease");
+        assert_eq!(wait(json!({"data": {"certificate": "x", "expiration": 2000}})), 900);
+        assert_eq!(wait(json!({"data": {"secret_id": "x", "secret_id_ttl": 99}})), 90);
+        assert_eq!(wait(json!({"data": {"rotation_period": 60, "ttl": 30}})), 31);
+        assert_eq!(rules.after(&Known::List(None), 0, 0.5), Refresh::ReadAfter(Duration::from_secs(10)));
+        assert!(rules.is_brisk() && !RULES.is_brisk());
+        assert_eq!(RULES.with_interval(None).interval, RULES.interval);
+        let shortest = RULES.with_interval(Some(Duration::from_millis(1)));
+        let kv = Secret::parse(br#"{"data":{"data":{}}}"#).unwrap().unwrap();
+        assert_eq!(shortest.secret(&kv, 0, 0.5), Refresh::ReadAfter(Duration::from_secs(1)));
     }
 
     #[test]

@@ -269,11 +269,8 @@ impl<'a> Fields<'a> {
                 Wording::Template if self.path == "exec" => {
                     format!("'config.ExecConfig' has invalid keys: {}", key.text)
                 }
-                Wording::Template if self.path.ends_with("exec") => {
-                    format!("'exec' has invalid keys: {}", key.text)
-                }
-                Wording::Template if self.path.ends_with("allow") => {
-                    format!("'allow' has invalid keys: {}", key.text)
+                Wording::Template if ["allow", "env", "exec", "wait"].contains(&self.name()) => {
+                    format!("'{}' has invalid keys: {}", self.name(), key.text)
                 }
                 Wording::Template => format!("'config.TemplateConfig' has invalid keys: {}", key.text),
                 _ => format!("unknown key `{}`{}", key.text, self.in_path()),
@@ -289,6 +286,11 @@ impl<'a> Fields<'a> {
                 self.report.unknown_key(diagnostic);
             }
         }
+    }
+
+    /// The stanza's own name.
+    fn name(&self) -> &str {
+        self.path.rsplit('.').next().unwrap_or_default()
     }
 
     fn in_path(&self) -> String {

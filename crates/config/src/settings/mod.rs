@@ -17,6 +17,7 @@ pub(crate) mod template;
 pub(crate) mod vault;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 pub use self::access_log::AccessLog;
 pub use self::api_proxy::{ApiProxy, UseAutoAuthToken};
@@ -32,8 +33,9 @@ pub use self::listener::{
 pub use self::log::{Format, Level, Log};
 pub use self::telemetry::Telemetry;
 pub use self::template::{
-    Command, Contents, DEFAULT_COMMAND_TIMEOUT, DEFAULT_LEASE_RENEWAL_THRESHOLD, DEFAULT_PERMS,
-    DEFAULT_STATIC_INTERVAL, Profile, Template, TemplateConfig,
+    Command, CommandEnvironment, Consequence, Contents, DEFAULT_COMMAND_TIMEOUT, DEFAULT_KILL_TIMEOUT,
+    DEFAULT_LEASE_RENEWAL_THRESHOLD, DEFAULT_PERMS, DEFAULT_STATIC_INTERVAL, Profile, Template,
+    TemplateConfig, Wait,
 };
 pub use self::vault::{DEFAULT_ADDRESS, DEFAULT_TIMEOUT, Vault};
 
@@ -60,6 +62,8 @@ pub struct Settings {
     pub template_config: TemplateConfig,
     /// End when the token was delivered and every template was rendered once.
     pub exit_after_auth: bool,
+    /// How long all of that may take until the program gives up; none waits for ever.
+    pub startup_timeout: Option<Duration>,
     /// File that holds our process id while we run.
     pub pid_file: Option<PathBuf>,
     /// Where log lines go and which.

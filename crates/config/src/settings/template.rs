@@ -1,20 +1,21 @@
 //! `template { … }` and `template_config { … }`: files to render.
 
+mod command;
+mod wait;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
-use hcl1::Kind;
-
 use super::auto_auth::Choosing;
 use super::file_access::{Identity, read_id, read_identity, read_mode};
-use crate::decode::{Block, Fields, Labels, Wording, seconds};
+use crate::decode::{Block, Fields, Wording};
 use crate::go_duration::GoDuration;
+
+pub use command::{Command, CommandEnvironment, Consequence, DEFAULT_COMMAND_TIMEOUT, DEFAULT_KILL_TIMEOUT};
+pub use wait::Wait;
 
 /// How often secrets without a lease are read again when nothing is said; upstream's.
 pub const DEFAULT_STATIC_INTERVAL: Duration = Duration::from_secs(300);
-
-/// How long a template's command may run when nothing is said; upstream's.
-pub const DEFAULT_COMMAND_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A file to render.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,6 +38,13 @@ pub struct Template {
     pub backup: bool,
     /// What to run when the content changed.
     pub command: Option<Command>,
+    /// What a change leads to; default: the command.
+    pub on_change: Consequence,
+    /// How long further changes are waited for; none renders at once.
+    pub wait: Option<Wait>,
+    /// How often its secrets that say no duration are read again, where it is not as for all others. Of several
+    /// templates with one secret, the shortest counts.
+    pub static_secret_render_interval: Option<Duration>,
     /// Left delimiter, default `{{`.
     pub left_delimiter: String,
     /// Right delimiter, default `}}`.
@@ -66,6 +74,9 @@ impl Default for Template {
             create_dest_dirs: true,
             backup: false,
             command: None,
+            on_change: Consequence::default(),
+            wait: None,
+            static_secret_render_interval: None,
             left_delimiter: "{{".to_owned(),
             right_delimiter: "}}".to_owned(),
             error_on_missing_key: false,
@@ -84,15 +95,6 @@ pub enum Contents {
     Inline(Vec<u8>),
     /// In a file, read when rendering starts.
     File(PathBuf),
-}
-
-/// A command run after a change.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Command {
-    /// One element with white space is a shell line; anything else is run as it is.
-    pub arguments: Vec<String>,
-    /// Killed after this long.
-    pub timeout: Duration,
 }
 
 /// Whose agent the templates are written for: the two differ in functions and in a few rules.
@@ -117,6 +119,8 @@ pub struct TemplateConfig {
     pub lease_renewal_threshold: f64,
     /// Mode of new files when `perms` is not given; default 0644.
     pub default_perms: u32,
+    /// How long further changes are waited for where a template does not say; none renders at once.
+    pub wait: Option<Wait>,
 }
 
 // === Reading ===
@@ -132,6 +136,7 @@ impl Default for TemplateConfig {
             static_secret_render_interval: DEFAULT_STATIC_INTERVAL,
             lease_renewal_threshold: DEFAULT_LEASE_RENEWAL_THRESHOLD,
             default_perms: DEFAULT_PERMS,
+            wait: None,
         }
     }
 }
@@ -162,6 +167,7 @@ pub(crate) fn read_config<'a>(file: &Fields<'a>, block: &Block<'a>, profile: Pro
             .unwrap_or(default.static_secret_render_interval),
         lease_renewal_threshold: threshold.unwrap_or(default.lease_renewal_threshold),
         default_perms: read_mode(&fields, "default_perms").unwrap_or(default.default_perms),
+        wait: wait::read(&fields),
     };
     // One connection pool serves all templates here.
     fields.ignore(&["max_connections_per_host"]);
@@ -201,7 +207,12 @@ fn read_keys(fields: Fields<'_>, block: &Block<'_>) -> Template {
         group: read_id(&fields, "gid").or_else(|| read_identity(&fields, "group")),
         create_dest_dirs: fields.strict_bool("create_dest_dirs").unwrap_or(default.create_dest_dirs),
         backup: fields.strict_bool("backup").unwrap_or(default.backup),
-        command: read_command(&fields),
+        command: command::read(&fields),
+        on_change: command::read_consequence(&fields),
+        wait: wait::read(&fields),
+        static_secret_render_interval: fields
+            .duration("static_secret_render_interval")
+            .and_then(GoDuration::positive),
         left_delimiter: fields.filled("left_delimiter").unwrap_or(default.left_delimiter),
         right_delimiter: fields.filled("right_delimiter").unwrap_or(default.right_delimiter),
         error_on_missing_key: fields
@@ -213,7 +224,6 @@ fn read_keys(fields: Fields<'_>, block: &Block<'_>) -> Template {
         auto_auth: None,
     };
     fields.ignore(&["user", "group"]);
-    fields.not_built("wait");
     let contents = fields.bytes("contents").filter(|contents| !contents.is_empty());
     let source = fields.file("source");
     if block.object.is_none() {
@@ -246,56 +256,6 @@ pub(super) fn read_denylist(fields: &Fields<'_>) -> Vec<String> {
     let mut names = fields.strings_or("function_denylist", split).unwrap_or_default();
     names.extend(fields.strings_or("function_blacklist", split).unwrap_or_default());
     names
-}
-
-/// `exec { command … }`, or the older keys beside it.
-fn read_command(fields: &Fields<'_>) -> Option<Command> {
-    let whole = |text: &str| if text.is_empty() { Vec::new() } else { vec![text.to_owned()] };
-    let mut arguments = fields.strings_or("command", whole).unwrap_or_default();
-    let mut timeout = read_timeout(fields, "command_timeout", "command_timeout");
-    let blocks = fields.blocks("exec", Labels::Ignored);
-    let mut enabled = true;
-    // Given several times, the last one wins.
-    if let Some(block) = blocks.last() {
-        let exec = fields.inside("exec", block, KEYS_PREFIX).worded(Wording::Template);
-        let command = exec.strings_or("command", whole).unwrap_or_default();
-        if !command.is_empty() {
-            if !arguments.is_empty() {
-                fields.warn(
-                    fields.span_of("command"),
-                    "`command` is not used: `exec` has one too",
-                    "remove one of them",
-                );
-            }
-            arguments = command;
-        }
-        timeout = read_timeout(&exec, "timeout", "exec.timeout").or(timeout);
-        enabled = exec.strict_bool("enabled").unwrap_or(true);
-        for key in ["env", "kill_signal", "kill_timeout", "reload_signal", "splay"] {
-            exec.not_built(key);
-        }
-        exec.finish();
-    }
-    let wanted = enabled && arguments.iter().any(|argument| !argument.is_empty());
-    wanted.then(|| Command { arguments, timeout: timeout.unwrap_or(DEFAULT_COMMAND_TIMEOUT) })
-}
-
-/// A duration as templates take it: seconds as a number, but text only with a unit.
-fn read_timeout(fields: &Fields<'_>, key: &'static str, shown: &str) -> Option<Duration> {
-    let value = fields.value(key)?;
-    let duration = match &value.kind {
-        Kind::Number(text) => seconds(text),
-        Kind::Null => return None,
-        _ => GoDuration::parse(&fields.text(key)?),
-    };
-    match duration {
-        Ok(duration) => duration.positive(),
-        Err(why) => {
-            let hint = "a number of seconds, or text with a unit: \"90s\", \"5m\"";
-            fields.refuse_with(value.span, format!("'{shown}' {why}"), hint);
-            None
-        }
-    }
 }
 
 /// A list of blocks that the proxy has no use for, and why.

@@ -86,6 +86,13 @@ const ACCEPTED_BY_US: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "upstream cannot read its own keys here",
+        &[
+            "template/exec { env { pristine = true custom = [\"A=b\"] } }",
+            "template/exec { kill_signal = \"SIGTERM\" }",
+        ],
+    ),
+    (
         "null means not given",
         &[
             "json/template_null_values",

@@ -150,7 +150,7 @@ pub(super) fn run(product: Product, arguments: RunArgs) -> Exit {
     daemon::raise_open_files();
     let runtime = match daemon::runtime() {
         Ok(runtime) => runtime,
-        Err(error) => return failed_to_start(&format!("Error starting the runtime: {error}")),
+        Err(error) => return failed_to_start(&format!("Error starting the runtime: {error}"), Exit::Failure),
     };
     // SIGHUP reads the same files with the same flags and environment: what the command line said stays said.
     let reload: Reload = Box::new(move || match load(&flags) {
@@ -171,13 +171,12 @@ pub(super) fn run(product: Product, arguments: RunArgs) -> Exit {
     // Whatever still sits in a blocking call is left to the end of the process.
     runtime.shutdown_background();
     match outcome {
-        Err(error) => failed_to_start(&error.to_string()),
+        Err(error) => failed_to_start(&error.to_string(), Exit::from(&error)),
         Ok(Ok(())) => Exit::Success,
         Ok(Err(error)) => {
-            let code = error.code();
-            tracing::error!(target: "", error = %error, exitCode = code, "runtime error encountered");
-            failed_to_start("Error encountered during run, refer to logs for more details.");
-            Exit::Mirrored(code)
+            let exit = Exit::from(&error);
+            tracing::error!(target: "", error = %error, exitCode = exit.code(), "runtime error encountered");
+            failed_to_start("Error encountered during run, refer to logs for more details.", exit)
         }
     }
 }
@@ -194,9 +193,9 @@ fn filter(settings: &Settings) -> LevelFilter {
 
 /// On standard output, as upstream prints it.
 #[expect(clippy::print_stdout, reason = "the command line speaks here")]
-fn failed_to_start(message: &str) -> Exit {
+fn failed_to_start(message: &str, exit: Exit) -> Exit {
     println!("{message}");
-    Exit::Failure
+    exit
 }
 
 /// What runs where, with keys right-aligned as the agents' users know it.

@@ -211,7 +211,12 @@ impl Daemon {
                 continue;
             }
             let caller = Caller { namespace: identity.namespace.clone(), ..caller(Subsystem::Templating) };
-            let shared = runner_settings(&settings, environment, &identity.reauth);
+            let auto_auth = settings.auto_auths.get(whose);
+            let shared = RunnerSettings {
+                old_tokens_are_revoked: auto_auth.is_some_and(|one| one.revoke_previous_token),
+                child: child.as_ref().map(Child::changes),
+                ..runner_settings(&settings, environment, &identity.reauth)
+            };
             let runner = identity.span.in_scope(|| {
                 Runner::new(templates, shared, Arc::new(cache.clone()), caller, rendered.token())
             })?;
@@ -225,11 +230,8 @@ impl Daemon {
             );
             let running = runner.run(identity.tokens.clone());
             let gives_up = given_up.clone();
-            let running = running.map(move |ended| {
-                gives_up.cancel();
-                ended.map_err(|error| error.to_string())
-            });
-            tasks.start("templates", running.instrument(identity.span.clone()));
+            let running = running.inspect(move |_| gives_up.cancel());
+            tasks.start_templates("templates", running.instrument(identity.span.clone()));
         }
 
         rendered.close();
@@ -402,6 +404,8 @@ fn runner_settings(settings: &Settings, environment: &Environment, reauth: &Reau
         environment: environment.pairs().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
         for_commands: for_commands(settings),
         refused: Arc::new(move |generation| reauth.ask(generation)),
+        old_tokens_are_revoked: false,
+        child: None,
     }
 }
 

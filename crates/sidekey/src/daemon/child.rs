@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use config::{Exec, RestartOnExit, Settings};
 use supervisor::{Asked, OnChange, OnExit, Outcome, Record, Signal};
-use template::Values;
+use template::{ChildAction, Values};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -21,6 +21,8 @@ use super::tasks::Tasks;
 /// A child to be kept, made and not yet running.
 pub(super) struct Child {
     settings: supervisor::Settings,
+    asked: mpsc::Sender<Asked>,
+    asks: mpsc::Receiver<Asked>,
     /// Signals to hand on to it.
     pub(super) forward: Vec<Signal>,
 }
@@ -66,7 +68,25 @@ impl Child {
             open_files: open_files::original(),
             record: Arc::default(),
         };
-        Ok(Self { settings, forward: exec.forward_signals.clone() })
+        let (asked, asks) = mpsc::channel(16);
+        Ok(Self { settings, asked, asks, forward: exec.forward_signals.clone() })
+    }
+
+    /// For templates whose changes concern it (`on_change`). The signal is that of `exec`, or SIGHUP.
+    pub(super) fn changes(&self) -> Arc<dyn Fn(ChildAction) + Send + Sync> {
+        let signal = match self.settings.on_change {
+            OnChange::Signal(signal) => OnChange::Signal(signal),
+            OnChange::Nothing | OnChange::Restart => OnChange::signal(Signal::HUP),
+        };
+        let asked = self.asked.downgrade();
+        Arc::new(move |action| {
+            let what = match action {
+                ChildAction::Restart => OnChange::Restart,
+                ChildAction::Signal => signal,
+            };
+            // Where as many wait already, the child will see this change as well.
+            let _ = asked.upgrade().map(|asked| asked.try_send(Asked::Changed(what)));
+        })
     }
 
     /// How it stands; kept up to date.
@@ -82,13 +102,13 @@ impl Child {
         given_up: CancellationToken,
         tasks: &mut Tasks,
     ) -> Kept {
-        let (asked, asks) = mpsc::channel(16);
         let (sender, variables) = watch::channel(None);
         tasks.start("child variables", async move {
             feed(values, rendered, given_up, sender).await;
             Ok(())
         });
-        Kept { asked, keeper: tokio::spawn(supervisor::run(self.settings, variables, asks)) }
+        let Self { settings, asked, asks, .. } = self;
+        Kept { asked, keeper: tokio::spawn(supervisor::run(settings, variables, asks)) }
     }
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use supervisor::{Ending, Outcome};
 use thiserror::Error;
+use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
 use super::build::Daemon;
@@ -43,16 +44,6 @@ pub(crate) enum RunError {
     NoChild(String),
 }
 
-impl RunError {
-    /// The program's exit code.
-    pub(crate) fn code(&self) -> u8 {
-        match self {
-            Self::Child(ending) => ending.code(),
-            Self::Task(_) | Self::NoChild(_) => 1,
-        }
-    }
-}
-
 impl Daemon {
     /// Runs until there is a reason to end.
     ///
@@ -64,6 +55,8 @@ impl Daemon {
             listening.map_err(|error| TaskError::Failed(format!("cannot listen for signals: {error}")))?;
         self.ready.close();
         let exit_after_auth = self.settings.exit_after_auth;
+        let limit = self.settings.startup_timeout;
+        let mut too_late = std::pin::pin!(too_late(limit, self.ready.clone()));
         let end = loop {
             tokio::select! {
                 // A failure counts before the end of the work: what has failed may look done.
@@ -101,6 +94,9 @@ impl Daemon {
                     Err(_) => End::Failed(TaskError::Panicked("child")),
                 },
                 () = self.quit.cancelled() => break End::Asked,
+                after = &mut too_late => {
+                    break End::Failed(TaskError::Late { after, state: self.board.summary() });
+                }
                 () = self.ready.wait(), if exit_after_auth => {
                     info!(target: "sink.server", "sinks finished, exiting");
                     break End::WorkDone;
@@ -155,6 +151,14 @@ async fn ended(child: Option<&mut Kept>) -> Result<Outcome, tokio::task::JoinErr
     match child {
         Some(child) => child.ended().await,
         None => std::future::pending().await,
+    }
+}
+
+/// Ends when sinks and templates have not done their work in time; gives that time.
+async fn too_late(limit: Option<Duration>, ready: TaskTracker) -> Duration {
+    match limit {
+        Some(limit) if tokio::time::timeout(limit, ready.wait()).await.is_err() => limit,
+        _ => std::future::pending().await,
     }
 }
 

@@ -5,6 +5,7 @@ use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
+use template::{FailureClass, RunnerError};
 use thiserror::Error;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -18,6 +19,28 @@ pub(crate) enum TaskError {
     /// What the task said.
     #[error("{0}")]
     Failed(String),
+    /// Not everything was ready in time (`startup_timeout`).
+    #[error("startup_timeout: not everything was ready after {after:?}: {state}")]
+    Late {
+        /// How long it took already.
+        after: Duration,
+        /// What there is, in a few words.
+        state: String,
+    },
+    /// The templates, for good.
+    #[error("{why}")]
+    Templates {
+        /// What kind of thing failed.
+        class: FailureClass,
+        /// What they said.
+        why: String,
+    },
+}
+
+impl From<RunnerError> for TaskError {
+    fn from(error: RunnerError) -> Self {
+        Self::Templates { class: error.class(), why: error.to_string() }
+    }
 }
 
 /// A set of named tasks.
@@ -47,18 +70,37 @@ impl Tasks {
         self.start_graceful(name, async move { stop.run_until_cancelled(task).await.unwrap_or(Ok(())) });
     }
 
+    /// The same for the templates, whose errors are of several kinds.
+    pub(super) fn start_templates(
+        &mut self,
+        name: &'static str,
+        task: impl Future<Output = Result<(), RunnerError>> + Send + 'static,
+    ) {
+        let (stop, task) = (self.stop.clone(), Box::pin(task));
+        let task = async move { stop.run_until_cancelled(task).await.unwrap_or(Ok(())) };
+        self.own(name, task.map(|ended| ended.map_err(TaskError::from)));
+    }
+
     /// Starts a task that watches [`Tasks::stop`] itself and ends in good order.
     pub(super) fn start_graceful(
         &mut self,
         name: &'static str,
         task: impl Future<Output = Result<(), String>> + Send + 'static,
     ) {
+        self.own(name, task.map(|ended| ended.map_err(TaskError::Failed)));
+    }
+
+    fn own(
+        &mut self,
+        name: &'static str,
+        task: impl Future<Output = Result<(), TaskError>> + Send + 'static,
+    ) {
         self.running.push(name);
         // Each layer around a future holds it twice, once as it was given and once as it is waited for.
         let task = Box::pin(task);
         self.set.spawn(async move {
             match AssertUnwindSafe(task).catch_unwind().await {
-                Ok(result) => (name, result.map_err(TaskError::Failed)),
+                Ok(result) => (name, result),
                 Err(_) => (name, Err(TaskError::Panicked(name))),
             }
         });

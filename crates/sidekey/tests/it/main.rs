@@ -34,6 +34,7 @@ mod service;
 mod sinks;
 mod stub;
 mod templates;
+mod templates_running;
 mod upstream;
 
 use std::path::{Path, PathBuf};

@@ -56,7 +56,7 @@ fn stage(profile: Profile, namespace: Option<&str>, answers: &[(&str, u16, Value
         namespace: namespace.and_then(Namespace::new),
         ..Caller::default()
     };
-    let rules = Rules { interval: Duration::from_secs(300), threshold: 0.9, profile };
+    let rules = Rules { interval: Duration::from_secs(300), at_most: None, threshold: 0.9, profile };
     let fetcher = Fetcher::new(Arc::clone(&table) as Arc<dyn Upstream>, caller, rules);
     Stage { table, fetcher }
 }

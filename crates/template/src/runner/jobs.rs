@@ -10,8 +10,9 @@ use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 use tracing::error;
 
+use super::backoff::is_worth_telling;
 use super::standing::Failing;
-use super::{Runner, RunnerError, UnderWay, news};
+use super::{FailureClass, Runner, RunnerError, UnderWay, news};
 use crate::dependency::Dependency;
 use crate::environment::Variables;
 use crate::evaluate::{Knowledge, Pace, Parsed};
@@ -151,27 +152,29 @@ impl Runner {
                 failure.get_or_insert(problem);
             }
         }
-        // All templates of the pass are written before any command, and equal commands run once.
-        for (command, source) in changed {
-            if !self.commands.iter().any(|(queued, _)| queued.arguments == command.arguments) {
-                self.commands.push_back((command, source));
-            }
-        }
+        self.carry_on(&changed);
         match failure {
-            Some(problem) if self.settings.shared.exit_on_retry_failure => Err(RunnerError::Failed(problem)),
+            Some((class, reason)) if self.settings.shared.exit_on_retry_failure => {
+                Err(RunnerError::Failed { class, reason })
+            }
             _ => Ok(()),
         }
     }
 
     /// One template's outcome. Gives the problem of one that counts.
-    fn settle(&mut self, outcome: Outcome, changed: &mut Vec<(config::Command, String)>) -> Option<String> {
+    fn settle(
+        &mut self,
+        outcome: Outcome,
+        changed: &mut Vec<(usize, Arc<Template>)>,
+    ) -> Option<(FailureClass, String)> {
+        let now = Instant::now();
         let output = self.outputs.get_mut(outcome.nth)?;
         let settings = Arc::clone(&output.settings);
         let (source, destination) = (output::source(&settings), settings.destination.display());
         let done = match outcome.came {
             Came::Done(done) => done,
             Came::Postponed { appended } => {
-                output.postponed(appended);
+                output.postponed(appended, now);
                 return None;
             }
             Came::Panicked => {
@@ -185,33 +188,35 @@ impl Runner {
         output.evaluated(done.needed, done.appended);
         // What came while it was evaluated was not told to it: it had not asked yet.
         if news::is_late(&output.needed, &outcome.known, &self.known) {
-            output.has_news();
+            output.has_news(now);
         }
         // While something is missing, an error may only be the absence of what is on its way.
         let written = done.written?;
         let (why, problem) = match written {
             Ok(written) => {
                 output.rendered();
-                if written == Written::Changed
-                    && let Some(command) = &output.settings.command
-                {
-                    changed.push((command.clone(), source));
+                if written == Written::Changed {
+                    changed.push((outcome.nth, settings));
                 }
                 return None;
             }
             Err((why, problem)) => (why, redacted(&problem, &outcome.known, &output.needed)),
         };
-        let now = Instant::now();
-        let pause = output.failed(why, now, self.settings.shared.static_secret_render_interval);
-        // Other content may be the cure. What changes something at the server is not asked for again.
-        for dependency in output.needed.iter().filter(|dependency| dependency.is_safe()) {
+        let setback = output.failed(why, now, self.settings.shared.static_secret_render_interval);
+        let is_local = why == Failing::File;
+        // Other content may be the cure of a template, and is none of a file. What changes something at the server is
+        // not asked for again.
+        for dependency in output.needed.iter().filter(|dependency| !is_local && dependency.is_safe()) {
             if let Some(dependent) = self.dependents.get_mut(dependency) {
-                dependent.hurry(now + pause);
+                dependent.hurry(now + setback.pause);
             }
         }
-        let backoff = format!("{:.2}s", pause.as_secs_f64());
-        error!(target: "template.server", error = problem, backoff, template = source, %destination, "template server error");
-        output.settings.error_fatal.then_some(problem)
+        if is_worth_telling(setback.failures) {
+            let backoff = format!("{:.2}s", setback.pause.as_secs_f64());
+            error!(target: "template.server", error = problem, backoff, template = source, %destination, "template server error");
+        }
+        let class = if is_local { FailureClass::Local } else { FailureClass::Template };
+        settings.error_fatal.then_some((class, problem))
     }
 }
 

@@ -4,16 +4,21 @@
 //! time), writes what is complete, runs commands, and waits for the next deadline, the next token or the next
 //! answer. Each template and each dependency has its own state, its own failures and its own pauses.
 
+mod backoff;
+mod commands;
+mod dependent;
 mod jobs;
 mod news;
+mod secrets;
 mod standing;
 mod state;
+mod work;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use config::{Template, TemplateConfig};
+use config::{Consequence, Template, TemplateConfig};
 use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
@@ -22,22 +27,26 @@ use thiserror::Error;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::task::task_tracker::TaskTrackerToken;
-use tracing::{debug, error, info, warn};
+use tracing::{error, info, warn};
 use vault::api::Caller;
-use vault::{Token, TokenState, Upstream};
+use vault::{TokenState, Upstream};
 
+use crate::command::Surroundings;
 use crate::dependency::Dependency;
 use crate::environment::Variables;
 use crate::evaluate::{Evaluation, Known, Parsed};
-use crate::fetch::{FetchError, Fetcher, unix_now};
-use crate::redact::redacted;
-use crate::refresh::{Renewable, Rules};
+use crate::fetch::Fetcher;
+use crate::refresh::Rules;
 use crate::world::{StopOnDrop, World};
-use crate::{command, functions, output, source};
+use crate::{functions, output, source};
+use backoff::Backoff;
+pub use backoff::FailureClass;
+use commands::Commands;
+use dependent::Dependent;
 use jobs::Jobs;
-use standing::Failing;
+use secrets::Done;
 pub use standing::Standing;
-use state::{Backoff, Dependent, Output, Renewal};
+use state::Output;
 
 /// Fetches and renewals under way at a time.
 const AT_ONCE: usize = 10;
@@ -62,6 +71,19 @@ pub struct RunnerSettings {
     pub for_commands: Vec<(String, String)>,
     /// The server refused the token of this generation.
     pub refused: Arc<dyn Fn(u64) + Send + Sync>,
+    /// A token that was replaced is revoked soon, and what was leased with it must be replaced at once.
+    pub old_tokens_are_revoked: bool,
+    /// What a changed file asks of the supervised process (`on_change`); none where there is no such process.
+    pub child: Option<Arc<dyn Fn(ChildAction) + Send + Sync>>,
+}
+
+/// What a changed file asks of the supervised process.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum ChildAction {
+    /// To be stopped and started.
+    Restart,
+    /// To be sent its signal.
+    Signal,
 }
 
 /// Why the runner gave up.
@@ -79,8 +101,24 @@ pub enum RunnerError {
         reason: String,
     },
     /// With `exit_on_retry_failure`: something failed for good.
-    #[error("template server: {0}")]
-    Failed(String),
+    #[error("template server: {reason}")]
+    Failed {
+        /// What kind of thing.
+        class: FailureClass,
+        /// Why.
+        reason: String,
+    },
+}
+
+impl RunnerError {
+    /// What kind of thing failed.
+    pub fn class(&self) -> FailureClass {
+        match self {
+            Self::Source(_) => FailureClass::Local,
+            Self::Parse { .. } => FailureClass::Template,
+            Self::Failed { class, .. } => *class,
+        }
+    }
 }
 
 /// Renders templates for as long as the program lives.
@@ -101,15 +139,11 @@ pub struct Runner {
     /// Until when answers are gathered.
     gather_until: Option<Instant>,
     token: TokenState,
-    commands: VecDeque<(config::Command, String)>,
-    command_failed: Option<String>,
+    commands: Commands,
+    surroundings: Arc<Surroundings>,
+    /// Commands that are not tried again, by number, and why.
+    failed_commands: BTreeMap<usize, String>,
     ready: Option<TaskTrackerToken>,
-}
-
-/// Something that was under way has ended.
-enum Done {
-    Fetched(Dependency, u64, Result<Known, FetchError>),
-    Renewed(Dependency, Renewal),
 }
 
 type UnderWay<T> = FuturesUnordered<BoxFuture<'static, T>>;
@@ -130,7 +164,7 @@ impl Runner {
     ) -> Result<Self, RunnerError> {
         let profile = functions::profile_of(settings.shared.profile);
         let table = functions::shared_table(profile);
-        let mut outputs = Vec::new();
+        let (mut outputs, now) = (Vec::new(), Instant::now());
         atomic_file::remove_stale_temporaries(
             templates
                 .iter()
@@ -154,8 +188,18 @@ impl Runner {
                     }
                 }
             }
-            outputs.push(Output::new(template, parsed.ok()));
+            if settings.child.is_none()
+                && matches!(template.on_change, Consequence::Restart | Consequence::Signal)
+            {
+                let destination = template.destination.display();
+                warn!(target: "template.server", %destination, "on_change has no effect: there is no exec, so nothing to restart or to signal");
+            }
+            outputs.push(Output::new(template, parsed.ok(), settings.shared.wait, now));
         }
+        let surroundings = Surroundings {
+            environment: settings.environment.clone(),
+            variables: settings.for_commands.clone(),
+        };
         let stop = StopOnDrop::default();
         let world = World::here(&settings.shared, &settings.environment, &settings.for_commands, &stop);
         Ok(Self {
@@ -171,8 +215,9 @@ impl Runner {
             jobs: Jobs::default(),
             gather_until: None,
             token: TokenState::default(),
-            commands: VecDeque::new(),
-            command_failed: None,
+            commands: Commands::default(),
+            surroundings: Arc::new(surroundings),
+            failed_commands: BTreeMap::new(),
             ready: Some(ready),
         })
     }
@@ -196,7 +241,7 @@ impl Runner {
         info!(target: "template.server", "starting template server");
         let mut fetches: UnderWay<Done> = FuturesUnordered::new();
         let mut evaluations: UnderWay<Vec<jobs::Outcome>> = FuturesUnordered::new();
-        let mut commands: UnderWay<Result<(), String>> = FuturesUnordered::new();
+        let mut commands: UnderWay<work::Finished> = FuturesUnordered::new();
         loop {
             self.follow_needs();
             if self.token.token.is_some() {
@@ -205,35 +250,20 @@ impl Runner {
                 }
                 self.start_fetches(&mut fetches);
             }
-            if commands.is_empty()
-                && let Some((command, source)) = self.commands.pop_front()
-            {
-                let variables = self.settings.for_commands.clone();
-                commands.push(Box::pin(async move {
-                    let outcome = command::run(&command, &variables).await;
-                    outcome.map_err(|error| format!("{error} from \"{source}\""))
-                }));
-            }
-            self.tell_ready(!commands.is_empty())?;
+            self.start_command(&mut commands);
+            self.tell_ready()?;
             let wake_at = self.next_deadline(fetches.len() < AT_ONCE);
             tokio::select! {
                 Some(outcomes) = evaluations.next() => self.evaluated(outcomes)?,
-                Some(outcome) = commands.next() => {
-                    if let Err(reason) = outcome {
-                        self.command_failed(reason)?;
-                    }
-                }
-                Some(done) = fetches.next() => match done {
-                    Done::Fetched(dependency, generation, outcome) => self.fetched(dependency, generation, outcome)?,
-                    Done::Renewed(dependency, renewal) => self.renewed(&dependency, renewal),
-                },
+                Some(finished) = commands.next() => self.command_ended(finished)?,
+                Some(done) = fetches.next() => self.take(done)?,
                 changed = tokens.changed() => {
                     if changed.is_err() {
                         // Nobody logs in any more: whoever knows why ends the program.
                         return std::future::pending().await;
                     }
                     let state = tokens.borrow_and_update().clone();
-                    self.new_token(state);
+                    self.new_token(state, &mut fetches);
                 }
                 () = sleep_until(wake_at) => {}
             }
@@ -253,48 +283,19 @@ impl Runner {
     }
 
     /// Lets go of `ready` when there is nothing left of the first round.
-    fn tell_ready(&mut self, command_runs: bool) -> Result<(), RunnerError> {
+    fn tell_ready(&mut self) -> Result<(), RunnerError> {
         let rendered = self.outputs.iter().all(|output| output.is_rendered());
-        if self.ready.is_none() || !rendered || command_runs || !self.commands.is_empty() {
+        // Who renders once wants to know of a command what came of it in the end.
+        if self.ready.is_none() || !rendered || !self.commands.are_done(self.settings.once) {
             return Ok(());
         }
         if self.settings.once
-            && let Some(reason) = self.command_failed.take()
+            && let Some((_, reason)) = self.failed_commands.pop_first()
         {
-            return Err(RunnerError::Failed(reason));
+            return Err(RunnerError::Failed { class: FailureClass::Command, reason });
         }
         self.ready = None;
         Ok(())
-    }
-
-    fn command_failed(&mut self, reason: String) -> Result<(), RunnerError> {
-        error!(target: "template.server", error = reason, "a template's command failed");
-        if self.settings.shared.exit_on_retry_failure {
-            return Err(RunnerError::Failed(reason));
-        }
-        self.command_failed = Some(reason);
-        Ok(())
-    }
-
-    /// Starts whatever is due: first fetches, reads anew, renewals; looks at local files.
-    fn start_fetches(&mut self, under_way: &mut UnderWay<Done>) {
-        let Some(token) = self.token.token.clone() else { return };
-        let now = Instant::now();
-        let generation = self.token.generation;
-        for (dependency, dependent) in &mut self.dependents {
-            if under_way.len() >= AT_ONCE {
-                break;
-            }
-            let Some(renewal) = dependent.take_due(now) else { continue };
-            under_way.push(start(
-                Arc::clone(&self.fetcher),
-                dependency.clone(),
-                renewal,
-                Arc::clone(&token),
-                generation,
-                self.known.contains_key(dependency),
-            ));
-        }
     }
 
     /// Notes who asks for what. What no template asks for any more is not kept fresh.
@@ -322,134 +323,25 @@ impl Runner {
         }
     }
 
-    fn fetched(
-        &mut self,
-        dependency: Dependency,
-        generation: u64,
-        outcome: Result<Known, FetchError>,
-    ) -> Result<(), RunnerError> {
-        let Some(dependent) = self.dependents.get_mut(&dependency) else { return Ok(()) };
-        let now = Instant::now();
-        let recovered = outcome.is_ok() && dependent.is_failing();
-        match outcome {
-            Ok(known) => {
-                let is_new = !news::same(self.known.get(&dependency), &known);
-                let next = self.fetcher.rules().after(&known, unix_now(), fastrand::f64());
-                dependent.fetched(next, now, generation == self.token.generation);
-                if is_new {
-                    Arc::make_mut(&mut self.known).insert(dependency.clone(), known);
-                    for nth in &dependent.users {
-                        if let Some(output) = self.outputs.get_mut(*nth) {
-                            output.has_news();
-                        }
-                    }
-                }
-            }
-            Err(error) => {
-                for output in dependent.users.iter().filter_map(|nth| self.outputs.get(*nth)) {
-                    output.standing.failed(Failing::Secret(standing::kind(&error)));
-                }
-                if error.is_forbidden() {
-                    (self.settings.refused)(generation);
-                }
-                let (pause, failures) =
-                    dependent.failed(now, Backoff(self.settings.backoff), fastrand::f64());
-                // A path may be made of another secret's value.
-                let error = redacted(&error.to_string(), &self.known, &self.known.keys().cloned().collect());
-                if failures <= self.settings.attempts {
-                    let after = format!("{:.2}s", pause.as_secs_f64());
-                    warn!(target: "", "(view) {error} (retry attempt {failures} after \"{after}\")");
-                    return Ok(());
-                }
-                error!(target: "", "(view) {error} (exceeded maximum retries)");
-                let mut users = dependent.users.iter().filter_map(|nth| self.outputs.get(*nth));
-                let fatal = users.any(|output| output.settings.error_fatal);
-                if self.settings.shared.exit_on_retry_failure && fatal {
-                    return Err(RunnerError::Failed(error));
-                }
-            }
-        }
-        if recovered {
-            self.note_recoveries();
-        }
-        Ok(())
-    }
-
-    /// Tells of the templates whose secrets can all be had again.
-    fn note_recoveries(&self) {
-        for output in &self.outputs {
-            let fails = |dependency| self.dependents.get(dependency).is_some_and(Dependent::is_failing);
-            if !output.needed.iter().any(fails) {
-                output.standing.has_secrets();
-            }
-        }
-    }
-
-    fn renewed(&mut self, dependency: &Dependency, renewal: Renewal) {
-        let Some(dependent) = self.dependents.get_mut(dependency) else { return };
-        if matches!(renewal, Renewal::Ended) {
-            warn!(target: "", "(view) {dependency}: renewer done (maybe the lease expired)");
-        }
-        dependent.renewed(renewal, Instant::now(), fastrand::f64());
-    }
-
-    /// With a new token nothing known is thrown away. What was leased with the old one dies with it, so it is
-    /// fetched anew now, while the old values still serve.
-    fn new_token(&mut self, state: TokenState) {
-        if state.generation == self.token.generation {
-            return;
-        }
-        info!(target: "template.server", "template server received new token");
-        self.token = state;
-        let now = Instant::now();
-        for dependent in self.dependents.values_mut() {
-            dependent.new_token(now);
-        }
-    }
-
     /// When something is due. While no more can be started (`may_start` for fetches), what is due waits for an
     /// answer, not for the time.
     fn next_deadline(&self, may_start: bool) -> Instant {
         let far = Instant::now() + Duration::from_secs(3600);
+        let commands = self.commands.due_at().into_iter();
+        if self.token.token.is_none() {
+            return commands.min().unwrap_or(far).min(far);
+        }
         let startable = |output: &&Output| output.parsed.as_ref().is_some_and(|p| self.jobs.has_room_for(p));
-        let outputs = self.outputs.iter().filter(startable).filter_map(|output| output.retry_at);
+        let outputs = self.outputs.iter().filter(startable).filter_map(Output::due_at);
         let outputs = outputs.map(|at| self.gather_until.map_or(at, |until| at.max(until)));
         let dependents = self.dependents.values().filter(|_| may_start).filter_map(Dependent::due_at);
-        outputs.chain(dependents).chain(self.gather_until).min().unwrap_or(far).min(far)
+        outputs.chain(dependents).chain(self.gather_until).chain(commands).min().unwrap_or(far).min(far)
     }
-}
 
-/// Makes the future of one fetch or renewal. `again` is whether it was fetched before.
-fn start(
-    fetcher: Arc<Fetcher>,
-    dependency: Dependency,
-    renewal: Option<Renewable>,
-    token: Arc<Token>,
-    generation: u64,
-    again: bool,
-) -> BoxFuture<'static, Done> {
-    Box::pin(async move {
-        let Some(what) = renewal else {
-            let outcome = fetcher.fetch(&dependency, &token, again).await;
-            return Done::Fetched(dependency, generation, outcome);
-        };
-        let renewal = match fetcher.renew(&what, &token).await {
-            Ok(seconds) => {
-                debug!(target: "", "(view) {dependency}: renewed");
-                Renewal::Extended(Duration::from_secs(u64::try_from(seconds).unwrap_or_default()))
-            }
-            // 4xx: it is gone or may not be renewed. Anything else is the server's own trouble.
-            Err(error)
-                if error
-                    .status()
-                    .is_some_and(|status| status.is_client_error() && status.as_u16() != 429) =>
-            {
-                Renewal::Ended
-            }
-            Err(_) => Renewal::Unanswered,
-        };
-        Done::Renewed(dependency, renewal)
-    })
+    fn backoff(&self) -> Backoff {
+        let (first, longest) = self.settings.backoff;
+        Backoff { first, longest, attempts: self.settings.attempts }
+    }
 }
 
 /// Why a template cannot be used at all.

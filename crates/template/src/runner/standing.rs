@@ -15,8 +15,20 @@ pub struct Standing {
     pub renders: AtomicU64,
     /// How often it, its file or a secret it asks for failed.
     pub failures: AtomicU64,
+    /// How often its command ran, alone or for several templates.
+    pub commands: AtomicU64,
+    /// How often its command failed.
+    pub command_failures: AtomicU64,
     rendered_at: AtomicU64,
-    failing: Mutex<Option<Failing>>,
+    failing: Mutex<Troubles>,
+}
+
+/// What does not get on, each until it does.
+#[derive(Debug, Default)]
+struct Troubles {
+    own: Option<Failing>,
+    secret: Option<Failing>,
+    command: bool,
 }
 
 /// Why a template does not get on.
@@ -38,12 +50,14 @@ impl Standing {
             destination,
             renders: AtomicU64::new(0),
             failures: AtomicU64::new(0),
+            commands: AtomicU64::new(0),
+            command_failures: AtomicU64::new(0),
             rendered_at: AtomicU64::new(0),
             failing: Mutex::default(),
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, Option<Failing>> {
+    fn state(&self) -> MutexGuard<'_, Troubles> {
         self.failing.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
@@ -51,17 +65,30 @@ impl Standing {
         self.renders.fetch_add(1, Relaxed);
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         self.rendered_at.store(now.as_secs(), Relaxed);
-        self.state().take_if(|why| !matches!(why, Failing::Secret(_)));
+        self.state().own = None;
     }
 
     pub(super) fn failed(&self, why: Failing) {
         self.failures.fetch_add(1, Relaxed);
-        *self.state() = Some(why);
+        let mut troubles = self.state();
+        match why {
+            Failing::Secret(_) => troubles.secret = Some(why),
+            Failing::Unusable | Failing::Template | Failing::File => troubles.own = Some(why),
+        }
     }
 
     /// All its secrets can be had.
     pub(super) fn has_secrets(&self) {
-        self.state().take_if(|why| matches!(why, Failing::Secret(_)));
+        self.state().secret = None;
+    }
+
+    /// Its command has ended, well or not.
+    pub(super) fn command_ended(&self, well: bool) {
+        self.commands.fetch_add(1, Relaxed);
+        if !well {
+            self.command_failures.fetch_add(1, Relaxed);
+        }
+        self.state().command = !well;
     }
 
     /// The file.
@@ -76,11 +103,14 @@ impl Standing {
 
     /// One word for why it does not get on now; `None` while all is well.
     pub fn failing(&self) -> Option<&'static str> {
-        Some(match (*self.state())? {
-            Failing::Unusable => "unusable",
-            Failing::Template => "template",
-            Failing::File => "file",
-            Failing::Secret(why) => why,
+        let troubles = self.state();
+        Some(match troubles.own.or(troubles.secret) {
+            Some(Failing::Unusable) => "unusable",
+            Some(Failing::Template) => "template",
+            Some(Failing::File) => "file",
+            Some(Failing::Secret(why)) => why,
+            None if troubles.command => "command",
+            None => return None,
         })
     }
 }

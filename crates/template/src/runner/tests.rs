@@ -8,9 +8,14 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 use tokio_util::task::TaskTracker;
-use vault::{Body, Request, Response, SendError};
+use vault::{Body, Request, Response, SendError, Token};
 
 use super::*;
+use crate::fetch::unix_now;
+
+mod commands;
+mod leases;
+mod timers;
 
 /// Answers from a table that a test can change; counts what was asked.
 #[derive(Default)]
@@ -64,6 +69,8 @@ struct Stage {
     templates: Vec<Template>,
     shared: TemplateConfig,
     attempts: u32,
+    once: bool,
+    child: Option<Arc<dyn Fn(ChildAction) + Send + Sync>>,
 }
 
 fn stage() -> Stage {
@@ -75,6 +82,8 @@ fn stage() -> Stage {
         templates: Vec::new(),
         shared: TemplateConfig::default(),
         attempts: 12,
+        once: false,
+        child: None,
     }
 }
 
@@ -103,22 +112,32 @@ impl Stage {
     }
 
     fn start(&mut self) -> JoinHandle<Result<(), RunnerError>> {
-        let settings = RunnerSettings {
-            shared: self.shared.clone(),
-            attempts: self.attempts,
-            backoff: (Duration::from_millis(250), Duration::from_secs(60)),
-            once: false,
-            environment: HashMap::new(),
-            for_commands: Vec::new(),
-            refused: Arc::new(|_| {}),
-        };
+        let server = Arc::clone(&self.server);
+        self.start_at(server)
+    }
+
+    fn start_at(&mut self, server: Arc<dyn Upstream>) -> JoinHandle<Result<(), RunnerError>> {
+        let settings = self.settings();
         let templates = std::mem::take(&mut self.templates);
-        let server: Arc<dyn Upstream> = Arc::clone(&self.server) as _;
         let runner = Runner::new(templates, settings, server, Caller::default(), self.ready.token()).unwrap();
         self.ready.close();
         let tokens = self.tokens.subscribe();
         self.token(1);
         tokio::spawn(runner.run(tokens))
+    }
+
+    fn settings(&mut self) -> RunnerSettings {
+        RunnerSettings {
+            shared: self.shared.clone(),
+            attempts: self.attempts,
+            backoff: (Duration::from_millis(250), Duration::from_secs(60)),
+            once: self.once,
+            environment: HashMap::new(),
+            for_commands: Vec::new(),
+            refused: Arc::new(|_| {}),
+            old_tokens_are_revoked: false,
+            child: self.child.take(),
+        }
     }
 
     fn token(&self, generation: u64) {
@@ -553,6 +572,8 @@ fn a_template_that_cannot_be_parsed_is_fatal_only_if_asked() {
             environment: HashMap::new(),
             for_commands: Vec::new(),
             refused: Arc::new(|_| {}),
+            old_tokens_are_revoked: false,
+            child: None,
         };
         let made =
             Runner::new(stage.templates, settings, stage.server, Caller::default(), stage.ready.token());

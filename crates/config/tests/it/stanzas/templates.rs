@@ -50,7 +50,10 @@ template {
         (Some(0o600), &Some(Identity::Name("app".into())), &Some(Identity::Id(7)))
     );
     let seconds = Duration::from_secs;
-    assert_eq!(a.command, Some(Command { arguments: vec!["kill -HUP 1".into()], timeout: seconds(5) }));
+    assert_eq!(
+        a.command,
+        Some(Command { arguments: vec!["kill -HUP 1".into()], timeout: seconds(5), ..Command::default() })
+    );
     assert_eq!(a.function_denylist, ["a", "b"]);
     assert_eq!((a.left_delimiter.as_str(), a.right_delimiter.as_str()), ("<<", "}}"));
     assert!(a.error_on_missing_key && !a.error_fatal && b.error_fatal);
@@ -58,7 +61,11 @@ template {
     assert_eq!(b.perms, Some(0o640));
     assert_eq!(
         b.command,
-        Some(Command { arguments: vec!["true".into(), "a b".into()], timeout: seconds(60) })
+        Some(Command {
+            arguments: vec!["true".into(), "a b".into()],
+            timeout: seconds(60),
+            ..Command::default()
+        })
     );
 }
 
@@ -92,4 +99,67 @@ fn the_proxy_reads_no_templates() {
     let loaded = proxy().fine(&format!("{AUTH}template {{ foo = 1 }}\nexec {{ command = \"x\" }}\n"));
     assert!(loaded.settings.templates.is_empty());
     assert_eq!(loaded.warnings.len(), 2);
+}
+
+#[test]
+fn a_templates_command_waits_and_consequences() {
+    let text = r#"startup_timeout = "2m"
+template_config { wait = "3s" }
+template {
+  contents = "a"
+  destination = "/a"
+  wait { min = "5s" max = "20s" }
+  static_secret_render_interval = "1s"
+  on_change = "restart"
+  exec {
+    command = "reload me"
+    kill_signal = "sigint"
+    kill_timeout = "5s"
+    reload_signal = "HUP"
+    splay = "10s"
+    env { custom = ["A=b=c", "D="] allowlist = ["APP_*"] denylist = ["X"] pristine = true }
+  }
+}
+template {
+  contents = "b"
+  destination = "/b"
+  wait = "2s"
+  on_change = "none"
+}
+"#;
+    let settings = agent().fine(&format!("{AUTH}{text}")).settings;
+    let seconds = Duration::from_secs;
+    assert_eq!(settings.startup_timeout, Some(seconds(120)));
+    assert_eq!(settings.template_config.wait, Some(Wait { min: seconds(3), max: seconds(12) }));
+    let [a, b] = settings.templates.as_slice() else { panic!() };
+    assert_eq!(a.wait, Some(Wait { min: seconds(5), max: seconds(20) }));
+    assert_eq!((a.on_change, b.on_change), (Consequence::Restart, Consequence::Nothing));
+    assert_eq!((a.static_secret_render_interval, b.static_secret_render_interval), (Some(seconds(1)), None));
+    assert_eq!(b.wait, Some(Wait { min: seconds(2), max: seconds(8) }));
+    let command = a.command.as_ref().unwrap();
+    assert_eq!(command.timeout, seconds(30));
+    assert_eq!(
+        (command.kill_signal, command.kill_timeout, command.splay),
+        (Some(2), seconds(5), seconds(10))
+    );
+    assert_eq!(
+        command.environment,
+        CommandEnvironment {
+            pristine: true,
+            allowlist: vec!["APP_*".into()],
+            denylist: vec!["X".into()],
+            custom: vec![("A".into(), "b=c".into()), ("D".into(), String::new())],
+        }
+    );
+    let shown = format!("{command:?}");
+    assert!(shown.contains("\"A\"") && !shown.contains("b=c"), "{shown}");
+    let refused = |keys: &str, why: &str| {
+        let text = format!("{AUTH}template {{\n contents = \"a\"\n destination = \"/d\"\n {keys}\n}}\n");
+        let prefix = "error loading configuration from a.hcl: error parsing 'template': decoding failed due to the \
+                      following error(s):\n\n";
+        agent().refused(&text, &format!("{prefix}{why}"));
+    };
+    refused("on_change = \"reboot\"", "'on_change' cannot be \"reboot\"");
+    refused("exec { kill_signal = \"FOO\" }", "'exec.kill_signal' invalid signal \"FOO\"");
+    refused("exec { env { custom = [\"A\"] } }", "'exec.env.custom' holds something that is no variable");
 }

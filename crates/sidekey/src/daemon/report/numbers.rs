@@ -80,6 +80,10 @@ pub(super) fn counters(parts: &Parts, all: &mut Snapshot) {
             &labels,
             failures,
         );
+        let commands = template.standing.commands.load(Relaxed);
+        all.counter("sidekey.template_commands_total", "Times its command ran.", &labels, commands);
+        let failed = template.standing.command_failures.load(Relaxed);
+        all.counter("sidekey.template_command_failures_total", "Times that failed.", &labels, failed);
     }
     if let Some(child) = &parts.child {
         all.counter("sidekey.child_starts_total", "Starts of the child.", &[], child.starts());
@@ -192,7 +196,7 @@ pub(super) fn gauges(parts: &Parts, all: &mut Snapshot) {
         let standing = &template.standing;
         let destination = standing.destination().display().to_string();
         let labels = [("destination", destination.as_str())];
-        let help = "1 while the template, its file or one of its secrets fails.";
+        let help = "1 while the template, its file, its command or one of its secrets fails.";
         all.gauge("sidekey.template_failing", help, &labels, flag(standing.failing().is_some()));
         if let Some(at) = standing.rendered_at() {
             let help = "When the file was made right last.";

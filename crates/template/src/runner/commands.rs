@@ -1,0 +1,228 @@
+//! Which command runs when: pure, time passed in.
+//!
+//! One runs at a time. Equal commands of several templates are one command; one that is wanted again while it runs
+//! runs once more afterwards, and never twice at once. One that fails is tried again after a pause that grows.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use config::Command;
+use tokio::time::Instant;
+
+/// First and longest pause after a command that failed.
+const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
+
+/// All commands of all templates that were wanted so far.
+#[derive(Default)]
+pub(super) struct Commands {
+    jobs: Vec<Job>,
+}
+
+struct Job {
+    command: Arc<Command>,
+    /// The templates that have it, by number, and how the first of them is called.
+    users: Vec<usize>,
+    source: String,
+    next: Next,
+    failures: u32,
+}
+
+enum Next {
+    /// Nobody wants it.
+    Idle,
+    /// To be run at this time.
+    Due(Instant),
+    /// It runs; to be run again at this time, perhaps.
+    Running(Option<Instant>),
+}
+
+/// A command to be run now.
+pub(super) struct Start {
+    /// Its number, for [`Commands::ended`].
+    pub(super) id: usize,
+    pub(super) command: Arc<Command>,
+    /// The template it runs for.
+    pub(super) source: String,
+}
+
+/// What came of the end of one.
+pub(super) struct Ended {
+    /// The templates that have it, by number.
+    pub(super) users: Vec<usize>,
+    pub(super) source: String,
+    /// How often it has failed in a row.
+    pub(super) failures: u32,
+    /// The pause after a failure.
+    pub(super) pause: Duration,
+}
+
+impl Commands {
+    /// A template's file has changed. `share` of the command's splay is waited for, in 0..1.
+    pub(super) fn changed(&mut self, user: usize, source: &str, command: &Command, now: Instant, share: f64) {
+        let due = now + command.splay.mul_f64(share.clamp(0.0, 1.0));
+        let is_same = |job: &&mut Job| {
+            job.command.arguments == command.arguments && job.command.environment == command.environment
+        };
+        let Some(job) = self.jobs.iter_mut().find(is_same) else {
+            self.jobs.push(Job {
+                command: Arc::new(command.clone()),
+                users: vec![user],
+                source: source.to_owned(),
+                next: Next::Due(due),
+                failures: 0,
+            });
+            return;
+        };
+        if !job.users.contains(&user) {
+            job.users.push(user);
+        }
+        match &mut job.next {
+            // What waits for a second try is run for the change as well.
+            Next::Due(at) | Next::Running(Some(at)) => *at = due.min(*at),
+            next @ Next::Idle => *next = Next::Due(due),
+            Next::Running(again) => *again = Some(due),
+        }
+    }
+
+    /// The one to run now: of those that are due, whoever waited longest. None while another one runs.
+    pub(super) fn start(&mut self, now: Instant) -> Option<Start> {
+        if self.jobs.iter().any(|job| matches!(job.next, Next::Running(_))) {
+            return None;
+        }
+        let due = |job: &Job| match job.next {
+            Next::Due(at) if at <= now => Some(at),
+            _ => None,
+        };
+        let all = self.jobs.iter_mut().enumerate();
+        let (_, id, job) =
+            all.filter_map(|(id, job)| Some((due(job)?, id, job))).min_by_key(|(at, id, _)| (*at, *id))?;
+        job.next = Next::Running(None);
+        Some(Start { id, command: Arc::clone(&job.command), source: job.source.clone() })
+    }
+
+    /// One has ended, well or not. `retry` is whether it is tried again after a failure. `jitter` is in 0..1.
+    pub(super) fn ended(
+        &mut self,
+        id: usize,
+        well: bool,
+        retry: impl FnOnce(u32) -> bool,
+        now: Instant,
+        jitter: f64,
+    ) -> Option<Ended> {
+        let job = self.jobs.get_mut(id)?;
+        let again = match job.next {
+            Next::Running(again) => again,
+            Next::Idle | Next::Due(_) => None,
+        };
+        let (first, longest) = PAUSE;
+        let full = first.saturating_mul(1 << job.failures.min(20)).min(longest);
+        let pause = if well { Duration::ZERO } else { full.mul_f64(0.75 + 0.25 * jitter) };
+        job.failures = if well { 0 } else { job.failures.saturating_add(1) };
+        let retried = (!well && retry(job.failures)).then_some(now + pause);
+        job.next = match again.into_iter().chain(retried).min() {
+            Some(at) => Next::Due(at),
+            None => Next::Idle,
+        };
+        Some(Ended { users: job.users.clone(), source: job.source.clone(), failures: job.failures, pause })
+    }
+
+    /// When the next is due. Nothing is while one runs.
+    pub(super) fn due_at(&self) -> Option<Instant> {
+        if self.jobs.iter().any(|job| matches!(job.next, Next::Running(_))) {
+            return None;
+        }
+        let due = |job: &Job| match job.next {
+            Next::Due(at) => Some(at),
+            _ => None,
+        };
+        self.jobs.iter().filter_map(due).min()
+    }
+
+    /// Whether none runs, and none waits to be run, second tries only counting if `with_retries`.
+    pub(super) fn are_done(&self, with_retries: bool) -> bool {
+        self.jobs.iter().all(|job| match job.next {
+            Next::Idle => true,
+            Next::Due(_) => job.failures > 0 && !with_retries,
+            Next::Running(_) => false,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn seconds(count: u64) -> Duration {
+        Duration::from_secs(count)
+    }
+
+    fn command(line: &str) -> Command {
+        Command { arguments: vec![line.to_owned()], ..Command::default() }
+    }
+
+    fn start(commands: &mut Commands, now: Instant) -> Option<(usize, String)> {
+        commands.start(now).map(|start| (start.id, start.command.arguments[0].clone()))
+    }
+
+    #[test]
+    fn equal_commands_run_once_and_one_at_a_time() {
+        let now = Instant::now();
+        let mut all = Commands::default();
+        assert!(all.are_done(true) && all.start(now).is_none());
+        all.changed(0, "a", &command("x"), now, 0.0);
+        all.changed(1, "b", &command("x"), now, 0.0);
+        all.changed(2, "c", &command("y"), now, 0.0);
+        let other = config::CommandEnvironment { pristine: true, ..Default::default() };
+        all.changed(3, "d", &Command { environment: other, ..command("x") }, now, 0.0);
+        assert_eq!(start(&mut all, now), Some((0, "x".into())));
+        assert!(start(&mut all, now).is_none() && all.due_at().is_none(), "two ran at once");
+        // Wanted while it runs: once more.
+        all.changed(0, "a", &command("x"), now, 0.0);
+        all.changed(1, "b", &command("x"), now, 0.0);
+        let ended = all.ended(0, true, |_| true, now, 0.5).unwrap();
+        assert_eq!((ended.users, ended.source.as_str()), (vec![0, 1], "a"));
+        for (id, name) in [(0, "x"), (1, "y"), (2, "x")] {
+            assert_eq!(start(&mut all, now), Some((id, name.into())));
+            assert!(!all.are_done(false));
+            all.ended(id, true, |_| true, now, 0.5);
+        }
+        assert!(all.are_done(true) && start(&mut all, now + seconds(9999)).is_none());
+    }
+
+    #[test]
+    fn a_command_that_fails_is_tried_again_ever_more_rarely_and_a_change_is_not_kept_waiting() {
+        let mut now = Instant::now();
+        let mut all = Commands::default();
+        all.changed(0, "a", &command("x"), now, 0.0);
+        for want in [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300] {
+            assert!(start(&mut all, now).is_some());
+            let ended = all.ended(0, false, |_| true, now, 1.0).unwrap();
+            assert_eq!(ended.pause, seconds(want));
+            assert!(all.are_done(false) && !all.are_done(true));
+            assert_eq!(all.due_at(), Some(now + seconds(want)));
+            assert!(start(&mut all, now + seconds(want) / 2).is_none());
+            now += seconds(want);
+        }
+        assert!(start(&mut all, now).is_some());
+        assert_eq!(all.ended(0, false, |_| true, now, 0.0).unwrap().pause, seconds(225));
+        all.changed(0, "a", &command("x"), now, 0.0);
+        assert_eq!(all.due_at(), Some(now));
+        start(&mut all, now);
+        assert_eq!(all.ended(0, true, |_| true, now, 0.0).unwrap().failures, 0);
+        all.changed(0, "a", &command("x"), now, 0.0);
+        start(&mut all, now);
+        all.ended(0, false, |failures| failures < 1, now, 0.0);
+        assert!(all.are_done(true), "it was to be given up");
+    }
+
+    #[test]
+    fn a_splay_delays_the_start() {
+        let now = Instant::now();
+        let mut all = Commands::default();
+        let slow = Command { splay: seconds(10), ..command("x") };
+        all.changed(0, "a", &slow, now, 0.5);
+        assert_eq!(all.due_at(), Some(now + seconds(5)));
+        all.changed(0, "a", &slow, now, 0.2);
+        assert_eq!(all.due_at(), Some(now + seconds(2)), "the earlier start counts");
+    }
+}

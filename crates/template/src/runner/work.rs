@@ -1,0 +1,90 @@
+//! What a changed file leads to: its command, or a word to the supervised process.
+
+use std::sync::Arc;
+
+use config::{Consequence, Template};
+use tokio::time::Instant;
+use tracing::{error, info};
+
+use super::backoff::is_worth_telling;
+use super::{ChildAction, FailureClass, Runner, RunnerError, UnderWay};
+use crate::command::{self, CommandError, Tell};
+use crate::dependency::Dependency;
+use crate::redact::redacted;
+
+/// Tries of a command that counts for the end of the program, if secrets have as many.
+const TRIES: u32 = 3;
+
+/// A command by its number, and what came of it.
+pub(super) type Finished = (usize, Result<(), CommandError>);
+
+impl Runner {
+    /// All templates of a pass are written; these have changed.
+    pub(super) fn carry_on(&mut self, changed: &[(usize, Arc<Template>)]) {
+        let now = Instant::now();
+        let mut child = None;
+        for (nth, settings) in changed {
+            match settings.on_change {
+                Consequence::Nothing => {}
+                Consequence::Signal => child = child.or(Some(ChildAction::Signal)),
+                // Whoever is started anew needs no signal.
+                Consequence::Restart => child = Some(ChildAction::Restart),
+                Consequence::Command => {
+                    if let Some(command) = &settings.command {
+                        let source = crate::output::source(settings);
+                        self.commands.changed(*nth, &source, command, now, fastrand::f64());
+                    }
+                }
+            }
+        }
+        if let (Some(action), Some(tell)) = (child, &self.settings.child) {
+            tell(action);
+        }
+    }
+
+    /// Starts the command that is due, if none is under way.
+    pub(super) fn start_command(&mut self, under_way: &mut UnderWay<Finished>) {
+        let Some(start) = self.commands.start(Instant::now()) else { return };
+        let surroundings = Arc::clone(&self.surroundings);
+        let (known, source) = (Arc::clone(&self.known), start.source);
+        let tell: Tell = Arc::new(move |stream: &str, line: &str| {
+            // It may print what it was made to read.
+            let all: std::collections::BTreeSet<Dependency> = known.keys().cloned().collect();
+            let line = redacted(line, &known, &all);
+            info!(target: "template.server", template = source, stream, line, "command output");
+        });
+        under_way.push(Box::pin(async move {
+            (start.id, command::run(&start.command, &surroundings, tell).await)
+        }));
+    }
+
+    pub(super) fn command_ended(&mut self, (id, outcome): Finished) -> Result<(), RunnerError> {
+        let settings = &self.settings;
+        let counts = settings.once || settings.shared.exit_on_retry_failure;
+        let tries = settings.attempts.saturating_add(1).min(TRIES);
+        let retry = |failures| !counts || failures < tries;
+        let ended = self.commands.ended(id, outcome.is_ok(), retry, Instant::now(), fastrand::f64());
+        let Some(ended) = ended else { return Ok(()) };
+        for output in ended.users.iter().filter_map(|nth| self.outputs.get(*nth)) {
+            output.standing.command_ended(outcome.is_ok());
+        }
+        let Err(error) = outcome else {
+            self.failed_commands.remove(&id);
+            return Ok(());
+        };
+        let reason = format!("{error} from \"{}\"", ended.source);
+        if is_worth_telling(ended.failures) {
+            let backoff = format!("{:.2}s", ended.pause.as_secs_f64());
+            let (template, failures) = (&ended.source, ended.failures);
+            error!(target: "template.server", error = reason, template, failures, backoff, "a template's command failed");
+        }
+        if retry(ended.failures) {
+            return Ok(());
+        }
+        if self.settings.shared.exit_on_retry_failure {
+            return Err(RunnerError::Failed { class: FailureClass::Command, reason });
+        }
+        self.failed_commands.insert(id, reason);
+        Ok(())
+    }
+}
