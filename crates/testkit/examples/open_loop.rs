@@ -3,6 +3,8 @@
 //!
 //! One thread that never sleeps: timers would add their own waits.
 
+#![expect(clippy::disallowed_types, reason = "real time is what it measures; there is no runtime here")]
+
 use std::env::args;
 use std::error::Error;
 use std::io::{ErrorKind, Read as _, Write as _};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use config::{Command, Contents, Identity, Profile};
+use config::{Command, CommandEnvironment, Consequence, Contents, Identity, Profile, Wait};
 
 use crate::{AUTH, agent, proxy};
 
