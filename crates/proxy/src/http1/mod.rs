@@ -195,6 +195,6 @@ mod size {
             &'static CancellationToken,
             _,
         >(exchange);
-        assert!(size <= 3040, "{size}");
+        assert!(size <= 3072, "{size}");
     }
 }
