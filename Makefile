@@ -61,7 +61,7 @@ bench: server release ## the table of README, ours as released, beside bao, ngin
 FUZZ_SECONDS ?= 600
 FUZZ_TARGETS ?= lex_parse execute structured regex layout duration framing target
 
-# No code of ours is unsafe, so there is nothing for a sanitizer to see; it would only build and run more slowly.
+# No code that is fuzzed is unsafe, so there is nothing for a sanitizer to see; it would only build and run more slowly.
 fuzz: ## each fuzz target for FUZZ_SECONDS, one after the other (needs nightly and cargo-fuzz)
 	@cargo +nightly --version >/dev/null 2>&1 || { echo "fuzzing needs a nightly compiler: rustup toolchain install nightly"; exit 1; }
 	@cargo fuzz --version >/dev/null 2>&1 || { echo "fuzzing needs cargo-fuzz: cargo install cargo-fuzz --locked"; exit 1; }

@@ -19,7 +19,7 @@ mod write;
 pub use error::FileError;
 pub use folder::{Folder, endangered};
 pub use identity::{group_id, user_id};
-pub use lines::open_to_add;
+pub use lines::{open_for_output, open_to_add};
 pub use read::{MAX_SMALL_FILE, read_regular, read_small};
 pub use sandbox::Sandbox;
 pub use socket::{SocketAttributes, SocketFile, bind_socket};

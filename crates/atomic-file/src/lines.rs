@@ -33,6 +33,21 @@ pub fn open_to_add(path: &Path, mode: u32) -> Result<File, FileError> {
     Ok(File::from(opened))
 }
 
+/// Opens whatever is there for the output of a program, to add to it: a file, made with this mode if it is not there,
+/// a device, a pipe that somebody reads, or a link to one of them.
+///
+/// # Errors
+/// It cannot be opened, or nobody reads it.
+pub fn open_for_output(path: &Path, mode: u32) -> Result<File, FileError> {
+    let opened = rustix::fs::open(path, ADDING.difference(OFlags::NOFOLLOW), Mode::from_raw_mode(mode))
+        .map_err(|error| FileError::io("open", path, error))?;
+    // Not waiting was for us. Programs expect to wait.
+    rustix::fs::fcntl_getfl(&opened)
+        .and_then(|flags| rustix::fs::fcntl_setfl(&opened, flags.difference(OFlags::NONBLOCK)))
+        .map_err(|error| FileError::io("open", path, error))?;
+    Ok(File::from(opened))
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::Write as _;
@@ -52,5 +67,19 @@ mod tests {
         assert!(open_to_add(&link, 0o640).is_err(), "a link was followed");
         assert!(open_to_add(folder.path(), 0o640).is_err());
         assert!(matches!(open_to_add(Path::new("/dev/null"), 0o640), Err(FileError::NotRegular { .. })));
+    }
+
+    #[test]
+    fn output_goes_wherever_it_can() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, link) = (folder.path().join("out"), folder.path().join("link"));
+        open_for_output(&path, 0o640).unwrap().write_all(b"one\n").unwrap();
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        let mut file = open_for_output(&link, 0o640).unwrap();
+        file.write_all(b"two\n").unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "one\ntwo\n");
+        assert!(!rustix::fs::fcntl_getfl(&file).unwrap().contains(OFlags::NONBLOCK));
+        assert!(open_for_output(Path::new("/dev/null"), 0o640).is_ok());
+        assert!(open_for_output(folder.path(), 0o640).is_err());
     }
 }

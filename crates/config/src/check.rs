@@ -15,7 +15,7 @@ pub(crate) fn check(product: Product, raw: &Raw) -> Vec<Problem> {
     let mut problems = Vec::new();
     let agent = product == Product::Agent;
     let has_listener = !raw.listeners.is_empty();
-    let has_template = !raw.templates.is_empty() || raw.has_env_templates;
+    let has_template = !raw.templates.is_empty() || !raw.env_templates.is_empty();
     let uses = Uses::of(raw, &mut problems);
     let mut refuse = |problem: Problem| problems.push(problem);
     let wraps =
@@ -83,7 +83,44 @@ pub(crate) fn check(product: Product, raw: &Raw) -> Vec<Problem> {
     if raw.auto_auths.is_empty() && raw.cache.is_none() && !has_listener {
         refuse(Problem::whole("no auto_auth, cache, or listener block found in config", None));
     }
+    check_exec(raw, &mut refuse);
     problems
+}
+
+/// The child and its variables. Unlike upstream we accept files, `api_proxy` and `cache` beside them.
+fn check_exec(raw: &Raw, refuse: &mut impl FnMut(Problem)) {
+    let Some(exec) = &raw.exec else {
+        if let Some(first) = raw.env_templates.first() {
+            let message = "a top-level 'exec' element must be specified with 'env_template' entries";
+            let hint = "exec { command = [\"/path/of/the/program\"] }";
+            refuse(Problem::whole(message, Some(&first.place)).hint(hint));
+        }
+        return;
+    };
+    if raw.env_templates.is_empty() && raw.templates.is_empty() {
+        let message = "must specify at least one 'env_template' element with a top-level 'exec' element";
+        refuse(Problem::whole(message, Some(&exec.place)).hint("a 'template' will do, too"));
+    }
+    if raw.auto_auths.is_empty() {
+        let message = "'exec' needs an auto_auth: without a token there are no secrets to start it with";
+        refuse(Problem::whole(message, Some(&exec.place)));
+    }
+    let mut known: Vec<&str> = Vec::new();
+    for template in &raw.env_templates {
+        let Some(name) = template.what.variable.as_deref().filter(|name| !name.is_empty()) else { continue };
+        if known.contains(&name) {
+            let message = format!("env_template: duplicate environment variable name: {name:?}");
+            refuse(Problem::whole(message, Some(&template.place)));
+        }
+        known.push(name);
+    }
+}
+
+/// A child would never be started by a program that ends when everything is rendered.
+pub(crate) fn outlives(raw: &Raw, exit_after_auth: bool) -> Option<Problem> {
+    let exec = raw.exec.as_ref().filter(|_| exit_after_auth)?;
+    let message = "'exec' and 'exit_after_auth' exclude each other: the child would never be started";
+    Some(Problem::whole(message, Some(&exec.place)).hint("remove exit_after_auth; the child's end is ours"))
 }
 
 /// Which `auto_auth` is used by whom.
@@ -107,9 +144,13 @@ impl Uses {
             let chosen = choose(all, template.name.as_ref(), ("template", &template.place));
             note(&mut uses.templated, chosen);
         }
-        // They are not built yet, and are refused elsewhere.
-        if raw.has_env_templates {
-            uses.templated.iter_mut().for_each(|used| *used = true);
+        let of_exec = raw.exec.as_ref().and_then(|exec| exec.name.as_ref());
+        for template in &raw.env_templates {
+            let name = template.name.as_ref().or(of_exec);
+            note(&mut uses.templated, choose(all, name, ("env_template", &template.place)));
+        }
+        if let (true, Some(exec), Some(_)) = (raw.env_templates.is_empty(), &raw.exec, of_exec) {
+            note(&mut Vec::new(), choose(all, of_exec, ("exec", &exec.place)));
         }
         let own = raw.api_proxy.as_ref().and_then(|api_proxy| api_proxy.auto_auth.as_ref());
         if use_token(raw) != UseAutoAuthToken::No {

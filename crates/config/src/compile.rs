@@ -32,6 +32,8 @@ pub(crate) fn compile(
     let log = compiler.log(&raw);
     let vault = compiler.vault(raw.vault.as_ref());
     compiler.problems.extend(check::check(product, &raw));
+    let exit_after_auth = flags.exit_after_auth.unwrap_or(raw.exit_after_auth);
+    compiler.problems.extend(check::outlives(&raw, exit_after_auth));
     let consistency = compiler.consistency(&raw);
     if !compiler.problems.is_empty() {
         return None;
@@ -57,7 +59,12 @@ pub(crate) fn compile(
         ..what.clone()
     };
     let listeners = raw.listeners.iter().map(listener).collect();
-    let templates = raw.templates.iter().map(template).collect();
+    let variable = |Choosing { what, name, place }: &Choosing<Template>| Template {
+        auto_auth: chosen(name.as_ref().or(raw.exec.as_ref().and_then(|exec| exec.name.as_ref())), place),
+        ..what.clone()
+    };
+    let templates =
+        raw.templates.iter().map(template).chain(raw.env_templates.iter().map(variable)).collect();
     let mut auto_auths = Vec::new();
     for raw in raw.auto_auths {
         let method = raw.method?;
@@ -83,11 +90,12 @@ pub(crate) fn compile(
         api_proxy,
         listeners,
         templates,
+        exec: raw.exec.map(|exec| exec.what),
         template_config: raw.template_config.unwrap_or_else(|| TemplateConfig {
             profile: environment.profile(),
             ..TemplateConfig::default()
         }),
-        exit_after_auth: flags.exit_after_auth.unwrap_or(raw.exit_after_auth),
+        exit_after_auth,
         pid_file: raw.pid_file.map(PathBuf::from),
         log,
         access_log: raw.access_log,

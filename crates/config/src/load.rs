@@ -172,7 +172,7 @@ impl<'a> Run<'a> {
 fn shared_files(settings: &Settings) -> Vec<Diagnostic> {
     // How many templates, and how many sinks and token stores.
     let mut counts = BTreeMap::<&Path, (usize, usize)>::new();
-    for template in &settings.templates {
+    for template in settings.templates.iter().filter(|template| template.variable.is_none()) {
         counts.entry(&template.destination).or_default().0 += 1;
     }
     for file in settings.auto_auths.iter().flat_map(AutoAuth::files) {

@@ -8,6 +8,7 @@ impl Raw {
     pub(crate) fn merge(mut self, later: Self) -> Self {
         self.listeners.extend(later.listeners);
         self.templates.extend(later.templates);
+        self.env_templates.extend(later.env_templates);
         for auto_auth in later.auto_auths {
             match self.auto_auths.iter_mut().find(|known| known.name == auto_auth.name) {
                 Some(known) => *known = auto_auth,
@@ -21,7 +22,8 @@ impl Raw {
             api_proxy: later.api_proxy.or(self.api_proxy),
             listeners: self.listeners,
             templates: self.templates,
-            has_env_templates: self.has_env_templates || later.has_env_templates,
+            env_templates: self.env_templates,
+            exec: later.exec.or(self.exec),
             template_config: later.template_config.or(self.template_config),
             exit_after_auth: self.exit_after_auth || later.exit_after_auth,
             pid_file: later.pid_file.or(self.pid_file),

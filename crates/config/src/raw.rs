@@ -15,7 +15,9 @@ use crate::settings::auto_auth::{self, Choosing, RawAutoAuth};
 use crate::settings::cache::{self, RawCache};
 use crate::settings::telemetry::{self, RawTelemetry};
 use crate::settings::vault::{self, RawVault};
-use crate::settings::{AccessLog, Listener, Parts, Template, TemplateConfig, listener, log, template};
+use crate::settings::{
+    AccessLog, Exec, Listener, Parts, Template, TemplateConfig, env_template, exec, listener, log, template,
+};
 
 /// What one file says, and after merging what all of them say.
 #[derive(Debug, Default)]
@@ -27,8 +29,8 @@ pub(crate) struct Raw {
     pub(crate) api_proxy: Option<RawApiProxy>,
     pub(crate) listeners: Vec<Choosing<Listener>>,
     pub(crate) templates: Vec<Choosing<Template>>,
-    /// There are `env_template`s, which count as templates for the checks.
-    pub(crate) has_env_templates: bool,
+    pub(crate) env_templates: Vec<Choosing<Template>>,
+    pub(crate) exec: Option<Choosing<Exec>>,
     pub(crate) template_config: Option<TemplateConfig>,
     pub(crate) exit_after_auth: bool,
     pub(crate) pid_file: Option<String>,
@@ -117,9 +119,15 @@ fn read_templating(file: &Fields<'_>, raw: &mut Raw, environment: &Environment) 
     raw.template_config = file
         .single("template_config", Labels::Ignored, template::CONFIG_PREFIX, at_most_one)
         .map(|block| template::read_config(file, &block, environment.profile()));
-    raw.has_env_templates = file.has("env_template");
-    file.not_built("env_template");
-    file.not_built("exec");
+    raw.env_templates = file
+        .with_prefix(env_template::PREFIX)
+        .blocks("env_template", Labels::Wanted(&[]))
+        .iter()
+        .map(|block| env_template::read(file, block))
+        .collect();
+    raw.exec = file
+        .single("exec", Labels::Ignored, exec::PREFIX, "at most one \"exec\" block is allowed")
+        .map(|block| exec::read(file, &block));
     file.ignore(TEMPLATING);
 }
 

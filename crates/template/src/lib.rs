@@ -10,6 +10,7 @@
 
 mod command;
 mod dependency;
+mod environment;
 mod evaluate;
 mod fetch;
 mod fixtures;
@@ -28,6 +29,7 @@ mod words;
 mod world;
 mod writes;
 
+pub use environment::{Values, Variables};
 pub use fetch::MAX_FILE;
 pub use fixtures::{Fixtures, FixturesError};
 pub use functions::{Listed, catalogue};

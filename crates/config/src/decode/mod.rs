@@ -266,6 +266,9 @@ impl<'a> Fields<'a> {
                 elsewhere => elsewhere,
             };
             let message = match self.wording {
+                Wording::Template if self.path == "exec" => {
+                    format!("'config.ExecConfig' has invalid keys: {}", key.text)
+                }
                 Wording::Template if self.path.ends_with("exec") => {
                     format!("'exec' has invalid keys: {}", key.text)
                 }

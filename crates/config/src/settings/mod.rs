@@ -5,9 +5,13 @@ pub(crate) mod access_log;
 pub(crate) mod api_proxy;
 pub(crate) mod auto_auth;
 pub(crate) mod cache;
+pub(crate) mod child_environment;
+pub(crate) mod env_template;
+pub(crate) mod exec;
 pub(crate) mod file_access;
 pub(crate) mod listener;
 pub(crate) mod log;
+pub(crate) mod signal;
 pub(crate) mod telemetry;
 pub(crate) mod template;
 pub(crate) mod vault;
@@ -18,6 +22,8 @@ pub use self::access_log::AccessLog;
 pub use self::api_proxy::{ApiProxy, UseAutoAuthToken};
 pub use self::auto_auth::*;
 pub use self::cache::Cache;
+pub use self::child_environment::ChildEnvironment;
+pub use self::exec::{DEFAULT_CHANGE_DELAY, DEFAULT_STOP_TIMEOUT, Exec, OnChange, RestartOnExit};
 pub use self::file_access::Identity;
 pub use self::listener::{
     AllowRule, AllowedPath, AllowedPeers, DEFAULT_LISTEN, DEFAULT_TLS_RELOAD, Endpoint, Listener,
@@ -46,8 +52,10 @@ pub struct Settings {
     pub api_proxy: ApiProxy,
     /// Where clients connect.
     pub listeners: Vec<Listener>,
-    /// Files to render, in order.
+    /// Files to render, in order, and behind them the variables of the child.
     pub templates: Vec<Template>,
+    /// The child that is given them.
+    pub exec: Option<Exec>,
     /// What all templates share.
     pub template_config: TemplateConfig,
     /// End when the token was delivered and every template was rendered once.

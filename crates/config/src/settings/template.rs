@@ -21,8 +21,10 @@ pub const DEFAULT_COMMAND_TIMEOUT: Duration = Duration::from_secs(30);
 pub struct Template {
     /// The template's text, or where it is.
     pub contents: Contents,
-    /// The file to write.
+    /// The file to write; of an `env_template` the name of its variable.
     pub destination: PathBuf,
+    /// What is rendered becomes this variable of the child's environment, and no file.
+    pub variable: Option<String>,
     /// Its mode; none keeps an existing file's, or gives a new file 0644.
     pub perms: Option<u32>,
     /// Its owner, if it is to be changed.
@@ -57,6 +59,7 @@ impl Default for Template {
         Self {
             contents: Contents::Inline(Vec::new()),
             destination: PathBuf::new(),
+            variable: None,
             perms: None,
             owner: None,
             group: None,
@@ -192,6 +195,7 @@ fn read_keys(fields: Fields<'_>, block: &Block<'_>) -> Template {
     let template = Template {
         contents: default.contents,
         destination: fields.file("destination").unwrap_or_default(),
+        variable: None,
         perms: read_mode(&fields, "perms"),
         owner: read_id(&fields, "uid").or_else(|| read_identity(&fields, "user")),
         group: read_id(&fields, "gid").or_else(|| read_identity(&fields, "group")),
@@ -236,7 +240,7 @@ fn read_keys(fields: Fields<'_>, block: &Block<'_>) -> Template {
     Template { contents, ..template }
 }
 
-fn read_denylist(fields: &Fields<'_>) -> Vec<String> {
+pub(super) fn read_denylist(fields: &Fields<'_>) -> Vec<String> {
     let split =
         |text: &str| text.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect::<Vec<_>>();
     let mut names = fields.strings_or("function_denylist", split).unwrap_or_default();

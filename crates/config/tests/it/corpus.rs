@@ -41,6 +41,14 @@ const REFUSED_BY_US: &[(&str, &[&str])] = &[
         "a fraction of a mode or a user number, which upstream cuts off",
         &["`perms` must be a whole number", "`uid` must be a whole number"],
     ),
+    (
+        "upstream finds it out when the child cannot be started, or starts it with what nobody can read",
+        &[
+            "'exec' requires a non-empty 'command' field",
+            " is no name of an environment variable",
+            "env_template: an environment variable name is required",
+        ],
+    ),
     ("Vault's key, which bao passes over", &["strconv.ParseFloat: parsing \"x\""]),
 ];
 
@@ -54,6 +62,7 @@ const ACCEPTED_BY_US: &[(&str, &[&str])] = &[
             "auto_auth/reauth_string",
             "template_config/exit_on_retry_failure = \"true\"",
             "template/backup = \"true\"",
+            "exec/env_template_error_on_missing_key = \"true\"",
             "template/create_dest_dirs = \"true\"",
             "template/error_on_missing_key = \"true\"",
             "json/template_error_on_missing_key_string",
@@ -65,6 +74,7 @@ const ACCEPTED_BY_US: &[(&str, &[&str])] = &[
     (
         "a number where a string is wanted is taken as it was written, and the other way round",
         &[
+            "exec/exec_command_numbers",
             "top_level/pid_file = 1.5",
             "template/command = 5",
             "template/command = [5]",
@@ -101,6 +111,7 @@ const ACCEPTED_BY_US: &[(&str, &[&str])] = &[
     (
         "labels and single objects in JSON, wherever they stand",
         &[
+            "json/env_template_list_inside",
             "json_auto_auth/sink_object",
             "json_auto_auth/sinks_object",
             "json_auto_auth/method_label",
@@ -114,6 +125,24 @@ const ACCEPTED_BY_US: &[(&str, &[&str])] = &[
         &[
             "validation/cache_use_token_empty_api_proxy_method_only_agent",
             "merge/cache_token_here_api_proxy_there_agent",
+        ],
+    ),
+    (
+        "files, a listener and our token in it may stand beside a child",
+        &[
+            "exec/with_api_proxy",
+            "exec/with_implicit_api_proxy",
+            "exec/with_template",
+            "merge/template_here_env_template_there_agent",
+        ],
+    ),
+    ("a string is a line for the shell", &["exec/exec_command_string", "json/exec_string_command"]),
+    (
+        "Vault's keys, and ours",
+        &[
+            "exec/exec_child_process_stderr = \"/a\"",
+            "exec/exec_child_process_stdout = \"/a\"",
+            "exec/exec_env { pristine = true }",
         ],
     ),
     (
@@ -162,6 +191,14 @@ const OTHERWISE: &[(&str, &[&str])] = &[
             "method/config { a = 9223372036854775808 }",
             "sink/config { mode = 08 }",
             "template/perms = -1",
+        ],
+    ),
+    (
+        "a key of files is told as what it is, not as a number that cannot be read",
+        &[
+            "exec/env_template_perms = \"0600\"",
+            "exec/env_template_perms = 0600",
+            "exec/env_template_wait { min = \"1s\" max = \"2s\" }",
         ],
     ),
     (

@@ -193,8 +193,6 @@ fn what_is_not_built_is_told_with_one_wording() {
     for (text, what) in [
         ("log_file = \"/l\"\n", "\"log_file\""),
         ("log_rotate_bytes = 5\n", "\"log_rotate_bytes\""),
-        ("env_template \"A\" { contents = \"a\" }\n", "\"env_template\""),
-        ("exec { command = [\"a\"] }\n", "\"exec\""),
         ("template {\n contents = \"a\"\n destination = \"/d\"\n wait = \"1s\" }\n", "\"wait\""),
         (
             "listener \"tcp\" {\n tls_disable = true\n address = \"{{ GetPrivateIP }}:1\" }\n",

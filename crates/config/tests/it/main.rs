@@ -8,6 +8,7 @@ use vault::Product;
 mod clouds;
 mod corpus;
 mod diagnostics;
+mod exec;
 mod folders;
 mod identities;
 mod kerberos;

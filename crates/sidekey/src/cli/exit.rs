@@ -12,6 +12,8 @@ pub(crate) enum Exit {
     Failure,
     /// `template render -diff` found a difference: 2.
     Differs,
+    /// The child's, or 1 where none says more.
+    Mirrored(u8),
 }
 
 impl From<Exit> for ExitCode {
@@ -20,6 +22,7 @@ impl From<Exit> for ExitCode {
             Exit::Success => Self::SUCCESS,
             Exit::Failure => Self::FAILURE,
             Exit::Differs => Self::from(2),
+            Exit::Mirrored(code) => Self::from(code),
         }
     }
 }

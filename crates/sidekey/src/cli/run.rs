@@ -174,8 +174,10 @@ pub(super) fn run(product: Product, arguments: RunArgs) -> Exit {
         Err(error) => failed_to_start(&error.to_string()),
         Ok(Ok(())) => Exit::Success,
         Ok(Err(error)) => {
-            tracing::error!(target: "", error = %error, exitCode = 1, "runtime error encountered");
-            failed_to_start("Error encountered during run, refer to logs for more details.")
+            let code = error.code();
+            tracing::error!(target: "", error = %error, exitCode = code, "runtime error encountered");
+            failed_to_start("Error encountered during run, refer to logs for more details.");
+            Exit::Mirrored(code)
         }
     }
 }

@@ -176,6 +176,11 @@ fn table(status: &Value) -> String {
     rows(&["LISTENER", "ROLE", "CONNECTIONS", "REQUESTS"], "listeners", &|one| {
         vec![text(&one["address"]), text(&one["role"]), text(&one["connections"]), text(&one["requests"])]
     });
+    if let Some(child) = status["child"].as_object() {
+        let number = |key: &str| child.get(key).map_or_else(|| "-".to_owned(), text);
+        let (id, starts, end) = (number("process_id"), number("starts"), number("last_end"));
+        let _ = writeln!(out, "Child: process {id}, started {starts} times, last end: {end}\n");
+    }
     if let Some(cache) = status["cache"].as_object() {
         let number = |key: &str| cache.get(key).map_or_else(|| "-".to_owned(), text);
         let _ = writeln!(

@@ -14,7 +14,7 @@ use proxy::{
     AccessLog, AccessTarget, Bound, CertificateReloader, Context, Handles, ListenError, Passed, Refusal,
     Tunnels, WaitingRoom,
 };
-use template::{Runner, RunnerError, RunnerSettings};
+use template::{Runner, RunnerError, RunnerSettings, Variables};
 use thiserror::Error;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -26,6 +26,7 @@ use vault::{
     Verify, WhenInconsistent, user_agent,
 };
 
+use super::child::{self, Child, Kept};
 use super::identity::{Door, Identity};
 use super::notify;
 use super::pid_file::PidFile;
@@ -50,6 +51,9 @@ pub(crate) enum StartError {
     /// The access log.
     #[error("Error opening the access log: {0}")]
     AccessLog(#[source] atomic_file::FileError),
+    /// Where the child's output should go.
+    #[error("could not create exec server: could not open {0}")]
+    ChildOutput(#[source] atomic_file::FileError),
     /// The pid file.
     #[error("Error storing PID: could not open pid file: {0}")]
     PidFile(#[source] atomic_file::FileError),
@@ -67,6 +71,9 @@ pub(crate) struct Daemon {
     pub(super) pid_file: Option<PidFile>,
     pub(super) board: Arc<Board>,
     pub(super) access: Option<AccessLog>,
+    /// The child of `exec`, and which signals it is handed.
+    pub(super) child: Option<Kept>,
+    pub(super) forward: Vec<supervisor::Signal>,
     /// Where systemd wants to be told.
     pub(super) notify: Option<Arc<notify::Systemd>>,
     addresses: Vec<String>,
@@ -88,6 +95,8 @@ impl Daemon {
             None => None,
             Some(log) => Some(access_log(log).map_err(StartError::AccessLog)?),
         };
+        let child = settings.exec.as_ref().map(Child::new).transpose()?;
+        child::bury_orphans(&settings, &mut tasks);
         let (identities, ends): (Vec<_>, Vec<_>) = settings.auto_auths.iter().map(Identity::new).unzip();
 
         if settings.vault.tls.verify == Verify::Skip {
@@ -178,6 +187,10 @@ impl Daemon {
         }
 
         let mut standings = Vec::new();
+        let variables = Arc::new(Variables::of(&settings.templates));
+        // A child waits for templates alone, not for sinks.
+        let rendered = TaskTracker::new();
+        let given_up = CancellationToken::new();
         for (whose, identity) in identities.iter().enumerate() {
             let own = |template: &&Template| template.auto_auth == Some(whose);
             let templates: Vec<Template> = settings.templates.iter().filter(own).cloned().collect();
@@ -187,8 +200,9 @@ impl Daemon {
             let caller = Caller { namespace: identity.namespace.clone(), ..caller(Subsystem::Templating) };
             let shared = runner_settings(&settings, environment, &identity.reauth);
             let runner = identity.span.in_scope(|| {
-                Runner::new(templates, shared, Arc::new(cache.clone()), caller, ready.token())
+                Runner::new(templates, shared, Arc::new(cache.clone()), caller, rendered.token())
             })?;
+            let runner = runner.with_variables(Arc::clone(&variables));
             let name = settings.auto_auths.get(whose).and_then(|one| one.name.clone()).unwrap_or_default();
             standings.extend(
                 runner
@@ -197,9 +211,24 @@ impl Daemon {
                     .map(|standing| TemplatePart { identity: name.clone(), standing }),
             );
             let running = runner.run(identity.tokens.clone());
-            let running = running.map(|ended| ended.map_err(|error| error.to_string()));
+            let gives_up = given_up.clone();
+            let running = running.map(move |ended| {
+                gives_up.cancel();
+                ended.map_err(|error| error.to_string())
+            });
             tasks.start("templates", running.instrument(identity.span.clone()));
         }
+
+        rendered.close();
+        let (first_round, done) = (rendered.clone(), ready.token());
+        tasks.start("first round", async move {
+            first_round.wait().await;
+            drop(done);
+            Ok(())
+        });
+        let forward = child.as_ref().map(|child| child.forward.clone()).unwrap_or_default();
+        let record = child.as_ref().map(Child::record);
+        let child = child.map(|child| child.keep(variables.watch(), rendered, given_up, &mut tasks));
 
         board.complete(Parts {
             product,
@@ -207,6 +236,7 @@ impl Daemon {
             identities: identities.iter().zip(&settings.auto_auths).map(|(one, of)| one.part(of)).collect(),
             listeners,
             templates: standings,
+            child: record,
             upstreams,
             cache,
             passed,
@@ -234,6 +264,8 @@ impl Daemon {
             pid_file,
             board,
             access,
+            child,
+            forward,
             notify,
             addresses,
         })

@@ -5,6 +5,7 @@
 //! (`auto_auth::Reauth`), a quit request, the end of the work, and the failure of a task.
 
 mod build;
+mod child;
 mod give_back;
 mod hardening;
 mod identity;

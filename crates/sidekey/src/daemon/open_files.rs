@@ -12,6 +12,11 @@ use tracing::debug;
 /// What we were started with.
 static ORIGINAL: OnceLock<Rlimit> = OnceLock::new();
 
+/// The soft limit that we were started with; `None` for none.
+pub(super) fn original() -> Option<u64> {
+    ORIGINAL.get().and_then(|original| original.current)
+}
+
 /// Raises the soft limit to the hard one. Before anything is bound: listeners reckon with the limit they find.
 pub(crate) fn raise() {
     let original = *ORIGINAL.get_or_init(|| getrlimit(Resource::Nofile));

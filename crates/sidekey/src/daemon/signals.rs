@@ -1,7 +1,10 @@
 //! Signals, as the agents' users know them.
 
+use std::future::poll_fn;
 use std::io;
+use std::task::Poll;
 
+use supervisor::Signal as Number;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// What a signal asks for.
@@ -15,6 +18,21 @@ pub(super) enum Asked {
     Numbers,
     /// SIGUSR2, which must not end the program.
     Nothing,
+    /// Any other, which is only handed on.
+    HandOn(Number),
+}
+
+impl Asked {
+    /// The signal, unless it ends us.
+    pub(super) fn signal(self) -> Option<Number> {
+        match self {
+            Self::Stop => None,
+            Self::Reload => Some(Number::HUP),
+            Self::Numbers => Some(Number::USR1),
+            Self::Nothing => Some(Number::USR2),
+            Self::HandOn(signal) => Some(signal),
+        }
+    }
 }
 
 pub(super) struct Signals {
@@ -23,6 +41,7 @@ pub(super) struct Signals {
     hang_up: Signal,
     user1: Signal,
     user2: Signal,
+    others: Vec<(Number, Signal)>,
 }
 
 impl Signals {
@@ -33,11 +52,28 @@ impl Signals {
             hang_up: signal(SignalKind::hangup())?,
             user1: signal(SignalKind::user_defined1())?,
             user2: signal(SignalKind::user_defined2())?,
+            others: Vec::new(),
         })
     }
 
+    /// The same with more that are to be handed on.
+    pub(super) fn and(mut self, numbers: &[Number]) -> io::Result<Self> {
+        let own = [Number::TERM, Number::INT, Number::HUP, Number::USR1, Number::USR2];
+        for number in numbers.iter().filter(|number| !own.contains(number)) {
+            self.others.push((*number, signal(SignalKind::from_raw(number.as_raw()))?));
+        }
+        Ok(self)
+    }
+
     pub(super) async fn next(&mut self) -> Asked {
+        let others = poll_fn(|context| {
+            let ready = |(number, signal): &mut (Number, Signal)| {
+                signal.poll_recv(context).is_ready().then_some(*number)
+            };
+            self.others.iter_mut().find_map(ready).map_or(Poll::Pending, Poll::Ready)
+        });
         tokio::select! {
+            number = others => Asked::HandOn(number),
             _ = self.terminate.recv() => Asked::Stop,
             _ = self.interrupt.recv() => Asked::Stop,
             _ = self.hang_up.recv() => Asked::Reload,

@@ -52,6 +52,7 @@ impl Stage {
         let text = text
             .replace("/run/sidekey", folder)
             .replace("/etc/sidekey", folder)
+            .replace("/usr/local/bin", folder)
             .replace("http://127.0.0.1:8200", &self.server.address())
             .replace("127.0.0.1:8100", "127.0.0.1:0");
         let file = self.path(if name.ends_with("json") { "example.json" } else { "example.hcl" });
@@ -109,6 +110,19 @@ async fn two_applications_beside_one_agent() {
     assert_eq!(status("billing", "secret/data/shop").await, 403);
     assert_eq!(status("shop", "secret/data/shop").await, 200);
     agent.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_program_with_secrets_in_its_environment() {
+    let stage = Stage::new().await;
+    let data = json!({"data": {"color": "blue", "username": "app", "password": "tiger"}});
+    stage.root.write("secret/data/app", &data).await.unwrap();
+    let app = "#!/bin/sh\ncd \"$(dirname \"$0\")\"\necho \"$1 $DB_USER $DB_PASSWORD $(cat app.conf)\" > told\nexit 5\n";
+    let program = atomic_file::Attributes::new(0o700);
+    atomic_file::write(&stage.path("app"), app.as_bytes(), &program).unwrap();
+    let mut agent = stage.example("exec.hcl", "agent");
+    assert_eq!(agent.ended().await.unwrap().code(), Some(5), "{}", agent.output().join("\n"));
+    assert_eq!(stage.read("told"), "--port=8080 app tiger color = blue\n");
 }
 
 #[tokio::test]

@@ -20,6 +20,7 @@ mod command_line;
 mod detours;
 mod differential;
 mod examples;
+mod exec;
 mod faults;
 mod identities;
 mod life;

@@ -13,6 +13,7 @@ use tracing::error;
 use super::standing::Failing;
 use super::{Runner, RunnerError, UnderWay, news};
 use crate::dependency::Dependency;
+use crate::environment::Variables;
 use crate::evaluate::{Knowledge, Pace, Parsed};
 use crate::output;
 use crate::redact::redacted;
@@ -116,6 +117,7 @@ impl Runner {
     /// Evaluates templates and writes those that are complete, on another thread.
     fn job(&self, work: Vec<Work>) -> BoxFuture<'static, Vec<Outcome>> {
         let (world, known) = (Arc::clone(&self.world), Arc::clone(&self.known));
+        let variables = Arc::clone(&self.variables);
         let default_perms = self.settings.shared.default_perms;
         let numbers: Vec<(usize, bool)> =
             work.iter().map(|work| (work.nth, work.parsed.pace() != Pace::Quick)).collect();
@@ -123,7 +125,7 @@ impl Runner {
         // Another thread does not know of itself for whom it works, and its log lines should say it.
         let whose = tracing::Span::current();
         let job = tokio::task::spawn_blocking(move || {
-            whose.in_scope(|| do_all(work, &shared, &world, default_perms))
+            whose.in_scope(|| do_all(work, &shared, &world, &variables, default_perms))
         });
         Box::pin(async move {
             let mut all = job.await.unwrap_or_default().into_iter();
@@ -213,7 +215,13 @@ impl Runner {
     }
 }
 
-fn do_all(work: Vec<Work>, known: &Arc<Knowledge>, world: &Arc<World>, default_perms: u32) -> Vec<Came> {
+fn do_all(
+    work: Vec<Work>,
+    known: &Arc<Knowledge>,
+    world: &Arc<World>,
+    variables: &Variables,
+    default_perms: u32,
+) -> Vec<Came> {
     let mut texts: Vec<(usize, Arc<Template>, Vec<u8>)> = Vec::new();
     let mut all: Vec<Came> = Vec::with_capacity(work.len());
     for work in work {
@@ -223,6 +231,13 @@ fn do_all(work: Vec<Work>, known: &Arc<Knowledge>, world: &Arc<World>, default_p
         texts.extend(text.map(|text| (all.len(), settings, text)));
         all.push(came);
     }
+    texts.retain(|(nth, settings, text)| {
+        let Some(outcome) = variables.take(settings, text) else { return true };
+        if let Some(Came::Done(done)) = all.get_mut(*nth) {
+            done.written = Some(outcome.map_err(|problem| (Failing::Template, problem)));
+        }
+        false
+    });
     let finished: Vec<(&Template, &[u8])> =
         texts.iter().map(|(_, settings, text)| (&**settings, text.as_slice())).collect();
     let written = catch_unwind(AssertUnwindSafe(|| output::write(&finished, default_perms)));

@@ -27,6 +27,7 @@ use vault::api::Caller;
 use vault::{Token, TokenState, Upstream};
 
 use crate::dependency::Dependency;
+use crate::environment::Variables;
 use crate::evaluate::{Evaluation, Known, Parsed};
 use crate::fetch::{FetchError, Fetcher, unix_now};
 use crate::redact::redacted;
@@ -92,6 +93,8 @@ pub struct Runner {
     needs_changed: bool,
     known: Arc<HashMap<Dependency, Known>>,
     world: Arc<World>,
+    /// Where goes what becomes no file.
+    variables: Arc<Variables>,
     /// Ends programs under way with the runner.
     _stop: StopOnDrop,
     jobs: Jobs,
@@ -129,7 +132,10 @@ impl Runner {
         let table = functions::shared_table(profile);
         let mut outputs = Vec::new();
         atomic_file::remove_stale_temporaries(
-            templates.iter().map(|template| template.destination.as_path()),
+            templates
+                .iter()
+                .filter(|template| template.variable.is_none())
+                .map(|template| template.destination.as_path()),
         );
         for template in templates {
             let parsed = parse(&template, profile, &table);
@@ -160,6 +166,7 @@ impl Runner {
             needs_changed: false,
             known: Arc::default(),
             world: Arc::new(world),
+            variables: Arc::default(),
             _stop: stop,
             jobs: Jobs::default(),
             gather_until: None,
@@ -168,6 +175,12 @@ impl Runner {
             command_failed: None,
             ready: Some(ready),
         })
+    }
+
+    /// The same with a place for what `env_template`s render.
+    #[must_use]
+    pub fn with_variables(self, variables: Arc<Variables>) -> Self {
+        Self { variables, ..self }
     }
 
     /// How each template stands, in order; kept up to date while it runs.

@@ -29,6 +29,7 @@ pub(super) struct Parts {
     pub(super) identities: Vec<IdentityPart>,
     pub(super) listeners: Vec<ListenerPart>,
     pub(super) templates: Vec<TemplatePart>,
+    pub(super) child: Option<Arc<supervisor::Record>>,
     /// The server as each part of the program reaches it.
     pub(super) upstreams: Vec<(&'static str, Client)>,
     pub(super) cache: Cache,

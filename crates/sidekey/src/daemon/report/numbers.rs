@@ -78,6 +78,9 @@ pub(super) fn counters(parts: &Parts, all: &mut Snapshot) {
             failures,
         );
     }
+    if let Some(child) = &parts.child {
+        all.counter("sidekey.child_starts_total", "Starts of the child.", &[], child.starts());
+    }
     for listener in &parts.listeners {
         let (counters, labels) = (&listener.counters, [("listener", listener.address.as_str())]);
         let accepted = counters.accepted.load(Relaxed);
@@ -178,6 +181,10 @@ pub(super) fn gauges(parts: &Parts, all: &mut Snapshot) {
             let help = "When the file was made right last.";
             all.gauge("sidekey.template_last_success_timestamp_seconds", help, &labels, at as f64);
         }
+    }
+    if let Some(child) = &parts.child {
+        let running = child.process_id().is_some();
+        all.gauge("sidekey.child_running", "1 while the child runs.", &[], flag(running));
     }
     for listener in &parts.listeners {
         let (counters, labels) = (&listener.counters, [("listener", listener.address.as_str())]);

@@ -15,16 +15,24 @@ pub(super) fn is_logged_in(identity: &IdentityPart) -> bool {
     state.wrapped.is_some() || state.token.is_some() && identity.record.life().is_live()
 }
 
-/// All have tokens that live, and every sink and template has done its work once.
+/// Every sink and template has done its work once, and the child, if there is to be one, was started.
+fn first_round_done(parts: &Parts) -> bool {
+    parts.ready.is_empty() && parts.child.as_ref().is_none_or(|child| child.starts() > 0)
+}
+
+/// All have tokens that live, and everybody has done its work once.
 pub(super) fn is_ready(parts: &Parts) -> bool {
-    parts.identities.iter().all(is_logged_in) && parts.ready.is_empty()
+    parts.identities.iter().all(is_logged_in) && first_round_done(parts)
 }
 
 /// In a few words, for systemd.
 pub(super) fn summary(parts: &Parts) -> String {
-    match (parts.identities.iter().all(is_logged_in), parts.ready.is_empty()) {
+    match (parts.identities.iter().all(is_logged_in), first_round_done(parts)) {
         (false, _) => "no token yet".to_owned(),
-        (true, false) => "logged in, sinks and templates are not all done yet".to_owned(),
+        (true, false) => match parts.ready.is_empty() {
+            false => "logged in, sinks and templates are not all done yet".to_owned(),
+            true => "logged in, the child is not started yet".to_owned(),
+        },
         (true, true) => "ready".to_owned(),
     }
 }
@@ -55,7 +63,7 @@ pub(super) fn health(parts: &Parts) -> (bool, Value) {
         "identities": identities,
         "listeners": listeners,
         "templates": {"total": templates.len(), "rendered": rendered, "failing": failing},
-        "first_round_done": parts.ready.is_empty(),
+        "first_round_done": first_round_done(parts),
         "upstream": upstream(parts),
     });
     (ready, body)
@@ -92,6 +100,13 @@ pub(super) fn status(parts: &Parts, uptime: Duration) -> Value {
             })
         })
         .collect();
+    let child = parts.child.as_ref().map(|child| {
+        json!({
+            "process_id": child.process_id(),
+            "starts": child.starts(),
+            "last_end": child.last_ending().map(|ending| ending.to_string()),
+        })
+    });
     let cache = parts.cache.remembers().then(|| {
         let numbers = parts.cache.numbers();
         json!({
@@ -112,6 +127,7 @@ pub(super) fn status(parts: &Parts, uptime: Duration) -> Value {
         "uptime_seconds": uptime.as_secs(),
         "identities": identities,
         "templates": templates,
+        "child": child,
         "listeners": listeners,
         "upstream": upstream(parts),
         "cache": cache,

@@ -1,0 +1,22 @@
+//! One child process, as init would keep it: started when what it waits for is there, signalled, stopped with patience,
+//! started again when its variables change, and mirrored when it ends.
+//!
+//! What to do when is a pure state machine (`state.rs`); a small driver acts and waits (`driver.rs`); what the system is
+//! asked for stands in `process.rs`. Orphans that become ours are buried in `orphans.rs`. Where variables come from, and
+//! what is in them, nobody here knows.
+
+mod driver;
+mod orphans;
+mod process;
+mod record;
+mod settings;
+mod state;
+mod variables;
+
+pub use driver::{Asked, run};
+pub use orphans::{adopt, bury};
+pub use record::Record;
+pub use rustix::process::Signal;
+pub use settings::{OnChange, OnExit, Settings, is_shell_line};
+pub use state::{Ending, Outcome};
+pub use variables::Variables;
