@@ -12,6 +12,10 @@ pub(crate) enum Exit {
     Failure,
     /// `template render -diff` found a difference: 2.
     Differs,
+    /// `generate-config` could not ask the server: 2, as upstream's.
+    NotAsked,
+    /// `generate-config` could not write its file: 3, as upstream's.
+    NotWritten,
     /// The child's, or 1 where none says more.
     Mirrored(u8),
 }
@@ -22,6 +26,8 @@ impl From<Exit> for ExitCode {
             Exit::Success => Self::SUCCESS,
             Exit::Failure => Self::FAILURE,
             Exit::Differs => Self::from(2),
+            Exit::NotAsked => Self::from(2),
+            Exit::NotWritten => Self::from(3),
             Exit::Mirrored(code) => Self::from(code),
         }
     }
