@@ -6,7 +6,7 @@ use serde_json::json;
 use testkit::{Server, server_binary};
 use tokio::process::Command;
 
-use crate::{Stage, sidekey};
+use crate::{Stage, put, sidekey};
 
 /// What a command printed, and its exit code.
 #[derive(Debug, PartialEq)]
@@ -52,11 +52,16 @@ impl Two<'_> {
         for (program, file) in [server_binary().unwrap().as_path(), sidekey()].into_iter().zip(&mut files) {
             said.push(self.one(program, arguments, variables).await);
             *file = std::fs::read_to_string(&path).unwrap_or_default();
-            drop(std::fs::remove_file(&path));
+            remove(&path);
         }
         let ours = said.pop().unwrap();
         (said.pop().unwrap(), ours, files)
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a file of a test's own folder")]
+fn remove(path: &Path) {
+    drop(std::fs::remove_file(path));
 }
 
 async fn stage() -> Stage {
@@ -89,7 +94,7 @@ async fn stage() -> Stage {
 async fn files_words_and_exit_codes_are_the_agents() {
     let stage = stage().await;
     let two = Two { server: &stage.server, folder: stage.folder.path() };
-    std::fs::write(stage.path(".vault-token"), stage.server.root_token()).unwrap();
+    put(&stage.path(".vault-token"), stage.server.root_token());
     let paths =
         ["secret/foo", "secret/apps/*", "kv1/*", "team/kv/my-svc.x"].map(|path| format!("-path={path}"));
     let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
@@ -168,9 +173,8 @@ async fn what_upstream_breaks_on_works() {
     );
     // The file was there with another mode.
     let file = stage.path("app.hcl");
-    std::fs::write(&file, "old").unwrap();
-    std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o640)).unwrap();
-    std::fs::write(stage.path(".vault-token"), stage.server.root_token()).unwrap();
+    atomic_file::write(&file, b"old", &atomic_file::Attributes::new(0o640)).unwrap();
+    put(&stage.path(".vault-token"), stage.server.root_token());
     let paths = ["secret/odd", "secret/a/*", "secret/b/*", "secret/gone/*", "secret/odd"]
         .map(|path| format!("-path={path}"));
     let mut arguments: Vec<&str> = paths.iter().map(String::as_str).collect();
@@ -181,7 +185,7 @@ async fn what_upstream_breaks_on_works() {
     let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&file).unwrap().permissions());
     assert_eq!(mode & 0o777, 0o640);
     // And our agent runs with it.
-    std::fs::write(stage.path("env.sh"), "env | grep hidden | sort > got").unwrap();
+    put(&stage.path("env.sh"), "env | grep hidden | sort > got");
     let output = Command::new(sidekey())
         .args(["agent", "-config=app.hcl"])
         .env_clear()

@@ -133,7 +133,9 @@ async fn secrets_become_variables() {
     assert!(stage.is_alive(token).await);
 
     // Names and paths, no values, and nothing runs.
-    let said = stage.run(&["-secret=secret/db", "-env=A=hidden", "-dry-run", "touch", "ran"], &as_root).await;
+    let said = stage
+        .run(&["-secret=secret/db", "-env=A=hidden", "-dry-run", "touch", "ran", "hidden"], &as_root)
+        .await;
     assert_eq!(said.code, Some(0), "{}", said.err);
     assert!(
         said.out.contains("variable: USER from secret/db#user\n")
@@ -186,6 +188,7 @@ async fn one_clear_error_and_nothing_starts() {
         assert_eq!(said.code, Some(1), "{variables:?}");
         let all = said.out + &said.err;
         assert!(all.contains(why) && !all.contains("hidden"), "{variables:?}: {all}");
+        assert_eq!(all.matches("error: ").count(), 1, "{all}");
     }
     let said = stage.run(&["-bogus", "-secret=secret/db", "touch", "ran"], &as_root).await;
     assert_eq!(

@@ -14,6 +14,7 @@ use std::path::Path;
 use clap::Args;
 use config::{Environment, Loaded, Loader, UnknownKeys};
 use telemetry::Style;
+use tracing::level_filters::LevelFilter;
 use vault::Product;
 
 use self::configuration::{OnChange, Parts};
@@ -171,7 +172,8 @@ fn carried_out(arguments: &RunProgramArgs) -> Result<Exit, String> {
     };
     print_warnings(&warnings);
     daemon::forbid_core_dumps();
-    telemetry::init(Product::Agent.word(), Style::Standard, super::run::filter(&settings));
+    // What goes wrong before the start is told once, and below.
+    let level = telemetry::init(Product::Agent.word(), Style::Standard, LevelFilter::OFF);
     daemon::raise_open_files();
     let runtime = daemon::runtime().map_err(|error| format!("cannot start the runtime: {error}"))?;
     let looked = runtime.block_on(daemon::with_session(&settings, &environment, None, async |session| {
@@ -206,6 +208,7 @@ fn carried_out(arguments: &RunProgramArgs) -> Result<Exit, String> {
             return Ok(Exit::Failure);
         }
     };
+    level.set(super::run::filter(&settings));
     let outcome = runtime.block_on(async {
         let daemon = Daemon::build(settings, &environment).await?;
         // A hang-up is the program's.
@@ -321,7 +324,8 @@ fn tell(plan: &Plan, asked: &Asked, login: &str, address: &str, command: &[Strin
     for (source, destination) in &asked.templates {
         println!("file: {destination} from {source}");
     }
-    println!("program: {}", command.join(" "));
+    // Its arguments are its own business.
+    println!("program: {}", command.first().map_or("", String::as_str));
 }
 
 #[cfg(test)]
