@@ -1,8 +1,8 @@
 //! The running program: [`Daemon::build`] makes every room (binds, runs nothing), [`Daemon::run`] runs them
 //! until a signal, a quit request, the end of the work (`exit_after_auth`) or a failure that ends it.
 //!
-//! Only this module knows all rooms. Four arrows run back up, all made in `build.rs`: a refused token
-//! (`auto_auth::Reauth`), a quit request, the end of the work, and the failure of a task.
+//! Only this module knows all rooms. Five arrows run back up, all made in `build.rs`: a refused token
+//! (`auto_auth::Reauth`), a quit request, the end of the work, the failure of a task, and the end of the child.
 
 mod build;
 mod child;

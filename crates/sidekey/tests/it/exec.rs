@@ -121,6 +121,7 @@ async fn a_signal_to_both_means_us() {
         let mut agent = stage.exec(&(COLOR.to_owned() + &exec(line, "")));
         let child = stage.pid("pid").await;
         kill_process(child, Signal::TERM).unwrap();
+        agent.says("exec server stopped").await.unwrap();
         agent.signal(Signal::TERM);
         assert_eq!(agent.ended().await.unwrap().code(), Some(0), "{}", agent.output().join("\n"));
     }
