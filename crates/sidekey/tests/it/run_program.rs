@@ -170,6 +170,7 @@ async fn one_clear_error_and_nothing_starts() {
         (&["-template=none.ctmpl:x"], "there is no file none.ctmpl"),
         (&["-interval=soon", "-secret=secret/db"], "soon"),
         (&["-auth=ldap", "-secret=secret/db"], "\"ldap\""),
+        (&["-env=A=vault:secret/data/db#${.user | nosuch}"], "a reference with a template is in A"),
         (&[], "no secret is asked for"),
     ] {
         let said = stage.run(&[arguments, &["touch", "ran"]].concat(), &as_root).await;

@@ -21,7 +21,7 @@ use self::configuration::{OnChange, Parts};
 use self::login::{Login, LoginArgs};
 use self::look::{Wishes, look};
 use self::plan::{Plan, Planned};
-use self::reference::Piece;
+use self::reference::{Piece, Reference, Want};
 use super::Exit;
 use super::check::{print_failure, print_warnings};
 use super::own_token::{self, variable};
@@ -216,6 +216,9 @@ fn carried_out(arguments: &RunProgramArgs) -> Result<Exit, String> {
     });
     runtime.shutdown_background();
     match outcome {
+        Err(error @ daemon::StartError::Template(_)) => {
+            Err(format!("{error}{}", where_templates_are(&asked)))
+        }
         Err(error) => Err(error.to_string()),
         Ok(Ok(())) => Ok(Exit::Success),
         Ok(Err(error)) => {
@@ -226,6 +229,19 @@ fn carried_out(arguments: &RunProgramArgs) -> Result<Exit, String> {
             }
             Ok(Exit::Mirrored(code))
         }
+    }
+}
+
+/// A template that stands in a reference has no file that an error could name.
+fn where_templates_are(asked: &Asked) -> String {
+    let is_template =
+        |piece: &Piece| matches!(piece, Piece::Secret(Reference { want: Want::Template(_), .. }));
+    let with = asked.references.iter().filter(|(_, pieces)| pieces.iter().any(is_template));
+    let names: Vec<&str> = with.map(|(name, _)| name.as_str()).collect();
+    if names.is_empty() {
+        String::new()
+    } else {
+        format!("\n(a reference with a template is in {})", names.join(", "))
     }
 }
 
