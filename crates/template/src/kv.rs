@@ -6,16 +6,17 @@ use vault::{Namespace, Secret};
 
 /// A mount, and whether it is KV version 2.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) struct Mount {
+pub struct Mount {
     /// With its trailing slash.
-    pub(crate) path: String,
-    pub(crate) versioned: bool,
+    pub path: String,
+    /// Its kind: `kv` of version 2.
+    pub versioned: bool,
 }
 
 impl Mount {
     /// From the answer of `sys/internal/ui/mounts/PATH` to a request in this namespace. The server puts the
     /// namespace before the mount's path, the template does not.
-    pub(crate) fn told(answer: &Secret, namespace: Option<&Namespace>) -> Option<Self> {
+    pub fn told(answer: &Secret, namespace: Option<&Namespace>) -> Option<Self> {
         let data = answer.data.as_ref()?;
         let text = |key: &str| data.get(key).and_then(|value| value.as_str()).unwrap_or_default();
         let path = text("path").trim_matches('/');
@@ -63,7 +64,7 @@ impl Mounts {
 }
 
 /// Where a path's data is: on a versioned mount below `data/`, unless the path says so itself.
-pub(crate) fn data_path(path: &str, mount: Option<&Mount>) -> String {
+pub fn data_path(path: &str, mount: Option<&Mount>) -> String {
     let of_its_own = |rest: &str| ["data/", "metadata/", "subkeys/"].iter().any(|own| rest.starts_with(own));
     match mount.filter(|mount| mount.versioned).and_then(|mount| Some((mount, mount.behind(path)?))) {
         Some((mount, rest)) if !of_its_own(rest) => joined(&mount.path, "data", rest),
@@ -72,7 +73,7 @@ pub(crate) fn data_path(path: &str, mount: Option<&Mount>) -> String {
 }
 
 /// Where a path's names are: on a versioned mount below `metadata/`.
-pub(crate) fn list_path(path: &str, mount: Option<&Mount>) -> String {
+pub fn list_path(path: &str, mount: Option<&Mount>) -> String {
     let of_its_own = |rest: &str| rest == "metadata" || rest.starts_with("metadata/");
     match mount.filter(|mount| mount.versioned).and_then(|mount| Some((mount, mount.behind(path)?))) {
         Some((mount, rest)) if !of_its_own(rest) => joined(&mount.path, "metadata", rest),

@@ -11,7 +11,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 /// as the subcommand, and so do we.
 pub(super) fn normalize(arguments: Vec<OsString>, command: &Command) -> Vec<OsString> {
     let mut out = Vec::with_capacity(arguments.len());
-    let mut arguments = arguments.into_iter();
+    let mut arguments = without_agent(arguments).into_iter();
     out.extend(arguments.next());
     let mut names: Option<&Command> = None;
     let mut value_follows = false;
@@ -37,7 +37,7 @@ pub(super) fn normalize(arguments: Vec<OsString>, command: &Command) -> Vec<OsSt
             match flags.find_subcommand(&text) {
                 Some(inner) => names = Some(inner),
                 // `check FILE -strict` reads better than it parses in Go: we go on reading there.
-                None => reading = text != "--" && !matches!(flags.get_name(), "agent" | "proxy"),
+                None => reading = text != "--" && !stops_at_operand(flags.get_name()),
             }
             out.push(argument);
             continue;
@@ -52,6 +52,20 @@ pub(super) fn normalize(arguments: Vec<OsString>, command: &Command) -> Vec<OsSt
         out.push(if single { format!("-{text}").into() } else { argument });
     }
     out
+}
+
+/// Those read as Go reads flags; and what follows a program's name is the program's.
+fn stops_at_operand(subcommand: &str) -> bool {
+    matches!(subcommand, "agent" | "generate-config" | "proxy" | "run")
+}
+
+/// `agent generate-config`, as the agents have it, is ours without `agent`.
+fn without_agent(mut arguments: Vec<OsString>) -> Vec<OsString> {
+    let word = |nth: usize| arguments.get(nth).and_then(|argument| argument.to_str());
+    if word(1) == Some("agent") && word(2) == Some("generate-config") {
+        arguments.remove(1);
+    }
+    arguments
 }
 
 fn takes_value(flag: &clap::Arg) -> bool {
@@ -133,6 +147,13 @@ mod tests {
             ("sidekey template render -config a.hcl -diff", "sidekey template render --config a.hcl --diff"),
             ("sidekey template test a.ctmpl -data=b.json", "sidekey template test a.ctmpl --data=b.json"),
             ("sidekey sink decrypt -key=k -derive-key", "sidekey sink decrypt --key=k --derive-key"),
+            (
+                "bao agent generate-config -type=x -path y a.hcl",
+                "bao generate-config --type=x --path y a.hcl",
+            ),
+            ("sidekey agent -config x generate-config", "sidekey agent --config x generate-config"),
+            ("sidekey run -secret=a ./server -port=1", "sidekey run --secret=a ./server -port=1"),
+            ("sidekey run -secret a -- ./server -secret", "sidekey run --secret a -- ./server -secret"),
             ("sidekey -help", "sidekey --help"),
             ("sidekey -version", "sidekey version"),
         ] {

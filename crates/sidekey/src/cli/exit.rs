@@ -21,6 +21,10 @@ pub(crate) enum Exit {
     Late,
     /// `template render -diff` found a difference: 2.
     Differs,
+    /// `generate-config` could not ask the server: 2, as upstream's.
+    NotAsked,
+    /// `generate-config` could not write its file: 3, as upstream's.
+    NotWritten,
     /// The child's.
     Mirrored(u8),
 }
@@ -37,7 +41,8 @@ impl Exit {
         match self {
             Self::Success => 0,
             Self::Failure => 1,
-            Self::Differs => 2,
+            Self::Differs | Self::NotAsked => 2,
+            Self::NotWritten => 3,
             Self::Late => 75,
             Self::Mirrored(code) => code,
             Self::Templates(class) => match class {

@@ -4,10 +4,16 @@ mod argv;
 mod check;
 mod demo;
 mod exit;
+mod generate_config;
+mod kv;
+mod own_token;
 mod run;
+mod run_program;
+mod server;
 mod sink;
 mod status;
 mod template;
+mod template_text;
 mod version;
 
 use std::ffi::OsString;
@@ -40,10 +46,14 @@ enum Command {
     Agent(run::RunArgs),
     /// The same without templates: log in and answer a local API
     Proxy(run::RunArgs),
+    /// Give a program secrets in its environment, without any configuration file
+    Run(run_program::RunProgramArgs),
     /// Check configuration files whole, and tell of every problem at once; opens and contacts nothing else
     Check(check::CheckArgs),
     /// Try templates out: render them once, test them without a server, list their functions
     Template(template::TemplateArgs),
+    /// Write a configuration that gives a program every key of the secrets named
+    GenerateConfig(generate_config::GenerateArgs),
     /// Make keys for encrypted sinks, and read what is in such a sink
     Sink(sink::SinkArgs),
     /// Ask a running agent or proxy how it stands: a table, and 0 when it is ready, else 1
@@ -66,8 +76,10 @@ pub(crate) fn main(arguments: Vec<OsString>) -> ExitCode {
     let exit = match cli.command {
         Command::Agent(arguments) => run::run(Product::Agent, arguments),
         Command::Proxy(arguments) => run::run(Product::Proxy, arguments),
+        Command::Run(arguments) => run_program::run_program(arguments),
         Command::Check(arguments) => check::check(&arguments),
         Command::Template(arguments) => template::template(arguments),
+        Command::GenerateConfig(arguments) => generate_config::generate_config(&arguments),
         Command::Sink(arguments) => sink::sink(&arguments),
         Command::Status(arguments) => status::status(&arguments),
         Command::Version => version::version(),

@@ -181,7 +181,7 @@ pub(super) fn run(product: Product, arguments: RunArgs) -> Exit {
     }
 }
 
-fn filter(settings: &Settings) -> LevelFilter {
+pub(super) fn filter(settings: &Settings) -> LevelFilter {
     match settings.log.level.unwrap_or_default() {
         Level::Trace => LevelFilter::TRACE,
         Level::Debug => LevelFilter::DEBUG,

@@ -16,6 +16,7 @@ mod pid_file;
 mod reload;
 mod report;
 mod run;
+mod session;
 mod signals;
 mod tasks;
 
@@ -25,6 +26,7 @@ pub(crate) use once::render_once;
 pub(crate) use open_files::raise as raise_open_files;
 pub(crate) use reload::Reload;
 pub(crate) use run::RunError;
+pub(crate) use session::{Session, with_session};
 pub(crate) use tasks::TaskError;
 
 /// One thread runs everything; a few more, for a few seconds, do what blocks (name look-ups).

@@ -34,7 +34,7 @@ pub(crate) enum OnceError {
     #[error("cannot listen for signals: {0}")]
     Signals(std::io::Error),
     /// Somebody pressed Ctrl-C, or ended us.
-    #[error("interrupted; nothing was rendered")]
+    #[error("interrupted")]
     Interrupted,
     /// The login failed.
     #[error("cannot log in{who}: {why}")]
@@ -57,7 +57,7 @@ pub(crate) struct Once {
 
 /// How long a login that was begun is waited for when nobody wants it any more: without its answer, its token could
 /// not be revoked.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Renders `templates` with what the server has. With `token` there is no login; else the logins of their `auto_auth`s
 /// are used, one after the other, and each token is revoked at its end, with every lease that the templates made; so
@@ -167,11 +167,11 @@ async fn render_as(
 }
 
 /// A signal that ends the program. SIGHUP does, too: the terminal is gone.
-async fn end(signals: &mut Signals) {
+pub(super) async fn end(signals: &mut Signals) {
     while signals.next().await == Asked::Nothing {}
 }
 
-async fn log_in(
+pub(super) async fn log_in(
     settings: &Settings,
     auto_auth: &AutoAuthSettings,
     upstream: Arc<dyn Upstream>,

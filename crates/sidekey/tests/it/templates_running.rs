@@ -85,7 +85,9 @@ async fn of_fifty_templates_three_fail_and_the_others_do_not_notice() {
             "{nth}"
         );
     }
-    assert_eq!(server.asked("kv/s47").len() + server.asked("kv/s48").len(), 2);
+    // One of them all asks which mount it is.
+    let reads = |name| server.asked(name).iter().filter(|asked| !asked.line.contains("mounts")).count();
+    assert_eq!(reads("kv/s47") + reads("kv/s48"), 2);
     let tries = runs("-failing").lines().count();
     assert!((2..=5).contains(&tries), "{tries} tries of a failing command");
     let denied = server.asked("kv/denied").iter().filter(|asked| !asked.line.contains("mounts")).count();

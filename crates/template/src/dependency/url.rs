@@ -41,7 +41,7 @@ fn sorted(query: &[u8]) -> Vec<u8> {
 }
 
 /// A path as it goes on the wire.
-pub(crate) fn escape_path(path: &str) -> String {
+pub fn escape_path(path: &str) -> String {
     lossy(&escaped(path.as_bytes(), Part::Path))
 }
 

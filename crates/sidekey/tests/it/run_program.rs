@@ -1,0 +1,245 @@
+//! `sidekey run` against the real server.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use serde_json::json;
+use testkit::{Process, eventually};
+use tokio::process::Command;
+
+use crate::{Stage, put, sidekey};
+
+/// What a command printed, and its exit code.
+struct Said {
+    code: Option<i32>,
+    out: String,
+    err: String,
+}
+
+impl Stage {
+    /// `sidekey run` with nothing of our environment but a path.
+    fn command(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Command {
+        let mut command = Command::new(sidekey());
+        command
+            .arg("run")
+            .args(arguments)
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("HOME", self.folder.path())
+            .env("VAULT_ADDR", self.server.address())
+            .envs(variables.iter().copied())
+            .current_dir(self.folder.path())
+            .stdin(Stdio::null());
+        command
+    }
+
+    async fn run(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Said {
+        let output = self.command(arguments, variables).output().await.unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Said { code: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) }
+    }
+
+    async fn secrets(&self) {
+        self.root.write("sys/mounts/kv1", &json!({"type": "kv", "options": {"version": "1"}})).await.unwrap();
+        for (path, data) in [
+            (
+                "secret/data/db",
+                json!({"data": {"user": "ann", "pass-word": "p@\"$x{{", "list": [1, "a"], "big": 12_345_678_901_u64}}),
+            ),
+            (
+                "secret/data/db",
+                json!({"data": {"user": "bob", "pass-word": "p@\"$x{{", "list": [1, "a"], "big": 12_345_678_901_u64}}),
+            ),
+            ("secret/data/tree/one", json!({"data": {"k": "1"}})),
+            ("secret/data/tree/sub/two", json!({"data": {"k": "2", "b64": "aGVsbG8="}})),
+            ("kv1/old", json!({"color": "grey"})),
+        ] {
+            eventually(path, || async { self.root.write(path, &data).await.ok() }).await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn secrets_become_variables() {
+    let stage = Stage::new().await;
+    stage.secrets().await;
+    let token = stage.server.root_token();
+    let as_root = [("VAULT_TOKEN", token)];
+    let said = stage
+        .run(
+            &["-secret=secret/db", "-secret", "kv1/old=OLD_", "-secret=secret/tree/*", "--", "env"],
+            &as_root,
+        )
+        .await;
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    for line in [
+        "USER=bob",
+        "PASS_WORD=p@\"$x{{",
+        "LIST=[1,\"a\"]",
+        "BIG=12345678901",
+        "OLD_COLOR=grey",
+        "ONE_K=1",
+        "SUB_TWO_K=2",
+    ] {
+        assert!(said.out.lines().any(|known| known == line), "{line}\n{}", said.out);
+    }
+    // Nothing of ours goes on, and there is nothing but the program's own output.
+    assert!(!said.out.contains(token) && !said.out.contains("VAULT_TOKEN"), "{}", said.out);
+    assert_eq!(said.err, "");
+
+    // References, from the environment, a file and a flag; a role id and a secret id.
+    let (role_id, secret_id) = &stage.credentials;
+    put(
+        &stage.path("vars"),
+        "# c\nexport DSN='pg://${vault:secret/data/db#user}:x@h'\nPLAIN=\"as is\"\nDSN2=vault:kv1/old#color\n",
+    );
+    put(&stage.path("a.ctmpl"), "{{ with secret \"secret/db\" }}{{ .Data.data.user }}{{ end }}");
+    let arguments = [
+        "-env-file=vars",
+        "-env=DSN2=vault:secret/db#user#1",
+        "-template=a.ctmpl:a.conf",
+        "sh",
+        "-c",
+        "env; cat a.conf; exit 7",
+    ];
+    let variables = [
+        ("VAULT_ROLE_ID", role_id.as_str()),
+        ("VAULT_SECRET_ID", secret_id.as_str()),
+        ("WORD", "vault:secret/data/tree/sub/two#${.b64 | b64dec | upper}"),
+        ("HOST", "vault:8200"),
+    ];
+    let said = stage.run(&arguments, &variables).await;
+    assert_eq!(said.code, Some(7), "{}", said.err);
+    for line in ["DSN=pg://bob:x@h", "PLAIN=as is", "DSN2=ann", "WORD=HELLO", "HOST=vault:8200", "bob"] {
+        assert!(said.out.lines().any(|known| known == line), "{line}\n{}", said.out);
+    }
+    assert!(!said.out.contains(secret_id) && !said.out.contains(role_id), "{}", said.out);
+    let mode = std::os::unix::fs::PermissionsExt::mode(
+        &std::fs::metadata(stage.path("a.conf")).unwrap().permissions(),
+    );
+    assert_eq!(mode & 0o777, 0o600);
+
+    // The file that logins of people leave; our token, when asked for.
+    put(&stage.path(".vault-token"), token);
+    let said =
+        stage.run(&["-secret=secret/db", "-prefix=my_", "-keep-case", "-pass-token", "env"], &[]).await;
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    assert!(
+        said.out.contains("my_user=bob\n") && said.out.contains(&format!("VAULT_TOKEN={token}\n")),
+        "{}",
+        said.out
+    );
+    // Its login ends with it, and so does nobody else's.
+    assert!(stage.is_alive(token).await);
+
+    // Names and paths, no values, and nothing runs.
+    let said = stage
+        .run(&["-secret=secret/db", "-env=A=hidden", "-dry-run", "touch", "ran", "hidden"], &as_root)
+        .await;
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    assert!(
+        said.out.contains("variable: USER from secret/db#user\n")
+            && said.out.contains("variable: A as given\n")
+    );
+    assert!(!said.out.contains("bob") && !said.out.contains("hidden") && !said.out.contains(token));
+    assert!(!stage.path("ran").exists());
+}
+
+#[tokio::test]
+async fn one_clear_error_and_nothing_starts() {
+    let stage = Stage::new().await;
+    stage.secrets().await;
+    stage.root.write("sys/mounts/pki", &json!({"type": "pki"})).await.unwrap();
+    let token = stage.server.root_token();
+    let as_root = [("VAULT_TOKEN", token)];
+    for (arguments, why) in [
+        (&["-secret=secret/none"][..], "could not read secret at \"secret/none\": secret not found"),
+        (&["-secret=secret/none/*"], "no value found"),
+        (
+            &["-env=A=vault:secret/data/db#nope"],
+            "A: secret/data/db has no key \"nope\"; it has big, list, pass-word, user",
+        ),
+        (&["-env=A=vault:secret/data/db#user#9"], "A: could not read secret"),
+        (&["-env=A=vault:secret/data/db"], "names no key"),
+        (
+            &["-secret=secret/tree/one", "-secret=secret/tree/sub/two"],
+            "secret/tree/one#k and secret/tree/sub/two#k would both be the variable K",
+        ),
+        (&["-secret=pki/issue/x"], "is of the kind \"pki\""),
+        (&["-secret=nomount/x"], "preflight capability check returned 403"),
+        (&["-template=none.ctmpl:x"], "there is no file none.ctmpl"),
+        (&["-interval=soon", "-secret=secret/db"], "soon"),
+        (&["-auth=ldap", "-secret=secret/db"], "\"ldap\""),
+        (&["-env=A=vault:secret/data/db#${.user | nosuch}"], "a reference with a template is in A"),
+        (&[], "no secret is asked for"),
+    ] {
+        let said = stage.run(&[arguments, &["touch", "ran"]].concat(), &as_root).await;
+        assert_eq!(said.code, Some(1), "{arguments:?}");
+        let all = said.out + &said.err;
+        assert!(all.contains(why) && all.contains("nothing was started"), "{arguments:?}: {all}");
+        assert!(!all.contains("bob") && !all.contains(token), "{all}");
+    }
+    for (variables, why) in [
+        (&[][..], "nothing to log in with"),
+        (&[("VAULT_TOKEN", "s.bad")], "the token in the environment"),
+        (&[("VAULT_ROLE_ID", "x"), ("VAULT_SECRET_ID", "hidden")], "logging in with approle"),
+        (&[("VAULT_TOKEN", "t"), ("VAULT_ADDR", "http://127.0.0.1:1")], "127.0.0.1:1"),
+    ] {
+        let said = stage.run(&["-secret=secret/db", "touch", "ran"], variables).await;
+        assert_eq!(said.code, Some(1), "{variables:?}");
+        let all = said.out + &said.err;
+        assert!(all.contains(why) && !all.contains("hidden"), "{variables:?}: {all}");
+        assert_eq!(all.matches("error: ").count(), 1, "{all}");
+    }
+    let said = stage.run(&["-bogus", "-secret=secret/db", "touch", "ran"], &as_root).await;
+    assert_eq!(
+        (said.code, said.err.contains("flag provided but not defined: -bogus")),
+        (Some(1), true),
+        "{}",
+        said.err
+    );
+    let said = stage.run(&["-secret=secret/db", "touch ran"], &as_root).await;
+    assert_eq!((said.code, said.err.contains("white space")), (Some(1), true), "{}", said.err);
+    assert!(!stage.path("ran").exists());
+    // Unless what is missing may be missing.
+    let arguments = ["-secret=secret/none", "-secret=secret/db", "env"];
+    let variables =
+        [as_root[0], ("VAULT_IGNORE_MISSING_SECRETS", "true"), ("GONE", "vault:secret/data/none#x")];
+    let said = stage.run(&arguments, &variables).await;
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    assert!(said.out.contains("USER=bob") && !said.out.contains("GONE"), "{}", said.out);
+    assert!(said.err.contains("secret/none") && said.err.contains("GONE is left out"), "{}", said.err);
+}
+
+#[tokio::test]
+async fn a_change_restarts_signals_or_does_nothing() {
+    let stage = Stage::new().await;
+    let token = stage.server.root_token();
+    let script = "echo $COLOR >> $1; trap 'echo changed >> $1' HUP; while :; do sleep 0.02; done";
+    let start = |what: &str, file: &str| {
+        let arguments = [what, "-interval=1s", "-secret=secret/app", "sh", "-c", script, "sh", file];
+        let command = self::Command::from(stage.command(&arguments, &[("VAULT_TOKEN", token)]).into_std());
+        Process::start(file, command).unwrap()
+    };
+    let mut all = [
+        start("-on-change=restart", "restart"),
+        start("-on-change=SIGHUP", "signal"),
+        start("-once", "once"),
+    ];
+    let holds = async |file: &str, text: &str| {
+        eventually(file, || async { Some(()).filter(|()| stage.read(file) == text) })
+            .await
+            .unwrap_or_else(|why| panic!("{why}: {file} {:?}", stage.read(file)));
+    };
+    for file in ["restart", "signal", "once"] {
+        holds(file, "blue\n").await;
+    }
+    stage.root.write("secret/data/app", &json!({"data": {"color": "red"}})).await.unwrap();
+    holds("restart", "blue\nred\n").await;
+    holds("signal", "blue\nchanged\n").await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(stage.read("once"), "blue\n");
+    for one in &mut all {
+        assert!(one.stop().await.unwrap().success());
+    }
+}
