@@ -21,6 +21,7 @@ use vault::{
 use crate::answer::{Answer, Kept, Origin};
 use crate::clear::{Clear, below};
 use crate::flight::{Flight, Flights, Joined, Kind, Landing};
+use crate::holdings::{Holdings, HoldingsWanted};
 use crate::key::{Key, Keys, may_be_cached};
 use crate::left::Left;
 use crate::observe::{Observation, observe};
@@ -161,6 +162,11 @@ impl Cache {
         let store = self.0.shared.store();
         let held = store.held(Instant::now());
         Numbers { hits, misses, renewals, renewal_failures, entries: store.len(), held }
+    }
+
+    /// What it holds, without what it says.
+    pub fn holdings(&self, wanted: &HoldingsWanted) -> Holdings {
+        self.0.shared.store().holdings(wanted, Instant::now())
     }
 
     /// Whether anything is remembered at all.

@@ -13,6 +13,8 @@ use vault::{Accessor, LeaseId, Namespace, Rhythm, Token};
 use crate::answer::{HeaderSets, Kept};
 use crate::key::Key;
 
+mod holdings;
+
 /// Names an entry for as long as it lives; a later entry in the same place has another round.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(crate) struct Id {
@@ -66,9 +68,23 @@ impl Life {
         Self { granted_at, ttl, rhythm, failures: 0, fading: false, due_at: granted_at + rhythm.pause(ttl) }
     }
 
+    /// The end of it, if nobody renews it.
+    pub(crate) fn end(&self) -> Instant {
+        self.granted_at + self.ttl
+    }
+
+    pub(crate) fn due_at(&self) -> Instant {
+        self.due_at
+    }
+
+    /// Whether it is only served to its end.
+    pub(crate) fn is_fading(&self) -> bool {
+        self.fading
+    }
+
     /// No hit from here on: a client needs a moment to use what it gets.
     fn served_until(&self) -> Instant {
-        self.granted_at + self.ttl - (self.ttl / 10).min(Duration::from_secs(1))
+        self.end() - (self.ttl / 10).min(Duration::from_secs(1))
     }
 
     fn at(&mut self, due_at: Instant) -> Next {

@@ -18,6 +18,7 @@ mod forward;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 mod guard;
+mod holdings;
 mod http1;
 mod http2;
 mod inbound;

@@ -1,9 +1,11 @@
 //! The command line: one subcommand a file. Everything a person reads is printed here; the rooms log.
 
 mod argv;
+mod cache;
 mod check;
 mod demo;
 mod exit;
+mod own_api;
 mod run;
 mod sink;
 mod status;
@@ -40,6 +42,8 @@ enum Command {
     Agent(run::RunArgs),
     /// The same without templates: log in and answer a local API
     Proxy(run::RunArgs),
+    /// List and clear what a running agent or proxy remembers, without what it says
+    Cache(cache::CacheArgs),
     /// Check configuration files whole, and tell of every problem at once; opens and contacts nothing else
     Check(check::CheckArgs),
     /// Try templates out: render them once, test them without a server, list their functions
@@ -66,6 +70,7 @@ pub(crate) fn main(arguments: Vec<OsString>) -> ExitCode {
     let exit = match cli.command {
         Command::Agent(arguments) => run::run(Product::Agent, arguments),
         Command::Proxy(arguments) => run::run(Product::Proxy, arguments),
+        Command::Cache(arguments) => cache::cache(&arguments),
         Command::Check(arguments) => check::check(&arguments),
         Command::Template(arguments) => template::template(arguments),
         Command::Sink(arguments) => sink::sink(&arguments),
