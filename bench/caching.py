@@ -9,6 +9,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from email.utils import formatdate
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -178,6 +179,7 @@ class Counting:
                 head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nCache-Control: no-store\r\n"
                 if path.startswith("/v1/secret/"):
                     answer = b'{"request_id":"r","lease_id":"","data":{"data":{"v":"x"},"metadata":{"version":1}}}'
+                head += f"Date: {formatdate(usegmt=True)}\r\n".encode()
                 connection.sendall(head + b"Content-Length: %d\r\n\r\n" % len(answer) + answer)
         except OSError:
             return
@@ -226,8 +228,9 @@ def ask(connection: socket.socket, request: bytes) -> bytes:
     return head
 
 
-def connect(port: int) -> socket.socket:
-    connection = socket.create_connection(("127.0.0.1", port), timeout=60)
+def connect(port: int, host: int = 1) -> socket.socket:
+    """A connection from one of the addresses of this machine: a listener bounds what one client may ask at a time."""
+    connection = socket.create_connection(("127.0.0.1", port), timeout=60, source_address=(f"127.0.0.{host}", 0))
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return connection
 
@@ -240,7 +243,7 @@ def crowd(bench: Bench, folder: Path) -> None:
         with Counting(0.5) as upstream:
             agent = start_agent(product, upstream, folder / "crowd")
             with agent.child:
-                connections = [connect(agent.port) for _ in range(CROWD)]
+                connections = [connect(agent.port, 1 + number % 8) for number in range(CROWD)]
                 for connection in connections:
                     connection.sendall(request)
                 for connection in connections:

@@ -143,7 +143,6 @@ impl Scene {
             let (next, second) = self.get(&creds).await;
             assert_eq!(next.cache(), "MISS", "after {path}, answered {}", revoked.status);
             assert_ne!(first, second, "{path}");
-            let by_id = [("content-type", "application/json")];
             let away =
                 self.listener.write(&format!("{namespace}sys/leases/revoke"), &lease(&second.lease)).await;
             away.unwrap();

@@ -40,7 +40,7 @@ async fn every_way_to_revoke_a_token_is_seen() {
     };
     let forms: [(&str, &str, &str, &[(&str, &str)]); 8] = [
         ("POST", "auth/token/revoke", "token", &[]),
-        ("PUT", "auth/token/revoke", "TOKEN", &[]),
+        ("PUT", "auth/token/revoke", "token", &[]),
         ("POST", "auth/token/revoke-accessor", "accessor", &[]),
         ("POST", "auth/token/revoke-self", "", &[]),
         ("PUT", "auth/token/revoke-self", "", &[]),

@@ -168,6 +168,7 @@ async fn f10_f24_what_died_meanwhile_is_not_handed_out() {
     root.write("auth/approle/role/brief/role-id", &body).await.unwrap();
     let secret = json!({"secret_id": scene.brief.1});
     root.write("auth/approle/role/brief/custom-secret-id", &secret).await.unwrap();
+    sleeper.brief = scene.brief.clone();
 
     let lost = async {
         let first = scene.first(1).await;
