@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use tokio::time::Instant;
 use vault::headers::is_hop_by_hop;
 use vault::{Body, Response};
+
+use crate::policy::Span;
 
 /// An answer, and where it came from.
 #[derive(Debug)]
@@ -23,6 +25,8 @@ pub struct Answer {
 pub enum Origin {
     /// The server, for this request or for an equal one that was under way.
     Upstream,
+    /// Nowhere: it is not in memory, and the client wanted nothing else (`only-if-cached`).
+    Absent,
     /// Memory.
     Cache {
         /// How long ago the server gave it.
@@ -48,7 +52,29 @@ impl Kept {
             body: Body::full(self.body.clone()),
         }
     }
+
+    /// The same with the seconds that it still lives where the body told how long it lives, and in a header. Whole
+    /// seconds, never too many. All other bytes stay.
+    pub(crate) fn response_with(&self, told: Span, remaining: Duration) -> Response {
+        let mut response = self.response();
+        let (start, seconds) = (told.start as usize, remaining.as_secs());
+        response.headers.insert(LEASE_REMAINING, HeaderValue::from(seconds));
+        if let (Some(before), Some(after)) =
+            (self.body.get(..start), self.body.get(start + told.length as usize..))
+            && told.length > 0
+        {
+            let mut body = BytesMut::with_capacity(self.body.len() + 20);
+            body.extend_from_slice(before);
+            body.extend_from_slice(seconds.to_string().as_bytes());
+            body.extend_from_slice(after);
+            response.body = Body::full(body.freeze());
+        }
+        response
+    }
 }
+
+/// How many seconds a lease or token from memory still lives.
+pub(crate) const LEASE_REMAINING: HeaderName = HeaderName::from_static("x-cache-lease-remaining");
 
 /// Headers about one message or one moment; with those about one connection they are no part of the answer.
 const OF_THE_MOMENT: &[&str] = &["content-length", "date"];

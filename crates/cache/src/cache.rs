@@ -3,37 +3,41 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::hash::{BuildHasher as _, RandomState};
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::Duration;
 
-use http::Method;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-use tracing::debug;
 use vault::api::Caller;
-use vault::{
-    Accessor, BoxFuture, Gathered, LeaseId, Request, Response, Secret, SecretString, SendError, Token,
-    Upstream, headers,
-};
+use vault::{BoxFuture, Request, Response, SendError, Token, Upstream, headers};
 
-use crate::answer::{Answer, Kept, Origin};
-use crate::clear::{Clear, below};
-use crate::flight::{Flight, Flights, Joined, Kind, Landing};
+use crate::Options;
+use crate::answer::{Answer, Origin};
+use crate::clear::{Clear, ClearRequest, Cleared};
+use crate::clock::Clock;
+use crate::flight::{Flights, Joined, Kind, Landing};
 use crate::holdings::{Holdings, HoldingsWanted};
 use crate::key::{Key, Keys, may_be_cached};
 use crate::left::Left;
-use crate::observe::{Observation, observe};
-use crate::policy::{self, Decision};
-use crate::renewals;
-use crate::store::{Held, Id, Life, NewEntry, Next, Place, Store, Subject};
+use crate::renewals::{self, Keeper, News};
+use crate::store::{Held, Mark, Store};
+use crate::wish::{Wish, absent};
+
+mod ask;
 
 /// Answers up to this size (32 MiB, the servers' own limit for bodies) are looked into; longer ones pass.
 const MAX_BODY: usize = 32 * 1024 * 1024;
 
 /// How long a read waits for an equal one before it asks for itself: a hung one must not hold the others.
 const READ_PATIENCE: Duration = Duration::from_secs(2);
+
+/// The same for a write that may be remembered, such as a login, which takes longer and should not be made twice.
+const WRITE_PATIENCE: Duration = Duration::from_secs(5);
+
+/// So often a request waits for others in vain, or finds nothing afterwards; then it asks for itself.
+const ROUNDS: usize = 12;
 
 /// So many paths are known as never remembered; beyond it the knowledge starts anew.
 const MAX_PLAIN_PATHS: usize = 4096;
@@ -58,6 +62,10 @@ pub struct Numbers {
     pub renewals: u64,
     /// Those that failed.
     pub renewal_failures: u64,
+    /// Leases and tokens that were let go because there was no more room.
+    pub dropped: u64,
+    /// What all that is remembered takes, reckoned, in bytes.
+    pub bytes: usize,
     /// Answers remembered now.
     pub entries: usize,
     /// What is kept alive.
@@ -70,6 +78,7 @@ pub struct Cache(Arc<Inner>);
 
 struct Inner {
     mode: Mode,
+    options: Arc<Options>,
     upstream: Arc<dyn Upstream>,
     shared: Arc<Shared>,
     keys: Keys,
@@ -79,16 +88,22 @@ struct Inner {
     plain: Mutex<HashSet<u64>>,
     /// Room for requests whose clients have left.
     left: Left,
-    scheduled: mpsc::UnboundedSender<(Id, Instant)>,
+    news: mpsc::UnboundedSender<News>,
     /// How long an answer's body may take to arrive, when it has to be read whole.
     body_timeout: Duration,
     hits: AtomicU64,
     misses: AtomicU64,
+    dropped: AtomicU64,
+    /// It was said that there is no more room.
+    full: AtomicBool,
 }
 
 /// What the renewing task shares with the door.
-#[derive(Default)]
-pub(crate) struct Shared(Mutex<Store>, pub(crate) Renewals);
+pub(crate) struct Shared {
+    store: Mutex<Store>,
+    pub(crate) renewals: Renewals,
+    pub(crate) clock: Arc<Clock>,
+}
 
 /// Renewals of what is remembered.
 #[derive(Debug, Default)]
@@ -99,7 +114,7 @@ pub(crate) struct Renewals {
 
 impl Shared {
     pub(crate) fn store(&self) -> MutexGuard<'_, Store> {
-        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.store.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 }
 
@@ -112,61 +127,143 @@ impl Cache {
         caller: Caller,
         stop: CancellationToken,
     ) -> (Self, impl Future<Output = ()> + Send + 'static) {
-        let (scheduled, receiver) = mpsc::unbounded_channel();
-        let shared = Arc::new(Shared::default());
-        let inner = Inner {
+        Self::with_options(mode, Options::default(), upstream, caller, stop)
+    }
+
+    /// The same with other options than the defaults.
+    pub fn with_options(
+        mode: Mode,
+        options: Options,
+        upstream: Arc<dyn Upstream>,
+        caller: Caller,
+        stop: CancellationToken,
+    ) -> (Self, impl Future<Output = ()> + Send + 'static) {
+        Self::with_clock(mode, options, upstream, caller, stop, Arc::default())
+    }
+
+    fn with_clock(
+        mode: Mode,
+        options: Options,
+        upstream: Arc<dyn Upstream>,
+        caller: Caller,
+        stop: CancellationToken,
+        clock: Arc<Clock>,
+    ) -> (Self, impl Future<Output = ()> + Send + 'static) {
+        let (news, receiver) = mpsc::unbounded_channel();
+        let options = Arc::new(options);
+        let store = Mutex::new(Store::new(Arc::clone(&options)));
+        let shared = Arc::new(Shared { store, renewals: Renewals::default(), clock });
+        let inner = Arc::new(Inner {
             mode,
+            keys: Keys::new(&options),
             upstream: Arc::clone(&upstream),
             shared: Arc::clone(&shared),
-            keys: Keys::new(),
             flights: Flights::default(),
             hasher: RandomState::new(),
             plain: Mutex::default(),
             left: Left::default(),
-            scheduled,
+            news,
             body_timeout: caller.timeout,
             hits: AtomicU64::new(0),
             misses: AtomicU64::new(0),
+            dropped: AtomicU64::new(0),
+            full: AtomicBool::new(false),
+            options: Arc::clone(&options),
+        });
+        let door = Arc::downgrade(&inner);
+        let keeper = Keeper {
+            shared,
+            upstream,
+            caller,
+            per_second: options.renewals_per_second,
+            refetch: Box::new(move |request| Box::pin(Inner::refetch(Weak::clone(&door), request))),
         };
         let keep_alive = async move {
-            stop.run_until_cancelled(renewals::run(shared, upstream, caller, receiver)).await;
+            stop.run_until_cancelled(renewals::run(keeper, receiver)).await;
         };
-        (Self(Arc::new(inner)), keep_alive)
+        (Self(inner), keep_alive)
+    }
+
+    /// How the client spelled the head of its request, if this cache wants to know it, for [`Request::spelling`].
+    pub fn spelling(&self, head: &http::request::Parts) -> Option<[u8; 16]> {
+        let wanted = self.0.options.strict_keys && self.0.mode == Mode::Remember;
+        wanted.then(|| self.0.keys.spelling(head))
     }
 
     /// Makes our own token known: leases and tokens made with it are remembered. `whose` tells our identities apart;
-    /// a new token replaces the one before of the same identity.
+    /// a new token replaces the one before of the same identity, whose leases go on as long as it lives.
     pub fn set_own_token(&self, whose: usize, token: Arc<Token>) {
         if self.0.mode == Mode::Remember {
-            self.0.shared.store().set_own(whose, token);
+            let old = self.0.shared.store().set_own(whose, token);
+            self.0.tell(old.map(News::Doubt));
         }
     }
 
     /// Forgets what `clear` names. Nothing is revoked. Returns how many answers went.
     pub fn clear(&self, clear: &Clear) -> usize {
+        self.clear_as(&clear.clone().into()).answers
+    }
+
+    /// Forgets what a request names, and revokes it if it says so. What hangs below a token goes with it.
+    pub fn clear_as(&self, request: &ClearRequest) -> Cleared {
+        let now = self.0.shared.clock.now();
         let mut store = self.0.shared.store();
         let own = store.own_tokens();
-        let gone = clear.apply(&mut store);
+        let mut found = request.what.find(&store);
+        if let Some(age) = request.older_than {
+            found.retain(|id| now.checked_sub(age).is_some_and(|moment| store.is_older(*id, moment)));
+        }
+        let (mut cleared, mut seen) = (Cleared::default(), HashSet::new());
+        let mut revoked = Vec::new();
+        for top in &found {
+            if !seen.contains(top) && !own.iter().any(|(_, own)| store.managed(own.expose()) == Some(*top)) {
+                revoked.push(*top);
+            }
+            for id in store.subtree(*top) {
+                let Some((is_lease, has_answer)) = store.sort(id).filter(|_| seen.insert(id)) else {
+                    continue;
+                };
+                cleared.answers += usize::from(has_answer);
+                cleared.leases += usize::from(is_lease);
+                cleared.tokens += usize::from(!is_lease && has_answer);
+            }
+        }
+        if request.revoke {
+            let handles: Vec<_> = revoked.into_iter().filter_map(|id| store.handle(id)).collect();
+            cleared.revoking = handles.len();
+            if !request.dry_run {
+                handles.into_iter().for_each(|what| self.0.tell(Some(News::Revoke(what))));
+            }
+        }
+        if request.dry_run {
+            return cleared;
+        }
+        for id in found {
+            store.evict(id);
+        }
+        store.marks.add(Mark::Everything);
         // Without them everything below would be asked for anew, for ever.
         for (whose, token) in own {
             store.set_own(whose, token);
         }
-        gone
+        cleared
     }
 
     /// What it did since it was made, and what it holds. Looks at everything it holds.
     pub fn numbers(&self) -> Numbers {
         let (hits, misses) = (self.0.hits.load(Relaxed), self.0.misses.load(Relaxed));
-        let Renewals { done, failed } = &self.0.shared.1;
+        let Renewals { done, failed } = &self.0.shared.renewals;
         let (renewals, renewal_failures) = (done.load(Relaxed), failed.load(Relaxed));
+        let dropped = self.0.dropped.load(Relaxed);
         let store = self.0.shared.store();
-        let held = store.held(Instant::now());
-        Numbers { hits, misses, renewals, renewal_failures, entries: store.len(), held }
+        let held = store.held(self.0.shared.clock.now());
+        let (entries, bytes) = (store.len(), store.bytes());
+        Numbers { hits, misses, renewals, renewal_failures, dropped, bytes, entries, held }
     }
 
     /// What it holds, without what it says.
     pub fn holdings(&self, wanted: &HoldingsWanted) -> Holdings {
-        self.0.shared.store().holdings(wanted, Instant::now())
+        self.0.shared.store().holdings(wanted, self.0.shared.clock.now())
     }
 
     /// Whether anything is remembered at all.
@@ -210,41 +307,64 @@ impl Cache {
 
     async fn remembering(&self, request: Cow<'_, Request>) -> Result<Answer, SendError> {
         let inner = &self.0;
-        if request.upload.is_some() || request.upgrade || !may_be_cached(&request) {
-            return inner.ask(&request, None, None).await;
+        let controlled = inner.options.client_control;
+        let wish = if controlled { Wish::of(&request.headers) } else { Wish::default() };
+        let passes = request.upload.is_some() || request.upgrade || !may_be_cached(&request);
+        if passes || wish.no_store || inner.options.denies(request.path()) {
+            return match wish.only_if_cached {
+                true => Ok(Answer { response: absent(), origin: Origin::Absent }),
+                false => inner.ask(&request, None, None, false).await,
+            };
         }
         let key = inner.keys.key(&request);
-        if let Some(answer) = inner.hit(&key) {
+        if !wish.no_cache
+            && let Some(answer) = inner.hit(&key)
+        {
             return Ok(answer);
         }
         inner.misses.fetch_add(1, Relaxed);
+        if wish.only_if_cached {
+            return Ok(Answer { response: absent(), origin: Origin::Absent });
+        }
         let path = inner.path_hash(&request);
         let safe = request.is_safe();
-        if inner.is_plain(path) && !safe {
-            return inner.ask(&request, Some(key), None).await;
+        if wish.no_cache {
+            return Inner::ask_apart(inner, request, key, None, path, true).await;
         }
-        match inner.flights.join(key, path, if safe { Kind::Read } else { Kind::Write }) {
-            Joined::First(flight) => Inner::ask_apart(inner, request, key, Some(flight), path).await,
-            Joined::Alone => Inner::ask_apart(inner, request, key, None, path).await,
-            Joined::Waiting(landing) => {
-                // A write waits for the first one's answer as long as that takes: asking twice is what a
-                // cached login is there to avoid.
-                let patience = if safe { READ_PATIENCE } else { Duration::MAX };
-                match timeout(patience, landing).await {
-                    Ok(Ok(Landing::Shared(kept))) => {
-                        return Ok(Answer { response: kept.response(), origin: Origin::Upstream });
-                    }
-                    Ok(Ok(Landing::Failed(error))) => return Err(error),
-                    Ok(Ok(Landing::Remembered)) => {
-                        if let Some(answer) = inner.hit(&key) {
-                            return Ok(answer);
-                        }
-                    }
-                    Ok(Ok(Landing::Alone) | Err(_)) | Err(_) => {}
+        if inner.is_plain(path) && !safe {
+            return inner.ask(&request, Some(key), None, false).await;
+        }
+        let (kind, patience) = match safe {
+            true => (Kind::Read, READ_PATIENCE),
+            false => (Kind::Write, WRITE_PATIENCE),
+        };
+        let mut in_vain = None;
+        for _ in 0..ROUNDS {
+            let (landing, round) = match inner.flights.join(key, path, kind, in_vain) {
+                Joined::First(flight) => {
+                    return Inner::ask_apart(inner, request, key, Some(flight), path, false).await;
                 }
-                Inner::ask_apart(inner, request, key, None, path).await
+                Joined::Alone => break,
+                Joined::Waiting(landing, round) => (landing, round),
+            };
+            in_vain = None;
+            match timeout(patience, landing).await {
+                Ok(Ok(Landing::Shared(kept))) => {
+                    return Ok(Answer { response: kept.response(), origin: Origin::Upstream });
+                }
+                Ok(Ok(Landing::Failed(error))) => return Err(error),
+                Ok(Ok(Landing::Remembered)) => {
+                    if let Some(answer) = inner.hit(&key) {
+                        return Ok(answer);
+                    }
+                }
+                Ok(Ok(Landing::Alone)) => break,
+                Ok(Ok(Landing::Abandoned) | Err(_)) => {}
+                // It hangs: one of those who waited for it asks as well.
+                Err(_) => in_vain = Some(round),
             }
         }
+        Inner::ask_apart(inner, request, key, None, path, false).await
     }
 }
 
@@ -265,11 +385,17 @@ fn from_upstream(response: Response) -> Answer {
 
 impl Inner {
     fn hit(&self, key: &Key) -> Option<Answer> {
-        let now = Instant::now();
-        let store = self.shared.store();
-        let kept = store.hit(key, now)?;
+        let hit = self.shared.store().hit(key, self.shared.clock.now())?;
         self.hits.fetch_add(1, Relaxed);
-        Some(Answer { response: kept.response(), origin: Origin::Cache { age: now - kept.since } })
+        self.tell(hit.wake.map(|(id, at)| News::At(id, at)));
+        Some(Answer { response: hit.response, origin: Origin::Cache { age: hit.age } })
+    }
+
+    fn tell(&self, news: Option<News>) {
+        if let Some(news) = news {
+            // Fails only at the end of the program.
+            let _ = self.news.send(news);
+        }
     }
 
     fn path_hash(&self, request: &Request) -> u64 {
@@ -296,205 +422,11 @@ impl Inner {
             known.insert(path);
         }
     }
-
-    /// Asks for what may be a lease in a task of its own: a client that leaves must not orphan it. The task
-    /// ends with the answer; a flight tells the others if it does not.
-    async fn ask_apart(
-        inner: &Arc<Self>,
-        request: Cow<'_, Request>,
-        key: Key,
-        flight: Option<Flight>,
-        path: u64,
-    ) -> Result<Answer, SendError> {
-        if inner.is_plain(path) {
-            return inner.ask(&request, Some(key), flight).await;
-        }
-        let (own, method) = (Arc::clone(inner), request.method.clone());
-        let request = request.into_owned();
-        let asked = inner.left.run(async move { own.ask(&request, Some(key), flight).await });
-        // While we wait, only a panic or the runtime's end stops it.
-        asked.await.unwrap_or_else(|_| Err(broken(method, "a bug in Sidekey (panic)".to_owned())))
-    }
-
-    /// Asks the server, looks at the answer, remembers, forgets, and tells whoever waits.
-    async fn ask(
-        &self,
-        request: &Request,
-        key: Option<Key>,
-        flight: Option<Flight>,
-    ) -> Result<Answer, SendError> {
-        let path = self.path_hash(request);
-        let safe = request.is_safe();
-        if !safe {
-            self.flights.overtake(path);
-        }
-        let sent_at = Instant::now();
-        let asked = Asked::of(request);
-        let response = match self.upstream.lend(request).await {
-            Ok(response) => response,
-            Err(error) => {
-                if let (Some(flight), true) = (flight, safe) {
-                    flight.land(&Landing::Failed(error.clone()));
-                }
-                return Err(error);
-            }
-        };
-        if !safe {
-            self.flights.overtake(path);
-        }
-        let looked_into = policy::may_hold_secret(response.status, &response.headers);
-        // Reads that others wait for are read whole as well, whatever they hold.
-        let shared = safe && flight.as_ref().is_some_and(Flight::is_awaited);
-        let observed = if response.status.is_success() { asked.observation.as_ref() } else { None };
-        if let Some(observation) = observed
-            && !matches!(observation, Observation::LeaseRenewed(_) | Observation::TokenRenewed(_))
-        {
-            self.forget(observation);
-        }
-        // The server does not know any more what was to be renewed.
-        if matches!(response.status.as_u16(), 400 | 404)
-            && let Some(observation @ (Observation::LeaseRenewed(_) | Observation::TokenRenewed(_))) =
-                &asked.observation
-        {
-            self.forget(observation);
-        }
-        if !looked_into && !shared {
-            return Ok(from_upstream(response));
-        }
-        let mut response = response;
-        // Those who wait for a read wait no longer than this, and one that never ends (`sys/monitor`) goes on.
-        let patience = if looked_into { self.body_timeout } else { READ_PATIENCE };
-        let whole = match response.body.gather(MAX_BODY, patience).await {
-            Ok(Gathered::Whole(bytes)) => bytes,
-            Ok(Gathered::TooSlow) if looked_into => return Err(SendError::TimedOut(patience)),
-            Ok(Gathered::TooLong | Gathered::TooSlow) => return Ok(from_upstream(response)),
-            Err(why) => return Err(broken(asked.method, why.to_string())),
-        };
-        if let Some(observation) = observed {
-            self.note_renewal(observation, &whole, sent_at);
-        }
-        let remembered = match (key, looked_into) {
-            (Some(key), true) => self.remember(key, &asked, &response, &whole, sent_at),
-            _ => false,
-        };
-        self.note_plain(path, !remembered);
-        if let Some(flight) = flight {
-            flight.land(&match (remembered, safe) {
-                (true, _) => Landing::Remembered,
-                (false, true) => Landing::Shared(Kept {
-                    status: response.status,
-                    headers: Arc::new(response.headers.clone()),
-                    body: whole,
-                    since: sent_at,
-                }),
-                (false, false) => Landing::Alone,
-            });
-        }
-        Ok(from_upstream(response))
-    }
-
-    fn remember(&self, key: Key, asked: &Asked, response: &Response, body: &[u8], sent_at: Instant) -> bool {
-        let mut store = self.shared.store();
-        let above = asked.token.as_ref().and_then(|token| store.managed(token.expose()));
-        let (subject, parent, ttl) = match policy::decide(&asked.place.path, body, above.is_some()) {
-            Decision::Pass => return false,
-            Decision::Lease { lease_id, ttl } => match LeaseId::new(lease_id) {
-                Some(lease) => (Subject::Lease { lease }, above, ttl),
-                None => return false,
-            },
-            Decision::Token { token, accessor, ttl, child } => match Token::new(token) {
-                Ok(token) => {
-                    let accessor = accessor.and_then(Accessor::new);
-                    (Subject::Issued { token: Arc::new(token), accessor }, above.filter(|_| child), ttl)
-                }
-                Err(_) => return false,
-            },
-        };
-        debug!(target: "cache.leasecache", path = %asked.place.path, ttl, "storing response into the cache");
-        let (id, next) = store.insert(NewEntry {
-            key,
-            subject,
-            parent,
-            place: asked.place.clone(),
-            status: response.status,
-            headers: &response.headers,
-            body,
-            life: Life::new(Duration::from_secs(ttl), sent_at, fastrand::f64()),
-            now: Instant::now(),
-        });
-        if let Next::At(at) = next {
-            // Fails only at the end of the program.
-            let _ = self.scheduled.send((id, at));
-        }
-        true
-    }
-
-    fn forget(&self, observation: &Observation) {
-        let mut store = self.shared.store();
-        let gone = match observation {
-            Observation::Token(token) => store.managed(token.expose()).map_or(0, |id| store.evict(id)),
-            Observation::Accessor(accessor) => {
-                store.accessor(accessor.expose()).map_or(0, |id| store.evict(id))
-            }
-            Observation::TokenOnly(token) => {
-                store.managed(token.expose()).map_or(0, |id| store.evict_token_only(id))
-            }
-            Observation::Lease(lease) => store.lease(lease).map_or(0, |id| store.evict(id)),
-            Observation::Prefix(prefix) => {
-                store.evict_where(|subject, place| below(subject, &place.path, prefix))
-            }
-            // A renewal that was refused.
-            Observation::LeaseRenewed(lease) => store.lease(lease).map_or(0, |id| store.evict(id)),
-            Observation::TokenRenewed(token) => store.managed(token.expose()).map_or(0, |id| store.evict(id)),
-        };
-        if gone > 0 {
-            debug!(target: "cache.leasecache", gone, "evicted after a revocation");
-        }
-    }
-
-    /// A renewal by somebody else moves the entry's deadlines as our own would.
-    fn note_renewal(&self, observation: &Observation, body: &[u8], sent_at: Instant) {
-        let Ok(Some(secret)) = Secret::parse(body) else { return };
-        let mut store = self.shared.store();
-        let (id, seconds) = match observation {
-            Observation::LeaseRenewed(lease) => (store.lease(lease), secret.lease_duration),
-            Observation::TokenRenewed(token) => (
-                store.managed(token.expose()),
-                secret.auth.map(|auth| auth.lease_duration).unwrap_or_default(),
-            ),
-            _ => return,
-        };
-        if let (Some(id), Ok(seconds)) = (id, u64::try_from(seconds))
-            && let Some(Next::At(at)) = store.renewed(id, Duration::from_secs(seconds), sent_at)
-        {
-            let _ = self.scheduled.send((id, at));
-        }
-    }
 }
 
-/// What is needed of a request once it was sent.
-struct Asked {
-    method: Method,
-    token: Option<SecretString>,
-    place: Place,
-    observation: Option<Observation>,
-}
-
-impl Asked {
-    fn of(request: &Request) -> Self {
-        let text = |name| Some(request.headers.get(name)?.to_str().ok()?.to_owned());
-        Self {
-            method: request.method.clone(),
-            token: request.token_sent().map(SecretString::from),
-            place: Place { namespace: text(headers::NAMESPACE).map(Into::into), path: request.path().into() },
-            observation: observe(request),
-        }
-    }
-}
-
-fn broken(method: Method, reason: String) -> SendError {
-    SendError::Broken { method, address: "the server".to_owned(), reason, sent: vault::Sent::Maybe }
-}
-
+#[cfg(test)]
+mod matrix;
+#[cfg(test)]
+mod model;
 #[cfg(test)]
 mod tests;

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 /// A body that is one JSON object, in the one spelling that all its spellings share: keys sorted at every
 /// level, no white space, numbers as they were written. `None` when it is no object, or holds a key twice
@@ -17,13 +17,135 @@ pub(crate) fn canonical_object(body: &[u8]) -> Option<Vec<u8>> {
     value.write(&mut out).then_some(out)
 }
 
-/// A field of a JSON object, found as Go finds it: without regard to case, the last of several wins.
-pub(crate) fn string_field(body: &[u8], name: &str) -> Option<String> {
-    let Canonical::Fields(fields) = serde_json::from_slice(body).ok()? else { return None };
-    let mut found = fields.into_iter().filter(|(key, _)| key.eq_ignore_ascii_case(name));
-    match found.next_back()?.1 {
-        Canonical::Text(text) => Some(text.into_owned()),
-        _ => None,
+/// A text field of a request's body, found as the servers find it: the first JSON value of the body, whatever comes
+/// behind it; names without regard to case, the last of several wins; or a form, where the body is said to be one.
+pub(crate) fn string_field(body: &[u8], name: &str, is_form: bool) -> Option<String> {
+    if is_form && !body.trim_ascii_start().starts_with(b"{") {
+        return form_field(body, name);
+    }
+    let wanted = Wanted(name);
+    let found = serde_json::Deserializer::from_slice(body).deserialize_map(wanted);
+    // Go reads bytes that are no UTF-8 as U+FFFD.
+    found
+        .or_else(|_| {
+            serde_json::Deserializer::from_str(&String::from_utf8_lossy(body)).deserialize_map(wanted)
+        })
+        .ok()?
+}
+
+/// Go compares so: beside the two cases, two letters of other alphabets count.
+fn folds_to(key: &str, name: &str) -> bool {
+    let fold = |letter: char| match letter {
+        '\u{17f}' => 's',
+        '\u{212a}' => 'k',
+        letter => letter.to_ascii_lowercase(),
+    };
+    key.chars().map(fold).eq(name.chars().map(fold))
+}
+
+fn form_field(body: &[u8], name: &str) -> Option<String> {
+    let mut pairs = std::str::from_utf8(body).ok()?.trim().split('&').filter_map(|pair| pair.split_once('='));
+    let found = pairs.rfind(|(key, _)| folds_to(key, name))?.1;
+    Some(percent_decoded(&found.replace('+', " ")).into_owned())
+}
+
+/// `%41` is `A`. What is no escape, or none of UTF-8, stays as it is.
+pub(crate) fn percent_decoded(text: &str) -> Cow<'_, str> {
+    if !text.contains('%') {
+        return text.into();
+    }
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, behind @ ..] = rest {
+        let digit = |at: usize| char::from(*behind.get(at)?).to_digit(16);
+        match (first, digit(0).zip(digit(1))) {
+            (b'%', Some((high, low))) => {
+                bytes.push(u8::try_from(high * 16 + low).unwrap_or_default());
+                rest = behind.get(2..).unwrap_or_default();
+            }
+            _ => {
+                bytes.push(*first);
+                rest = behind;
+            }
+        }
+    }
+    String::from_utf8(bytes).map_or(text.into(), Cow::Owned)
+}
+
+/// Looks for one field of an object and passes over all else, however deep.
+#[derive(Clone, Copy)]
+struct Wanted<'n>(&'n str);
+
+impl<'de> Visitor<'de> for Wanted<'_> {
+    type Value = Option<String>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut found = None;
+        while let Some(Key(key)) = map.next_key()? {
+            if folds_to(&key, self.0) {
+                found = map.next_value::<Text>()?.0;
+            } else {
+                map.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// A text, or something else.
+struct Text(Option<String>);
+
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(TextReader)
+    }
+}
+
+struct TextReader;
+
+impl<'de> Visitor<'de> for TextReader {
+    type Value = Text;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Text, E> {
+        Ok(Text(Some(text.to_owned())))
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Text, E> {
+        Ok(Text(None))
+    }
+
+    fn visit_bool<E: Error>(self, _: bool) -> Result<Text, E> {
+        Ok(Text(None))
+    }
+
+    fn visit_i64<E: Error>(self, _: i64) -> Result<Text, E> {
+        Ok(Text(None))
+    }
+
+    fn visit_u64<E: Error>(self, _: u64) -> Result<Text, E> {
+        Ok(Text(None))
+    }
+
+    fn visit_f64<E: Error>(self, _: f64) -> Result<Text, E> {
+        Ok(Text(None))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Text, A::Error> {
+        while list.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Text(None))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Text, A::Error> {
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(Text(None))
     }
 }
 
@@ -210,8 +332,41 @@ mod tests {
 
     #[test]
     fn fields_are_found_as_the_server_finds_them() {
-        let body = br#"{"Lease_ID":"first","lease_id":"second","n":5}"#;
-        assert_eq!(string_field(body, "lease_id").as_deref(), Some("second"));
-        assert_eq!(string_field(body, "n"), None);
+        let deep = format!(r#"{{"a":{}{},"token":"s.t"}}"#, "[".repeat(10_000), "]".repeat(10_000));
+        let deep_value = format!(r#"{{"token":{}{}}}"#, "[".repeat(10_000), "]".repeat(10_000));
+        for (body, want) in [
+            (r#"{"Token":"first","token":"second"}"#, Some("second")),
+            (r#"{"token":"first","TOKEN":"second"}"#, Some("second")),
+            ("{\"to\u{212a}en\":\"s.t\"}", Some("s.t")),
+            (r#"{"\u0074oken":"s.t"} and more"#, Some("s.t")),
+            (r#"{"token":5}"#, None),
+            (r#"{"token":"s.t","token":{"a":1}}"#, None),
+            (r#"{"token":"s.t","#, None),
+            ("[]", None),
+            ("", None),
+            ("token=s.t", None),
+            (&deep, Some("s.t")),
+            (&deep_value, None),
+        ] {
+            let shown = &body[..body.len().min(40)];
+            assert_eq!(string_field(body.as_bytes(), "token", false).as_deref(), want, "{shown}");
+        }
+        let torn = b"{\"a\":\"\xff\",\"token\":\"s.t\"}";
+        assert_eq!(string_field(torn, "token", false).as_deref(), Some("s.t"));
+        for (body, want) in [
+            ("token=s.t", Some("s.t")),
+            ("a=b&token=s%2Et&c", Some("s.t")),
+            ("token=a&Token=b", Some("b")),
+            (r#" {"token":"s.t"}"#, Some("s.t")),
+            ("tokens=a", None),
+        ] {
+            assert_eq!(string_field(body.as_bytes(), "token", true).as_deref(), want, "{body}");
+        }
+    }
+
+    #[test]
+    fn a_body_of_ten_thousand_levels_is_compared_as_it_is() {
+        let deep = format!(r#"{{"a":{}{}}}"#, "[".repeat(10_000), "]".repeat(10_000));
+        assert_eq!(canonical_object(deep.as_bytes()), None);
     }
 }

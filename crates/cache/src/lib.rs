@@ -2,24 +2,31 @@
 //!
 //! [`Cache::send`] is the one door to the server, for the proxy and for templates alike; without a `cache`
 //! stanza it only passes on. What is remembered is decided in `policy.rs`, under which key in `key.rs`, what
-//! makes it forgotten in `observe.rs`: three pure files. One task (`renewals.rs`) keeps everything alive.
+//! makes it forgotten in `observe.rs`, when it is looked at in `life.rs`: pure files. One task (`renewals.rs`) keeps
+//! everything alive. An entry comes, changes and goes in three places of the store only: `insert`, `live` and `remove`.
 //! Nothing here knows listeners, configuration or auto-auth.
 
 mod answer;
 mod cache;
 mod clear;
+mod clock;
 mod flight;
 mod holdings;
 mod json;
 mod key;
 mod left;
+mod life;
 mod observe;
+mod options;
+mod pace;
 mod policy;
 mod renewals;
 mod store;
+mod wish;
 
 pub use answer::{Answer, Origin};
 pub use cache::{Cache, Mode, Numbers};
-pub use clear::{Clear, ClearError};
+pub use clear::{Clear, ClearError, ClearRequest, Cleared};
 pub use holdings::{Holding, HoldingKind, Holdings, HoldingsWanted};
+pub use options::Options;
 pub use store::Held;

@@ -4,6 +4,7 @@
 use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
 use std::borrow::Cow;
 use vault::SecretString;
 use vault::headers::{is_encoded, is_json};
@@ -14,7 +15,8 @@ use vault::headers::{is_encoded, is_json};
 pub(crate) struct Envelope<'a> {
     #[serde(borrow)]
     lease_id: Option<Cow<'a, str>>,
-    lease_duration: Option<i64>,
+    #[serde(borrow)]
+    lease_duration: Option<&'a RawValue>,
     renewable: Option<bool>,
     #[serde(borrow)]
     auth: Option<EnvelopeAuth<'a>>,
@@ -28,10 +30,29 @@ struct EnvelopeAuth<'a> {
     client_token: Option<Cow<'a, str>>,
     #[serde(borrow)]
     accessor: Option<Cow<'a, str>>,
-    lease_duration: Option<i64>,
+    #[serde(borrow)]
+    lease_duration: Option<&'a RawValue>,
     renewable: Option<bool>,
     orphan: Option<bool>,
     num_uses: Option<i64>,
+}
+
+/// Where a number stands in a body.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Span {
+    pub(crate) start: u32,
+    pub(crate) length: u32,
+}
+
+impl Span {
+    /// `part` is a part of `body`.
+    fn of(part: &str, body: &[u8]) -> Self {
+        let start = (part.as_ptr() as usize).wrapping_sub(body.as_ptr() as usize);
+        match (u32::try_from(start), u32::try_from(part.len())) {
+            (Ok(start), Ok(length)) => Self { start, length },
+            _ => Self::default(),
+        }
+    }
 }
 
 /// What to do with an answer.
@@ -45,6 +66,8 @@ pub(crate) enum Decision {
         lease_id: String,
         /// How long it lives, seconds.
         ttl: u64,
+        /// Where the body says so.
+        told: Span,
     },
     /// Remember it: a token.
     Token {
@@ -54,6 +77,8 @@ pub(crate) enum Decision {
         accessor: Option<SecretString>,
         /// How long it lives, seconds.
         ttl: u64,
+        /// Where the body says so.
+        told: Span,
         /// It dies with the requesting token.
         child: bool,
     },
@@ -71,24 +96,30 @@ pub(crate) fn decide(path: &str, body: &[u8], managed: bool) -> Decision {
     if is_renewal(path) {
         return Decision::Pass;
     }
+    // serde would take an array's elements for the fields.
+    if !body.trim_ascii_start().starts_with(b"{") {
+        return Decision::Pass;
+    }
     // What cannot be read is none of ours; the client gets it as it is.
     let Ok(envelope) = serde_json::from_slice::<Envelope<'_>>(body) else { return Decision::Pass };
     if envelope.wrap_info.is_some() {
         return Decision::Pass;
     }
-    let seconds = |duration: Option<i64>| u64::try_from(duration.unwrap_or_default()).unwrap_or_default();
+    // Whole seconds, more than none; anything else (negative, a fraction, a text, beyond 64 bits) is no life.
+    let seconds = |duration: Option<&RawValue>| {
+        let text = duration.map_or("", RawValue::get);
+        (text.parse::<u64>().unwrap_or_default(), Span::of(text, body))
+    };
     if let Some(lease_id) = envelope.lease_id.filter(|id| !id.is_empty()) {
-        let ttl = seconds(envelope.lease_duration);
+        let (ttl, told) = seconds(envelope.lease_duration);
         if !managed || envelope.renewable != Some(true) || ttl == 0 {
             return Decision::Pass;
         }
-        return Decision::Lease { lease_id: lease_id.into_owned(), ttl };
+        return Decision::Lease { lease_id: lease_id.into_owned(), ttl, told };
     }
     let Some(auth) = envelope.auth else { return Decision::Pass };
-    let (Some(token), ttl) = (auth.client_token.filter(|t| !t.is_empty()), seconds(auth.lease_duration))
-    else {
-        return Decision::Pass;
-    };
+    let Some(token) = auth.client_token.filter(|token| !token.is_empty()) else { return Decision::Pass };
+    let (ttl, told) = seconds(auth.lease_duration);
     let child = auth.orphan != Some(true);
     // A token that is spent by use must not be handed to two.
     let limited = auth.num_uses.unwrap_or_default() != 0;
@@ -96,7 +127,7 @@ pub(crate) fn decide(path: &str, body: &[u8], managed: bool) -> Decision {
         return Decision::Pass;
     }
     let accessor = auth.accessor.filter(|a| !a.is_empty()).map(|a| SecretString::from(a.into_owned()));
-    Decision::Token { token: SecretString::from(token.into_owned()), accessor, ttl, child }
+    Decision::Token { token: SecretString::from(token.into_owned()), accessor, ttl, told, child }
 }
 
 /// `…/auth/token/renew*`, `…/sys/leases/renew*`, `…/sys/renew*`, in any namespace.
@@ -156,6 +187,13 @@ mod tests {
             ("renewal of a token", auth(true, true, 0), true, false, "/v1/auth/token/renew-self"),
             ("renewal of a lease", lease(true), true, false, "/v1/ns1/sys/leases/renew"),
             ("no JSON object", "[]".into(), true, false, LOGIN),
+            (
+                "an array in the fields' order",
+                r#"["database/creds/app/1",60,true]"#.into(),
+                true,
+                false,
+                CREDS,
+            ),
             ("broken", "{".into(), true, false, LOGIN),
             ("wrong types", r#"{"lease_id":5,"auth":{"client_token":[]}}"#.into(), true, false, LOGIN),
         ];
@@ -163,6 +201,41 @@ mod tests {
             let decision = decide(path, body.as_bytes(), *managed);
             assert_eq!(decision != Decision::Pass, *cached, "{name}: {decision:?}");
         }
+    }
+
+    /// Numbers that are no life, and bodies that can be read in two ways, are handed on.
+    #[test]
+    fn bad_answers_are_passed_on() {
+        let lease = |duration: &str| {
+            format!(r#"{{"lease_id":"database/creds/app/1","lease_duration":{duration},"renewable":true}}"#)
+        };
+        for duration in ["0", "-1", "1.5", "1e3", "\"60\"", "null", "99999999999999999999", "[60]"] {
+            assert_eq!(
+                decide("/v1/database/creds/app", lease(duration).as_bytes(), true),
+                Decision::Pass,
+                "{duration}"
+            );
+        }
+        for duration in ["1", "9223372036854775807", "18446744073709551615"] {
+            let decision = decide("/v1/database/creds/app", lease(duration).as_bytes(), true);
+            assert!(matches!(decision, Decision::Lease { .. }), "{duration}");
+        }
+        let twice = lease("60").replace("{", r#"{"lease_id":"other","#);
+        let deep = lease("60")
+            .replace("{", &format!(r#"{{"lease_id":{}1{},"#, "[".repeat(10_000), "]".repeat(10_000)));
+        for body in [twice, deep] {
+            assert_eq!(decide("/v1/database/creds/app", body.as_bytes(), true), Decision::Pass);
+        }
+    }
+
+    #[test]
+    fn the_place_of_the_number_is_known() {
+        let body = auth(true, true, 0);
+        let Decision::Token { told, ttl: 60, .. } = decide("/v1/auth/a/login", body.as_bytes(), false) else {
+            panic!("not remembered")
+        };
+        let start = told.start as usize;
+        assert_eq!(&body[start..start + told.length as usize], "60");
     }
 
     #[test]

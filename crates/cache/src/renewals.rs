@@ -1,110 +1,318 @@
 //! One task that keeps everything remembered alive: a queue of deadlines, a bounded number of renewals at a
-//! time, and evictions when a renewal says that there is nothing left to renew.
+//! time and in a second, and evictions when a renewal says that there is nothing left to renew. What ends first is
+//! renewed first.
 
-use std::collections::VecDeque;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use http::StatusCode;
+use http::{Method, StatusCode};
+use serde_json::json;
 use tokio::sync::mpsc;
-use tokio::time::Instant;
-use tokio_util::time::DelayQueue;
+use tokio::time::{Instant, sleep_until};
 use tracing::{debug, warn};
 use vault::api::{ApiError, Caller};
-use vault::{Token, Upstream};
+use vault::{BoxFuture, LeaseId, Request, Token, Upstream};
 
 use crate::cache::Shared;
-use crate::store::{Id, Next, Renewable, Renewal};
+use crate::life::bounded;
+use crate::observe::Observation;
+use crate::pace::Pace;
+use crate::store::{After, Id, Renewable, Renewal, Task};
 
 /// Renewals under way at a time: an agent with ten thousand leases stays a polite client.
 const AT_ONCE: usize = 16;
 
-/// The timer's range is about two years; longer lives are looked at once a year.
-const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+/// How often the clock is looked at while something is remembered: timers stand still in a suspend.
+const TICK: Duration = Duration::from_secs(10);
+
+/// Timers count milliseconds.
+const GRAIN: Duration = Duration::from_millis(1);
+
+/// So much else may wait to be done; more doubts are forgotten, more revocations as well, with a line in the log.
+const MOST_ERRANDS: usize = 100_000;
+
+/// What the task is told.
+pub(crate) enum News {
+    /// Look at an entry at a time.
+    At(Id, Instant),
+    /// The token of an entry may be dead.
+    Doubt(Id),
+    /// Revoke what was let go.
+    Revoke(Renewal),
+}
+
+/// What it needs.
+pub(crate) struct Keeper {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) upstream: Arc<dyn Upstream>,
+    pub(crate) caller: Caller,
+    /// Renewals, look-ups and revocations in a second.
+    pub(crate) per_second: u32,
+    /// Asks for something once more and remembers the answer.
+    pub(crate) refetch: Box<dyn Fn(Arc<Request>) -> BoxFuture<'static, ()> + Send + Sync>,
+}
+
+/// Something to be done for an entry, or about one that is gone.
+enum Job {
+    Entry(Id, Task),
+    Doubt(Id),
+    Revoke(Renewal),
+    Again(Arc<Request>),
+}
+
+/// What came of it.
+#[derive(Default)]
+struct Done {
+    id: Option<Id>,
+    after: After,
+    /// The server wants to be left alone for so long.
+    hold: Option<Duration>,
+}
 
 /// Runs until the cache and all its handles are gone.
-pub(crate) async fn run(
-    shared: Arc<Shared>,
-    upstream: Arc<dyn Upstream>,
-    caller: Caller,
-    mut scheduled: mpsc::UnboundedReceiver<(Id, Instant)>,
-) {
-    let mut queue = DelayQueue::new();
-    let mut due = VecDeque::new();
+pub(crate) async fn run(keeper: Keeper, mut news: mpsc::UnboundedReceiver<News>) {
+    let shared = &keeper.shared;
+    let mut timers = BinaryHeap::new();
+    let mut due = BinaryHeap::new();
+    let mut errands = VecDeque::new();
+    let mut busy = HashSet::new();
     let mut under_way = FuturesUnordered::new();
+    let mut pace = Pace::new(keeper.per_second, AT_ONCE, Instant::now());
     loop {
-        while under_way.len() < AT_ONCE
-            && let Some(id) = due.pop_front()
+        let now = shared.clock.now();
+        while let Some(Reverse((at, id))) =
+            timers.peek().copied().filter(|Reverse((at, _))| *at <= now + GRAIN)
         {
-            under_way.push(renew(&shared, upstream.as_ref(), &caller, id));
+            timers.pop();
+            if let Some(end) = shared.store().fired(id, at) {
+                due.push(Reverse((end, id)));
+            }
         }
-        tokio::select! {
-            news = scheduled.recv() => match news {
-                Some((id, at)) => {
-                    queue.insert_at(id, at.min(Instant::now() + LONGEST));
+        let mut waits = None;
+        while under_way.len() < AT_ONCE && !(errands.is_empty() && due.is_empty()) {
+            let real = Instant::now();
+            if !pace.allows(real) {
+                waits = Some(pace.next(real));
+                break;
+            }
+            let job = match errands.pop_front() {
+                Some(job) => job,
+                None => {
+                    let Some(Reverse((_, id))) = due.pop() else { break };
+                    if busy.contains(&id) {
+                        continue;
+                    }
+                    let task = shared.store().due(id, now);
+                    match task {
+                        None => continue,
+                        Some(Task::Wait(at)) => {
+                            arm(shared, &mut timers, id, at);
+                            continue;
+                        }
+                        Some(task) => {
+                            busy.insert(id);
+                            Job::Entry(id, task)
+                        }
+                    }
                 }
+            };
+            pace.spend();
+            under_way.push(keeper.work(job));
+        }
+        let next_timer = timers.peek().map(|Reverse((at, _))| shared.clock.timer(*at));
+        let tick = Instant::now() + TICK;
+        let wake = [next_timer.map(|at| at.min(tick)), waits].into_iter().flatten().min();
+        tokio::select! {
+            told = news.recv() => match told {
+                Some(News::At(id, at)) => arm(shared, &mut timers, id, at),
+                Some(_) if errands.len() >= MOST_ERRANDS => {
+                    warn!(target: "cache.leasecache", "too much to revoke or to look at, leaving some of it");
+                }
+                Some(News::Doubt(id)) => errands.push_back(Job::Doubt(id)),
+                Some(News::Revoke(what)) => errands.push_back(Job::Revoke(what)),
                 None => return,
             },
-            Some(expired) = queue.next() => due.push_back(expired.into_inner()),
-            Some((id, next)) = under_way.next() => {
-                if let Some(Next::At(at)) = next {
-                    queue.insert_at(id, at.min(Instant::now() + LONGEST));
+            Some(done) = under_way.next() => {
+                let Done { id, after: After { at, again }, hold } = done;
+                if let Some(id) = id {
+                    busy.remove(&id);
+                    if let Some(at) = at {
+                        arm(shared, &mut timers, id, at);
+                    }
+                }
+                errands.extend(again.map(Job::Again));
+                if let Some(pause) = hold {
+                    pace.hold(Instant::now(), pause);
                 }
             }
+            () = sleep_until(wake.unwrap_or(tick)), if wake.is_some() => {}
         }
     }
 }
 
-async fn renew(shared: &Shared, upstream: &dyn Upstream, caller: &Caller, id: Id) -> (Id, Option<Next>) {
-    let Some(due) = shared.store().due(id, Instant::now()) else { return (id, None) };
-    let Renewal { subject, namespace } = due;
-    let caller = &Caller { namespace, ..caller.clone() };
-    let sent_at = Instant::now();
-    let answer = match &subject {
-        Renewable::Token(token) => caller
-            .renew_self(upstream, token)
-            .await
-            .map(|secret| secret.auth.map(|auth| auth.lease_duration).unwrap_or_default()),
-        Renewable::Lease(token, lease) => {
-            caller.renew_lease(upstream, token, lease).await.map(|secret| secret.lease_duration)
+/// One timer an entry: where there is an earlier one already, that one will do.
+fn arm(shared: &Shared, timers: &mut BinaryHeap<Reverse<(Instant, Id)>>, id: Id, at: Instant) {
+    if shared.store().arm(id, at) {
+        timers.push(Reverse((at, id)));
+    }
+}
+
+impl Keeper {
+    async fn work(&self, job: Job) -> Done {
+        match job {
+            Job::Entry(id, Task::Renew(what)) => self.renew(id, what).await,
+            Job::Entry(id, Task::Check(what)) => self.check(id, what).await,
+            Job::Entry(id, Task::Wait(at)) => {
+                Done { id: Some(id), after: After { at: Some(at), again: None }, hold: None }
+            }
+            Job::Doubt(id) => self.doubt(id).await,
+            Job::Revoke(what) => self.revoke(what).await,
+            Job::Again(request) => {
+                (self.refetch)(request).await;
+                Done::default()
+            }
         }
-    };
-    let failure = match answer {
-        Ok(seconds) => {
-            let ttl = Duration::from_secs(u64::try_from(seconds).unwrap_or_default());
-            shared.1.done.fetch_add(1, Relaxed);
-            debug!(target: "cache.leasecache", ?ttl, "renewed");
-            return (id, shared.store().renewed(id, ttl, sent_at));
+    }
+
+    fn caller(&self, what: &Renewal) -> Caller {
+        Caller {
+            namespace: what.namespace.clone().or_else(|| self.caller.namespace.clone()),
+            ..self.caller.clone()
         }
-        Err(error) => {
-            shared.1.failed.fetch_add(1, Relaxed);
-            verdict(&error, &subject, upstream, caller).await
+    }
+
+    async fn renew(&self, id: Id, what: Renewal) -> Done {
+        let (shared, upstream, caller) = (&self.shared, self.upstream.as_ref(), &self.caller(&what));
+        let sent_at = shared.clock.now();
+        let answer = match &what.subject {
+            Renewable::Token(token) => caller.renew_self(upstream, token).await.map(|secret| {
+                secret.auth.map(|auth| (auth.lease_duration, auth.renewable)).unwrap_or_default()
+            }),
+            Renewable::Lease(token, lease) => caller
+                .renew_lease(upstream, token, lease)
+                .await
+                .map(|secret| (secret.lease_duration, secret.renewable)),
+        };
+        let failure = match answer {
+            Ok((seconds, again)) => {
+                let ttl = bounded(u64::try_from(seconds).unwrap_or_default());
+                shared.renewals.done.fetch_add(1, Relaxed);
+                debug!(target: "cache.leasecache", ?ttl, "renewed");
+                let after = shared.store().renewed(id, ttl, sent_at, true, again);
+                return Done { id: Some(id), after, hold: None };
+            }
+            Err(error) => {
+                shared.renewals.failed.fetch_add(1, Relaxed);
+                self.verdict(&error, &what, caller).await
+            }
+        };
+        let now = shared.clock.now();
+        let mut hold = None;
+        let after = match failure {
+            Verdict::Gone => self.forget_gone(&what),
+            Verdict::TokenGone => self.forget_token(&what),
+            Verdict::Denied => shared.store().fade(id, now),
+            Verdict::Unavailable(error, retry_after) => {
+                warn!(target: "cache.leasecache", error = %error, "renewal failed, trying again while it lives");
+                hold = retry_after;
+                let pause = retry_after.unwrap_or_default();
+                shared.store().renewal_failed(id, now, fastrand::f64(), pause)
+            }
+        };
+        Done { id: Some(id), after, hold }
+    }
+
+    /// Whether the server still knows an entry.
+    async fn check(&self, id: Id, what: Renewal) -> Done {
+        let (upstream, caller) = (self.upstream.as_ref(), &self.caller(&what));
+        let after = match &what.subject {
+            Renewable::Token(token) => match caller.is_alive(upstream, token).await {
+                Some(false) => self.forget_token(&what),
+                _ => After::default(),
+            },
+            Renewable::Lease(token, lease) => match look_up(caller, upstream, token, lease).await {
+                Ok(()) => After::default(),
+                Err(error) => match self.verdict(&error, &what, caller).await {
+                    Verdict::Gone => self.forget_gone(&what),
+                    Verdict::TokenGone => self.forget_token(&what),
+                    Verdict::Denied | Verdict::Unavailable(..) => After::default(),
+                },
+            },
+        };
+        let at = self.shared.store().checked(id, self.shared.clock.now());
+        Done { id: Some(id), after: After { at, ..after }, hold: None }
+    }
+
+    /// Whether a token that was refused something, or that nobody renews any more, still lives.
+    async fn doubt(&self, id: Id) -> Done {
+        let Some(what) = self.shared.store().handle(id) else { return Done::default() };
+        let (Renewable::Token(token) | Renewable::Lease(token, _)) = &what.subject;
+        if self.caller(&what).is_alive(self.upstream.as_ref(), token).await == Some(false) {
+            self.forget_token(&what);
         }
-    };
-    let mut store = shared.store();
-    let next = match failure {
-        Verdict::Gone => {
-            debug!(target: "cache.leasecache", "nothing left to renew, evicting");
-            store.evict(id);
-            None
+        Done::default()
+    }
+
+    async fn revoke(&self, what: Renewal) -> Done {
+        let (upstream, caller) = (self.upstream.as_ref(), &self.caller(&what));
+        let revoked = match &what.subject {
+            Renewable::Token(token) => caller.revoke_self(upstream, token).await,
+            Renewable::Lease(token, lease) => {
+                let body = json!({"lease_id": lease.as_str()});
+                let request = caller.request(Method::PUT, "sys/leases/revoke").token(token).json(&body);
+                caller.call(upstream, request).await.map(drop)
+            }
+        };
+        if let Err(error) = revoked {
+            warn!(target: "cache.leasecache", error = %error, "what was forgotten could not be revoked");
         }
-        Verdict::TokenGone(token) => {
-            debug!(target: "cache.leasecache", "the token is gone, evicting it with its leases");
-            let above = store.managed(token.expose());
-            store.evict(id);
-            above.map(|above| store.evict(above));
-            None
+        Done::default()
+    }
+
+    fn forget_gone(&self, what: &Renewal) -> After {
+        debug!(target: "cache.leasecache", "the server does not know it any more, evicting");
+        self.shared.store().forget(&match &what.subject {
+            Renewable::Token(token) => Observation::Token(token.expose().into()),
+            Renewable::Lease(_, lease) => Observation::Lease(lease.as_str().to_owned()),
+        });
+        After::default()
+    }
+
+    fn forget_token(&self, what: &Renewal) -> After {
+        debug!(target: "cache.leasecache", "the token is gone, evicting it with its leases");
+        let (Renewable::Token(token) | Renewable::Lease(token, _)) = &what.subject;
+        let mut store = self.shared.store();
+        if let Renewable::Lease(_, lease) = &what.subject {
+            store.forget(&Observation::Lease(lease.as_str().to_owned()));
         }
-        Verdict::Denied => store.fade(id, Instant::now()),
-        Verdict::Unavailable(error) => {
-            warn!(target: "cache.leasecache", error = %error, "renewal failed, trying again while it lives");
-            store.renewal_failed(id, Instant::now(), fastrand::f64())
+        store.forget(&Observation::Token(token.expose().into()));
+        After::default()
+    }
+
+    async fn verdict(&self, error: &ApiError, what: &Renewal, caller: &Caller) -> Verdict {
+        let (Renewable::Token(token) | Renewable::Lease(token, _)) = &what.subject;
+        let unavailable = || {
+            let retry_after = match error {
+                ApiError::Refused { retry_after, .. } => *retry_after,
+                _ => None,
+            };
+            Verdict::Unavailable(error.to_string(), retry_after)
+        };
+        match error.status() {
+            Some(StatusCode::FORBIDDEN) => match caller.is_alive(self.upstream.as_ref(), token).await {
+                Some(false) => Verdict::TokenGone,
+                Some(true) => Verdict::Denied,
+                None => unavailable(),
+            },
+            Some(StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND) => Verdict::Gone,
+            _ => unavailable(),
         }
-    };
-    (id, next)
+    }
 }
 
 /// What a failed renewal means.
@@ -112,22 +320,20 @@ enum Verdict {
     /// The server does not know it any more.
     Gone,
     /// The token itself is dead.
-    TokenGone(Arc<Token>),
+    TokenGone,
     /// It lives and may not be renewed.
     Denied,
-    /// The server has its own trouble.
-    Unavailable(String),
+    /// The server has its own trouble, and may say when it wants to be asked again.
+    Unavailable(String, Option<Duration>),
 }
 
-async fn verdict(error: &ApiError, subject: &Renewable, upstream: &dyn Upstream, caller: &Caller) -> Verdict {
-    let (Renewable::Token(token) | Renewable::Lease(token, _)) = subject;
-    match (error.status(), subject) {
-        (Some(StatusCode::FORBIDDEN), _) => match caller.is_alive(upstream, token).await {
-            Some(false) => Verdict::TokenGone(Arc::clone(token)),
-            Some(true) => Verdict::Denied,
-            None => Verdict::Unavailable(error.to_string()),
-        },
-        (Some(StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND), _) => Verdict::Gone,
-        _ => Verdict::Unavailable(error.to_string()),
-    }
+async fn look_up(
+    caller: &Caller,
+    upstream: &dyn Upstream,
+    token: &Token,
+    lease: &LeaseId,
+) -> Result<(), ApiError> {
+    let body = json!({"lease_id": lease.as_str()});
+    let request = caller.request(Method::PUT, "sys/leases/lookup").token(token).json(&body);
+    caller.call(upstream, request).await.map(drop)
 }

@@ -6,17 +6,28 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use tokio::time::Instant;
-use vault::{Accessor, LeaseId, Namespace, Rhythm, Token};
+use vault::{Accessor, LeaseId, Namespace, Request, Response, Token};
 
+use crate::Options;
 use crate::answer::{HeaderSets, Kept};
 use crate::key::Key;
+use crate::life::Life;
+use crate::policy::Span;
 
+pub(crate) use self::marks::Mark;
+use self::marks::Marks;
+
+mod bounds;
 mod holdings;
+mod keep;
+mod leave;
+mod marks;
 
 /// Names an entry for as long as it lives; a later entry in the same place has another round.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub(crate) struct Id {
     place: u32,
     round: u32,
@@ -32,6 +43,22 @@ pub(crate) enum Subject {
     Lease { lease: LeaseId },
 }
 
+impl Subject {
+    fn token(&self) -> Option<&str> {
+        match self {
+            Self::Own { token } | Self::Issued { token, .. } => Some(token.expose()),
+            Self::Lease { .. } => None,
+        }
+    }
+
+    fn accessor(&self) -> Option<&str> {
+        match self {
+            Self::Issued { accessor: Some(accessor), .. } => Some(accessor.expose()),
+            _ => None,
+        }
+    }
+}
+
 /// Where an answer was asked for, as cache-clear names it: the namespace header verbatim, the path as it came.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Place {
@@ -39,94 +66,24 @@ pub(crate) struct Place {
     pub(crate) path: Box<str>,
 }
 
-/// How long something lives and when it was last said so.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Life {
-    /// When the request whose answer said so was sent: never later than the server's own clock started.
-    granted_at: Instant,
-    ttl: Duration,
-    rhythm: Rhythm,
-    failures: u32,
-    /// It is not renewed any more, only served to its end.
-    fading: bool,
-    /// When to look at it next; a timer that fires before was set for an earlier life.
-    due_at: Instant,
-}
-
-/// What comes next in an entry's life.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Next {
-    /// Look at it again at this time.
-    At(Instant),
-    /// Forget it now.
-    Evict,
-}
-
-impl Life {
-    pub(crate) fn new(ttl: Duration, granted_at: Instant, jitter: f64) -> Self {
-        let rhythm = Rhythm::new(ttl, jitter);
-        Self { granted_at, ttl, rhythm, failures: 0, fading: false, due_at: granted_at + rhythm.pause(ttl) }
-    }
-
-    /// The end of it, if nobody renews it.
-    pub(crate) fn end(&self) -> Instant {
-        self.granted_at + self.ttl
-    }
-
-    pub(crate) fn due_at(&self) -> Instant {
-        self.due_at
-    }
-
-    /// Whether it is only served to its end.
-    pub(crate) fn is_fading(&self) -> bool {
-        self.fading
-    }
-
-    /// No hit from here on: a client needs a moment to use what it gets.
-    fn served_until(&self) -> Instant {
-        self.end() - (self.ttl / 10).min(Duration::from_secs(1))
-    }
-
-    fn at(&mut self, due_at: Instant) -> Next {
-        self.due_at = due_at;
-        Next::At(due_at)
-    }
-
-    fn renewed(&mut self, ttl: Duration, sent_at: Instant) -> Next {
-        (self.granted_at, self.ttl, self.failures) = (sent_at, ttl, 0);
-        // Near its maximum TTL it is let go, so that the next to ask gets a fresh one.
-        if !self.rhythm.worth_renewing(ttl) {
-            return Next::Evict;
-        }
-        self.at(sent_at + self.rhythm.pause(ttl))
-    }
-
-    fn failed(&mut self, now: Instant, jitter: f64) -> Next {
-        let remaining = (self.granted_at + self.ttl).saturating_duration_since(now);
-        match Rhythm::pause_after_failure(self.failures, self.ttl, remaining, jitter) {
-            Some(pause) => {
-                self.failures += 1;
-                self.at(now + pause)
-            }
-            None => self.fade(now),
-        }
-    }
-
-    fn fade(&mut self, now: Instant) -> Next {
-        self.fading = true;
-        let end = self.served_until();
-        if end <= now { Next::Evict } else { self.at(end) }
-    }
-}
-
 struct Node {
     subject: Subject,
     parent: Option<Id>,
     children: Vec<Id>,
+    /// Where it stands among its parent's children.
+    rank: u32,
     key: Option<Key>,
     place: Place,
     kept: Option<Kept>,
+    /// Where the answer says how long it lives.
+    told: Span,
     life: Option<Life>,
+    /// The token that asked for an orphan, hashed: when that one dies, the answer is nobody's.
+    asker: Option<u64>,
+    /// When it was given out last: seconds since the store was made.
+    used: u32,
+    /// What to send to get another.
+    again: Option<Arc<Request>>,
 }
 
 /// An answer to be remembered.
@@ -138,8 +95,53 @@ pub(crate) struct NewEntry<'a> {
     pub(crate) status: StatusCode,
     pub(crate) headers: &'a HeaderMap,
     pub(crate) body: &'a [u8],
+    /// Where the body says how long it lives.
+    pub(crate) told: Span,
     pub(crate) life: Life,
     pub(crate) now: Instant,
+    /// The token that it was asked for with.
+    pub(crate) asker: Option<&'a str>,
+    /// The request, to ask once more with.
+    pub(crate) again: Option<Arc<Request>>,
+}
+
+/// What became of an answer that was to be remembered.
+pub(crate) struct Inserted {
+    pub(crate) id: Id,
+    /// When to look at it.
+    pub(crate) at: Instant,
+    /// What was handed out under the same key before; it is kept alive.
+    pub(crate) replaced: Option<Id>,
+    /// How many others had to go.
+    pub(crate) dropped: usize,
+}
+
+/// An answer from memory.
+pub(crate) struct Hit {
+    pub(crate) response: Response,
+    pub(crate) age: Duration,
+    /// It is to be looked at again.
+    pub(crate) wake: Option<(Id, Instant)>,
+}
+
+/// What comes after a renewal, successful or not.
+#[derive(Default)]
+pub(crate) struct After {
+    /// When to look at it again.
+    pub(crate) at: Option<Instant>,
+    /// It will not live much longer and was wanted lately: ask for another.
+    pub(crate) again: Option<Arc<Request>>,
+}
+
+/// What to do about an entry whose time has come.
+#[derive(Debug)]
+pub(crate) enum Task {
+    /// Renew it.
+    Renew(Renewal),
+    /// Ask whether it is known.
+    Check(Renewal),
+    /// Look at it later.
+    Wait(Instant),
 }
 
 /// What a renewal needs.
@@ -160,8 +162,14 @@ pub(crate) enum Renewable {
 /// One of our identities, by its number.
 pub(crate) type Whose = usize;
 
-/// Timers count milliseconds and may fire that much early.
-const TIMER_GRAIN: Duration = Duration::from_millis(2);
+/// Tokens hang below tokens no deeper than this; what does is not handed out.
+const MOST_LEVELS: usize = 64;
+
+/// A token is suspected no more often.
+const BETWEEN_DOUBTS: Duration = Duration::from_secs(10);
+
+/// So many suspicions are kept in mind.
+const MOST_DOUBTS: usize = 1024;
 
 /// What a cache keeps alive.
 #[derive(Clone, Copy, Debug, Default)]
@@ -185,15 +193,35 @@ pub(crate) struct Store {
     by_accessor: HashMap<u64, Id>,
     by_lease: HashMap<u64, Id>,
     hasher: RandomState,
+    /// Orphans by the token that asked for them.
+    by_asker: HashMap<u64, Vec<Id>>,
     header_sets: HeaderSets,
     /// Of each of our identities.
     own: BTreeMap<Whose, Id>,
+    pub(crate) marks: Marks,
+    options: Arc<Options>,
+    /// How many nodes there are, our own included, and what they cost.
+    live: usize,
+    bytes: usize,
+    /// When which token was suspected last.
+    doubts: HashMap<u64, Instant>,
+    /// What `used` counts from.
+    started: Option<Instant>,
 }
 
 impl Store {
+    pub(crate) fn new(options: Arc<Options>) -> Self {
+        Self { options, ..Self::default() }
+    }
+
     /// How many answers are remembered.
     pub(crate) fn len(&self) -> usize {
         self.by_key.len()
+    }
+
+    /// What everything costs, reckoned.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// What is kept alive. Looks at everything.
@@ -206,7 +234,7 @@ impl Store {
                 Subject::Own { .. } => {}
             }
             if let Some(life) = &node.life {
-                let left = (life.granted_at + life.ttl).saturating_duration_since(now);
+                let left = life.end().saturating_duration_since(now);
                 held.soonest = Some(held.soonest.map_or(left, |soonest| soonest.min(left)));
             }
         }
@@ -228,10 +256,44 @@ impl Store {
     }
 
     /// The answer for a key, unless its time is nearly up.
-    pub(crate) fn hit(&self, key: &Key, now: Instant) -> Option<&Kept> {
-        let node = self.node(*self.by_key.get(key)?)?;
-        let fresh = node.life.is_some_and(|life| now < life.served_until());
-        if fresh { node.kept.as_ref() } else { None }
+    pub(crate) fn hit(&mut self, key: &Key, now: Instant) -> Option<Hit> {
+        let id = *self.by_key.get(key)?;
+        let used = self.seconds(now);
+        let adjust = self.options.adjust_ttl;
+        if !self.is_rooted(id, now) {
+            return None;
+        }
+        let node = self.node_mut(id)?;
+        let (life, kept) = (node.life.as_mut()?, node.kept.as_ref()?);
+        if now >= life.served_until() {
+            return None;
+        }
+        node.used = used;
+        let wake = life.used(now).map(|at| (id, at));
+        let remaining = life.end() - now;
+        let response = if adjust { kept.response_with(node.told, remaining) } else { kept.response() };
+        Some(Hit { response, age: now.saturating_duration_since(kept.since), wake })
+    }
+
+    /// Whether the tokens live that an entry hangs below, and the one that asked for an orphan. Their end is noticed
+    /// by a timer, which may be late: after a suspend all are.
+    fn is_rooted(&self, id: Id, now: Instant) -> bool {
+        let mut above =
+            self.node(id).and_then(|node| node.parent.or_else(|| self.by_token.get(&node.asker?).copied()));
+        for _ in 0..MOST_LEVELS {
+            let Some(id) = above else { return true };
+            let Some(node) = self.node(id) else { return false };
+            if node.life.is_some_and(|life| now >= life.end()) {
+                return false;
+            }
+            above = node.parent;
+        }
+        false
+    }
+
+    fn seconds(&mut self, now: Instant) -> u32 {
+        let started = *self.started.get_or_insert(now);
+        u32::try_from(now.saturating_duration_since(started).as_secs()).unwrap_or(u32::MAX)
     }
 
     /// The entry of a token whose end will be noticed here.
@@ -261,10 +323,11 @@ impl Store {
         (known.expose() == accessor).then_some(id)
     }
 
-    /// Makes `token` our own. The one before it goes as soon as nothing hangs below it.
-    pub(crate) fn set_own(&mut self, whose: Whose, token: Arc<Token>) {
+    /// Makes `token` our own. The one before it goes as soon as nothing hangs below it; it is returned while
+    /// something does, because nobody renews it any more.
+    pub(crate) fn set_own(&mut self, whose: Whose, token: Arc<Token>) -> Option<Id> {
         if self.own.get(&whose).is_some_and(|id| self.managed(token.expose()) == Some(*id)) {
-            return;
+            return None;
         }
         let old = self.own.remove(&whose);
         if let Some(id) = self.managed(token.expose()) {
@@ -276,18 +339,23 @@ impl Store {
                 subject: Subject::Own { token },
                 parent: None,
                 children: Vec::new(),
+                rank: 0,
                 key: None,
                 place: Place::default(),
                 kept: None,
+                told: Span::default(),
                 life: None,
+                asker: None,
+                used: 0,
+                again: None,
             };
             let id = self.place(node);
             self.by_token.insert(hash, id);
             self.own.insert(whose, id);
         }
-        if let Some(old) = old {
-            self.drop_if_idle(old);
-        }
+        let old = old?;
+        self.drop_if_idle(old);
+        self.node(old).map(|_| old)
     }
 
     /// Our own tokens.
@@ -304,6 +372,8 @@ impl Store {
     }
 
     fn place(&mut self, node: Node) -> Id {
+        self.live += 1;
+        self.bytes += node.weight();
         match self.free.pop() {
             Some(place) => {
                 let slot = &mut self.nodes[place as usize];
@@ -318,8 +388,8 @@ impl Store {
         }
     }
 
-    /// Remembers an answer; what stood under its key, token or lease goes.
-    pub(crate) fn insert(&mut self, entry: NewEntry<'_>) -> (Id, Next) {
+    /// Remembers an answer; what stood under its token or lease goes.
+    pub(crate) fn insert(&mut self, entry: NewEntry<'_>) -> Inserted {
         let same = match &entry.subject {
             Subject::Own { .. } => None,
             Subject::Issued { token, .. } => self.managed(token.expose()).filter(|id| !self.is_own(*id)),
@@ -330,190 +400,60 @@ impl Store {
         }
         // Two equal requests that both went to the server: somebody holds what the first one got. It is kept
         // alive, and no longer handed out.
-        if let Some(other) = self.by_key.remove(&entry.key).and_then(|id| self.node_mut(id)) {
-            other.key = None;
-            other.kept = None;
+        let replaced = self.by_key.get(&entry.key).copied();
+        if let Some(other) = replaced {
+            self.withhold(other);
         }
         let kept = Kept {
             status: entry.status,
             headers: self.header_sets.share(entry.headers),
             // Its own exact piece of memory: what arrived is a part of a larger buffer.
-            body: bytes::Bytes::copy_from_slice(entry.body),
+            body: Bytes::copy_from_slice(entry.body),
             since: entry.now,
         };
         let hash = match &entry.subject {
             Subject::Own { token } | Subject::Issued { token, .. } => self.hash(token.expose()),
             Subject::Lease { lease } => self.hash(lease.as_str()),
         };
-        let accessor = match &entry.subject {
-            Subject::Issued { accessor: Some(accessor), .. } => Some(self.hash(accessor.expose())),
-            _ => None,
-        };
+        let accessor = entry.subject.accessor().map(|accessor| self.hash(accessor));
         let is_lease = matches!(entry.subject, Subject::Lease { .. });
+        let asker = entry.asker.filter(|_| !is_lease && entry.parent.is_none()).map(|token| self.hash(token));
+        let used = self.seconds(entry.now);
+        let mut life = entry.life;
+        let at = match self.options.verify_interval {
+            Some(interval) => life.check_at(entry.now + keep::spread(interval)),
+            None => life.due_at(),
+        };
+        let rank = entry.parent.and_then(|parent| self.node(parent)).map_or(0, |above| above.children.len());
         let id = self.place(Node {
             subject: entry.subject,
             parent: entry.parent,
             children: Vec::new(),
+            rank: u32::try_from(rank).unwrap_or(u32::MAX),
             key: Some(entry.key),
             place: entry.place,
             kept: Some(kept),
-            life: Some(entry.life),
+            told: entry.told,
+            life: Some(life),
+            asker,
+            used,
+            again: entry.again,
         });
         self.by_key.insert(entry.key, id);
         if is_lease { &mut self.by_lease } else { &mut self.by_token }.insert(hash, id);
         if let Some(accessor) = accessor {
             self.by_accessor.insert(accessor, id);
         }
+        if let Some(asker) = asker {
+            self.by_asker.entry(asker).or_default().push(id);
+        }
         if let Some(parent) = entry.parent.and_then(|parent| self.node_mut(parent)) {
             parent.children.push(id);
         }
-        (id, Next::At(entry.life.due_at))
-    }
-
-    /// Forgets an entry and all that hangs below it. Returns how many answers went.
-    pub(crate) fn evict(&mut self, id: Id) -> usize {
-        let mut gone = 0;
-        let mut doomed = vec![id];
-        while let Some(id) = doomed.pop() {
-            let Some(node) = self.remove(id) else { continue };
-            gone += usize::from(node.key.is_some());
-            doomed.extend(node.children);
-        }
-        gone
-    }
-
-    /// Forgets a token and its leases; its child tokens live on without a parent.
-    pub(crate) fn evict_token_only(&mut self, id: Id) -> usize {
-        let children = self.node(id).map(|node| node.children.clone()).unwrap_or_default();
-        let is_token = |store: &Self, id: Id| {
-            store.node(id).is_some_and(|node| !matches!(node.subject, Subject::Lease { .. }))
-        };
-        for child in children {
-            if !is_token(self, child) {
-                continue;
-            }
-            // The answer that created it is reachable with the dead token's key: that goes.
-            let key = self.node_mut(child).and_then(|node| {
-                node.parent = None;
-                node.kept = None;
-                node.key.take()
-            });
-            if let Some(key) = key {
-                self.by_key.remove(&key);
-            }
-            if let Some(node) = self.node_mut(id) {
-                node.children.retain(|known| *known != child);
-            }
-        }
-        self.evict(id)
-    }
-
-    /// Forgets every entry that `matches`, with all below it.
-    pub(crate) fn evict_where(&mut self, matches: impl Fn(&Subject, &Place) -> bool) -> usize {
-        let remembered = |node: &Node| node.life.is_some() && matches(&node.subject, &node.place);
-        let found: Vec<Id> = (0u32..)
-            .zip(&self.nodes)
-            .filter(|(_, (_, node))| node.as_ref().is_some_and(remembered))
-            .map(|(place, (round, _))| Id { place, round: *round })
-            .collect();
-        found.into_iter().map(|id| self.evict(id)).sum()
-    }
-
-    /// Forgets everything but our own tokens.
-    pub(crate) fn clear(&mut self) -> usize {
-        self.evict_where(|_, _| true)
-    }
-
-    fn remove(&mut self, id: Id) -> Option<Node> {
-        self.node(id)?;
-        let slot = &mut self.nodes[id.place as usize];
-        let node = slot.1.take()?;
-        slot.0 = slot.0.wrapping_add(1);
-        self.free.push(id.place);
-        if let Some(key) = &node.key {
-            self.by_key.remove(key);
-        }
-        let hash = |text: &str| self.hasher.hash_one(text);
-        match &node.subject {
-            Subject::Own { token } => forget(&mut self.by_token, hash(token.expose()), id),
-            Subject::Issued { token, accessor } => {
-                forget(&mut self.by_token, hash(token.expose()), id);
-                if let Some(accessor) = accessor {
-                    forget(&mut self.by_accessor, hash(accessor.expose()), id);
-                }
-            }
-            Subject::Lease { lease } => forget(&mut self.by_lease, hash(lease.as_str()), id),
-        }
-        self.own.retain(|_, own| *own != id);
-        if let Some(parent) = node.parent {
-            if let Some(above) = self.node_mut(parent) {
-                above.children.retain(|child| *child != id);
-            }
-            self.drop_if_idle(parent);
-        }
-        Some(node)
-    }
-
-    /// A former token of our own with nothing below it has no reason to stay.
-    fn drop_if_idle(&mut self, id: Id) {
-        let idle = |node: &Node| matches!(node.subject, Subject::Own { .. }) && node.children.is_empty();
-        if !self.is_own(id) && self.node(id).is_some_and(idle) {
-            self.remove(id);
-        }
-    }
-
-    /// What to renew for an entry whose time has come; `None` when it is gone, only fades, or was renewed by
-    /// somebody else meanwhile.
-    pub(crate) fn due(&mut self, id: Id, now: Instant) -> Option<Renewal> {
-        let node = self.node(id)?;
-        if node.life.is_some_and(|life| life.due_at > now + TIMER_GRAIN) {
-            return None;
-        }
-        if node.life.is_none_or(|life| life.fading) {
-            self.evict(id);
-            return None;
-        }
-        let subject = match &node.subject {
-            Subject::Own { .. } => return None,
-            Subject::Issued { token, .. } => Renewable::Token(Arc::clone(token)),
-            Subject::Lease { lease } => match &self.node(node.parent?)?.subject {
-                Subject::Own { token } | Subject::Issued { token, .. } => {
-                    Renewable::Lease(Arc::clone(token), lease.clone())
-                }
-                Subject::Lease { .. } => return None,
-            },
-        };
-        Some(Renewal { subject, namespace: node.place.namespace.as_deref().and_then(Namespace::new) })
-    }
-
-    /// Notes a renewal; `sent_at` is when it was asked for.
-    pub(crate) fn renewed(&mut self, id: Id, ttl: Duration, sent_at: Instant) -> Option<Next> {
-        self.live(id, |life| life.renewed(ttl, sent_at))
-    }
-
-    /// Notes a failed renewal of something that still lives.
-    pub(crate) fn renewal_failed(&mut self, id: Id, now: Instant, jitter: f64) -> Option<Next> {
-        self.live(id, |life| life.failed(now, jitter))
-    }
-
-    /// It cannot be renewed any more: serve it to its end.
-    pub(crate) fn fade(&mut self, id: Id, now: Instant) -> Option<Next> {
-        self.live(id, |life| life.fade(now))
-    }
-
-    fn live(&mut self, id: Id, change: impl FnOnce(&mut Life) -> Next) -> Option<Next> {
-        let next = change(self.node_mut(id)?.life.as_mut()?);
-        if next == Next::Evict {
-            self.evict(id);
-            return None;
-        }
-        Some(next)
+        let dropped = self.make_room(id);
+        Inserted { id, at, replaced: replaced.filter(|id| self.node(*id).is_some()), dropped }
     }
 }
 
-/// Another entry may have taken the hash meanwhile.
-fn forget(index: &mut HashMap<u64, Id>, hash: u64, id: Id) {
-    if index.get(&hash) == Some(&id) {
-        index.remove(&hash);
-    }
-}
+#[cfg(test)]
+mod tests;

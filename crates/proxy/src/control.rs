@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use cache::{Cache, Clear, ClearError};
-use http::{Method, Request, Response, StatusCode};
+use cache::{Cache, ClearError, ClearRequest};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Limited};
+use serde_json::json;
 use tokio::time::timeout;
 use tracing::info;
 use vault::Body;
@@ -32,12 +33,25 @@ pub(crate) async fn cache_clear(cache: &Cache, request: Request<Inbound>) -> Res
             );
         }
     };
-    match Clear::parse(&body) {
+    match ClearRequest::parse(&body) {
         Ok(clear) => {
-            let gone = cache.clear(&clear);
+            let cleared = cache.clear_as(&clear);
             // What was named may be a token: only how many went is told.
-            info!(target: "cache", gone, "cache cleared on request");
-            empty(StatusCode::OK)
+            info!(target: "cache", gone = cleared.answers, dry_run = clear.dry_run, "cache cleared on request");
+            if !clear.verbose {
+                return empty(StatusCode::OK);
+            }
+            let counts = json!({
+                "answers": cleared.answers,
+                "tokens": cleared.tokens,
+                "leases": cleared.leases,
+                "revoking": cleared.revoking,
+                "dry_run": clear.dry_run,
+            });
+            let mut response = Response::new(Body::full(counts.to_string()));
+            let json = HeaderValue::from_static("application/json");
+            response.headers_mut().insert(header::CONTENT_TYPE, json);
+            response
         }
         Err(why @ ClearError::NoValue(_)) => {
             error_answer(StatusCode::INTERNAL_SERVER_ERROR, &why.to_string())

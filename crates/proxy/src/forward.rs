@@ -41,7 +41,9 @@ pub(crate) async fn forward(context: &Context, target: Target, mut request: Aski
         };
         tunnel = Some((slot, place));
     }
-    let (Parts { method, mut headers, .. }, incoming) = request.into_parts();
+    let (head, incoming) = request.into_parts();
+    let spelling = context.cache.spelling(&head);
+    let Parts { method, mut headers, .. } = head;
     let guard = incoming.exchange().map(|held| held as _);
     let received = if incoming.is_end_stream() {
         Received::default()
@@ -100,6 +102,7 @@ pub(crate) async fn forward(context: &Context, target: Target, mut request: Aski
         body: received.begun,
         upload: received.rest,
         upgrade: tunnel.is_some(),
+        spelling,
         guard,
     };
     let answered = match ours {
@@ -249,6 +252,8 @@ async fn finish(answer: Answer, path: &str, ours: Option<&TokenState>) -> Respon
             Origin::Upstream => {
                 headers.insert(X_CACHE, HeaderValue::from_static("MISS"));
             }
+            // Ours, and no success.
+            Origin::Absent => {}
             Origin::Cache { age } => {
                 headers.insert(X_CACHE, HeaderValue::from_static("HIT"));
                 headers.insert(header::AGE, HeaderValue::from(age.as_secs_f64().round_ties_even() as u64));

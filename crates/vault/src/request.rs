@@ -28,6 +28,8 @@ pub struct Request {
     pub upload: Option<Upload>,
     /// Asks the server to speak WebSocket on this connection from now on.
     pub upgrade: bool,
+    /// How the client spelled its head, hashed: for a cache that tells spellings apart. `None` for requests of our own.
+    pub spelling: Option<[u8; 16]>,
     /// What the request counts against, for as long as it is under way: also when whoever asked has left.
     pub guard: Option<Arc<dyn Any + Send + Sync>>,
 }

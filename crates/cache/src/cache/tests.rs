@@ -2,23 +2,26 @@
 
 use std::collections::HashMap;
 use std::pin::Pin;
+use std::sync::atomic::AtomicU64;
 use std::task::{Context, Poll};
 
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use serde_json::{Value, json};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use vault::{Body, BodyError};
 
 use super::*;
 use crate::left::MOST_LEFT;
 
 /// A server that hands out tokens and leases, and remembers what it was asked.
-struct FakeServer {
+pub(super) struct FakeServer {
     asked: Mutex<Vec<String>>,
     delay: Duration,
     lease_ttl: u64,
     /// Status to answer a path with instead.
     refuse: Mutex<HashMap<String, u16>>,
+    /// How to answer a path instead: status, content type, body.
+    pub(super) says: Mutex<HashMap<String, (u16, &'static str, String)>>,
 }
 
 impl FakeServer {
@@ -28,14 +31,15 @@ impl FakeServer {
             delay: Duration::from_millis(100),
             lease_ttl,
             refuse: Mutex::default(),
+            says: Mutex::default(),
         })
     }
 
-    fn count(&self, path: &str) -> usize {
+    pub(super) fn count(&self, path: &str) -> usize {
         self.asked.lock().unwrap().iter().filter(|asked| *asked == path).count()
     }
 
-    fn refuse(&self, path: &str, status: u16) {
+    pub(super) fn refuse(&self, path: &str, status: u16) {
         self.refuse.lock().unwrap().insert(path.to_owned(), status);
     }
 }
@@ -69,6 +73,13 @@ impl Upstream for FakeServer {
                 _ => (200, json!({"data": {"nth": nth}})),
             };
             let mut headers = HeaderMap::new();
+            if let Some((status, kind, body)) = self.says.lock().unwrap().get(&path).cloned() {
+                headers.insert("content-type", HeaderValue::from_static(kind));
+                headers.insert("retry-after", HeaderValue::from_static("20"));
+                let status = StatusCode::from_u16(status).unwrap();
+                return Ok(Response { status, headers, body: Body::full(body) });
+            }
+            headers.insert("keep-alive", HeaderValue::from_static("timeout=5"));
             let kind = if path == "sys/monitor" { "text/plain" } else { "application/json" };
             headers.insert("content-type", HeaderValue::from_static(kind));
             headers.insert("date", HeaderValue::from_static("Sat, 21 Nov 2026 00:00:00 GMT"));
@@ -103,44 +114,56 @@ impl http_body::Body for Endless {
     }
 }
 
-struct Door {
-    server: Arc<FakeServer>,
-    cache: Cache,
+pub(super) struct Door {
+    pub(super) server: Arc<FakeServer>,
+    pub(super) cache: Cache,
+    /// Milliseconds that the machine has slept.
+    pub(super) slept: Arc<AtomicU64>,
 }
 
-const OWN: &str = "s.own";
+pub(super) const OWN: &str = "s.own";
 
 fn door(lease_ttl: u64) -> Door {
-    let server = FakeServer::new(lease_ttl);
-    let (cache, keep_alive) =
-        Cache::new(Mode::Remember, Arc::clone(&server) as _, Caller::default(), CancellationToken::new());
-    tokio::spawn(keep_alive);
-    cache.set_own_token(0, Arc::new(Token::new(OWN).unwrap()));
-    Door { server, cache }
+    door_with(lease_ttl, Options::default())
 }
 
-fn get(path: &str) -> Request {
+pub(super) fn door_with(lease_ttl: u64, options: Options) -> Door {
+    let (server, slept) = (FakeServer::new(lease_ttl), Arc::new(AtomicU64::new(0)));
+    let clock = Clock::tested(&slept);
+    let (upstream, stop) = (Arc::clone(&server) as _, CancellationToken::new());
+    let (cache, keep_alive) =
+        Cache::with_clock(Mode::Remember, options, upstream, Caller::default(), stop, clock);
+    tokio::spawn(keep_alive);
+    cache.set_own_token(0, Arc::new(Token::new(OWN).unwrap()));
+    Door { server, cache, slept }
+}
+
+pub(super) fn get(path: &str) -> Request {
     Request::new(Method::GET, path).token(&Token::new(OWN).unwrap())
 }
 
-fn put(path: &str, body: &Value) -> Request {
+pub(super) fn put(path: &str, body: &Value) -> Request {
     Request::new(Method::PUT, path).token(&Token::new(OWN).unwrap()).json(body)
 }
 
-fn login() -> Request {
+pub(super) fn login() -> Request {
     Request::new(Method::POST, "auth/approle/login").json(&json!({"role_id": "r", "secret_id": "s"}))
 }
 
 impl Door {
     /// `HIT` or `MISS`, and the body.
-    async fn ask(&self, request: Request) -> (&'static str, Value) {
+    pub(super) async fn ask(&self, request: Request) -> (&'static str, Value) {
         let answer = self.cache.send(request).await.unwrap();
-        let origin = if answer.origin == Origin::Upstream { "MISS" } else { "HIT" };
+        let origin = match answer.origin {
+            Origin::Upstream => "MISS",
+            Origin::Cache { .. } => "HIT",
+            Origin::Absent => "504",
+        };
         let body = answer.response.body.collect(MAX_BODY, Duration::from_secs(60)).await.unwrap();
         (origin, serde_json::from_slice(&body).unwrap_or_default())
     }
 
-    async fn origin(&self, request: Request) -> &'static str {
+    pub(super) async fn origin(&self, request: Request) -> &'static str {
         self.ask(request).await.0
     }
 }
@@ -155,7 +178,7 @@ async fn three_logins_are_one() {
     other.headers.insert("traceparent", HeaderValue::from_static("00-1-2-01"));
     let third = door.ask(other).await;
     assert_eq!((first.0, second.0, third.0), ("MISS", "HIT", "HIT"));
-    assert_eq!(first.1, second.1);
+    assert_eq!(first.1["auth"]["client_token"], second.1["auth"]["client_token"]);
     assert_eq!(second.1, third.1);
     assert_eq!(door.server.count("auth/approle/login"), 1);
 }
@@ -170,7 +193,13 @@ async fn equal_requests_under_way_are_one() {
     ] {
         let asking: Vec<_> = (0..20).map(|_| door.ask(request.clone())).collect();
         let answers = futures_util::future::join_all(asking).await;
-        assert!(answers.iter().all(|answer| answer.1 == answers[0].1), "{answers:?}");
+        let same = |answer: &Value| {
+            ["auth", "data", "lease_id"].iter().all(|part| match part {
+                &"auth" => answer["auth"]["client_token"] == answers[0].1["auth"]["client_token"],
+                part => answer[*part] == answers[0].1[*part],
+            })
+        };
+        assert!(answers.iter().all(|answer| same(&answer.1)), "{answers:?}");
         assert_eq!(door.server.count(path), 1, "{path}");
     }
 }
@@ -183,7 +212,7 @@ async fn a_login_joins_one_that_is_already_with_the_server() {
         door.ask(login()).await
     };
     let (first, late) = tokio::join!(door.ask(login()), late);
-    assert_eq!(first.1, late.1);
+    assert_eq!(first.1["auth"]["client_token"], late.1["auth"]["client_token"]);
     assert_eq!(door.server.count("auth/approle/login"), 1);
 }
 
@@ -218,7 +247,7 @@ async fn a_hung_read_holds_the_others_for_two_seconds_only() {
     });
     let (cache, _renewals) =
         Cache::new(Mode::Remember, Arc::clone(&server) as _, Caller::default(), CancellationToken::new());
-    let door = Door { server, cache };
+    let door = Door { server, cache, slept: Arc::default() };
     let started = Instant::now();
     tokio::join!(door.ask(get("secret/data/a")), door.ask(get("secret/data/a")));
     assert_eq!(door.server.count("secret/data/a"), 2);
@@ -414,13 +443,15 @@ async fn a_new_token_of_ours_leaves_nothing_of_the_old_behind() {
 
 #[tokio::test(start_paused = true)]
 async fn hits_are_the_answer_byte_for_byte_without_what_was_of_the_moment() {
-    let door = door(3600);
+    let door = door_with(3600, Options { adjust_ttl: false, ..Options::default() });
     let first = Cache::send(&door.cache, login()).await.unwrap();
     let body = first.response.body.collect(MAX_BODY, Duration::from_secs(60)).await.unwrap();
     sleep(Duration::from_secs(5)).await;
     let hit = Cache::send(&door.cache, login()).await.unwrap();
     assert_eq!(hit.origin, Origin::Cache { age: Duration::from_secs(5) });
-    assert!(hit.response.headers.get("date").is_none());
+    for gone in ["date", "keep-alive"] {
+        assert!(hit.response.headers.get(gone).is_none(), "{gone}");
+    }
     assert_eq!(hit.response.headers.get("content-type").unwrap(), "application/json");
     assert_eq!(hit.response.body.collect(MAX_BODY, Duration::from_secs(60)).await.unwrap(), body);
 }
@@ -442,7 +473,8 @@ async fn s68_what_one_bearer_was_told_is_not_told_another() {
     let (a, b) = (door.ask(orphan("s.A")).await, door.ask(orphan("s.B")).await);
     assert_eq!((a.0, b.0), ("MISS", "MISS"));
     assert_ne!(a.1, b.1);
-    assert_eq!(door.ask(orphan("s.A")).await, ("HIT", a.1.clone()));
+    let again = door.ask(orphan("s.A")).await;
+    assert_eq!((again.0, &again.1["auth"]["client_token"]), ("HIT", &a.1["auth"]["client_token"]));
     // A token that is revoked by its Bearer is not handed out again.
     let issued = a.1["auth"]["client_token"].as_str().unwrap();
     door.origin(bearer(Method::POST, "auth/token/revoke-self", issued)).await;

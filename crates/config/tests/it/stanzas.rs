@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use config::{
-    AllowRule, AllowedPath, AllowedPeers, AppRole, Cert, Command, Contents, CredentialFile, Encryption,
-    Endpoint, FileSink, Identity, Listener, ListenerAccess, ListenerLimits, MethodKind, Pattern, Profile,
-    RateLimit, Removal, Role, SendAs, Sink, SinkKind, SocketAccess, TokenFile, UseAutoAuthToken,
+    AllowRule, AllowedPath, AllowedPeers, AppRole, CacheBounds, Cert, Command, Contents, CredentialFile,
+    Encryption, Endpoint, FileSink, Identity, Listener, ListenerAccess, ListenerLimits, MethodKind, Pattern,
+    Profile, RateLimit, Removal, Role, SendAs, Sink, SinkKind, SocketAccess, TokenFile, UseAutoAuthToken,
 };
 use vault::{HostPattern, RedirectHosts};
 
@@ -872,5 +872,50 @@ fn redirects_lead_to_any_host_or_to_those_that_are_named() {
         ),
     ] {
         agent().refused(&format!("vault {{ {keys} }}\n{AUTH}"), line);
+    }
+}
+
+#[test]
+fn the_caches_own_keys() {
+    let with = |keys: &str| format!("{AUTH}{LISTENER}cache {{\n {keys}\n }}\n");
+    let bounds = |keys: &str| agent().fine(&with(keys)).settings.cache.unwrap().bounds;
+    assert_eq!(bounds(""), CacheBounds::default());
+    let chosen = bounds(
+        "key_mode = \"strict\"\n key_extra_headers = [\"X-Forwarded-For\"]\n client_control = false\n \
+         revoke_replaced = true\n adjust_ttl = \"false\"\n max_idle_renewals = 3\n verify_interval = \"5m\"\n \
+         deny_paths = [\"auth/token/create*\"]\n max_entries = 10\n max_bytes = 1000000\n \
+         renewals_per_second = 5\n refresh_ahead = true",
+    );
+    let want = CacheBounds {
+        strict_keys: true,
+        key_extra_headers: vec!["x-forwarded-for".into()],
+        client_control: false,
+        revoke_replaced: true,
+        adjust_ttl: false,
+        max_idle_renewals: 3,
+        verify_interval: Some(Duration::from_secs(300)),
+        deny_paths: vec!["auth/token/create*".into()],
+        max_entries: 10,
+        max_bytes: 1_000_000,
+        renewals_per_second: 5,
+        refresh_ahead: true,
+    };
+    assert_eq!(chosen, want);
+    assert_eq!(bounds("verify_interval = 0").verify_interval, None);
+    for (keys, problem) in [
+        ("key_mode = \"loose\"", "unknown key_mode \"loose\""),
+        ("key_extra_headers = [\"a b\"]", "key_extra_headers: \"a b\" is no name of a header"),
+        ("max_entries = 0", "max_entries must be from 1 to 10000000, not 0"),
+        ("max_bytes = 1", "max_bytes must be from 65536 to 1099511627776, not 1"),
+        ("renewals_per_second = 0", "renewals_per_second must be from 1 to 10000, not 0"),
+        ("max_idle_renewals = -1", "max_idle_renewals must be from 0 to 65535, not -1"),
+        ("verify_interval = \"1s\"", "verify_interval must be 0 (off), or from 10s to 24h"),
+        (
+            "deny_paths = [\"/v1/a\"]",
+            "deny_paths: \"v1/a\" must be a path without /v1/, such as \"database/creds/*\"",
+        ),
+    ] {
+        let lines = agent().lines(&with(keys));
+        assert!(lines.len() == 1 && lines[0].contains(problem), "{problem}: {lines:?}");
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use auto_auth::sink::SinkError;
 use auto_auth::{Reauth, Refused};
 use cache::{Cache, Mode};
-use config::{Environment, Role, Settings, Template};
+use config::{CacheBounds, Environment, Role, Settings, Template};
 use futures_util::FutureExt as _;
 use http::HeaderValue;
 use proxy::{
@@ -119,7 +119,9 @@ impl Daemon {
             None => Arc::new(proxied.clone()),
             Some(action) => Arc::new(Consistent::new(Arc::new(proxied.clone()), action)),
         };
-        let (cache, keep_alive) = Cache::new(mode, upstream, caller(Subsystem::ApiProxy), tasks.stop());
+        let options = settings.cache.as_ref().map(|cache| cache_options(&cache.bounds)).unwrap_or_default();
+        let caller_of_cache = caller(Subsystem::ApiProxy);
+        let (cache, keep_alive) = Cache::with_options(mode, options, upstream, caller_of_cache, tasks.stop());
         tasks.start("cache", keep_alive.map(Ok));
         let mut upstreams = vec![("proxy", proxied.clone())];
         let mut clients = vec![proxied];
@@ -358,6 +360,24 @@ pub(super) fn for_commands(settings: &Settings) -> Vec<(String, String)> {
         [(format!("VAULT_{name}"), value.clone()), (format!("BAO_{name}"), value)]
     };
     variables.into_iter().flat_map(both).collect()
+}
+
+fn cache_options(bounds: &CacheBounds) -> cache::Options {
+    let bounds = bounds.clone();
+    cache::Options {
+        strict_keys: bounds.strict_keys,
+        key_extra_headers: bounds.key_extra_headers.iter().filter_map(|name| name.parse().ok()).collect(),
+        client_control: bounds.client_control,
+        revoke_replaced: bounds.revoke_replaced,
+        adjust_ttl: bounds.adjust_ttl,
+        max_idle_renewals: bounds.max_idle_renewals,
+        verify_interval: bounds.verify_interval,
+        deny_paths: bounds.deny_paths,
+        max_entries: bounds.max_entries,
+        max_bytes: bounds.max_bytes,
+        renewals_per_second: bounds.renewals_per_second,
+        refresh_ahead: bounds.refresh_ahead,
+    }
 }
 
 /// Leases and child tokens of our own token are remembered once the cache knows it.

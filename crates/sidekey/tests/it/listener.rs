@@ -25,10 +25,27 @@ async fn logins_leases_and_children_are_cached_and_secrets_are_not() {
     }
     let origins: Vec<_> = answers.iter().map(|(a, b, c)| (a.cache(), b.cache(), c.cache())).collect();
     assert_eq!(origins, [("MISS", "MISS", "MISS"), ("HIT", "HIT", "MISS"), ("HIT", "HIT", "MISS")]);
-    assert_eq!(answers[0].0.body, answers[2].0.body);
-    assert_eq!(answers[0].1.body, answers[2].1.body);
+    for (first, hit) in [(&answers[0].0, &answers[2].0), (&answers[0].1, &answers[2].1)] {
+        assert_eq!(first.json["auth"]["client_token"], hit.json["auth"]["client_token"]);
+        // Byte for byte, but for the seconds that are left.
+        let left = hit.header("x-cache-lease-remaining");
+        assert_eq!(hit.json["auth"]["lease_duration"].to_string(), left);
+        assert_eq!(first.body.len(), hit.body.len());
+    }
     assert_eq!(answers[2].0.header("age"), "0");
     assert!(answers[2].0.header("date").ends_with(" GMT"));
+
+    // Who wants another gets another, or nothing but what is here.
+    let wish = async |wish: &str, path: &str| {
+        let headers = [("cache-control", wish), ("content-type", "application/json")];
+        listener.send("POST", path, &headers, &child.to_string()).await.unwrap()
+    };
+    let other = wish("no-store", "/v1/auth/token/create").await;
+    assert_eq!((other.cache(), other.header("age")), ("MISS", ""));
+    assert_ne!(other.json["auth"]["client_token"], answers[0].1.json["auth"]["client_token"]);
+    assert_eq!(wish("only-if-cached", "/v1/auth/token/create").await.cache(), "HIT");
+    let absent = wish("only-if-cached", "/v1/auth/token/create-orphan").await;
+    assert_eq!((absent.status.as_u16(), absent.cache()), (504, ""));
 
     // A child of a stranger's token is not ours to keep.
     let root = listener.with_token(Some(stage.server.root_token()));
@@ -177,6 +194,26 @@ async fn cache_clear_answers_as_upstream_does() {
         assert_eq!(answer.status.as_u16(), status, "{body}");
         assert_eq!(answer.json["errors"][0].as_str().unwrap_or_default(), text, "{body}");
     }
+    // Ours: counts, a dry run, and what was named revoked as well.
+    let child = json!({"ttl": "1h", "policies": ["app"]});
+    let made = listener.post("auth/token/create", &child).await.unwrap();
+    let clear = async |body: &str| {
+        let kind = [("content-type", "application/json")];
+        listener.send("PUT", "/agent/v1/cache-clear", &kind, body).await.unwrap().json
+    };
+    let dry = clear(r#"{"type":"mount","value":"auth/token","verbose":true,"dry_run":true}"#).await;
+    assert_eq!(dry, json!({"answers": 1, "tokens": 1, "leases": 0, "revoking": 0, "dry_run": true}));
+    assert_eq!(listener.post("auth/token/create", &child).await.unwrap().cache(), "HIT");
+    let cleared = clear(r#"{"type":"all","verbose":true,"revoke":true}"#).await;
+    assert_eq!(cleared, json!({"answers": 1, "tokens": 1, "leases": 0, "revoking": 1, "dry_run": false}));
+    let token = made.json["auth"]["client_token"].as_str().unwrap();
+    let gone = async {
+        let theirs = listener.with_token(Some(token));
+        while theirs.get("auth/token/lookup-self").await.unwrap().status.is_success() {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(10), gone).await.unwrap();
     // What a page could send without asking is not taken.
     for kind in [&[][..], &[("content-type", "text/plain")]] {
         let answer = listener.send("POST", "/agent/v1/cache-clear", kind, r#"{"type":"all"}"#).await.unwrap();

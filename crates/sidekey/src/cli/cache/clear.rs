@@ -1,5 +1,6 @@
 //! `sidekey cache clear`.
 
+use std::fmt::Write as _;
 use std::io::{IsTerminal as _, Read as _};
 use std::path::PathBuf;
 
@@ -14,7 +15,7 @@ use crate::cli::own_api::OwnApi;
 #[derive(Args, Debug)]
 #[command(
     after_help = "A token or an accessor is read from standard input, or from a file: a command line is seen by everybody \
-                  on the machine.\nNothing is revoked: what is forgotten lives on at the server until its TTL is over."
+                  on the machine.\nWithout -revoke, what is forgotten lives on at the server until its TTL is over."
 )]
 pub(super) struct ClearArgs {
     #[command(flatten)]
@@ -22,15 +23,24 @@ pub(super) struct ClearArgs {
     /// What VALUE is
     #[arg(value_enum, value_name = "TYPE")]
     kind: Kind,
-    /// A lease id; the beginning of a path, with /v1/
+    /// A lease id; the path of a mount; the beginning of a path, with /v1/
     #[arg(value_name = "VALUE", conflicts_with = "value_file")]
     value: Option<String>,
     /// The file that holds the value; standard input without it, or for `-`
     #[arg(long, value_name = "FILE")]
     value_file: Option<PathBuf>,
-    /// Namespace of the requests, for request-path
+    /// Namespace of the requests, for mount and request-path
     #[arg(long, visible_alias = "ns", value_name = "NAMESPACE")]
     namespace: Option<String>,
+    /// Only what was given out longer ago: seconds, or a duration such as 5m
+    #[arg(long, value_name = "DURATION")]
+    older_than: Option<String>,
+    /// Revoke it at the server as well
+    #[arg(long)]
+    revoke: bool,
+    /// Forget nothing, only count
+    #[arg(long)]
+    dry_run: bool,
 }
 
 /// What cache-clear knows.
@@ -41,6 +51,8 @@ enum Kind {
     /// One lease, by its id
     #[value(alias = "lease_id")]
     Lease,
+    /// Everything of a mount
+    Mount,
     /// Every answer whose path begins so, with what hangs below it
     #[value(alias = "request_path")]
     RequestPath,
@@ -56,6 +68,7 @@ impl Kind {
         match self {
             Self::All => "all",
             Self::Lease => "lease",
+            Self::Mount => "mount",
             Self::RequestPath => "request_path",
             Self::Token => "token",
             Self::TokenAccessor => "token_accessor",
@@ -79,12 +92,21 @@ pub(super) fn clear(arguments: &ClearArgs) -> Result<String, Problem> {
         "type": arguments.kind.word(),
         "value": value.expose(),
         "namespace": arguments.namespace.as_deref().unwrap_or_default(),
+        "older_than": arguments.older_than.as_deref().unwrap_or_default(),
+        "revoke": arguments.revoke,
+        "dry_run": arguments.dry_run,
+        "verbose": true,
     });
-    own.post(prefix, "cache-clear", &body).map_err(Problem::Unanswered)?;
-    let after = own.get("cache?limit=0").map_err(Problem::Unanswered)?.0;
-    let entries = |told: &serde_json::Value| told["numbers"]["entries"].as_u64().unwrap_or_default();
-    let (before, after) = (entries(&before), entries(&after));
-    Ok(format!("Cleared: {after} answers are remembered now, {before} before.\n"))
+    let told = own.post(prefix, "cache-clear", &body).map_err(Problem::Unanswered)?;
+    let number = |key: &str| told[key].as_u64().unwrap_or_default();
+    let done = if arguments.dry_run { "Would forget" } else { "Forgotten" };
+    let (answers, tokens, leases) = (number("answers"), number("tokens"), number("leases"));
+    let mut text = format!("{done}: {answers} answers, {tokens} tokens, {leases} leases.");
+    if arguments.revoke {
+        let revoked = if arguments.dry_run { "Would revoke" } else { "Being revoked" };
+        let _ = write!(text, " {revoked}: {}; what hangs below goes with it.", number("revoking"));
+    }
+    Ok(format!("{text}\n"))
 }
 
 /// What to name; empty for everything.
@@ -92,12 +114,12 @@ fn value(arguments: &ClearArgs) -> Result<SecretString, String> {
     let kind = arguments.kind;
     let given = arguments.value.is_some() || arguments.value_file.is_some();
     match &arguments.value {
-        _ if kind == Kind::All && given => Err("all has no value".to_owned()),
-        _ if kind == Kind::All => Ok(SecretString::from("")),
-        _ if kind != Kind::RequestPath && arguments.namespace.is_some() => {
-            Err("-namespace belongs to request-path: tokens and leases are found in every namespace"
+        _ if arguments.namespace.is_some() && !matches!(kind, Kind::Mount | Kind::RequestPath) => {
+            Err("-namespace belongs to mount and request-path: the others are found in every namespace"
                 .to_owned())
         }
+        _ if kind == Kind::All && given => Err("all has no value".to_owned()),
+        _ if kind == Kind::All => Ok(SecretString::from("")),
         Some(value) if kind.is_secret() && value != "-" => {
             Err("a token or an accessor does not belong on the command line, where others see it; \
              pipe it in, or name a file with -value-file"

@@ -93,6 +93,7 @@ pub(super) fn stats(arguments: &StatsArgs) -> Result<String, Problem> {
     }
     let rows = [
         ("answers remembered", "entries"),
+        ("bytes they take, about", "bytes"),
         ("leases kept alive", "leases"),
         ("tokens kept alive", "tokens"),
         ("seconds to the next end, unless renewed", "next_expiry_seconds"),
@@ -100,6 +101,7 @@ pub(super) fn stats(arguments: &StatsArgs) -> Result<String, Problem> {
         ("not remembered when asked for", "misses"),
         ("renewals", "renewals"),
         ("renewals that failed", "renewal_failures"),
+        ("let go for want of room", "dropped"),
     ];
     let rows = rows.iter().map(|(what, key)| vec![(*what).to_owned(), shown(&numbers[*key])]);
     Ok(table_of(&["CACHE", ""], rows))

@@ -63,6 +63,8 @@ pub(super) fn counters(parts: &Parts, all: &mut Snapshot) {
         count("cache_hits_total", "Requests answered from memory, templates' included.", cache.hits);
         count("cache_misses_total", "Requests that might have been remembered and were not.", cache.misses);
         count("lease_renewals_total", "Renewals of leases and tokens in the cache.", cache.renewals);
+        let help = "Leases and tokens let go because the cache was full.";
+        count("cache_dropped_total", help, cache.dropped);
         count("lease_renewal_failures_total", "Those that failed.", cache.renewal_failures);
     }
     for template in &parts.templates {
@@ -161,6 +163,7 @@ pub(super) fn gauges(parts: &Parts, all: &mut Snapshot) {
         let cache = parts.cache.numbers();
         let mut gauge = |name: &str, help, value| all.gauge(format!("sidekey.{name}"), help, &[], value);
         gauge("cache_entries", "Answers remembered.", cache.entries as f64);
+        gauge("cache_bytes", "What all that is remembered takes, reckoned.", cache.bytes as f64);
         gauge("leases", "Leases kept alive.", cache.held.leases as f64);
         gauge("cached_tokens", "Tokens of clients kept alive.", cache.held.tokens as f64);
         if let Some(left) = cache.held.soonest {

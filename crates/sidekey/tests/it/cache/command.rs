@@ -113,7 +113,10 @@ async fn the_cache_is_told_and_cleared_and_no_secret_is_shown() {
     for (arguments, why) in [
         (&["clear", "token", &address][..], "standard input is empty"),
         (&["clear", "all", "value", &address], "all has no value"),
-        (&["clear", "lease", "x", "-namespace=ns1", &address], "-namespace belongs to request-path"),
+        (
+            &["clear", "lease", "x", "-namespace=ns1", &address],
+            "-namespace belongs to mount and request-path",
+        ),
         (&["clear", "token", "-value-file=/nonexistent", &address], "/nonexistent"),
         (&["clear", "everything", &address], "invalid value 'everything'"),
     ] {
@@ -123,7 +126,7 @@ async fn the_cache_is_told_and_cleared_and_no_secret_is_shown() {
     }
     assert!(remembered(&listener, &stage, 1).await && remembered(&listener, &stage, 2).await);
     let cleared = run(&["clear", "token", &address], &format!("{}\n", token(&parent))).await;
-    assert_eq!(cleared, (Some(0), "Cleared: 1 answers are remembered now, 3 before.\n".to_owned()));
+    assert_eq!(cleared, (Some(0), "Forgotten: 2 answers, 2 tokens, 0 leases.\n".to_owned()));
     assert!(!remembered(&listener, &stage, 1).await && remembered(&listener, &stage, 2).await);
     put(&stage.path("accessor"), text(&second, "/auth/accessor"));
     let file = format!("-value-file={}", stage.path("accessor").display());
@@ -137,10 +140,21 @@ async fn the_cache_is_told_and_cleared_and_no_secret_is_shown() {
     assert!(remembered(&listener, &stage, 1).await);
     assert_eq!(run(&["clear", "request_path", "/v1/auth/approle", &address], "").await.0, Some(0));
     assert!(!remembered(&listener, &stage, 1).await);
-    assert_eq!(
-        run(&["clear", "all", &address], "").await.1,
-        "Cleared: 0 answers are remembered now, 1 before.\n"
+    let counted = run(&["clear", "mount", "auth/approle", "-dry-run", "-revoke", &address], "").await.1;
+    assert!(
+        counted.starts_with("Would forget: 1 answers, 1 tokens, 0 leases. Would revoke: 1;"),
+        "{counted}"
     );
+    let young = run(&["clear", "all", "-older-than=1h", &address], "").await.1;
+    assert_eq!(young, "Forgotten: 0 answers, 0 tokens, 0 leases.\n");
+    let unclear = run(&["clear", "all", "-older-than=soon", &address], "").await;
+    assert!(unclear.0 == Some(1) && unclear.1.contains("older_than must be seconds"), "{}", unclear.1);
+    let last = log_in(&listener, &stage.credentials, 1).await;
+    assert!(last.cache() == "HIT" && stage.is_alive(token(&last)).await);
+    let all = run(&["clear", "all", "-revoke", &address], "").await.1;
+    assert!(all.starts_with("Forgotten: 1 answers, 1 tokens, 0 leases. Being revoked: 1;"), "{all}");
+    let dead = async || (!stage.is_alive(token(&last)).await).then_some(());
+    eventually("the revocation", dead).await.unwrap();
 
     let everything =
         [table, listed, all.to_string(), stats, numbers, page.json.to_string(), agent.output().join("\n")];

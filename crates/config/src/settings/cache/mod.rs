@@ -4,14 +4,22 @@ use super::api_proxy::{RawConsistency, UseAutoAuthToken, read_consistency, read_
 use crate::decode::{Block, Fields, Labels};
 use crate::problem::{Place, Placed};
 
+mod bounds;
+
+pub use self::bounds::CacheBounds;
+
 /// The cache.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Cache {}
+pub struct Cache {
+    /// Of leases and tokens.
+    pub bounds: CacheBounds,
+}
 
 /// The stanza as it was read.
 #[derive(Debug)]
 pub(crate) struct RawCache {
     pub(crate) place: Place,
+    pub(crate) bounds: CacheBounds,
     /// The agent's old place for the key of `api_proxy`.
     pub(crate) use_token: Option<Placed<UseAutoAuthToken>>,
     /// The same.
@@ -28,6 +36,7 @@ pub(crate) fn read<'a>(file: &Fields<'a>, block: &Block<'a>, product: vault::Pro
         use_token = read_use_token(&fields);
         consistency = read_consistency(&fields, "cache");
     }
+    let bounds = bounds::read(&fields);
     read_persist(&fields);
     // Vault's cache of static secrets. What only tunes it means nothing while it is off.
     for key in ["cache_static_secrets", "disable_caching_dynamic_secrets"] {
@@ -41,7 +50,7 @@ pub(crate) fn read<'a>(file: &Fields<'a>, block: &Block<'a>, product: vault::Pro
     ]);
     let place = fields.report.place(fields.span);
     fields.finish();
-    RawCache { place, use_token, consistency }
+    RawCache { place, bounds, use_token, consistency }
 }
 
 /// Checked as upstream does, so that the first complaint is the one the user can do something about.
