@@ -151,8 +151,8 @@ async fn the_cache_is_told_and_cleared_and_no_secret_is_shown() {
     assert!(unclear.0 == Some(1) && unclear.1.contains("older_than must be seconds"), "{}", unclear.1);
     let last = log_in(&listener, &stage.credentials, 1).await;
     assert!(last.cache() == "HIT" && stage.is_alive(token(&last)).await);
-    let all = run(&["clear", "all", "-revoke", &address], "").await.1;
-    assert!(all.starts_with("Forgotten: 1 answers, 1 tokens, 0 leases. Being revoked: 1;"), "{all}");
+    let gone = run(&["clear", "all", "-revoke", &address], "").await.1;
+    assert!(gone.starts_with("Forgotten: 1 answers, 1 tokens, 0 leases. Being revoked: 1;"), "{gone}");
     let dead = async || (!stage.is_alive(token(&last)).await).then_some(());
     eventually("the revocation", dead).await.unwrap();
 

@@ -102,7 +102,7 @@ async fn every_way_to_revoke_a_token_is_seen() {
     let header = [("x-vault-namespace", "ns1")];
     for (path, headers) in [("ns1/auth/token/revoke-self", &[][..]), ("auth/token/revoke-self", &header[..])]
     {
-        let first = say(&listener, "POST", "ns1/auth/approle/login", &[], &body).await;
+        let first = say(&listener, "POST", "auth/approle/login", &header, &body).await;
         assert_eq!(first.cache(), "MISS");
         for name in ["ns1", "ns1/", "/ns1"] {
             let again =
