@@ -38,7 +38,8 @@ async fn every_way_to_revoke_a_token_is_seen() {
         assert_eq!(log_in(&listener, &stage.credentials, number).await.cache(), "HIT");
         (number, parent, child)
     };
-    let forms: [(&str, &str, &str, &[(&str, &str)]); 8] = [
+    type Form<'a> = (&'a str, &'a str, &'a str, &'a [(&'a str, &'a str)]);
+    let forms: [Form<'_>; 8] = [
         ("POST", "auth/token/revoke", "token", &[]),
         ("PUT", "auth/token/revoke", "token", &[]),
         ("POST", "auth/token/revoke-accessor", "accessor", &[]),
