@@ -1,5 +1,7 @@
 //! The cache before the real server: what is one request there, and what is never handed out again.
 
+#![expect(clippy::print_stdout, reason = "what was measured is shown with --no-capture")]
+
 mod clearing;
 mod command;
 mod databases;

@@ -38,7 +38,8 @@ async fn every_way_to_revoke_a_token_is_seen() {
         assert_eq!(log_in(&listener, &stage.credentials, number).await.cache(), "HIT");
         (number, parent, child)
     };
-    let forms: [(&str, &str, &str, &[(&str, &str)]); 8] = [
+    type Form<'a> = (&'a str, &'a str, &'a str, &'a [(&'a str, &'a str)]);
+    let forms: [Form<'_>; 8] = [
         ("POST", "auth/token/revoke", "token", &[]),
         ("PUT", "auth/token/revoke", "token", &[]),
         ("POST", "auth/token/revoke-accessor", "accessor", &[]),
@@ -102,7 +103,7 @@ async fn every_way_to_revoke_a_token_is_seen() {
     let header = [("x-vault-namespace", "ns1")];
     for (path, headers) in [("ns1/auth/token/revoke-self", &[][..]), ("auth/token/revoke-self", &header[..])]
     {
-        let first = say(&listener, "POST", "ns1/auth/approle/login", &[], &body).await;
+        let first = say(&listener, "POST", "auth/approle/login", &header, &body).await;
         assert_eq!(first.cache(), "MISS");
         for name in ["ns1", "ns1/", "/ns1"] {
             let again =
