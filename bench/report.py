@@ -15,6 +15,7 @@ class Unit(Enum):
     MEGABYTES = "MB"
     KILOBYTES = "KB"
     PER_SECOND = "req/s"
+    NUMBER = "requests"
 
 
 Cell = float | str | None
@@ -84,7 +85,7 @@ class Row:
             return ""
         if isinstance(cell, str):
             return cell
-        return f"{cell:,.0f}" if self.unit is Unit.PER_SECOND else f"{cell:,.2f}"
+        return f"{cell:,.0f}" if self.unit in (Unit.NUMBER, Unit.PER_SECOND) else f"{cell:,.2f}"
 
 
 @dataclass

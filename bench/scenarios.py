@@ -24,6 +24,7 @@ from agents import (
     start_caching_agent,
     start_plain_proxy,
 )
+from caching import caching
 from http_api import call
 from load import Wrk, WrkRun, login_many, login_once, numbered_login
 from machine import is_stripped
@@ -88,6 +89,7 @@ def scenarios() -> dict[str, Scenario]:
         "logins": cached_logins,
         "passthrough": pass_through,
         "proxying": proxying,
+        "caching": caching,
         "tokens": memory_per_token,
         "binary": binary_size,
     }

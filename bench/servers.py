@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import shutil
 from dataclasses import dataclass
@@ -128,6 +129,7 @@ def start_nginx(nginx: str, name: str, server: str, port: int, folder: Path, tls
     config = prefix / "nginx.conf"
     config.write_text(
         f"""daemon off;
+{"user root;" if os.geteuid() == 0 else ""}
 worker_processes 1;
 pid {prefix}/nginx.pid;
 error_log {prefix}/error.log warn;

@@ -18,6 +18,7 @@ use crate::answer::{Answer, Origin};
 use crate::clear::{Clear, ClearRequest, Cleared};
 use crate::clock::Clock;
 use crate::flight::{Flights, Joined, Kind, Landing};
+use crate::holdings::{Holdings, HoldingsWanted};
 use crate::key::{Key, Keys, may_be_cached};
 use crate::kv::{self, Kv, StaticNumbers, StaticSecrets};
 use crate::left::Left;
@@ -288,6 +289,11 @@ impl Cache {
         let (entries, bytes) = (store.len(), store.bytes());
         let static_secrets = self.0.shared.kv().map(|kv| kv.numbers()).unwrap_or_default();
         Numbers { hits, misses, renewals, renewal_failures, dropped, bytes, entries, held, static_secrets }
+    }
+
+    /// What it holds, without what it says.
+    pub fn holdings(&self, wanted: &HoldingsWanted) -> Holdings {
+        self.0.shared.store().holdings(wanted, self.0.shared.clock.now())
     }
 
     /// Whether anything is remembered at all.

@@ -21,6 +21,7 @@ pub(crate) use self::marks::Mark;
 use self::marks::Marks;
 
 mod bounds;
+mod holdings;
 mod keep;
 mod leave;
 mod marks;

@@ -20,6 +20,7 @@ mod frames;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 mod guard;
+mod holdings;
 mod http1;
 mod http2;
 mod inbound;

@@ -74,12 +74,12 @@ pub(crate) fn not_found() -> Response<Body> {
     text(StatusCode::NOT_FOUND, "404 page not found\n".to_owned())
 }
 
-fn parameter<'a>(uri: &'a Uri, name: &str) -> Option<&'a str> {
+pub(crate) fn parameter<'a>(uri: &'a Uri, name: &str) -> Option<&'a str> {
     let pairs = uri.query().unwrap_or_default().split('&');
     pairs.map(|pair| pair.split_once('=').unwrap_or((pair, ""))).find(|(key, _)| *key == name).map(|(_, v)| v)
 }
 
-fn not_allowed() -> Response<Body> {
+pub(crate) fn not_allowed() -> Response<Body> {
     let mut response = error(StatusCode::METHOD_NOT_ALLOWED, "");
     *response.body_mut() = Body::full("{\"errors\":[]}\n");
     response
@@ -89,14 +89,14 @@ fn text(status: StatusCode, text: String) -> Response<Body> {
     typed(status, "text/plain", text)
 }
 
-fn typed(status: StatusCode, kind: &'static str, body: String) -> Response<Body> {
+pub(crate) fn typed(status: StatusCode, kind: &'static str, body: String) -> Response<Body> {
     let mut response = empty(status);
     *response.body_mut() = Body::full(body);
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     response
 }
 
-fn uncached(mut response: Response<Body>) -> Response<Body> {
+pub(crate) fn uncached(mut response: Response<Body>) -> Response<Body> {
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }

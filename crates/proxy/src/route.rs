@@ -23,7 +23,7 @@ use crate::rules::Rules;
 use crate::socket::COMPLAINTS;
 use crate::target::{Target, TargetError};
 use crate::tunnel::Tunnels;
-use crate::{access, control, forward, report};
+use crate::{access, control, forward, holdings, report};
 
 /// What all listeners share.
 pub struct Context {
@@ -142,6 +142,7 @@ impl Site {
             return Step::Answered(error(status, why));
         }
         Step::Answered(match own {
+            Some("cache") => holdings::holdings(&self.context.cache, &request),
             Some("cache-clear") => return Step::Clear(request),
             Some("quit") => control::quit(self.enable_quit, request.method(), &self.context.handles),
             Some("health") => report::health(report, &request),

@@ -1,11 +1,13 @@
 //! The command line: one subcommand a file. Everything a person reads is printed here; the rooms log.
 
 mod argv;
+mod cache;
 mod check;
 mod demo;
 mod exit;
 mod generate_config;
 mod kv;
+mod own_api;
 mod own_token;
 mod run;
 mod run_program;
@@ -48,6 +50,8 @@ enum Command {
     Proxy(run::RunArgs),
     /// Give a program secrets in its environment, without any configuration file
     Run(run_program::RunProgramArgs),
+    /// List and clear what a running agent or proxy remembers, without what it says
+    Cache(cache::CacheArgs),
     /// Check configuration files whole, and tell of every problem at once; opens and contacts nothing else
     Check(check::CheckArgs),
     /// Try templates out: render them once, test them without a server, list their functions
@@ -77,6 +81,7 @@ pub(crate) fn main(arguments: Vec<OsString>) -> ExitCode {
         Command::Agent(arguments) => run::run(Product::Agent, arguments),
         Command::Proxy(arguments) => run::run(Product::Proxy, arguments),
         Command::Run(arguments) => run_program::run_program(arguments),
+        Command::Cache(arguments) => cache::cache(&arguments),
         Command::Check(arguments) => check::check(&arguments),
         Command::Template(arguments) => template::template(arguments),
         Command::GenerateConfig(arguments) => generate_config::generate_config(&arguments),

@@ -1,61 +1,27 @@
 //! `sidekey status`: how a running agent or proxy stands.
 
 use std::fmt::Write as _;
-use std::time::Duration;
 
 use clap::Args;
-use config::Environment;
-use http::{Method, StatusCode};
 use serde_json::Value;
-use vault::{
-    Address, Client, ClientSettings, Pem, Request, RetryPolicy, Roots, TlsSettings, Upstream as _, Verify,
-};
 
 use super::Exit;
-use super::argv::go_bool;
-use crate::daemon;
-
-/// A local program answers at once or has a problem.
-const PATIENCE: Duration = Duration::from_secs(5);
-
-/// No status is as long.
-const LONGEST: usize = 4 * 1024 * 1024;
+use super::own_api::{OwnApi, shown, table_of};
 
 /// Flags of `status`.
 #[derive(Args, Debug)]
 pub(super) struct StatusArgs {
-    /// Where it listens: http://, https:// or unix:///path; $BAO_AGENT_ADDR and $VAULT_AGENT_ADDR say it too
-    #[arg(long, value_name = "URL")]
-    address: Option<String>,
-    /// CA certificate to verify the listener with
-    #[arg(long, value_name = "PATH")]
-    ca_cert: Option<std::path::PathBuf>,
-    /// Do not verify the listener's certificate
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = go_bool)]
-    tls_skip_verify: Option<bool>,
-    /// Certificate to show to the listener
-    #[arg(long, value_name = "PATH", requires = "client_key")]
-    client_cert: Option<std::path::PathBuf>,
-    /// Key of that certificate
-    #[arg(long, value_name = "PATH", requires = "client_cert")]
-    client_key: Option<std::path::PathBuf>,
+    #[command(flatten)]
+    api: OwnApi,
     /// Print the JSON as it came
     #[arg(long)]
     json: bool,
 }
 
-/// Where upstream's agent listens when nobody says.
-const USUAL: &str = "http://127.0.0.1:8200";
-
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "the command line speaks here")]
 pub(super) fn status(arguments: &StatusArgs) -> Exit {
-    let environment = Environment::capture();
-    let variable = |name: &str| environment.pairs().find(|(known, _)| *known == name).map(|(_, value)| value);
-    let said = variable("BAO_AGENT_ADDR").or_else(|| variable("VAULT_AGENT_ADDR")).map(str::to_owned);
-    let said = arguments.address.clone().or(said);
-    let address = said.filter(|address| !address.is_empty()).unwrap_or_else(|| USUAL.to_owned());
-    match ask(&address, arguments) {
-        Ok(status) => {
+    match arguments.api.open().and_then(|own| own.get("status")) {
+        Ok((status, _)) => {
             if arguments.json {
                 println!("{status}");
             } else {
@@ -64,61 +30,16 @@ pub(super) fn status(arguments: &StatusArgs) -> Exit {
             if status["ready"] == true { Exit::Success } else { Exit::Failure }
         }
         Err(why) => {
-            eprintln!("Error: no status from {address}: {why}");
-            eprintln!("hint: -address names a listener of `sidekey agent` or `sidekey proxy`");
+            eprintln!("Error: no status from {}: {why}", arguments.api.address());
+            eprintln!("{}", OwnApi::HINT);
             Exit::Failure
         }
     }
 }
 
-fn ask(address: &str, arguments: &StatusArgs) -> Result<Value, String> {
-    let address: Address = address.parse().map_err(|error| format!("{error}"))?;
-    let tls = TlsSettings {
-        roots: arguments.ca_cert.clone().map_or(Roots::System, Roots::File),
-        verify: if arguments.tls_skip_verify == Some(true) { Verify::Skip } else { Verify::default() },
-        identity: match (&arguments.client_cert, &arguments.client_key) {
-            (Some(certificate), Some(key)) => Some((Pem::File(certificate.clone()), Pem::File(key.clone()))),
-            _ => None,
-        },
-        ..TlsSettings::default()
-    };
-    let settings = ClientSettings {
-        tls,
-        timeout: PATIENCE,
-        retry: RetryPolicy::Never,
-        redirects: false,
-        ..ClientSettings::new(address)
-    };
-    let client = Client::new(&settings).map_err(|error| error.to_string())?;
-    let runtime = daemon::runtime().map_err(|error| error.to_string())?;
-    let told = runtime.block_on(async {
-        let mut last = String::new();
-        for path in ["/agent/v1/status", "/proxy/v1/status"] {
-            let request = Request { target: path.to_owned(), ..Request::new(Method::GET, "") };
-            let response = client.send(request).await.map_err(|error| error.to_string())?;
-            let status = response.status;
-            let body = response.body.collect(LONGEST, PATIENCE).await;
-            let body = body.map_err(|error| error.to_string())?;
-            match serde_json::from_slice::<Value>(&body) {
-                Ok(told) if status == StatusCode::OK && told["program"] == "sidekey" => return Ok(told),
-                Ok(told) => last = format!("{status} {}", told["errors"][0].as_str().unwrap_or_default()),
-                Err(_) => last = format!("{status}, and no JSON"),
-            }
-        }
-        Err(last)
-    });
-    runtime.shutdown_background();
-    told
-}
-
 /// For people.
 fn table(status: &Value) -> String {
-    let text = |value: &Value| match value {
-        Value::Null => "-".to_owned(),
-        Value::String(text) if text.is_empty() => "-".to_owned(),
-        Value::String(text) => text.chars().map(|c| if c.is_control() { '?' } else { c }).collect(),
-        other => other.to_string(),
-    };
+    let text = shown;
     let mut out = String::new();
     let (mode, version) = (text(&status["mode"]), text(&status["version"]));
     let up = text(&status["uptime_seconds"]);
@@ -132,16 +53,7 @@ fn table(status: &Value) -> String {
     let _ = writeln!(out, "Server {}: {reachable}\n", text(&upstream["address"]));
     let mut rows = |title: &[&str], key: &str, row: &dyn Fn(&Value) -> Vec<String>| {
         let Some(items) = status[key].as_array().filter(|items| !items.is_empty()) else { return };
-        let mut rows = vec![title.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>()];
-        rows.extend(items.iter().map(row));
-        let width =
-            |nth: usize| rows.iter().filter_map(|row| row.get(nth)).map(|cell| cell.chars().count()).max();
-        let widths: Vec<usize> = (0..title.len()).map(|nth| width(nth).unwrap_or(0)).collect();
-        for row in &rows {
-            let cells: Vec<String> =
-                row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
-            let _ = writeln!(out, "{}", cells.join("  ").trim_end());
-        }
+        out.push_str(&table_of(title, items.iter().map(row)));
         out.push('\n');
     };
     rows(
