@@ -1,8 +1,6 @@
 //! The template runner as a whole: many templates of which some fail, exit codes, things in the way of files, and
 //! accounts of a real database.
 
-mod postgres;
-
 use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
@@ -10,9 +8,9 @@ use std::time::Duration;
 use testkit::{Process, Program, eventually};
 use tokio::time::sleep;
 
+use crate::postgres::{self, Postgres};
 use crate::scripted::{Do, Scripted};
 use crate::{Stage, put, sidekey};
-use postgres::Postgres;
 
 /// A server with secrets `kv/s0`, `kv/s1`, …; `kv/denied` and `kv/none` cannot be had.
 async fn server() -> Scripted {
