@@ -7,11 +7,11 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use http::Method;
-use tokio::sync::mpsc;
+use http::{HeaderValue, Method, header};
+use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
-use tracing::debug;
+use tracing::{debug, info};
 use vault::api::Caller;
 use vault::{
     Accessor, BoxFuture, Gathered, LeaseId, Request, Response, Secret, SecretString, SendError, Token,
@@ -20,12 +20,14 @@ use vault::{
 
 use crate::answer::{Answer, Kept, Origin};
 use crate::clear::{Clear, below};
+use crate::disk::{self, Disk, Opened};
 use crate::flight::{Flight, Flights, Joined, Kind, Landing};
 use crate::key::{Key, Keys, may_be_cached};
 use crate::left::Left;
 use crate::observe::{Observation, observe};
 use crate::policy::{self, Decision};
 use crate::renewals;
+use crate::store::disk::Clocks;
 use crate::store::{Held, Id, Life, NewEntry, Next, Place, Store, Subject};
 
 /// Answers up to this size (32 MiB, the servers' own limit for bodies) are looked into; longer ones pass.
@@ -33,6 +35,13 @@ const MAX_BODY: usize = 32 * 1024 * 1024;
 
 /// How long a read waits for an equal one before it asks for itself: a hung one must not hold the others.
 const READ_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Requests wait this long for the server to be asked about the tokens of an earlier run.
+const SETTLE_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Of a token that the server has not been asked about since the start (RFC 7234: revalidation failed).
+const UNCONFIRMED: HeaderValue =
+    HeaderValue::from_static("111 - \"the server could not be asked since the restart\"");
 
 /// So many paths are known as never remembered; beyond it the knowledge starts anew.
 const MAX_PLAIN_PATHS: usize = 4096;
@@ -79,6 +88,10 @@ struct Inner {
     /// Room for requests whose clients have left.
     left: Left,
     scheduled: mpsc::UnboundedSender<(Id, Instant)>,
+    /// Where it is kept between two runs.
+    disk: Option<Disk>,
+    /// Cancelled once the server was asked about what an earlier run left.
+    settled: CancellationToken,
     /// How long an answer's body may take to arrive, when it has to be read whole.
     body_timeout: Duration,
     hits: AtomicU64,
@@ -111,24 +124,55 @@ impl Cache {
         caller: Caller,
         stop: CancellationToken,
     ) -> (Self, impl Future<Output = ()> + Send + 'static) {
+        Self::kept(mode, upstream, caller, stop, None)
+    }
+
+    /// The same with a file that outlives the process: what is in it is taken in, and what changes is written to it.
+    pub fn kept(
+        mode: Mode,
+        upstream: Arc<dyn Upstream>,
+        caller: Caller,
+        stop: CancellationToken,
+        opened: Option<Opened>,
+    ) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let (scheduled, receiver) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared::default());
+        let keys = opened.as_ref().map_or_else(Keys::new, |opened| Keys::with_secret(&opened.request_secret));
+        let (disk, news) = take_in(&shared, opened, &scheduled);
+        let settled = CancellationToken::new();
+        if shared.store().unconfirmed().is_empty() {
+            settled.cancel();
+        }
         let inner = Inner {
             mode,
             upstream: Arc::clone(&upstream),
             shared: Arc::clone(&shared),
-            keys: Keys::new(),
+            keys,
             flights: Flights::default(),
             hasher: RandomState::new(),
             plain: Mutex::default(),
             left: Left::default(),
             scheduled,
+            disk: disk.clone(),
+            settled: settled.clone(),
             body_timeout: caller.timeout,
             hits: AtomicU64::new(0),
             misses: AtomicU64::new(0),
         };
         let keep_alive = async move {
-            stop.run_until_cancelled(renewals::run(shared, upstream, caller, receiver)).await;
+            let confirmed =
+                disk::confirm(Arc::clone(&shared), Arc::clone(&upstream), caller.clone(), settled);
+            let written = async {
+                if let (Some(disk), Some(news)) = (&disk, news) {
+                    disk.run(Arc::clone(&shared), news).await;
+                }
+            };
+            let renewed = renewals::run(Arc::clone(&shared), upstream, caller, receiver);
+            stop.run_until_cancelled(async { tokio::join!(Box::pin(confirmed), Box::pin(written), renewed) })
+                .await;
+            if let Some(disk) = disk {
+                disk.finish(&shared).await;
+            }
         };
         (Self(Arc::new(inner)), keep_alive)
     }
@@ -151,6 +195,21 @@ impl Cache {
             store.set_own(whose, token);
         }
         gone
+    }
+
+    /// Returns when what was forgotten before is forgotten on disk as well.
+    pub async fn settle(&self) {
+        if let Some(disk) = &self.0.disk {
+            Box::pin(disk.settle(&self.0.shared)).await;
+        }
+    }
+
+    /// Writes all that waits, for tests that will not wait for it.
+    #[cfg(test)]
+    pub(crate) async fn write_now(&self) -> u64 {
+        let Some(disk) = &self.0.disk else { return 0 };
+        disk.finish(&self.0.shared).await;
+        disk.commits()
     }
 
     /// What it did since it was made, and what it holds. Looks at everything it holds.
@@ -204,6 +263,10 @@ impl Cache {
 
     async fn remembering(&self, request: Cow<'_, Request>) -> Result<Answer, SendError> {
         let inner = &self.0;
+        if !inner.settled.is_cancelled() {
+            // Its end is not too far away, whatever the server does.
+            let _ = timeout(SETTLE_PATIENCE, inner.settled.cancelled()).await;
+        }
         if request.upload.is_some() || request.upgrade || !may_be_cached(&request) {
             return inner.ask(&request, None, None).await;
         }
@@ -263,7 +326,11 @@ impl Inner {
         let store = self.shared.store();
         let kept = store.hit(key, now)?;
         self.hits.fetch_add(1, Relaxed);
-        Some(Answer { response: kept.response(), origin: Origin::Cache { age: now - kept.since } })
+        let mut response = kept.response();
+        if store.is_unconfirmed(key) {
+            response.headers.insert(header::WARNING, UNCONFIRMED);
+        }
+        Some(Answer { response, origin: Origin::Cache { age: now - kept.since } })
     }
 
     fn path_hash(&self, request: &Request) -> u64 {
@@ -344,6 +411,10 @@ impl Inner {
             && !matches!(observation, Observation::LeaseRenewed(_) | Observation::TokenRenewed(_))
         {
             self.forget(observation);
+            // Not to come back after a crash: before the answer leaves.
+            if let Some(disk) = &self.disk {
+                Box::pin(disk.settle(&self.shared)).await;
+            }
         }
         // The server does not know any more what was to be renewed.
         if matches!(response.status.as_u16(), 400 | 404)
@@ -464,6 +535,27 @@ impl Inner {
             let _ = self.scheduled.send((id, at));
         }
     }
+}
+
+/// Takes in what an earlier run left, and has changes noted from here on.
+fn take_in(
+    shared: &Shared,
+    opened: Option<Opened>,
+    scheduled: &mpsc::UnboundedSender<(Id, Instant)>,
+) -> (Option<Disk>, Option<Arc<Notify>>) {
+    let Some(Opened { disk, records, .. }) = opened else { return (None, None) };
+    let mut store = shared.store();
+    let news = disk.as_ref().map(|_| store.keep_journal());
+    if !records.is_empty() {
+        let restored = store.restore(records, Clocks::read(), fastrand::f64);
+        for due in restored.due {
+            // Fails only at the end of the program.
+            let _ = scheduled.send(due);
+        }
+        let (entries, ended) = (restored.entries, restored.dropped);
+        info!(target: "cache.persist", entries, ended, "the cache of the last run is taken in");
+    }
+    (disk, news)
 }
 
 /// What is needed of a request once it was sent.

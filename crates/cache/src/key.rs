@@ -17,6 +17,16 @@ use crate::json::canonical_object;
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(crate) struct Key([u8; 16]);
 
+impl Key {
+    pub(crate) fn to_bytes(self) -> [u8; 16] {
+        self.0
+    }
+
+    pub(crate) fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+}
+
 /// Makes keys: the tag of AES-256-GCM-SIV over no text, with the parts as associated data. It is a keyed
 /// function of the parts that may be used with one nonce for ever, and several times as fast as an HMAC where
 /// the processor has no instructions for SHA-256.
@@ -64,7 +74,12 @@ impl Keys {
             // The system's randomness does not fail once it has started; without it nothing here could run.
             fastrand::fill(&mut secret);
         }
-        match UnboundKey::new(&AES_256_GCM_SIV, &secret) {
+        Self::with_secret(&secret)
+    }
+
+    /// With a secret that outlives the process, so that what it remembered is found again.
+    pub(crate) fn with_secret(secret: &[u8; 32]) -> Self {
+        match UnboundKey::new(&AES_256_GCM_SIV, secret) {
             Ok(key) => Self(LessSafeKey::new(key)),
             Err(_) => unreachable!("32 bytes are the length of this algorithm's keys"),
         }

@@ -8,6 +8,7 @@
 mod answer;
 mod cache;
 mod clear;
+pub mod disk;
 mod flight;
 mod json;
 mod key;

@@ -13,6 +13,8 @@ use vault::{Accessor, LeaseId, Namespace, Rhythm, Token};
 use crate::answer::{HeaderSets, Kept};
 use crate::key::Key;
 
+pub(crate) mod disk;
+
 /// Names an entry for as long as it lives; a later entry in the same place has another round.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(crate) struct Id {
@@ -66,6 +68,12 @@ impl Life {
         Self { granted_at, ttl, rhythm, failures: 0, fading: false, due_at: granted_at + rhythm.pause(ttl) }
     }
 
+    /// One that an earlier run began.
+    fn restored(ttl: Duration, granted_at: Instant, fading: bool, jitter: f64) -> Self {
+        let life = Self { fading, ..Self::new(ttl, granted_at, jitter) };
+        if fading { Self { due_at: life.served_until(), ..life } } else { life }
+    }
+
     /// No hit from here on: a client needs a moment to use what it gets.
     fn served_until(&self) -> Instant {
         self.granted_at + self.ttl - (self.ttl / 10).min(Duration::from_secs(1))
@@ -111,6 +119,7 @@ struct Node {
     place: Place,
     kept: Option<Kept>,
     life: Option<Life>,
+    on_disk: disk::OnDisk,
 }
 
 /// An answer to be remembered.
@@ -172,6 +181,7 @@ pub(crate) struct Store {
     header_sets: HeaderSets,
     /// Of each of our identities.
     own: BTreeMap<Whose, Id>,
+    journal: disk::Journal,
 }
 
 impl Store {
@@ -264,10 +274,12 @@ impl Store {
                 place: Place::default(),
                 kept: None,
                 life: None,
+                on_disk: disk::OnDisk::default(),
             };
             let id = self.place(node);
             self.by_token.insert(hash, id);
             self.own.insert(whose, id);
+            self.note_changed(id, true);
         }
         if let Some(old) = old {
             self.drop_if_idle(old);
@@ -314,9 +326,12 @@ impl Store {
         }
         // Two equal requests that both went to the server: somebody holds what the first one got. It is kept
         // alive, and no longer handed out.
-        if let Some(other) = self.by_key.remove(&entry.key).and_then(|id| self.node_mut(id)) {
-            other.key = None;
-            other.kept = None;
+        if let Some(other) = self.by_key.remove(&entry.key) {
+            if let Some(other) = self.node_mut(other) {
+                other.key = None;
+                other.kept = None;
+            }
+            self.note_changed(other, true);
         }
         let kept = Kept {
             status: entry.status,
@@ -342,6 +357,7 @@ impl Store {
             place: entry.place,
             kept: Some(kept),
             life: Some(entry.life),
+            on_disk: disk::OnDisk::default(),
         });
         self.by_key.insert(entry.key, id);
         if is_lease { &mut self.by_lease } else { &mut self.by_token }.insert(hash, id);
@@ -351,6 +367,7 @@ impl Store {
         if let Some(parent) = entry.parent.and_then(|parent| self.node_mut(parent)) {
             parent.children.push(id);
         }
+        self.note_changed(id, true);
         (id, Next::At(entry.life.due_at))
     }
 
@@ -385,6 +402,7 @@ impl Store {
             if let Some(key) = key {
                 self.by_key.remove(&key);
             }
+            self.note_changed(child, true);
             if let Some(node) = self.node_mut(id) {
                 node.children.retain(|known| *known != child);
             }
@@ -429,6 +447,7 @@ impl Store {
             Subject::Lease { lease } => forget(&mut self.by_lease, hash(lease.as_str()), id),
         }
         self.own.retain(|_, own| *own != id);
+        self.note_gone(id, &node);
         if let Some(parent) = node.parent {
             if let Some(above) = self.node_mut(parent) {
                 above.children.retain(|child| *child != id);
@@ -491,6 +510,7 @@ impl Store {
             self.evict(id);
             return None;
         }
+        self.note_changed(id, false);
         Some(next)
     }
 }

@@ -79,7 +79,7 @@ pub(crate) fn compile(
         product,
         vault,
         auto_auths,
-        cache: raw.cache.map(|_| Cache {}),
+        cache: raw.cache.map(|cache| Cache { persist: cache.persist }),
         api_proxy,
         listeners,
         templates,

@@ -35,6 +35,7 @@ pub(crate) async fn cache_clear(cache: &Cache, request: Request<Inbound>) -> Res
     match Clear::parse(&body) {
         Ok(clear) => {
             let gone = cache.clear(&clear);
+            cache.settle().await;
             // What was named may be a token: only how many went is told.
             info!(target: "cache", gone, "cache cleared on request");
             empty(StatusCode::OK)

@@ -28,6 +28,7 @@ use vault::{
 
 use super::identity::{Door, Identity};
 use super::notify;
+use super::persist;
 use super::pid_file::PidFile;
 use super::report::{self, Board, ListenerPart, Parts, TemplatePart};
 use super::tasks::Tasks;
@@ -50,6 +51,9 @@ pub(crate) enum StartError {
     /// The access log.
     #[error("Error opening the access log: {0}")]
     AccessLog(#[source] atomic_file::FileError),
+    /// The cache on disk.
+    #[error("Error creating persistent cache: {0}")]
+    Persist(#[from] persist::PersistError),
     /// The pid file.
     #[error("Error storing PID: could not open pid file: {0}")]
     PidFile(#[source] atomic_file::FileError),
@@ -119,8 +123,14 @@ impl Daemon {
             None => Arc::new(proxied.clone()),
             Some(action) => Arc::new(Consistent::new(Arc::new(proxied.clone()), action)),
         };
-        let (cache, keep_alive) = Cache::new(mode, upstream, caller(Subsystem::ApiProxy), tasks.stop());
-        tasks.start("cache", keep_alive.map(Ok));
+        let opened = match settings.cache.as_ref().and_then(|cache| cache.persist.as_ref()) {
+            None => None,
+            Some(persist) => Some(persist::open(persist, environment, &settings.vault.address).await?),
+        };
+        let (cache, keep_alive) =
+            Cache::kept(mode, upstream, caller(Subsystem::ApiProxy), tasks.stop(), opened);
+        // It writes to disk what is left, at the end.
+        tasks.start_graceful("cache", keep_alive.map(Ok));
         let mut upstreams = vec![("proxy", proxied.clone())];
         let mut clients = vec![proxied];
 

@@ -1,12 +1,19 @@
 //! `cache { … }`: answers remembered. The stanza's presence alone turns it on.
 
+mod persist;
+
 use super::api_proxy::{RawConsistency, UseAutoAuthToken, read_consistency, read_use_token};
-use crate::decode::{Block, Fields, Labels};
+use crate::decode::{Block, Fields};
 use crate::problem::{Place, Placed};
+
+pub use self::persist::{Persist, PersistKey};
 
 /// The cache.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Cache {}
+pub struct Cache {
+    /// Where it is kept between two runs.
+    pub persist: Option<Persist>,
+}
 
 /// The stanza as it was read.
 #[derive(Debug)]
@@ -16,6 +23,7 @@ pub(crate) struct RawCache {
     pub(crate) use_token: Option<Placed<UseAutoAuthToken>>,
     /// The same.
     pub(crate) consistency: RawConsistency,
+    pub(crate) persist: Option<Persist>,
 }
 
 pub(crate) const PREFIX: &str = "error parsing 'cache':";
@@ -28,7 +36,7 @@ pub(crate) fn read<'a>(file: &Fields<'a>, block: &Block<'a>, product: vault::Pro
         use_token = read_use_token(&fields);
         consistency = read_consistency(&fields, "cache");
     }
-    read_persist(&fields);
+    let persist = persist::read(&fields);
     // Vault's cache of static secrets. What only tunes it means nothing while it is off.
     for key in ["cache_static_secrets", "disable_caching_dynamic_secrets"] {
         if fields.lax_bool(key) == Some(true) {
@@ -41,25 +49,5 @@ pub(crate) fn read<'a>(file: &Fields<'a>, block: &Block<'a>, product: vault::Pro
     ]);
     let place = fields.report.place(fields.span);
     fields.finish();
-    RawCache { place, use_token, consistency }
-}
-
-/// Checked as upstream does, so that the first complaint is the one the user can do something about.
-fn read_persist<'a>(cache: &Fields<'a>) {
-    const PREFIX: &str = "error parsing 'cache':error parsing persist: ";
-    let only_one = "only one \"persist\" block is required";
-    let Some(block) = cache.single("persist", Labels::Wanted(&[]), PREFIX, only_one) else { return };
-    let fields = cache.inside("persist", &block, PREFIX);
-    if block.object.is_some() && fields.kind(&block).is_none_or(|kind| kind.is_empty()) {
-        fields.refuse(block.span, "persist type must be specified");
-    }
-    fields.text("path");
-    fields.text("service_account_token_file");
-    fields.strict_bool("keep_after_import");
-    fields.strict_bool("exit_on_err");
-    if block.object.is_some() {
-        fields.refuse_not_built(block.span, "\"persist\"");
-    }
-    fields.ignore(&["type"]);
-    fields.finish();
+    RawCache { place, use_token, consistency, persist }
 }

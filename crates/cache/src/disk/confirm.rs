@@ -1,0 +1,106 @@
+//! Restored tokens are shown to the server before anything of theirs is handed out; while the server cannot be asked,
+//! what is still alive is served, and marked.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use futures_util::stream;
+use http::StatusCode;
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+use vault::api::Caller;
+use vault::{Namespace, Token, Upstream};
+
+use crate::cache::Shared;
+
+/// Tokens that are asked about at a time.
+const AT_ONCE: usize = 16;
+
+/// First and longest pause while the server cannot be asked.
+const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+
+/// What the server says of a token.
+#[derive(Clone, Copy, PartialEq)]
+enum Said {
+    Alive,
+    Dead,
+    Nothing,
+}
+
+/// Asks about every restored token until the server has answered for each. `settled` is cancelled after the first
+/// round: from then on nobody waits.
+pub(crate) async fn confirm(
+    shared: Arc<Shared>,
+    upstream: Arc<dyn Upstream>,
+    caller: Caller,
+    settled: CancellationToken,
+) {
+    let mut pause = PAUSES.0;
+    let begun = Instant::now();
+    let (mut alive, mut dead) = (0usize, 0usize);
+    loop {
+        let tokens = shared.store().unconfirmed();
+        if tokens.is_empty() {
+            break;
+        }
+        let mut answers = stream::iter(tokens)
+            .map(|(id, token, namespace)| {
+                let caller =
+                    Caller { namespace: namespace.as_deref().and_then(Namespace::new), ..caller.clone() };
+                let upstream = &upstream;
+                async move { (id, ask(upstream.as_ref(), &caller, &token).await) }
+            })
+            .buffer_unordered(AT_ONCE);
+        let mut silent = false;
+        while let Some((id, said)) = answers.next().await {
+            match said {
+                Said::Alive => {
+                    alive += 1;
+                    shared.store().confirm(id);
+                }
+                Said::Dead => {
+                    dead += 1;
+                    shared.store().evict(id);
+                }
+                // The next ones would wait for nothing as well.
+                Said::Nothing => {
+                    silent = true;
+                    break;
+                }
+            }
+        }
+        drop(answers);
+        if silent && !settled.is_cancelled() {
+            warn!(target: "cache.persist", "the server cannot be asked about the tokens of the last run; what lives by the clock is served, with a warning");
+        }
+        settled.cancel();
+        if silent {
+            sleep(pause).await;
+            pause = (pause * 2).min(PAUSES.1);
+        }
+    }
+    settled.cancel();
+    if alive + dead > 0 {
+        info!(target: "cache.persist", alive, dead, took = ?begun.elapsed(), "the server was asked about the tokens of the last run");
+    }
+}
+
+async fn ask(upstream: &dyn Upstream, caller: &Caller, token: &Token) -> Said {
+    match caller.lookup_self(upstream, token).await {
+        Ok(_) => Said::Alive,
+        // A live token without the default policy may not look at itself.
+        Err(error) if error.status() == Some(StatusCode::FORBIDDEN) => {
+            match caller.is_alive(upstream, token).await {
+                Some(true) => Said::Alive,
+                Some(false) => Said::Dead,
+                None => Said::Nothing,
+            }
+        }
+        Err(error) if matches!(error.status(), Some(StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND)) => {
+            Said::Dead
+        }
+        Err(_) => Said::Nothing,
+    }
+}
