@@ -20,7 +20,7 @@ use vault::{
 
 use crate::answer::{Answer, Kept, Origin};
 use crate::clear::{Clear, below};
-use crate::disk::{self, Disk, Opened};
+use crate::disk::{self, Disk, Opened, SETTLE_PATIENCE};
 use crate::flight::{Flight, Flights, Joined, Kind, Landing};
 use crate::key::{Key, Keys, may_be_cached};
 use crate::left::Left;
@@ -35,9 +35,6 @@ const MAX_BODY: usize = 32 * 1024 * 1024;
 
 /// How long a read waits for an equal one before it asks for itself: a hung one must not hold the others.
 const READ_PATIENCE: Duration = Duration::from_secs(2);
-
-/// Requests wait this long for the server to be asked about the tokens of an earlier run.
-const SETTLE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Of a token that the server has not been asked about since the start (RFC 7234: revalidation failed).
 const UNCONFIRMED: HeaderValue =

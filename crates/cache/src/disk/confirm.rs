@@ -18,6 +18,12 @@ use crate::cache::Shared;
 /// Tokens that are asked about at a time.
 const AT_ONCE: usize = 16;
 
+/// So many without an answer, one after the other, end a round.
+const MOST_SILENT: usize = 4;
+
+/// Requests wait this long for the first round, whatever the server does.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
+
 /// First and longest pause while the server cannot be asked.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
@@ -30,12 +36,25 @@ enum Said {
 }
 
 /// Asks about every restored token until the server has answered for each. `settled` is cancelled after the first
-/// round: from then on nobody waits.
+/// round, or after [`PATIENCE`]: from then on nobody waits.
 pub(crate) async fn confirm(
     shared: Arc<Shared>,
     upstream: Arc<dyn Upstream>,
     caller: Caller,
     settled: CancellationToken,
+) {
+    let in_time = async {
+        sleep(PATIENCE).await;
+        settled.cancel();
+    };
+    tokio::join!(rounds(shared, upstream, caller, &settled), in_time);
+}
+
+async fn rounds(
+    shared: Arc<Shared>,
+    upstream: Arc<dyn Upstream>,
+    caller: Caller,
+    settled: &CancellationToken,
 ) {
     let mut pause = PAUSES.0;
     let begun = Instant::now();
@@ -53,21 +72,26 @@ pub(crate) async fn confirm(
                 async move { (id, ask(upstream.as_ref(), &caller, &token).await) }
             })
             .buffer_unordered(AT_ONCE);
-        let mut silent = false;
+        let (mut silent, mut in_a_row) = (false, 0);
         while let Some((id, said)) = answers.next().await {
             match said {
                 Said::Alive => {
                     alive += 1;
+                    in_a_row = 0;
                     shared.store().confirm(id);
                 }
                 Said::Dead => {
                     dead += 1;
+                    in_a_row = 0;
                     shared.store().evict(id);
                 }
-                // The next ones would wait for nothing as well.
+                // One may have a reason of its own; after many the next would wait for nothing as well.
                 Said::Nothing => {
                     silent = true;
-                    break;
+                    in_a_row += 1;
+                    if in_a_row == MOST_SILENT {
+                        break;
+                    }
                 }
             }
         }

@@ -30,7 +30,7 @@ use self::seal::Sealer;
 use crate::cache::Shared;
 use crate::store::disk::{Changes, Clocks};
 
-pub(crate) use self::confirm::confirm;
+pub(crate) use self::confirm::{PATIENCE as SETTLE_PATIENCE, confirm};
 pub use self::header::Home;
 pub use self::open::{DiskError, DiskSettings, FILE_NAME, Opened, open};
 pub(crate) use self::record::{Kind, Record, StoredAnswer, StoredLife, StoredSubject, Wall};

@@ -127,7 +127,8 @@ impl Sealer {
         Some(Self { keys, root })
     }
 
-    /// What requests are hashed with: with another secret nothing of this file would ever be found.
+    /// What requests are hashed with: with another secret nothing of this file would ever be found. Whoever changes
+    /// how requests are hashed (`key.rs`) changes the purpose here, so that no old hash means a new request.
     pub(super) fn request_secret(&self) -> Option<Zeroizing<[u8; KEY_LEN]>> {
         let mut secret = Zeroizing::new([0; KEY_LEN]);
         expand(&self.root, b"sidekey cache 1: requests", secret.as_mut())?;

@@ -22,6 +22,7 @@ const OWN: &str = "s.canary-own";
 struct Server {
     asked: Mutex<Vec<String>>,
     away: AtomicBool,
+    hangs: AtomicBool,
     dead: Mutex<Vec<String>>,
 }
 
@@ -34,6 +35,9 @@ impl Server {
 impl Upstream for Server {
     fn send(&self, request: Request) -> BoxFuture<'_, Result<Response, SendError>> {
         Box::pin(async move {
+            if self.hangs.load(Relaxed) {
+                std::future::pending::<()>().await;
+            }
             if self.away.load(Relaxed) {
                 return Err(SendError::TimedOut(Duration::from_millis(1)));
             }
@@ -282,4 +286,47 @@ async fn a_file_that_is_taken_in_once_is_removed() {
     run.ask("database/creds/other").await;
     run.stop().await;
     assert!(!path.exists());
+}
+
+/// A server that takes requests and does not answer holds nobody up for long.
+#[tokio::test(start_paused = true)]
+async fn a_server_that_hangs_is_not_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Arc::<Server>::default();
+    let run = Run::start(&settings(folder.path()), &server);
+    run.ask("database/creds/app").await;
+    run.stop().await;
+    server.hangs.store(true, Relaxed);
+    let run = Run::start(&settings(folder.path()), &server);
+    let began = tokio::time::Instant::now();
+    assert!(run.ask("database/creds/app").await.0);
+    assert!(began.elapsed() <= Duration::from_secs(5), "{:?}", began.elapsed());
+    let began = tokio::time::Instant::now();
+    assert!(run.ask("database/creds/app").await.0);
+    assert_eq!(began.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test]
+#[ignore = "measures"]
+async fn measure() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Arc::<Server>::default();
+    let run = Run::start(&settings(folder.path()), &server);
+    let began = tokio::time::Instant::now();
+    for nth in 0..10_000 {
+        run.ask(&format!("database/creds/{nth}")).await;
+    }
+    let asked = began.elapsed();
+    let commits = run.cache.write_now().await;
+    println!("asked {asked:?}, written {:?}, {commits} commits", began.elapsed());
+    let one = tokio::time::Instant::now();
+    for nth in 0..200 {
+        run.ask(&format!("sys/leases/revoke/database/creds/{nth}/id")).await;
+    }
+    println!("revocation {:?}", one.elapsed() / 200);
+    run.stop().await;
+    println!("file {} bytes", std::fs::metadata(folder.path().join(FILE_NAME)).unwrap().len());
+    let began = tokio::time::Instant::now();
+    let opened = open(&settings(folder.path())).unwrap();
+    println!("opened {:?} with {}", began.elapsed(), opened.records.len());
 }
