@@ -17,7 +17,7 @@ use std::path::PathBuf;
 pub use self::access_log::AccessLog;
 pub use self::api_proxy::{ApiProxy, UseAutoAuthToken};
 pub use self::auto_auth::*;
-pub use self::cache::{Cache, CacheBounds, KvVersion, Revalidate, StaticSecrets};
+pub use self::cache::{Cache, CacheBounds, KvVersion, Persist, PersistKey, Revalidate, StaticSecrets};
 pub use self::file_access::Identity;
 pub use self::listener::{
     AllowRule, AllowedPath, AllowedPeers, DEFAULT_LISTEN, DEFAULT_TLS_RELOAD, Endpoint, Listener,

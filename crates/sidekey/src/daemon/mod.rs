@@ -11,6 +11,7 @@ mod identity;
 mod notify;
 mod once;
 mod open_files;
+mod persist;
 mod pid_file;
 mod reload;
 mod report;

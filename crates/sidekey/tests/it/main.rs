@@ -27,6 +27,7 @@ mod life;
 mod lifecycle;
 mod listener;
 mod outbound;
+mod persist;
 mod redirects;
 mod scripted;
 mod service;
