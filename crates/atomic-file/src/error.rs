@@ -43,6 +43,14 @@ pub enum FileError {
     /// Not below the folder that it must not leave. Upstream's words.
     #[error("'{0}' is outside of sandbox")]
     Outside(PathBuf),
+    /// Others could read it or put something in its place.
+    #[error("{path} {why}")]
+    Exposed {
+        /// Which path.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
     /// Writing would go through a symbolic link.
     #[error("{0} is a symbolic link, which is not followed for writing")]
     Link(PathBuf),
@@ -70,6 +78,7 @@ impl FileError {
             Self::Io { action, source, .. } => format!("cannot {action} it: {source}"),
             Self::NotRegular { kind, .. } => format!("it is a {kind}, not a regular file"),
             Self::TooLarge { limit, .. } => format!("it is larger than {limit} bytes"),
+            Self::Exposed { why, .. } => format!("it {why}"),
             other => other.to_string(),
         }
     }

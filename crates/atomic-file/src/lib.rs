@@ -4,12 +4,14 @@
 //! a token looks to them like a revoked one: so nothing is ever written in place. The order is fixed
 //! (temporary file in the same folder, content, owner, mode, fsync, rename, fsync of the folder), and the
 //! destination is never opened for writing, so that a planted link, FIFO or device does no harm.
-//! A [`Sandbox`] opens only what lies in its folder. Nothing here knows what is written.
+//! A [`KeySource`] is read where a key lies that seals such a file. A [`Sandbox`] opens only what lies in its folder. Nothing here knows what is written.
 
 mod error;
 mod folder;
 mod identity;
+mod key_source;
 mod lines;
+mod private;
 mod read;
 mod sandbox;
 mod socket;
@@ -19,7 +21,9 @@ mod write;
 pub use error::FileError;
 pub use folder::{Folder, endangered};
 pub use identity::{group_id, user_id};
+pub use key_source::{KeyError, KeySource, SHORTEST_KEY};
 pub use lines::{open_for_output, open_to_add};
+pub use private::open_private;
 pub use read::{MAX_SMALL_FILE, read_regular, read_small};
 pub use sandbox::Sandbox;
 pub use socket::{SocketAttributes, SocketFile, bind_socket};

@@ -71,8 +71,14 @@ fn processor() -> f64 {
 async fn measure(kind: &str, count: u64) {
     let server = Arc::new(Server::default());
     let (upstream, stop) = (Arc::clone(&server) as _, CancellationToken::new());
-    let (cache, keep_alive) =
-        Cache::with_options(Mode::Remember, Options::default(), upstream, Caller::default(), stop.clone());
+    let (cache, keep_alive) = Cache::with_options(
+        Mode::Remember,
+        Options::default(),
+        None,
+        upstream,
+        Caller::default(),
+        stop.clone(),
+    );
     let keeping = tokio::spawn(keep_alive);
     let own = Token::new("hvs.own").unwrap();
     cache.set_own_token(0, Arc::new(own.clone()));

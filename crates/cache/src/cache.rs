@@ -7,9 +7,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use http::{HeaderValue, header};
+use tokio::sync::{Notify, mpsc};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+use tracing::info;
 use vault::api::Caller;
 use vault::{BoxFuture, Request, Response, SendError, Token, Upstream, headers};
 
@@ -17,12 +19,14 @@ use crate::Options;
 use crate::answer::{Answer, Origin};
 use crate::clear::{Clear, ClearRequest, Cleared};
 use crate::clock::Clock;
+use crate::disk::{self, Disk, Opened, SETTLE_PATIENCE};
 use crate::flight::{Flights, Joined, Kind, Landing};
 use crate::holdings::{Holdings, HoldingsWanted};
-use crate::key::{Key, Keys, may_be_cached};
+use crate::key::{Key, Keys, Texts, may_be_cached};
 use crate::kv::{self, Kv, StaticNumbers, StaticSecrets};
 use crate::left::Left;
 use crate::renewals::{self, Keeper, News};
+use crate::store::disk::Clocks;
 use crate::store::{Held, Mark, Store};
 use crate::wish::{Wish, absent};
 
@@ -39,6 +43,10 @@ const WRITE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// So often a request waits for others in vain, or finds nothing afterwards; then it asks for itself.
 const ROUNDS: usize = 12;
+
+/// Of a token that the server has not been asked about since the start (RFC 7234: revalidation failed).
+const UNCONFIRMED: HeaderValue =
+    HeaderValue::from_static("111 - \"the server could not be asked since the restart\"");
 
 /// So many paths are known as never remembered; beyond it the knowledge starts anew.
 const MAX_PLAIN_PATHS: usize = 4096;
@@ -92,6 +100,10 @@ struct Inner {
     /// Room for requests whose clients have left.
     left: Left,
     news: mpsc::UnboundedSender<News>,
+    /// Where it is kept between two runs.
+    disk: Option<Disk>,
+    /// Cancelled once the server was asked about what an earlier run left.
+    settled: CancellationToken,
     /// How long an answer's body may take to arrive, when it has to be read whole.
     body_timeout: Duration,
     hits: AtomicU64,
@@ -137,23 +149,26 @@ impl Cache {
         caller: Caller,
         stop: CancellationToken,
     ) -> (Self, impl Future<Output = ()> + Send + 'static) {
-        Self::with_options(mode, Options::default(), upstream, caller, stop)
+        Self::with_options(mode, Options::default(), None, upstream, caller, stop)
     }
 
-    /// The same with other options than the defaults.
+    /// The same with other options than the defaults, and with a file that outlives the process: what is in it is taken
+    /// in, and what changes is written to it.
     pub fn with_options(
         mode: Mode,
         options: Options,
+        file: Option<Opened>,
         upstream: Arc<dyn Upstream>,
         caller: Caller,
         stop: CancellationToken,
     ) -> (Self, impl Future<Output = ()> + Send + 'static) {
-        Self::with_clock(mode, options, upstream, caller, stop, Arc::default())
+        Self::with_clock(mode, options, file, upstream, caller, stop, Arc::default())
     }
 
     fn with_clock(
         mode: Mode,
         options: Options,
+        file: Option<Opened>,
         upstream: Arc<dyn Upstream>,
         caller: Caller,
         stop: CancellationToken,
@@ -161,11 +176,18 @@ impl Cache {
     ) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let (news, receiver) = mpsc::unbounded_channel();
         let options = Arc::new(options);
-        let store = Mutex::new(Store::new(Arc::clone(&options)));
+        let root = file.as_ref().map(|file| &file.root);
+        let (keys, texts) = (Keys::new(&options, root), Texts::new(root));
+        let store = Mutex::new(Store::new(Arc::clone(&options), texts));
         let shared = Arc::new(Shared { store, renewals: Renewals::default(), clock, kv: OnceLock::new() });
+        let (disk, changed) = take_in(&shared, file, &news);
+        let settled = CancellationToken::new();
+        if shared.store().unconfirmed().is_empty() {
+            settled.cancel();
+        }
         let inner = Arc::new(Inner {
             mode,
-            keys: Keys::new(&options),
+            keys,
             upstream: Arc::clone(&upstream),
             shared: Arc::clone(&shared),
             flights: Flights::default(),
@@ -173,6 +195,8 @@ impl Cache {
             plain: Mutex::default(),
             left: Left::default(),
             news,
+            disk: disk.clone(),
+            settled: settled.clone(),
             body_timeout: caller.timeout,
             hits: AtomicU64::new(0),
             misses: AtomicU64::new(0),
@@ -189,7 +213,32 @@ impl Cache {
             refetch: Box::new(move |request| Box::pin(Inner::refetch(Weak::clone(&door), request))),
         };
         let keep_alive = async move {
-            stop.run_until_cancelled(renewals::run(keeper, receiver)).await;
+            let confirmed = disk::confirm(
+                Arc::clone(&keeper.shared),
+                Arc::clone(&keeper.upstream),
+                keeper.caller.clone(),
+                settled,
+            );
+            let shared = Arc::clone(&keeper.shared);
+            let beside = async {
+                let written = async {
+                    if let (Some(disk), Some(changed)) = (&disk, changed) {
+                        disk.run(Arc::clone(&shared), changed).await;
+                    }
+                };
+                tokio::join!(Box::pin(confirmed), written);
+                std::future::pending::<()>().await;
+            };
+            let work = async {
+                tokio::select! {
+                    () = renewals::run(keeper, receiver) => {}
+                    () = Box::pin(beside) => {}
+                }
+            };
+            stop.run_until_cancelled(work).await;
+            if let Some(disk) = disk {
+                disk.finish(&shared).await;
+            }
         };
         (Self(inner), keep_alive)
     }
@@ -210,7 +259,13 @@ impl Cache {
     ) -> impl Future<Output = ()> + Send + 'static {
         let shared = Arc::downgrade(&self.0.shared);
         let own = move || Some(shared.upgrade()?.store().own_tokens().into_iter().next()?.1);
-        let (kv, run) = Kv::new(settings, Arc::clone(&self.0.upstream), caller, Box::new(own));
+        let (kv, run) = Kv::new(
+            settings,
+            self.0.options.client_control,
+            Arc::clone(&self.0.upstream),
+            caller,
+            Box::new(own),
+        );
         // Once: a second time changes nothing.
         let _ = self.0.shared.kv.set(kv);
         async move {
@@ -276,6 +331,21 @@ impl Cache {
             store.set_own(whose, token);
         }
         cleared
+    }
+
+    /// Returns when what was forgotten before is forgotten on disk as well.
+    pub async fn settle(&self) {
+        if let Some(disk) = &self.0.disk {
+            Box::pin(disk.settle(&self.0.shared)).await;
+        }
+    }
+
+    /// Writes all that waits, for tests that will not wait for it.
+    #[cfg(test)]
+    pub(crate) async fn write_now(&self) -> u64 {
+        let Some(disk) = &self.0.disk else { return 0 };
+        disk.finish(&self.0.shared).await;
+        disk.commits()
     }
 
     /// What it did since it was made, and what it holds. Looks at everything it holds.
@@ -354,6 +424,10 @@ impl Cache {
                 false => inner.ask(&request, None, None, false).await,
             };
         }
+        if !inner.settled.is_cancelled() {
+            // Its end is not too far away, whatever the server does.
+            let _ = timeout(SETTLE_PATIENCE, inner.settled.cancelled()).await;
+        }
         let key = inner.keys.key(&request);
         if !wish.no_cache
             && let Some(answer) = inner.hit(&key)
@@ -426,7 +500,11 @@ impl Inner {
         let hit = self.shared.store().hit(key, self.shared.clock.now())?;
         self.hits.fetch_add(1, Relaxed);
         self.tell(hit.wake.map(|(id, at)| News::At(id, at)));
-        Some(Answer { response: hit.response, origin: Origin::Cache { age: hit.age } })
+        let mut response = hit.response;
+        if hit.unconfirmed {
+            response.headers.insert(header::WARNING, UNCONFIRMED);
+        }
+        Some(Answer { response, origin: Origin::Cache { age: hit.age } })
     }
 
     fn tell(&self, news: Option<News>) {
@@ -469,6 +547,27 @@ impl Inner {
             known.insert(path);
         }
     }
+}
+
+/// Takes in what an earlier run left, and has changes noted from here on.
+fn take_in(
+    shared: &Shared,
+    file: Option<Opened>,
+    news: &mpsc::UnboundedSender<News>,
+) -> (Option<Disk>, Option<Arc<Notify>>) {
+    let Some(Opened { disk, records, damaged, .. }) = file else { return (None, None) };
+    let mut store = shared.store();
+    let changed = disk.as_ref().map(|_| store.keep_journal());
+    if !records.is_empty() || damaged > 0 {
+        let restored = store.restore(records, Clocks::read(&shared.clock), fastrand::f64);
+        for (id, at) in restored.due {
+            // Fails only at the end of the program.
+            let _ = news.send(News::At(id, at));
+        }
+        let (entries, ended, too_many) = (restored.entries, restored.ended, restored.too_many);
+        info!(target: "cache.persist", entries, ended, too_many, damaged, "the cache of the last run is taken in");
+    }
+    (disk, changed)
 }
 
 #[cfg(test)]

@@ -166,7 +166,7 @@ mod tests {
 
     impl Sky {
         fn new() -> Self {
-            let key = Keys::new(&crate::Options::default()).key(&Request::default());
+            let key = Keys::new(&crate::Options::default(), None).key(&Request::default());
             Self { flights: Flights::default(), key }
         }
 

@@ -11,15 +11,26 @@ use std::borrow::Cow;
 use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use http::{HeaderMap, HeaderName, Method, header};
 use vault::{Namespace, Request, headers};
-use zeroize::Zeroize as _;
+use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::Options;
+use crate::disk::Root;
 use crate::json::canonical_object;
 use crate::observe::is_form;
 
 /// A request's meaning, hashed with a secret of this process, so that a dump of keys tells nothing.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(crate) struct Key([u8; 16]);
+
+impl Key {
+    pub(crate) fn to_bytes(self) -> [u8; 16] {
+        self.0
+    }
+
+    pub(crate) fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+}
 
 /// Makes keys: the tag of AES-256-GCM-SIV over no text, with the parts as associated data. It is a keyed
 /// function of the parts that may be used with one nonce for ever, and several times as fast as an HMAC where
@@ -30,6 +41,56 @@ pub(crate) struct Keys {
     strict: bool,
     /// Headers that count beside those that always do.
     extra: Vec<HeaderName>,
+}
+
+/// Changes with the way keys are made: what lies on disk under keys of another way is not found.
+const SCHEME: u8 = 1;
+
+/// Hashes tokens, accessors and lease ids, for indexes that do not hold them.
+pub(crate) struct Texts(LessSafeKey);
+
+impl Default for Texts {
+    fn default() -> Self {
+        Self::new(None)
+    }
+}
+
+impl Texts {
+    /// As [`Keys::new`].
+    pub(crate) fn new(root: Option<&Root>) -> Self {
+        Self(keyed(&root.and_then(Root::text_secret).unwrap_or_else(fresh)))
+    }
+
+    pub(crate) fn hash(&self, text: &str) -> u64 {
+        u64::from_le_bytes(tag(&self.0, text.as_bytes()).first_chunk().copied().unwrap_or_default())
+    }
+}
+
+fn fresh() -> Zeroizing<[u8; 32]> {
+    let mut secret = Zeroizing::new([0; 32]);
+    if aws_lc_rs::rand::fill(secret.as_mut()).is_err() {
+        // The system's randomness does not fail once it has started; without it nothing here could run.
+        fastrand::fill(secret.as_mut());
+    }
+    secret
+}
+
+fn keyed(secret: &[u8; 32]) -> LessSafeKey {
+    match UnboundKey::new(&AES_256_GCM_SIV, secret) {
+        Ok(key) => LessSafeKey::new(key),
+        Err(_) => unreachable!("32 bytes are the length of this algorithm's keys"),
+    }
+}
+
+fn tag(key: &LessSafeKey, of: &[u8]) -> [u8; 16] {
+    let nonce = Nonce::assume_unique_for_key([0; NONCE_LEN]);
+    let mut whole = [0; 16];
+    match key.seal_in_place_separate_tag(nonce, Aad::from(of), &mut []) {
+        Ok(tag) => whole.copy_from_slice(tag.as_ref()),
+        // Only a text of 64 GiB could fail here, and there is none: no key is shared then.
+        Err(_) => fastrand::fill(&mut whole),
+    }
+    whole
 }
 
 /// Of HTTP's headers, those that say who asks or what the answer is to be like.
@@ -67,21 +128,16 @@ pub(crate) fn may_be_cached(request: &Request) -> bool {
 }
 
 impl Keys {
-    /// With a fresh secret.
-    pub(crate) fn new(options: &Options) -> Self {
-        let mut secret = [0; 32];
-        if aws_lc_rs::rand::fill(&mut secret).is_err() {
-            // The system's randomness does not fail once it has started; without it nothing here could run.
-            fastrand::fill(&mut secret);
+    /// With a fresh secret, or with one that outlives the process, so that what it remembered is found again: one for
+    /// each way of making keys.
+    pub(crate) fn new(options: &Options, root: Option<&Root>) -> Self {
+        let mut rules = vec![SCHEME, u8::from(options.strict_keys)];
+        for name in &options.key_extra_headers {
+            rules.extend_from_slice(name.as_str().as_bytes());
+            rules.push(0);
         }
-        match UnboundKey::new(&AES_256_GCM_SIV, &secret) {
-            Ok(key) => Self {
-                key: LessSafeKey::new(key),
-                strict: options.strict_keys,
-                extra: options.key_extra_headers.clone(),
-            },
-            Err(_) => unreachable!("32 bytes are the length of this algorithm's keys"),
-        }
+        let secret = root.and_then(|root| root.request_secret(&rules)).unwrap_or_else(fresh);
+        Self { key: keyed(&secret), strict: options.strict_keys, extra: options.key_extra_headers.clone() }
     }
 
     /// The key of a request.
@@ -107,15 +163,7 @@ impl Keys {
     }
 
     fn tag(&self, hash: &Parts) -> [u8; 16] {
-        let nonce = Nonce::assume_unique_for_key([0; NONCE_LEN]);
-        let tag = self.key.seal_in_place_separate_tag(nonce, Aad::from(&hash.0), &mut []);
-        let mut key = [0; 16];
-        match tag {
-            Ok(tag) => key.copy_from_slice(tag.as_ref()),
-            // Only a text of 64 GiB could fail here, and there is none: no key is shared then.
-            Err(_) => fastrand::fill(&mut key),
-        }
-        key
+        tag(&self.key, &hash.0)
     }
 
     fn meant(&self, request: &Request, hash: &mut Parts) {
@@ -305,7 +353,7 @@ mod tests {
     use super::*;
 
     fn keys() -> Keys {
-        Keys::new(&Options::default())
+        Keys::new(&Options::default(), None)
     }
 
     fn login(body: &str, extra: &[(&'static str, &'static str)]) -> Request {
@@ -428,7 +476,7 @@ mod tests {
     #[test]
     fn headers_may_be_named_that_count() {
         let extra = vec![HeaderName::from_static("x-forwarded-for"), header::ACCEPT];
-        let keys = Keys::new(&Options { key_extra_headers: extra, ..Options::default() });
+        let keys = Keys::new(&Options { key_extra_headers: extra, ..Options::default() }, None);
         let plain = keys.key(&login("{}", &[]));
         assert_eq!(keys.key(&login("{}", &[("user-agent", "curl")])), plain);
         for header in [("x-forwarded-for", "10.0.0.1"), ("accept", "*/*")] {
@@ -439,7 +487,7 @@ mod tests {
     /// Each of these made another lease at upstream; so it does here if that is wanted.
     #[test]
     fn strict_keys_are_upstreams() {
-        let keys = Keys::new(&Options { strict_keys: true, ..Options::default() });
+        let keys = Keys::new(&Options { strict_keys: true, ..Options::default() }, None);
         let head = |line: &[&str]| {
             let mut request = http::Request::builder().method(line[0]).uri(line[1]);
             for pair in line[2..].chunks(2) {

@@ -3,13 +3,15 @@
 //! [`Cache::send`] is the one door to the server, for the proxy and for templates alike; without a `cache`
 //! stanza it only passes on. What is remembered is decided in `policy.rs`, under which key in `key.rs`, what
 //! makes it forgotten in `observe.rs`, when it is looked at in `life.rs`: pure files. One task (`renewals.rs`) keeps
-//! everything alive. An entry comes, changes and goes in three places of the store only: `insert`, `live` and `remove`.
+//! everything alive. An entry comes, changes and goes in few places of the store only: `insert`, `live`,
+//! `withhold` and `remove`, where what is on disk (`disk/`) is told as well.
 //! Nothing here knows listeners, configuration or auto-auth.
 
 mod answer;
 mod cache;
 mod clear;
 mod clock;
+pub mod disk;
 mod flight;
 mod holdings;
 mod json;

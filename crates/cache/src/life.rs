@@ -37,6 +37,15 @@ enum Course {
     Resting,
 }
 
+/// What is kept of a life between two runs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stored {
+    pub(crate) granted_at: Instant,
+    pub(crate) ttl: Duration,
+    pub(crate) fading: bool,
+    pub(crate) idle: u16,
+}
+
 /// What comes next in an entry's life.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Next {
@@ -80,6 +89,25 @@ impl Life {
             due_at: turn_at,
             armed: None,
         }
+    }
+
+    /// One that an earlier run began; `None` where it has ended.
+    pub(crate) fn restored(stored: Stored, now: Instant, jitter: f64) -> Option<Self> {
+        let Stored { granted_at, ttl, fading, idle } = stored;
+        let mut life = Self { idle, ..Self::new(ttl, granted_at, jitter) };
+        if life.served_until() <= now {
+            return None;
+        }
+        if fading {
+            life.fade(now);
+        }
+        Some(life)
+    }
+
+    /// What outlives the process. One that rests is looked at when its turn comes, and rests again.
+    pub(crate) fn stored(&self) -> Stored {
+        let (granted_at, ttl, idle) = (self.granted_at, self.ttl, self.idle);
+        Stored { granted_at, ttl, fading: self.is_fading(), idle }
     }
 
     /// Whether a timer is wanted at `at`.
@@ -261,6 +289,25 @@ mod tests {
         let mut life = Life::new(HOUR, now, 0.5);
         assert_eq!(life.renewed(HOUR, now, true, false), Next::At(now + HOUR - Duration::from_secs(1)));
         assert_eq!(life.due(now + HOUR - Duration::from_secs(1), 0), Due::End);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_life_goes_on_where_it_was() {
+        let now = Instant::now();
+        let mut life = Life::new(HOUR, now, 0.5);
+        let back = Life::restored(life.stored(), now + HOUR / 2, 0.5).unwrap();
+        assert_eq!((back.due_at(), back.end()), (life.due_at(), life.end()));
+        // Wanted by nobody for two renewals: it is not renewed a third time for a restart.
+        life.renewed(HOUR, now, true, true);
+        life.renewed(HOUR, now, true, true);
+        assert_eq!(life.due(life.due_at(), 2), Due::Nothing);
+        let mut back = Life::restored(life.stored(), now, 0.5).unwrap();
+        assert_eq!(back.due(back.due_at(), 2), Due::Nothing);
+        assert!(back.used(now).is_some());
+        life.fade(now);
+        let back = Life::restored(life.stored(), now, 0.5).unwrap();
+        assert!(back.is_fading() && back.due_at() == back.served_until());
+        assert!(Life::restored(life.stored(), life.served_until(), 0.5).is_none());
     }
 
     #[tokio::test(start_paused = true)]

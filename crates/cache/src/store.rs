@@ -2,7 +2,6 @@
 //! or path. Time is passed in; nothing here waits or asks.
 
 use std::collections::{BTreeMap, HashMap};
-use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +12,7 @@ use vault::{Accessor, LeaseId, Namespace, Request, Response, Token};
 
 use crate::Options;
 use crate::answer::{HeaderSets, Kept};
-use crate::key::Key;
+use crate::key::{Key, Texts};
 use crate::life::Life;
 use crate::policy::Span;
 
@@ -21,10 +20,12 @@ pub(crate) use self::marks::Mark;
 use self::marks::Marks;
 
 mod bounds;
+pub(crate) mod disk;
 mod holdings;
 mod keep;
 mod leave;
 mod marks;
+mod restore;
 
 /// Names an entry for as long as it lives; a later entry in the same place has another round.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -84,6 +85,7 @@ struct Node {
     used: u32,
     /// What to send to get another.
     again: Option<Arc<Request>>,
+    on_disk: disk::OnDisk,
 }
 
 /// An answer to be remembered.
@@ -122,6 +124,8 @@ pub(crate) struct Hit {
     pub(crate) age: Duration,
     /// It is to be looked at again.
     pub(crate) wake: Option<(Id, Instant)>,
+    /// It hangs on a token that the server has not been asked about since the start.
+    pub(crate) unconfirmed: bool,
 }
 
 /// What comes after a renewal, successful or not.
@@ -192,7 +196,7 @@ pub(crate) struct Store {
     by_token: HashMap<u64, Id>,
     by_accessor: HashMap<u64, Id>,
     by_lease: HashMap<u64, Id>,
-    hasher: RandomState,
+    texts: Texts,
     /// Orphans by the token that asked for them.
     by_asker: HashMap<u64, Vec<Id>>,
     header_sets: HeaderSets,
@@ -207,11 +211,12 @@ pub(crate) struct Store {
     doubts: HashMap<u64, Instant>,
     /// What `used` counts from.
     started: Option<Instant>,
+    journal: disk::Journal,
 }
 
 impl Store {
-    pub(crate) fn new(options: Arc<Options>) -> Self {
-        Self { options, ..Self::default() }
+    pub(crate) fn new(options: Arc<Options>, texts: Texts) -> Self {
+        Self { options, texts, ..Self::default() }
     }
 
     /// How many answers are remembered.
@@ -252,14 +257,14 @@ impl Store {
     }
 
     fn hash(&self, text: &str) -> u64 {
-        self.hasher.hash_one(text)
+        self.texts.hash(text)
     }
 
     /// The answer for a key, unless its time is nearly up.
     pub(crate) fn hit(&mut self, key: &Key, now: Instant) -> Option<Hit> {
         let id = *self.by_key.get(key)?;
         let used = self.seconds(now);
-        let adjust = self.options.adjust_ttl;
+        let (adjust, unconfirmed) = (self.options.adjust_ttl, self.is_unconfirmed(id));
         if !self.is_rooted(id, now) {
             return None;
         }
@@ -272,7 +277,7 @@ impl Store {
         let wake = life.used(now).map(|at| (id, at));
         let remaining = life.end() - now;
         let response = if adjust { kept.response_with(node.told, remaining) } else { kept.response() };
-        Some(Hit { response, age: now.saturating_duration_since(kept.since), wake })
+        Some(Hit { response, age: now.saturating_duration_since(kept.since), wake, unconfirmed })
     }
 
     /// Whether the tokens live that an entry hangs below, and the one that asked for an orphan. Their end is noticed
@@ -334,8 +339,7 @@ impl Store {
             // It was handed out through us before, or is another identity's as well: it keeps its entry.
             self.own.insert(whose, id);
         } else {
-            let hash = self.hash(token.expose());
-            let node = Node {
+            let id = self.admit(Node {
                 subject: Subject::Own { token },
                 parent: None,
                 children: Vec::new(),
@@ -348,12 +352,13 @@ impl Store {
                 asker: None,
                 used: 0,
                 again: None,
-            };
-            let id = self.place(node);
-            self.by_token.insert(hash, id);
+                on_disk: disk::OnDisk::default(),
+            });
             self.own.insert(whose, id);
+            self.note_changed(id, true);
         }
         let old = old?;
+        self.note_changed(old, false);
         self.drop_if_idle(old);
         self.node(old).map(|_| old)
     }
@@ -388,6 +393,33 @@ impl Store {
         }
     }
 
+    /// Puts an entry into a place, below its parent and into all indexes.
+    fn admit(&mut self, mut node: Node) -> Id {
+        let (key, asker, parent) = (node.key, node.asker, node.parent);
+        let accessor = node.subject.accessor().map(|accessor| self.hash(accessor));
+        let (is_lease, hash) = match &node.subject {
+            Subject::Own { token } | Subject::Issued { token, .. } => (false, self.hash(token.expose())),
+            Subject::Lease { lease } => (true, self.hash(lease.as_str())),
+        };
+        let rank = parent.and_then(|parent| self.node(parent)).map_or(0, |above| above.children.len());
+        node.rank = u32::try_from(rank).unwrap_or(u32::MAX);
+        let id = self.place(node);
+        if is_lease { &mut self.by_lease } else { &mut self.by_token }.insert(hash, id);
+        if let Some(key) = key {
+            self.by_key.insert(key, id);
+        }
+        if let Some(accessor) = accessor {
+            self.by_accessor.insert(accessor, id);
+        }
+        if let Some(asker) = asker {
+            self.by_asker.entry(asker).or_default().push(id);
+        }
+        if let Some(parent) = parent.and_then(|parent| self.node_mut(parent)) {
+            parent.children.push(id);
+        }
+        id
+    }
+
     /// Remembers an answer; what stood under its token or lease goes.
     pub(crate) fn insert(&mut self, entry: NewEntry<'_>) -> Inserted {
         let same = match &entry.subject {
@@ -411,11 +443,6 @@ impl Store {
             body: Bytes::copy_from_slice(entry.body),
             since: entry.now,
         };
-        let hash = match &entry.subject {
-            Subject::Own { token } | Subject::Issued { token, .. } => self.hash(token.expose()),
-            Subject::Lease { lease } => self.hash(lease.as_str()),
-        };
-        let accessor = entry.subject.accessor().map(|accessor| self.hash(accessor));
         let is_lease = matches!(entry.subject, Subject::Lease { .. });
         let asker = entry.asker.filter(|_| !is_lease && entry.parent.is_none()).map(|token| self.hash(token));
         let used = self.seconds(entry.now);
@@ -424,12 +451,11 @@ impl Store {
             Some(interval) => life.check_at(entry.now + keep::spread(interval)),
             None => life.due_at(),
         };
-        let rank = entry.parent.and_then(|parent| self.node(parent)).map_or(0, |above| above.children.len());
-        let id = self.place(Node {
+        let id = self.admit(Node {
             subject: entry.subject,
             parent: entry.parent,
             children: Vec::new(),
-            rank: u32::try_from(rank).unwrap_or(u32::MAX),
+            rank: 0,
             key: Some(entry.key),
             place: entry.place,
             kept: Some(kept),
@@ -438,18 +464,9 @@ impl Store {
             asker,
             used,
             again: entry.again,
+            on_disk: disk::OnDisk::default(),
         });
-        self.by_key.insert(entry.key, id);
-        if is_lease { &mut self.by_lease } else { &mut self.by_token }.insert(hash, id);
-        if let Some(accessor) = accessor {
-            self.by_accessor.insert(accessor, id);
-        }
-        if let Some(asker) = asker {
-            self.by_asker.entry(asker).or_default().push(id);
-        }
-        if let Some(parent) = entry.parent.and_then(|parent| self.node_mut(parent)) {
-            parent.children.push(id);
-        }
+        self.note_changed(id, true);
         let dropped = self.make_room(id);
         Inserted { id, at, replaced: replaced.filter(|id| self.node(*id).is_some()), dropped }
     }

@@ -4,12 +4,13 @@
 
 use std::path::Path;
 
+use hcl1::{Diagnostic, Severity};
 use vault::Product;
 
 use crate::problem::Problem;
 use crate::raw::Raw;
 use crate::settings::auto_auth::{RawAutoAuth, choose};
-use crate::settings::{Endpoint, Listener, Role, UseAutoAuthToken};
+use crate::settings::{Endpoint, Listener, Role, Settings, UseAutoAuthToken};
 
 fn is_plain_and_public(listener: &Listener) -> bool {
     let public = match &listener.endpoint {
@@ -19,6 +20,15 @@ fn is_plain_and_public(listener: &Listener) -> bool {
         Endpoint::Unix { .. } => false,
     };
     public && listener.tls.is_none() && listener.role == Role::Default
+}
+
+/// Vault's key for keeping secrets says nothing about listeners, and Vault serves them all.
+pub(crate) fn plain_secrets(settings: &Settings) -> Option<Diagnostic> {
+    let kept = settings.cache.as_ref()?.static_secrets.as_ref()?;
+    settings.listeners.iter().find(|listener| kept.vaults && is_plain_and_public(listener))?;
+    let message = "cache_static_secrets: a listener without TLS can be reached from other machines; who reads along \
+                   there has the token, and needs no more than it to be answered from memory";
+    Some(Diagnostic::plain(Severity::Warning, message).hint("use TLS or a loopback address"))
 }
 
 pub(crate) fn check(product: Product, raw: &Raw) -> Vec<Problem> {

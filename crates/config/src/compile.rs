@@ -88,6 +88,7 @@ pub(crate) fn compile(
         auto_auths,
         cache: raw.cache.map(|cache| Cache {
             bounds: cache.bounds,
+            persist: cache.persist,
             static_secrets: cache.static_secrets.map(|placed| placed.value),
         }),
         api_proxy,

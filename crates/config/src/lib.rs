@@ -43,6 +43,7 @@ mod proxies;
 mod raw;
 pub mod settings;
 
+pub use atomic_file::KeySource;
 pub use environment::Environment;
 pub use flags::Flags;
 pub use go_duration::GoDuration;

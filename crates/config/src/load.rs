@@ -9,6 +9,7 @@ use atomic_file::FileError;
 use hcl1::{Diagnostic, Severity, Source};
 use vault::Product;
 
+use crate::check;
 use crate::compile::compile;
 use crate::environment::Environment;
 use crate::flags::Flags;
@@ -161,6 +162,7 @@ impl<'a> Run<'a> {
         };
         self.problems.extend(problems);
         self.warnings.extend(settings.iter().flat_map(shared_files));
+        self.warnings.extend(settings.iter().filter_map(check::plain_secrets));
         match settings {
             Some(settings) if self.problems.is_empty() => Ok(Loaded { settings, warnings: self.warnings }),
             _ => Err(Failure { problems: self.problems, warnings: self.warnings }),

@@ -36,6 +36,7 @@ pub(crate) async fn cache_clear(cache: &Cache, request: Request<Inbound>) -> Res
     match ClearRequest::parse(&body) {
         Ok(clear) => {
             let cleared = cache.clear_as(&clear);
+            cache.settle().await;
             // What was named may be a token: only how many went is told.
             info!(target: "cache", gone = cleared.answers, dry_run = clear.dry_run, "cache cleared on request");
             if !clear.verbose {

@@ -4,12 +4,12 @@
 //! file or a systemd credential; the login it belongs to is part of the seal, so that a file of another server,
 //! namespace, mount or method does not open. Nothing here ends the program: without a usable store there is a login.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use atomic_file::Attributes;
+use atomic_file::{Attributes, KeyError};
 use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 use aws_lc_rs::hkdf::{HKDF_SHA256, KeyType, Salt};
-use config::{Environment, StoreKey};
+use config::{Environment, KeySource};
 use thiserror::Error;
 use tracing::{info, warn};
 use vault::{SecretString, Token};
@@ -20,20 +20,13 @@ const FORMAT: &[u8] = b"sidekey-token-store-1\n";
 /// The key is for this alone, whatever else its source is used for.
 const PURPOSE: &[u8] = b"sidekey token_store";
 
-/// Shorter sources of a key are refused: they can be guessed.
-const SHORTEST_KEY: usize = 16;
-
 /// Why the store is of no use now.
 #[derive(Debug, Error)]
 enum StoreError {
     #[error(transparent)]
     File(#[from] atomic_file::FileError),
-    #[error(
-        "CREDENTIALS_DIRECTORY is not set: \"credential\" works in a systemd service with LoadCredential="
-    )]
-    NoCredentials,
-    #[error("the key in {0} is shorter than {SHORTEST_KEY} bytes")]
-    ShortKey(PathBuf),
+    #[error(transparent)]
+    Key(#[from] KeyError),
     #[error("the key cannot be derived")]
     Derive,
 }
@@ -42,7 +35,9 @@ enum StoreError {
 #[derive(Clone, Debug)]
 pub(super) struct Store {
     path: PathBuf,
-    key: PathBuf,
+    key: KeySource,
+    /// systemd's folder of credentials.
+    credentials: Option<PathBuf>,
     /// Which login it belongs to.
     login: String,
 }
@@ -54,17 +49,12 @@ impl Store {
         environment: &Environment,
         login: String,
     ) -> Option<Self> {
-        let key = match &settings.key {
-            StoreKey::File(path) => path.clone(),
-            StoreKey::Credential(name) => match environment.exact("CREDENTIALS_DIRECTORY") {
-                Some(folder) => Path::new(folder).join(name),
-                None => {
-                    warn!(target: "auth.handler", error = %StoreError::NoCredentials, "the token is not kept between two runs");
-                    return None;
-                }
-            },
-        };
-        Some(Self { path: settings.path.clone(), key, login })
+        let credentials = environment.exact("CREDENTIALS_DIRECTORY").map(PathBuf::from);
+        if let (KeySource::Credential(_), None) = (&settings.key, &credentials) {
+            warn!(target: "auth.handler", error = %KeyError::NoCredentials, "the token is not kept between two runs");
+            return None;
+        }
+        Some(Self { path: settings.path.clone(), key: settings.key.clone(), credentials, login })
     }
 
     /// The token of the last run, if it can be opened. What cannot is told and moved aside.
@@ -116,10 +106,7 @@ impl Store {
     }
 
     fn sealing_key(&self) -> Result<RandomizedNonceKey, StoreError> {
-        let source = zeroize::Zeroizing::new(atomic_file::read_small(&self.key)?);
-        if source.len() < SHORTEST_KEY {
-            return Err(StoreError::ShortKey(self.key.clone()));
-        }
+        let source = zeroize::Zeroizing::new(self.key.read(self.credentials.as_deref())?);
         let mut key = zeroize::Zeroizing::new([0; 32]);
         let derived = Salt::new(HKDF_SHA256, FORMAT).extract(&source);
         derived
@@ -159,12 +146,13 @@ impl KeyType for Length {
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
+    use std::path::Path;
 
     use super::*;
 
     fn store(folder: &Path, login: &str) -> Store {
         let settings =
-            config::TokenStore { path: folder.join("store"), key: StoreKey::File(folder.join("key")) };
+            config::TokenStore { path: folder.join("store"), key: KeySource::File(folder.join("key")) };
         Store::new(&settings, &Environment::default(), login.to_owned()).unwrap()
     }
 

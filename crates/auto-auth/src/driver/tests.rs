@@ -332,7 +332,7 @@ async fn a_stored_token_is_taken_up_unless_it_is_dead() {
         atomic_file::write(&key, &[7; 32], &atomic_file::Attributes::new(0o600)).unwrap();
         let wanted = |_: &std::path::Path, mut settings: config::AutoAuth| {
             settings.token_store =
-                Some(config::TokenStore { path: path.clone(), key: config::StoreKey::File(key.clone()) });
+                Some(config::TokenStore { path: path.clone(), key: config::KeySource::File(key.clone()) });
             // The seal knows the method's keys; both runs have the same.
             let config::MethodKind::AppRole(approle) = &mut settings.method.kind else { return settings };
             let role_id_file = path.with_file_name("role");
@@ -501,7 +501,7 @@ async fn a_token_of_few_uses_is_not_kept_for_the_next_run() {
             (200, json!({"auth": {"client_token": "s.1", "lease_duration": 100, "num_uses": num_uses}}))
         });
         let wanted = |_: &std::path::Path, settings| {
-            let store = config::TokenStore { path: path.clone(), key: config::StoreKey::File(key.clone()) };
+            let store = config::TokenStore { path: path.clone(), key: config::KeySource::File(key.clone()) };
             config::AutoAuth { token_store: Some(store), ..settings }
         };
         let running = start_with(server, false, wanted, |auto_auth| auto_auth);

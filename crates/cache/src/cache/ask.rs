@@ -90,6 +90,10 @@ impl Inner {
         let observed = if response.status.is_success() { asked.observation.as_ref() } else { None };
         if let Some(observation) = observed.filter(|observation| !observation.is_renewal()) {
             self.forget(observation);
+            // Not to come back after a crash: before the answer leaves.
+            if let Some(disk) = &self.disk {
+                Box::pin(disk.settle(&self.shared)).await;
+            }
         }
         // The server does not know any more what was to be renewed.
         if matches!(response.status.as_u16(), 400 | 404)

@@ -411,7 +411,7 @@ async fn run(seed: u64) -> u64 {
     let (upstream, stop) = (Arc::clone(&model) as _, CancellationToken::new());
     let caller = Caller { timeout: Duration::from_secs(5), ..Caller::default() };
     let (cache, keep_alive) =
-        Cache::with_clock(Mode::Remember, options, upstream, caller, stop.clone(), clock);
+        Cache::with_clock(Mode::Remember, options, None, upstream, caller, stop.clone(), clock);
     let keeping = tokio::spawn(keep_alive);
     cache.set_own_token(0, Arc::new(Token::new(OWN).unwrap()));
     let run = Run {

@@ -132,7 +132,7 @@ pub(super) fn door_with(lease_ttl: u64, options: Options) -> Door {
     let clock = Clock::tested(&slept);
     let (upstream, stop) = (Arc::clone(&server) as _, CancellationToken::new());
     let (cache, keep_alive) =
-        Cache::with_clock(Mode::Remember, options, upstream, Caller::default(), stop, clock);
+        Cache::with_clock(Mode::Remember, options, None, upstream, Caller::default(), stop, clock);
     tokio::spawn(keep_alive);
     cache.set_own_token(0, Arc::new(Token::new(OWN).unwrap()));
     Door { server, cache, slept }

@@ -53,7 +53,8 @@ const PLAIN: &[&str] = &[
 ];
 
 /// Reads a request; `None` when it is none that static secrets are about.
-pub(crate) fn meaning(request: &Request, allowed: &Patterns) -> Option<Meaning> {
+/// `controlled`: `Cache-Control` counts.
+pub(crate) fn meaning(request: &Request, allowed: &Patterns, controlled: bool) -> Option<Meaning> {
     if !request.body.is_empty() || request.upload.is_some() || request.upgrade {
         return None;
     }
@@ -85,7 +86,7 @@ pub(crate) fn meaning(request: &Request, allowed: &Patterns) -> Option<Meaning> 
     if !allowed.matches(place.strip_prefix("/v1/")?) || too_winding(&place) {
         return None;
     }
-    let from_memory = look_at_headers(&request.headers)?;
+    let from_memory = look_at_headers(&request.headers, controlled)?;
     let key = BodyKey { place: place.into(), variant };
     Some(Meaning { key, namespace, path: relative.into(), from_memory })
 }
@@ -120,7 +121,7 @@ fn placed(path: &str, headers: &HeaderMap) -> Option<(Option<Namespace>, String)
 }
 
 /// Whether memory will do; `None` when the answer must not be kept either.
-fn look_at_headers(headers: &HeaderMap) -> Option<bool> {
+fn look_at_headers(headers: &HeaderMap, controlled: bool) -> Option<bool> {
     let mut from_memory = true;
     for name in headers.keys().map(|name| name.as_str()) {
         if NOT_FROM_MEMORY.contains(&name) {
@@ -137,8 +138,8 @@ fn look_at_headers(headers: &HeaderMap) -> Option<bool> {
             _ => {}
         }
     }
-    for name in [header::CACHE_CONTROL, header::PRAGMA] {
-        for value in headers.get_all(name) {
+    if controlled {
+        for value in [header::CACHE_CONTROL, header::PRAGMA].iter().flat_map(|name| headers.get_all(name)) {
             let value = value.to_str().ok()?.to_ascii_lowercase();
             if value.contains("no-store") {
                 return None;
@@ -285,7 +286,7 @@ mod tests {
         for (name, value) in extra {
             request.headers.append(HeaderName::from_static(name), HeaderValue::from_static(value));
         }
-        meaning(&request, &allowed())
+        meaning(&request, &allowed(), true)
     }
 
     #[test]

@@ -43,6 +43,7 @@ use self::tokens::{Hasher, TokenHash};
 use crate::answer::{Answer, Kept, Origin};
 use crate::cache::Cache;
 use crate::clear::Clear;
+use crate::wish::Wish;
 
 /// What static secrets did, and what is kept.
 #[derive(Clone, Copy, Debug, Default)]
@@ -67,6 +68,8 @@ pub(crate) struct Kv {
     state: Mutex<State>,
     allowed: Patterns,
     optimistic: bool,
+    /// Clients may bypass the cache with `Cache-Control`.
+    controlled: bool,
     hasher: Hasher,
     news: mpsc::Sender<driver::News>,
     /// Room for bodies that wait for the driver.
@@ -86,6 +89,7 @@ impl Kv {
     /// With the future that does what is to be done besides.
     pub(crate) fn new(
         settings: &StaticSecrets,
+        controlled: bool,
         upstream: Arc<dyn Upstream>,
         caller: Caller,
         own: events::OwnToken,
@@ -95,6 +99,7 @@ impl Kv {
             state: Mutex::new(State::new(Settings::from(settings))),
             allowed: Patterns::new(&settings.paths),
             optimistic: settings.optimistic,
+            controlled,
             hasher: Hasher::default(),
             news,
             waiting: Arc::new(tokio::sync::Semaphore::new(driver::MOST_WAITING)),
@@ -132,7 +137,7 @@ impl Kv {
     }
 
     fn asked(&self, request: &Request) -> Option<Asked> {
-        let meaning = meaning(request, &self.allowed)?;
+        let meaning = meaning(request, &self.allowed, self.controlled)?;
         let token = request.token_sent()?;
         Some(Asked { meaning, hash: self.hasher.hash(token) })
     }
@@ -175,6 +180,10 @@ impl Kv {
                 return Ok(from_memory(&kept, Origin::Cache { age }));
             }
             Decision::Stale(kept, age) => return Ok(self.past_its_time(&kept, age)),
+            // Neither is the server asked, nor is what it does not say taken for a failure of its.
+            _ if self.controlled && Wish::of(&request.headers).only_if_cached => {
+                return cache.leasing(request).await;
+            }
             Decision::Revalidate => {
                 let asking = self.revalidate(cache, &request, &asked);
                 if let Ok(Some(answer)) = timeout(STALE_PATIENCE, asking).await {

@@ -1,6 +1,5 @@
 //! A look at the store that tells no secret.
 
-use std::hash::BuildHasher as _;
 
 use tokio::time::Instant;
 
@@ -49,12 +48,12 @@ impl Store {
         }
     }
 
-    /// A hash under a key that only this process has; said to be a handle, so that it is no other hash of ours.
+    /// A hash under a key that only this cache has; said to be a handle, so that it is no other hash of ours.
     fn shown(&self, subject: &Subject) -> String {
         let text = match subject {
             Subject::Own { token } | Subject::Issued { token, .. } => token.expose(),
             Subject::Lease { lease } => lease.as_str(),
         };
-        format!("{:012x}", self.hasher.hash_one(("handle", text)) >> 16)
+        format!("{:012x}", self.texts.hash(&format!("handle {text}")) >> 16)
     }
 }

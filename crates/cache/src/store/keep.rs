@@ -141,6 +141,7 @@ impl Store {
             }
             Next::At(at) => {
                 let at = interval.map_or(at, |interval| life.check_at(now + spread(interval)));
+                self.note_changed(id, false);
                 After { at: Some(at), again }
             }
         }

@@ -1,7 +1,6 @@
 //! How entries leave a store, or stop being handed out.
 
 use std::collections::HashMap;
-use std::hash::BuildHasher as _;
 
 use super::{Id, Mark, Node, Place, Store, Subject};
 use crate::observe::Observation;
@@ -17,6 +16,7 @@ impl Store {
         match key {
             Some(key) => {
                 forget(&mut self.by_key, &key, id);
+                self.note_stripped(id);
                 true
             }
             None => false,
@@ -47,6 +47,7 @@ impl Store {
             // The answer that created it is reachable with the dead token's key: that goes.
             gone += usize::from(self.withhold(child));
             self.detach(child);
+            self.note_stripped(child);
         }
         gone + self.evict(id)
     }
@@ -127,7 +128,8 @@ impl Store {
         if let Some(key) = &node.key {
             forget(&mut self.by_key, key, id);
         }
-        let hash = |text: &str| self.hasher.hash_one(text);
+        self.note_gone(id, &node);
+        let hash = |text: &str| self.texts.hash(text);
         if let Some(accessor) = node.subject.accessor() {
             forget(&mut self.by_accessor, &hash(accessor), id);
         }

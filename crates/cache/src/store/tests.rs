@@ -3,7 +3,7 @@
 use super::*;
 
 fn lease(n: usize, store: &Store) -> NewEntry<'static> {
-    let keys = crate::key::Keys::new(&Options::default());
+    let keys = crate::key::Keys::new(&Options::default(), None);
     let request = Request { target: format!("/v1/{n}"), ..Request::default() };
     static HEADERS: std::sync::LazyLock<HeaderMap> = std::sync::LazyLock::new(HeaderMap::new);
     NewEntry {
@@ -24,7 +24,7 @@ fn lease(n: usize, store: &Store) -> NewEntry<'static> {
 
 #[tokio::test(start_paused = true)]
 async fn children_are_found_among_many_and_nothing_is_left_behind() {
-    let mut store = Store::new(Arc::default());
+    let mut store = Store::default();
     store.set_own(0, Arc::new(Token::new("s.own").unwrap()));
     let empty = store.bytes();
     let mut ids: Vec<_> = (0..1000).map(|n| store.insert(lease(n, &store)).id).collect();
@@ -42,7 +42,7 @@ async fn children_are_found_among_many_and_nothing_is_left_behind() {
 
 #[tokio::test(start_paused = true)]
 async fn there_is_one_timer_an_entry() {
-    let mut store = Store::new(Arc::default());
+    let mut store = Store::default();
     store.set_own(0, Arc::new(Token::new("s.own").unwrap()));
     let Inserted { id, at, .. } = store.insert(lease(1, &store));
     assert!(store.arm(id, at));

@@ -22,7 +22,7 @@ use std::time::Duration;
 pub use self::access_log::AccessLog;
 pub use self::api_proxy::{ApiProxy, UseAutoAuthToken};
 pub use self::auto_auth::*;
-pub use self::cache::{Cache, CacheBounds, KvVersion, Revalidate, StaticSecrets};
+pub use self::cache::{Cache, CacheBounds, KvVersion, Persist, PersistKey, Revalidate, StaticSecrets};
 pub use self::child_environment::ChildEnvironment;
 pub use self::exec::{DEFAULT_CHANGE_DELAY, DEFAULT_STOP_TIMEOUT, Exec, OnChange, RestartOnExit};
 pub use self::file_access::Identity;

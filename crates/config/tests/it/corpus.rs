@@ -57,6 +57,7 @@ const ACCEPTED_BY_US: &[(&str, &[&str])] = &[
     (
         "true and false may stand in quotes",
         &[
+            "cache/persist \"kubernetes\" { path = \"/c\" keep_after_import = \"true\" }",
             "top_level/exit_after_auth = \"true\"",
             "top_level/proxy exit_after_auth = \"true\"",
             "auto_auth/reauth_string",

@@ -33,6 +33,7 @@ fn every_key_and_its_default() {
         events: false,
         optimistic: true,
         plain_listeners: false,
+        vaults: false,
     };
     assert_eq!(least, default);
     let all = read(
@@ -52,6 +53,7 @@ fn every_key_and_its_default() {
         events: true,
         optimistic: true,
         plain_listeners: true,
+        vaults: false,
     };
     assert_eq!(all, wanted);
     // A permission is not taken for granted longer than the secret is fresh.
@@ -108,6 +110,19 @@ fn plain_listeners_that_others_reach_are_refused() {
     ] {
         agent().fine(&with(fine, ""));
     }
+}
+
+#[test]
+fn vaults_own_key_warns_of_plain_listeners_that_others_reach() {
+    let warned = |address: &str, more: &str| {
+        let listener = format!("listener \"tcp\" {{ address = \"{address}\" {more} }}\n");
+        let text = format!("{AUTH}{listener}cache {{ cache_static_secrets = true }}\n");
+        let warnings = agent().fine(&text).warnings;
+        warnings.iter().any(|warning| warning.message.contains("a listener without TLS can be reached"))
+    };
+    assert!(warned("0.0.0.0:8100", "tls_disable = true"));
+    assert!(!warned("127.0.0.1:8100", "tls_disable = true"));
+    assert!(!warned("0.0.0.0:8100", "tls_cert_file = \"/c\" tls_key_file = \"/k\""));
 }
 
 #[test]

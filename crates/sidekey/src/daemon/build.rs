@@ -29,6 +29,7 @@ use vault::{
 use super::child::{self, Child, Kept};
 use super::identity::{Door, Identity};
 use super::notify;
+use super::persist;
 use super::pid_file::PidFile;
 use super::report::{self, Board, ListenerPart, Parts, TemplatePart};
 use super::tasks::Tasks;
@@ -54,6 +55,9 @@ pub(crate) enum StartError {
     /// Where the child's output should go.
     #[error("could not create exec server: could not open {0}")]
     ChildOutput(#[source] atomic_file::FileError),
+    /// The cache on disk.
+    #[error("Error creating persistent cache: {0}")]
+    Persist(#[from] persist::PersistError),
     /// The pid file.
     #[error("Error storing PID: could not open pid file: {0}")]
     PidFile(#[source] atomic_file::FileError),
@@ -128,11 +132,18 @@ impl Daemon {
             None => Arc::new(proxied.clone()),
             Some(action) => Arc::new(Consistent::new(Arc::new(proxied.clone()), action)),
         };
-        let options = settings.cache.as_ref().map(|cache| cache_options(&cache.bounds)).unwrap_or_default();
+        let stanza = settings.cache.as_ref();
+        let options = stanza.map(|cache| cache_options(&cache.bounds)).unwrap_or_default();
+        let opened = match stanza.and_then(|cache| cache.persist.as_ref()) {
+            None => None,
+            Some(persist) => Some(persist::open(persist, environment, &settings.vault.address).await?),
+        };
         let caller_of_cache = caller(Subsystem::ApiProxy);
-        let (cache, keep_alive) = Cache::with_options(mode, options, upstream, caller_of_cache, tasks.stop());
-        tasks.start("cache", keep_alive.map(Ok));
-        if let Some(kept) = settings.cache.as_ref().and_then(|cache| cache.static_secrets.as_ref()) {
+        let (cache, keep_alive) =
+            Cache::with_options(mode, options, opened, upstream, caller_of_cache, tasks.stop());
+        // It writes to disk what is left, at the end.
+        tasks.start_graceful("cache", keep_alive.map(Ok));
+        if let Some(kept) = stanza.and_then(|cache| cache.static_secrets.as_ref()) {
             let caller = caller(Subsystem::ApiProxy);
             if kept.events && settings.auto_auths.is_empty() {
                 warn!(

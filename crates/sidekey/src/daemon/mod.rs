@@ -12,6 +12,7 @@ mod identity;
 mod notify;
 mod once;
 mod open_files;
+mod persist;
 mod pid_file;
 mod reload;
 mod report;

@@ -78,11 +78,12 @@ async fn equal_requests_under_way_become_one() {
         let (listener, login) = (listener.clone(), login.clone());
         asking.spawn(async move {
             let answer = listener.post("auth/approle/login", &login).await.unwrap();
-            answer.json["auth"]["client_token"].as_str().unwrap().to_owned()
+            // The seconds left may differ.
+            answer.json["auth"]["client_token"].clone()
         });
     }
     let tokens = asking.join_all().await;
-    assert!(tokens.iter().all(|token| *token == tokens[0]), "more than one login");
+    assert!(tokens[0].is_string() && tokens.iter().all(|token| *token == tokens[0]), "more than one login");
     agent.stop().await.unwrap();
 }
 

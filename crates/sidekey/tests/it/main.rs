@@ -30,6 +30,7 @@ mod life;
 mod lifecycle;
 mod listener;
 mod outbound;
+mod persist;
 mod postgres;
 mod redirects;
 mod run_program;

@@ -215,3 +215,37 @@ async fn clearing_forgets_secrets_too() {
     let wrapped = get("s.a", A).header(headers::WRAP_TTL, "60");
     assert_eq!(door.ask(wrapped).await.0, "MISS");
 }
+
+#[tokio::test(start_paused = true)]
+async fn only_if_cached_is_answered_from_memory_or_not_at_all() {
+    let door = door(&StaticSecrets {
+        stale_if_error: Duration::from_secs(300),
+        revalidate: Revalidate::Metadata,
+        ..settings()
+    });
+    let only = || get("s.a", A).header(header::CACHE_CONTROL, "only-if-cached");
+    assert_eq!(door.ask(only()).await.1, 504);
+    assert_eq!(door.word("s.a", A).await, "MISS");
+    let answer = door.ask(only()).await;
+    assert_eq!((answer.0, answer.1), ("HIT", 200));
+    // Of another token nothing is known.
+    assert_eq!(door.ask(get("s.b", A).header(header::CACHE_CONTROL, "only-if-cached")).await.1, 504);
+    seconds(60).await;
+    let asked = door.server.world().asked.len();
+    assert_eq!(door.ask(only()).await.1, 504);
+    assert_eq!(door.server.world().asked.len(), asked, "the server was asked");
+    // It was nobody's failure: the next one asks.
+    assert_ne!(door.word("s.a", A).await, "STALE");
+}
+
+#[tokio::test(start_paused = true)]
+async fn clients_that_may_not_control_the_cache_do_not() {
+    let door = door_with(&settings(), Options { client_control: false, ..Options::default() });
+    assert_eq!(door.word("s.a", A).await, "MISS");
+    for wish in ["no-cache", "no-store", "only-if-cached"] {
+        let request = get("s.a", A).header(header::CACHE_CONTROL, wish);
+        assert_eq!(door.ask(request).await.0, "HIT", "{wish}");
+    }
+    assert_eq!(door.server.count(READ_A), 1);
+    assert_eq!(door.ask(get("s.b", A).header(header::CACHE_CONTROL, "only-if-cached")).await.1, 200);
+}

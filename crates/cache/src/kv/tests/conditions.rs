@@ -137,20 +137,42 @@ async fn condition_5_a_read_that_a_write_overtakes_is_not_kept() {
     let door = door(&settings());
     door.word("s.a", A).await;
     for path in [A, "secret/destroy/a"] {
-        door.ask(post("s.b", "secret/delete/a")).await;
-        *door.server.delay.lock().unwrap() = Duration::from_secs(2);
-        let write = async {
-            sleep(Duration::from_secs(1)).await;
-            *door.server.delay.lock().unwrap() = Duration::ZERO;
-            door.ask(post("s.b", path)).await;
-            // One that comes after the write does not join the read from before.
-            door.ask(get("s.b", A)).await
-        };
-        let (old, new) = tokio::join!(door.ask(get("s.a", A)), write);
-        assert_eq!(new.0, "MISS");
-        let newest = door.ask(get("s.b", A)).await;
-        assert_eq!((newest.0, &newest.2), ("HIT", &new.2), "{path}: {old:?}");
+        for read_after in [true, false] {
+            door.ask(post("s.b", "secret/delete/a")).await;
+            let before = door.server.count(READ_A);
+            *door.server.delay.lock().unwrap() = Duration::from_secs(1);
+            let write = async {
+                sleep(Duration::from_millis(500)).await;
+                *door.server.delay.lock().unwrap() = Duration::ZERO;
+                door.ask(post("s.b", path)).await;
+                // One that comes after the write does not join the read from before.
+                if read_after {
+                    assert_eq!(door.ask(get("s.a", A)).await.0, "MISS");
+                    assert_eq!(door.server.count(READ_A), before + 2, "{path}");
+                }
+            };
+            tokio::join!(door.ask(get("s.a", A)), write);
+            let wanted = if read_after { "HIT" } else { "MISS" };
+            assert_eq!(door.word("s.a", A).await, wanted, "{path}");
+        }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn condition_6_a_read_that_a_change_of_permission_overtakes_grants_nothing() {
+    let door = door(&settings());
+    door.word("s.a", A).await;
+    *door.server.delay.lock().unwrap() = Duration::from_secs(1);
+    let change = async {
+        sleep(Duration::from_millis(500)).await;
+        *door.server.delay.lock().unwrap() = Duration::ZERO;
+        door.ask(post("s.b", "sys/policies/acl/app")).await;
+    };
+    let read = get("s.a", A).header(http::header::CACHE_CONTROL, "no-cache");
+    assert_eq!(tokio::join!(door.ask(read), change).0.1, 200);
+    sleep(Duration::from_millis(10)).await;
+    assert_eq!(door.word("s.a", A).await, "MISS");
+    assert_eq!(door.word("s.a", A).await, "HIT");
 }
 
 #[tokio::test(start_paused = true)]

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use vault::{Body, BoxFuture, Response, headers};
 
 use super::*;
+use crate::Options;
 use crate::cache::Mode;
 
 #[derive(Clone)]
@@ -185,10 +186,20 @@ fn settings() -> StaticSecrets {
 }
 
 fn door(settings: &StaticSecrets) -> Door {
+    door_with(settings, Options::default())
+}
+
+fn door_with(settings: &StaticSecrets, options: Options) -> Door {
     let server = Arc::new(FakeServer::default());
     let upstream: Arc<dyn Upstream> = Arc::clone(&server) as _;
-    let (cache, keep_alive) =
-        Cache::new(Mode::Remember, upstream, Caller::default(), CancellationToken::new());
+    let (cache, keep_alive) = Cache::with_options(
+        Mode::Remember,
+        options,
+        None,
+        upstream,
+        Caller::default(),
+        CancellationToken::new(),
+    );
     tokio::spawn(keep_alive);
     tokio::spawn(cache.keep_static_secrets(settings, Caller::default(), CancellationToken::new()));
     server.write("a", 1);

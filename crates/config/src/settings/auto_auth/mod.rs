@@ -17,7 +17,7 @@ use crate::problem::Place;
 pub(crate) use choice::{Choosing, choose, read_choice};
 pub use method::*;
 pub use sink::*;
-pub use token_store::{StoreKey, TokenStore};
+pub use token_store::TokenStore;
 
 /// How to log in and where to put the token.
 #[derive(Clone, Debug, PartialEq)]

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use atomic_file::KeySource;
+
 use crate::decode::{Fields, Labels};
 
 /// A sealed copy of the token.
@@ -10,16 +12,7 @@ pub struct TokenStore {
     /// The file.
     pub path: PathBuf,
     /// What the sealing key is made of.
-    pub key: StoreKey,
-}
-
-/// What the sealing key is made of.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum StoreKey {
-    /// The content of this file.
-    File(PathBuf),
-    /// The content of systemd's credential of this name, in `$CREDENTIALS_DIRECTORY`.
-    Credential(String),
+    pub key: KeySource,
 }
 
 pub(super) fn read(auto_auth: &Fields<'_>) -> Option<TokenStore> {
@@ -38,7 +31,7 @@ pub(super) fn read(auto_auth: &Fields<'_>) -> Option<TokenStore> {
     }
     let (file, credential) = (fields.file("key_file"), fields.filled("credential"));
     let key = match (file, credential) {
-        (Some(file), None) => Some(StoreKey::File(file)),
+        (Some(file), None) => Some(KeySource::File(file)),
         (None, Some(name)) if name.contains('/') || name == "." || name == ".." => {
             let hint = "as in LoadCredential=NAME:PATH of the service";
             fields.refuse_with(
@@ -48,7 +41,7 @@ pub(super) fn read(auto_auth: &Fields<'_>) -> Option<TokenStore> {
             );
             None
         }
-        (None, Some(name)) => Some(StoreKey::Credential(name)),
+        (None, Some(name)) => Some(KeySource::Credential(name)),
         (Some(_), Some(_)) => {
             fields.refuse(fields.span_of("credential"), "'key_file' and 'credential' exclude each other");
             None

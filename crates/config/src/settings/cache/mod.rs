@@ -1,9 +1,11 @@
 //! `cache { … }`: answers remembered. The stanza's presence alone turns it on.
 
 mod bounds;
+mod persist;
 mod static_secrets;
 
 pub use self::bounds::CacheBounds;
+pub use self::persist::{Persist, PersistKey};
 pub use self::static_secrets::{KvVersion, Revalidate, StaticSecrets};
 
 use super::api_proxy::{RawConsistency, UseAutoAuthToken, read_consistency, read_use_token};
@@ -13,10 +15,12 @@ use crate::problem::{Place, Placed};
 /// The cache.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Cache {
-    /// Secrets of KV mounts, if they are kept.
-    pub static_secrets: Option<StaticSecrets>,
     /// Of leases and tokens.
     pub bounds: CacheBounds,
+    /// Where it is kept between two runs.
+    pub persist: Option<Persist>,
+    /// Secrets of KV mounts, if they are kept.
+    pub static_secrets: Option<StaticSecrets>,
 }
 
 /// The stanza as it was read.
@@ -28,6 +32,7 @@ pub(crate) struct RawCache {
     pub(crate) use_token: Option<Placed<UseAutoAuthToken>>,
     /// The same.
     pub(crate) consistency: RawConsistency,
+    pub(crate) persist: Option<Persist>,
     pub(crate) static_secrets: Option<Placed<StaticSecrets>>,
 }
 
@@ -42,14 +47,14 @@ pub(crate) fn read<'a>(file: &Fields<'a>, block: &Block<'a>, product: vault::Pro
         consistency = read_consistency(&fields, "cache");
     }
     let bounds = bounds::read(&fields);
-    read_persist(&fields);
+    let persist = persist::read(&fields);
     let static_secrets = read_static_secrets(&fields);
     if fields.lax_bool("disable_caching_dynamic_secrets") == Some(true) {
         fields.not_built("disable_caching_dynamic_secrets");
     }
     let place = fields.report.place(fields.span);
     fields.finish();
-    RawCache { place, bounds, use_token, consistency, static_secrets }
+    RawCache { place, bounds, use_token, consistency, persist, static_secrets }
 }
 
 fn read_static_secrets<'a>(cache: &Fields<'a>) -> Option<Placed<StaticSecrets>> {
@@ -65,24 +70,4 @@ fn read_static_secrets<'a>(cache: &Fields<'a>) -> Option<Placed<StaticSecrets>> 
     }
     let place = cache.report.place(block.span);
     static_secrets::read(cache, &block).map(|value| Placed { value, place })
-}
-
-/// Checked as upstream does, so that the first complaint is the one the user can do something about.
-fn read_persist<'a>(cache: &Fields<'a>) {
-    const PREFIX: &str = "error parsing 'cache':error parsing persist: ";
-    let only_one = "only one \"persist\" block is required";
-    let Some(block) = cache.single("persist", Labels::Wanted(&[]), PREFIX, only_one) else { return };
-    let fields = cache.inside("persist", &block, PREFIX);
-    if block.object.is_some() && fields.kind(&block).is_none_or(|kind| kind.is_empty()) {
-        fields.refuse(block.span, "persist type must be specified");
-    }
-    fields.text("path");
-    fields.text("service_account_token_file");
-    fields.strict_bool("keep_after_import");
-    fields.strict_bool("exit_on_err");
-    if block.object.is_some() {
-        fields.refuse_not_built(block.span, "\"persist\"");
-    }
-    fields.ignore(&["type"]);
-    fields.finish();
 }

@@ -57,6 +57,8 @@ pub struct StaticSecrets {
     pub optimistic: bool,
     /// Listeners without TLS that others than this machine reach are served from memory as well.
     pub plain_listeners: bool,
+    /// It was asked for with Vault's own key, `cache_static_secrets`.
+    pub vaults: bool,
 }
 
 const TTL: Duration = Duration::from_secs(30);
@@ -98,6 +100,7 @@ pub(super) fn read<'a>(cache: &Fields<'a>, block: &Block<'a>) -> Option<StaticSe
         events: fields.lax_bool("events").unwrap_or(false),
         optimistic: true,
         plain_listeners: fields.lax_bool("plain_listeners").unwrap_or(false),
+        vaults: false,
     };
     fields.finish();
     Some(secrets)
@@ -134,6 +137,7 @@ pub(super) fn read_vaults(cache: &Fields<'_>) -> Option<StaticSecrets> {
         optimistic: behavior != "pessimistic",
         // As with Vault, whose files say nothing about it.
         plain_listeners: true,
+        vaults: true,
     })
 }
 

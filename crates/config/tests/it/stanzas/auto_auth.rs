@@ -268,10 +268,10 @@ fn the_token_between_two_runs() {
     let read = |keys: &str| agent().fine(&with(keys)).settings.auto_auths.remove(0);
     let auto_auth = read("token_store { path = \"/t\" key_file = \"/k\" }");
     assert!(auto_auth.revoke_previous_token);
-    let key = config::StoreKey::File("/k".into());
+    let key = config::KeySource::File("/k".into());
     assert_eq!(auto_auth.token_store, Some(config::TokenStore { path: "/t".into(), key }));
     let key = read("token_store { path = \"/t\" credential = \"store\" }").token_store.unwrap().key;
-    assert_eq!(key, config::StoreKey::Credential("store".into()));
+    assert_eq!(key, config::KeySource::Credential("store".into()));
     assert_eq!(read("").token_store, None);
 }
 

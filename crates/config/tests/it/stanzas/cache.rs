@@ -50,3 +50,64 @@ fn the_caches_own_keys() {
         assert!(lines.len() == 1 && lines[0].contains(problem), "{problem}: {lines:?}");
     }
 }
+
+#[test]
+fn where_the_cache_is_kept() {
+    use config::{KeySource, Persist, PersistKey};
+    let listener = "listener \"tcp\" { tls_disable = true }\n";
+    let read = |persist: &str| {
+        let text = format!("{listener}cache {{\n {persist}\n}}\n");
+        agent().fine(&text).settings.cache.unwrap().persist.unwrap()
+    };
+    let plain = |key| Persist { path: "/c".into(), key, keep_after_import: true, exit_on_err: false };
+    let file = |path: &str| KeySource::File(path.into());
+    assert_eq!(
+        read("persist \"file\" { path = \"/c\" key_file = \"/k\" }"),
+        plain(PersistKey::Key(file("/k")))
+    );
+    let credential = PersistKey::Key(KeySource::Credential("k".into()));
+    assert_eq!(read("persist \"systemd\" { path = \"/c\" credential = \"k\" }"), plain(credential));
+    let keyring = PersistKey::Key(KeySource::Keyring("k".into()));
+    assert_eq!(read("persist \"keyring\" { path = \"/c\" key_name = \"k\" }"), plain(keyring));
+    let passphrase = PersistKey::Passphrase("/p".into());
+    assert_eq!(read("persist \"passphrase\" { path = \"/c\" passphrase_file = \"/p\" }"), plain(passphrase));
+    // As upstream: a file is taken in once.
+    let token_file = "/var/run/secrets/kubernetes.io/serviceaccount/token";
+    let kubernetes =
+        |token_file: &str, secret| PersistKey::Kubernetes { token_file: token_file.into(), secret };
+    let once = Persist { keep_after_import: false, ..plain(kubernetes(token_file, None)) };
+    for persist in [
+        "persist \"Kubernetes\" { path = \"/c\" }",
+        "persist = { type = \"kubernetes\" path = \"/c\" }",
+        "persist { type = \"kubernetes\" path = \"/c\" }",
+    ] {
+        assert_eq!(read(persist), once);
+    }
+    assert_eq!(
+        read(
+            "persist \"kubernetes\" { path = \"/c\" service_account_token_file = \"/t\" key_file = \"/k\" keep_after_import = true exit_on_err = true }"
+        ),
+        Persist { exit_on_err: true, ..plain(kubernetes("/t", Some(file("/k")))) }
+    );
+}
+
+#[test]
+fn where_the_cache_cannot_be_kept() {
+    for (persist, problem) in [
+        ("persist { path = \"/c\" }", "error parsing persist: persist type must be specified"),
+        (
+            "persist \"nosuch\" { path = \"/c\" }",
+            "Error creating persistent cache: persistent key protection type \"nosuch\" not supported",
+        ),
+        ("persist \"kubernetes\" {}", "Error creating persistent cache: must specify persistent cache path"),
+        ("persist \"file\" { path = \"/c\" }", "Error creating persistent cache: 'key_file' is missing"),
+        ("persist \"keyring\" { path = \"/c\" }", "'key_name' is missing"),
+        ("persist \"passphrase\" { path = \"/c\" }", "'passphrase_file' is missing"),
+        ("persist \"systemd\" { path = \"/c\" }", "'credential' is missing"),
+        ("persist \"systemd\" { path = \"/c\" credential = \"/k\" }", "not a path"),
+    ] {
+        let lines =
+            agent().lines(&format!("listener \"tcp\" {{ tls_disable = true }}\ncache {{\n {persist}\n}}\n"));
+        assert!(lines.len() == 1 && lines[0].contains(problem), "{persist}: {lines:?}");
+    }
+}

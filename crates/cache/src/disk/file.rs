@@ -1,0 +1,216 @@
+//! The database file: sealed records by kind and number, and a header. Everything here blocks.
+//!
+//! The database checks its pages only after a crash, and may panic over a damaged one: that is caught here, and means
+//! a damaged file. Records are checked one by one when they are opened.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+use atomic_file::FileError;
+use redb::backends::FileBackend;
+use redb::{Builder, Database, ReadableDatabase as _, TableDefinition};
+use thiserror::Error;
+
+/// Its own cache is 1 GiB unless it is told otherwise; the file is read once and then only written.
+const CACHE_SIZE: usize = 512 * 1024;
+
+const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
+const RECORDS: TableDefinition<'_, (u8, u64), &[u8]> = TableDefinition::new("records");
+const HEADER: &str = "header";
+
+/// Why the file is of no use now.
+#[derive(Debug, Error)]
+pub(super) enum FileProblem {
+    /// Of the path, before the database is asked.
+    #[error(transparent)]
+    Path(#[from] FileError),
+    #[error("it is in use by another process")]
+    Locked,
+    #[error("it is damaged, or no cache file ({0})")]
+    Damaged(String),
+    /// Full disk, read-only file system, …
+    #[error("{0}")]
+    Unavailable(String),
+}
+
+impl FileProblem {
+    fn of(error: redb::Error) -> Self {
+        use std::io::ErrorKind::{InvalidData, UnexpectedEof};
+        match error {
+            redb::Error::DatabaseAlreadyOpen | redb::Error::LockProtocolMismatch => Self::Locked,
+            redb::Error::Io(error) if matches!(error.kind(), InvalidData | UnexpectedEof) => {
+                Self::Damaged(error.to_string())
+            }
+            redb::Error::Io(_) | redb::Error::PreviousIo | redb::Error::DatabaseClosed => {
+                Self::Unavailable(error.to_string())
+            }
+            // The rest speaks of pages, tables and versions.
+            other => Self::Damaged(kind_of(&other).to_owned()),
+        }
+    }
+}
+
+/// The database's own words may hold what stands in the file.
+fn kind_of(error: &redb::Error) -> &'static str {
+    match error {
+        redb::Error::UpgradeRequired(_) => "another version of the database",
+        redb::Error::TableTypeMismatch { .. } | redb::Error::TypeDefinitionChanged { .. } => "another layout",
+        _ => "a page is broken",
+    }
+}
+
+/// One record, sealed.
+pub(super) struct Sealed {
+    pub(super) kind: u8,
+    pub(super) id: u64,
+    pub(super) bytes: Vec<u8>,
+}
+
+/// An open file. Held by one process at a time.
+pub(super) struct File(Option<Database>);
+
+impl File {
+    /// Opens the file, or makes it.
+    pub(super) fn open(path: &Path) -> Result<Self, FileProblem> {
+        let file = atomic_file::open_private(path)?;
+        let opened = guarded(|| {
+            let backend = FileBackend::new(file)?;
+            Ok(Builder::new().set_cache_size(CACHE_SIZE).create_with_backend(backend)?)
+        });
+        opened.map(|database| Self(Some(database)))
+    }
+
+    fn database(&self) -> Result<&Database, FileProblem> {
+        self.0.as_ref().ok_or_else(|| FileProblem::Unavailable("it is closed".to_owned()))
+    }
+
+    /// `None` in a file that was just made.
+    pub(super) fn header(&self) -> Result<Option<Vec<u8>>, FileProblem> {
+        let database = self.database()?;
+        guarded(|| {
+            let reading = database.begin_read()?;
+            let table = match reading.open_table(META) {
+                Ok(table) => table,
+                Err(redb::TableError::TableDoesNotExist(_)) => return Ok(None),
+                Err(error) => return Err(error.into()),
+            };
+            Ok(table.get(HEADER)?.map(|header| header.value().to_vec()))
+        })
+    }
+
+    /// Begins anew: this header, and no records.
+    pub(super) fn begin(&self, header: &[u8]) -> Result<(), FileProblem> {
+        let database = self.database()?;
+        guarded(|| {
+            let writing = database.begin_write()?;
+            writing.delete_table(RECORDS)?;
+            writing.open_table(RECORDS)?;
+            writing.open_table(META)?.insert(HEADER, header)?;
+            Ok(writing.commit()?)
+        })
+    }
+
+    /// Shows every record, by kind and number.
+    pub(super) fn for_each(&self, mut show: impl FnMut(u8, u64, &[u8])) -> Result<(), FileProblem> {
+        let database = self.database()?;
+        guarded(|| {
+            let reading = database.begin_read()?;
+            let table = reading.open_table(RECORDS)?;
+            for entry in table.range::<(u8, u64)>(..)? {
+                let (place, value) = entry?;
+                let (kind, id) = place.value();
+                show(kind, id, value.value());
+            }
+            Ok(())
+        })
+    }
+
+    /// Removes and writes in one piece. When it returns, it is on the disk.
+    pub(super) fn commit(&self, removed: &[(u8, u64)], written: &[Sealed]) -> Result<(), FileProblem> {
+        let database = self.database()?;
+        guarded(|| {
+            let writing = database.begin_write()?;
+            {
+                let mut table = writing.open_table(RECORDS)?;
+                for place in removed {
+                    table.remove(place)?;
+                }
+                for record in written {
+                    table.insert((record.kind, record.id), record.bytes.as_slice())?;
+                }
+            }
+            Ok(writing.commit()?)
+        })
+    }
+}
+
+/// It writes at the end of its life, and may fail there as anywhere.
+impl Drop for File {
+    fn drop(&mut self) {
+        let database = self.0.take();
+        let _ = guarded(move || {
+            drop(database);
+            Ok(())
+        });
+    }
+}
+
+fn guarded<T>(work: impl FnOnce() -> Result<T, redb::Error>) -> Result<T, FileProblem> {
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(done) => done.map_err(FileProblem::of),
+        Err(_) => Err(FileProblem::Damaged("the database could not make sense of it".to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_committed_is_there_again_and_one_process_holds_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("db");
+        let file = File::open(&path).unwrap();
+        assert_eq!(file.header().unwrap(), None);
+        file.begin(b"header").unwrap();
+        let record = |id, bytes: &[u8]| Sealed { kind: 2, id, bytes: bytes.to_vec() };
+        file.commit(&[], &[record(1, b"one"), record(2, b"two")]).unwrap();
+        file.commit(&[(2, 1), (2, 77)], &[record(2, b"new")]).unwrap();
+        assert!(matches!(File::open(&path), Err(FileProblem::Locked)));
+        drop(file);
+        let file = File::open(&path).unwrap();
+        assert_eq!(file.header().unwrap().as_deref(), Some(&b"header"[..]));
+        let mut found = Vec::new();
+        file.for_each(|kind, id, bytes| found.push((kind, id, bytes.to_vec()))).unwrap();
+        assert_eq!(found, [(2, 2, b"new".to_vec())]);
+    }
+
+    #[test]
+    fn what_is_no_database_is_damaged() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("db");
+        for junk in [&b"junk"[..], &[0; 100_000], b"redb\x1A\x0A\xA9\x0D\x0A and nothing else"] {
+            atomic_file::write(&path, junk, &atomic_file::Attributes::new(0o600)).unwrap();
+            assert!(matches!(File::open(&path), Err(FileProblem::Damaged(_))), "{}", junk.len());
+        }
+    }
+
+    /// A record that is written again and again takes no more room.
+    #[test]
+    fn the_file_does_not_grow_with_renewals() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("db");
+        let file = File::open(&path).unwrap();
+        file.begin(b"header").unwrap();
+        let write = |round: u8| {
+            for id in 0..20 {
+                file.commit(&[], &[Sealed { kind: 2, id, bytes: vec![round; 1500] }]).unwrap();
+            }
+        };
+        write(0);
+        write(1);
+        let before = std::fs::metadata(&path).unwrap().len();
+        (2..12).for_each(write);
+        assert_eq!(std::fs::metadata(&path).unwrap().len(), before);
+    }
+}

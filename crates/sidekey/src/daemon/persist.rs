@@ -1,0 +1,94 @@
+//! The cache on disk, from its settings: where its key comes from, and where it belongs.
+
+use std::path::Path;
+
+use atomic_file::{FileError, KeyError};
+use cache::disk::{self, DiskError, DiskSettings, Home, KeyMaterial, Opened};
+use config::{Environment, KeySource, Persist, PersistKey};
+use thiserror::Error;
+use tokio::task::spawn_blocking;
+use vault::{Address, SecretString};
+
+/// Why the cache cannot be on disk as it was asked for.
+#[derive(Debug, Error)]
+pub(crate) enum PersistError {
+    /// The file, or what is in it.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// Its key.
+    #[error("the key cannot be read: {0}")]
+    Key(#[from] KeyError),
+    /// The passphrase is no key; it may be short.
+    #[error("the passphrase in {0} is shorter than {SHORTEST_PASSPHRASE} characters")]
+    ShortPassphrase(String),
+    /// Who we are in Kubernetes.
+    #[error("the service account's token cannot be read: {0}")]
+    ServiceAccount(#[source] FileError),
+    /// It is empty, or no text.
+    #[error("{0} holds no service account's token")]
+    NoServiceAccount(String),
+    /// A panic on the other thread.
+    #[error("a bug in Sidekey (panic)")]
+    Panicked,
+}
+
+/// Shorter passphrases are refused.
+const SHORTEST_PASSPHRASE: usize = 12;
+
+/// Reads the key, opens the file and all that is in it. Apart, because both may take their time.
+///
+/// # Errors
+/// [`PersistError`].
+pub(super) async fn open(
+    persist: &Persist,
+    environment: &Environment,
+    server: &Address,
+) -> Result<Opened, PersistError> {
+    let (persist, environment, server) = (persist.clone(), environment.clone(), server.to_string());
+    let opened = spawn_blocking(move || {
+        let key = key(&persist.key, &environment)?;
+        let machine = match persist.key {
+            // Pods have an id of their image at best.
+            PersistKey::Kubernetes { .. } => String::new(),
+            _ => machine_id(),
+        };
+        let settings = DiskSettings {
+            folder: persist.path,
+            key,
+            home: Home { server, machine },
+            keep_after_import: persist.keep_after_import,
+            strict: persist.exit_on_err,
+        };
+        Ok(disk::open(&settings)?)
+    });
+    opened.await.unwrap_or(Err(PersistError::Panicked))
+}
+
+fn key(key: &PersistKey, environment: &Environment) -> Result<KeyMaterial, PersistError> {
+    let read = |source: &KeySource| source.read(environment.exact("CREDENTIALS_DIRECTORY").map(Path::new));
+    Ok(match key {
+        PersistKey::Key(source) => KeyMaterial::key(read(source)?),
+        PersistKey::Passphrase(path) => {
+            let material = KeyMaterial::passphrase(atomic_file::read_small(path).map_err(KeyError::File)?);
+            if material.len() < SHORTEST_PASSPHRASE {
+                return Err(PersistError::ShortPassphrase(path.display().to_string()));
+            }
+            material
+        }
+        PersistKey::Kubernetes { token_file, secret } => {
+            let bytes = atomic_file::read_small(token_file).map_err(PersistError::ServiceAccount)?;
+            let token = String::from_utf8(bytes).map(SecretString::from).ok();
+            let token = token.filter(|token| !token.expose().trim().is_empty());
+            let token =
+                token.ok_or_else(|| PersistError::NoServiceAccount(token_file.display().to_string()))?;
+            let secret = secret.as_ref().map(read).transpose()?.map(KeyMaterial::key);
+            disk::service_account_key(&token, secret)
+        }
+    })
+}
+
+/// Empty where there is none.
+fn machine_id() -> String {
+    let read = |path| atomic_file::read_small(Path::new(path)).ok().and_then(|id| String::from_utf8(id).ok());
+    read("/etc/machine-id").map(|id| id.trim().to_owned()).unwrap_or_default()
+}
