@@ -1,31 +1,25 @@
 //! What is kept of secrets, who may have it, and for how long. Pure: time is passed in, nothing here waits or asks.
 
+mod learning;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderMap, StatusCode};
 use tokio::time::Instant;
 use vault::{Namespace, Token};
 
-use super::bodies::{Arrived, Bodies, Stored};
-use super::meaning::{BodyKey, Meaning, Names, Reach, Variant};
+use super::bodies::Bodies;
+use super::meaning::{BodyKey, Meaning, Names, Reach};
 use super::mounts::Mounts;
-use super::reading::{self, Engine, Facts, Looked, Verdict};
+use super::reading::{self, Verdict};
 use super::settings::{Revalidate, Settings};
 use super::tokens::{Due, Standing, TokenHash, Tokens};
 use super::writes::{Ticket, Writes};
 use crate::answer::Kept;
+pub(crate) use learning::Learned;
 
-/// More tokens than this are not known at a time.
-const MOST_TOKENS: usize = 16_384;
-/// So many grants there may be for each body.
-const GRANTS_PER_ENTRY: usize = 8;
-/// A token that may not look at itself is asked about again then.
-const UNKNOWN_FOR: Duration = Duration::from_secs(60);
 /// After a failure the server is not asked again for so long, where there is something to serve.
 const FAILING_FOR: Duration = Duration::from_secs(5);
-/// A token that may not be served from memory is looked at again then.
-const NEVER_FOR: Duration = Duration::from_secs(600);
 
 /// What to do with a request.
 pub(crate) enum Decision {
@@ -37,18 +31,6 @@ pub(crate) enum Decision {
     Revalidate,
     /// Ask the server.
     Fetch,
-}
-
-/// What became of an answer.
-pub(crate) enum Learned {
-    /// It is kept.
-    Kept,
-    /// It is not.
-    No,
-    /// It is older than what is kept, which is to be served instead: a standby is behind.
-    Older(Kept),
-    /// Nobody knows what is mounted there.
-    UnknownMount,
 }
 
 /// A body to be read again before it is too old.
@@ -192,127 +174,6 @@ impl State {
     /// A standby may be behind so long after something newer was read.
     fn longest_lag(&self) -> Duration {
         self.settings.ttl * 2
-    }
-
-    // === Learning ===
-
-    /// What a read answered with 200 tells: the body, and that this token may have it.
-    pub(crate) fn read(
-        &mut self,
-        ticket: Ticket,
-        hash: TokenHash,
-        meaning: &Meaning,
-        arrived: &Arrived,
-        now: Instant,
-    ) -> Learned {
-        let Some((end, engine)) = self.mounts.find(&meaning.key.place, now) else {
-            return Learned::UnknownMount;
-        };
-        let text = arrived.text.as_ref();
-        let rest = meaning.key.place.get(end..).unwrap_or_default();
-        let Some(facts) = reading::facts(text, engine, rest, meaning.key.variant) else {
-            // What lies there now is of another kind.
-            self.bodies.remove(&meaning.key);
-            return Learned::No;
-        };
-        let names = self.names.of(&meaning.key.place);
-        self.give(ticket, hash, meaning, now);
-        if text.len() > self.settings.max_entry_bytes || self.writes.overtook(ticket, &names) {
-            return Learned::No;
-        }
-        if let Some(stored) = self.bodies.get(&meaning.key) {
-            if stored.since > ticket.sent_at {
-                // An earlier question, answered late.
-                return Learned::No;
-            }
-            if self.is_behind(stored, &facts, now) {
-                return Learned::Older(stored.kept());
-            }
-        }
-        if meaning.key.variant == Variant::Latest && self.writes.is_behind(&names, &facts) {
-            return Learned::No;
-        }
-        let fresh_for = facts.at_most.map_or(self.settings.ttl, |most| most.min(self.settings.ttl));
-        self.bodies.insert(meaning.clone(), names, arrived, facts, ticket.sent_at, fresh_for);
-        self.bodies.shrink(self.settings.max_entries, self.settings.max_bytes);
-        Learned::Kept
-    }
-
-    fn is_behind(&self, stored: &Stored, facts: &Facts, now: Instant) -> bool {
-        let (Some(held), Some(new)) = (&stored.facts.version, &facts.version) else { return false };
-        reading::is_older(new, held)
-            && stored.meaning.key.variant == Variant::Latest
-            && now < stored.since + self.longest_lag()
-    }
-
-    /// That a token read something itself.
-    pub(crate) fn give(&mut self, ticket: Ticket, hash: TokenHash, meaning: &Meaning, now: Instant) {
-        if self.writes.permits(ticket) {
-            self.tokens.give(hash, meaning, ticket.sent_at, now);
-            let most = self.settings.max_entries.saturating_mul(GRANTS_PER_ENTRY).max(1024);
-            self.tokens.shrink(most, MOST_TOKENS);
-        }
-    }
-
-    /// A read was refused (403): this token may not read this any more.
-    pub(crate) fn refused(&mut self, hash: TokenHash, key: &BodyKey) {
-        self.tokens.take(hash, key);
-    }
-
-    /// There is nothing (404), and nobody is told otherwise.
-    pub(crate) fn absent(
-        &mut self,
-        ticket: Ticket,
-        hash: TokenHash,
-        meaning: &Meaning,
-        arrived: Option<&Arrived>,
-        now: Instant,
-    ) {
-        self.tokens.take(hash, &meaning.key);
-        self.bodies.remove(&meaning.key);
-        let ttl = self.settings.negative_ttl;
-        let Some(arrived) = arrived.filter(|arrived| !ttl.is_zero() && arrived.text.as_ref().len() <= 4096)
-        else {
-            return;
-        };
-        // Only of a token that is known to live, and of a mount that is one.
-        let known = self.standing(hash, now) == Standing::Usable && self.writes.permits(ticket);
-        let kv = self.mounts.find(&meaning.key.place, now).is_some_and(|(_, engine)| engine != Engine::Other);
-        if known && kv {
-            let mut headers = HeaderMap::new();
-            for name in [http::header::CONTENT_TYPE, http::header::CACHE_CONTROL] {
-                if let Some(value) = arrived.headers.get(&name) {
-                    headers.insert(name, value.clone());
-                }
-            }
-            let kept = Kept {
-                status: StatusCode::NOT_FOUND,
-                headers: Arc::new(headers),
-                body: arrived.text.bytes(),
-                since: ticket.sent_at,
-            };
-            self.tokens.note_absent(hash, &meaning.key, kept, ticket.sent_at + ttl, ticket.seq);
-        }
-    }
-
-    /// What `lookup-self` said; `None`: the token may not ask. False when something has happened since it was asked.
-    pub(crate) fn looked(
-        &mut self,
-        ticket: Ticket,
-        hash: TokenHash,
-        token: Arc<Token>,
-        looked: Option<Looked>,
-        now: Instant,
-    ) -> bool {
-        if !self.writes.permits(ticket) {
-            return false;
-        }
-        let (looked, again) = match looked {
-            Some(looked) => (looked, now + NEVER_FOR),
-            None => (Looked { until: None, usable: false, orphan: false, accessor: None }, now + UNKNOWN_FOR),
-        };
-        self.tokens.admit(hash, token, looked, again, now);
-        true
     }
 
     // === Forgetting ===
