@@ -36,5 +36,4 @@ pub use fixtures::{Fixtures, FixturesError};
 pub use functions::{Listed, catalogue};
 pub use gotemplate::{ExecError, ParseError};
 pub use once::{OnceSettings, RenderError, Rendered, Written, render_once, render_with};
-pub use processes::programs_may_open;
 pub use runner::{ChildAction, FailureClass, Runner, RunnerError, RunnerSettings, Standing};
