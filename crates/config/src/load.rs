@@ -15,7 +15,7 @@ use crate::environment::Environment;
 use crate::flags::Flags;
 use crate::problem::{Failure, Frame, MAX_TOLD, Problem, Report, UnknownKeys};
 use crate::raw::{self, Raw};
-use crate::settings::{AutoAuth, Settings};
+use crate::settings::{AutoAuth, Consequence, Settings, Template};
 
 /// What goes into settings besides the files.
 #[derive(Clone, Copy, Debug)]
@@ -163,6 +163,7 @@ impl<'a> Run<'a> {
         self.problems.extend(problems);
         self.warnings.extend(settings.iter().flat_map(shared_files));
         self.warnings.extend(settings.iter().filter_map(check::plain_secrets));
+        self.warnings.extend(settings.iter().flat_map(without_child));
         match settings {
             Some(settings) if self.problems.is_empty() => Ok(Loaded { settings, warnings: self.warnings }),
             _ => Err(Failure { problems: self.problems, warnings: self.warnings }),
@@ -188,10 +189,27 @@ fn shared_files(settings: &Settings) -> Vec<Diagnostic> {
             (0, _) => format!("{tokens} sinks write to {path}"),
             _ => format!("a template and a sink write to {path}"),
         };
-        Diagnostic::plain(Severity::Warning, message)
+        Diagnostic::plain(Severity::Warning, format!("{message}: it holds what was written last"))
             .hint("each replaces what the others wrote; give each a file of its own")
     };
     shared.map(tell).collect()
+}
+
+/// Templates whose changes concern the child, where there is none.
+fn without_child(settings: &Settings) -> Vec<Diagnostic> {
+    let told = |template: &Template| {
+        let word = match template.on_change {
+            Consequence::Restart => "restart",
+            Consequence::Signal => "signal",
+            Consequence::Command | Consequence::Nothing => return None,
+        };
+        let path = template.destination.display();
+        let message =
+            format!("on_change = {word:?} of the template for {path} has no effect: there is no exec");
+        Some(Diagnostic::plain(Severity::Warning, message).hint("add exec { … }, or remove on_change"))
+    };
+    let templates = if settings.exec.is_none() { settings.templates.as_slice() } else { &[] };
+    templates.iter().filter_map(told).take(MAX_TOLD).collect()
 }
 
 /// The files of a folder that count, by name. Upstream takes them in whatever order the file system has.

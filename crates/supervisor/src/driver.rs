@@ -8,7 +8,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 use tracing::{error, info, warn};
 
-use crate::process::{self, Group, Process};
+use crate::process::{self, Process};
+use crate::program::{Group, is_shell_line};
 use crate::settings::{OnChange, Settings};
 use crate::state::{Action, Ending, Event, Outcome, State, Told};
 use crate::variables::Variables;
@@ -58,7 +59,7 @@ pub async fn run(
             }
         }
         let deadline = state.deadline();
-        let group = child.as_ref().map(Process::group);
+        let group = child.as_ref().and_then(Process::group);
         event = tokio::select! {
             // What it waits for is known before it is asked to do more.
             biased;
@@ -108,7 +109,7 @@ fn start(settings: &Settings, variables: &Variables, child: &mut Option<Process>
 
 /// The command, as people know it from the configuration. No variable is in it.
 fn shown(settings: &Settings) -> String {
-    match crate::is_shell_line(&settings.command) {
+    match is_shell_line(&settings.command) {
         Some(line) => format!("sh -c {line}"),
         None => settings.command.join(" "),
     }

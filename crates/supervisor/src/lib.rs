@@ -2,12 +2,13 @@
 //! started again when its variables change, and mirrored when it ends.
 //!
 //! What to do when is a pure state machine (`state.rs`); a small driver acts and waits (`driver.rs`); what the system is
-//! asked for stands in `process.rs`. Orphans that become ours are buried in `orphans.rs`. Where variables come from, and
+//! asked for stands in `process.rs`, and what every program of ours needs in `program.rs`. Orphans that become ours are buried in `orphans.rs`. Where variables come from, and
 //! what is in them, nobody here knows.
 
 mod driver;
 mod orphans;
 mod process;
+mod program;
 mod record;
 mod settings;
 mod state;
@@ -15,8 +16,9 @@ mod variables;
 
 pub use driver::{Asked, run};
 pub use orphans::{adopt, bury};
+pub use program::{Group, command, is_shell_line, prepare, programs_may_open};
 pub use record::Record;
 pub use rustix::process::Signal;
-pub use settings::{OnChange, OnExit, Settings, is_shell_line};
+pub use settings::{OnChange, OnExit, Settings};
 pub use state::{Ending, Outcome};
 pub use variables::Variables;

@@ -5,13 +5,11 @@ use std::io::IsTerminal as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{ExitStatus, Stdio};
 
-use rustix::process::{
-    Pid, Resource, Rlimit, Signal, getpid, getppid, getrlimit, kill_process, kill_process_group,
-    set_parent_process_death_signal, setrlimit, test_kill_process_group,
-};
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
 
-use crate::settings::{Settings, is_shell_line};
+use crate::program::{self, Group};
+use crate::settings::Settings;
 use crate::state::Ending;
 use crate::variables::Variables;
 
@@ -19,8 +17,8 @@ use crate::variables::Variables;
 pub(crate) struct Process {
     child: Child,
     pid: Pid,
-    /// It leads a group of its own.
-    leads: bool,
+    /// The group that it leads, if it has one of its own.
+    group: Option<Group>,
     ended: bool,
 }
 
@@ -29,19 +27,15 @@ pub(crate) struct Process {
 /// # Errors
 /// Why not, in upstream's words.
 pub(crate) fn start(settings: &Settings, variables: &Variables) -> Result<Process, String> {
-    let (mut command, program) = match (is_shell_line(&settings.command), settings.command.as_slice()) {
-        (Some(line), _) => {
-            let mut shell = Command::new("sh");
-            shell.arg("-c").arg(line);
-            (shell, "sh")
-        }
-        (None, [program, arguments @ ..]) => {
-            let mut command = Command::new(program);
-            command.args(arguments);
-            (command, program.as_str())
-        }
-        (None, []) => return Err("the command is empty".to_owned()),
+    let Some(mut command) = program::command(&settings.command) else {
+        return Err("the command is empty".to_owned());
     };
+    program::prepare(&mut command, settings.parent_death_signal);
+    let program = match (program::is_shell_line(&settings.command), settings.command.first()) {
+        (None, Some(program)) => program,
+        _ => "sh",
+    };
+    let mut command = Command::from(command);
     let failed = |error: io::Error| {
         format!(
             "unable to restart the child process: error starting the child process: {}",
@@ -65,55 +59,23 @@ pub(crate) fn start(settings: &Settings, variables: &Variables) -> Result<Proces
         command.process_group(0);
     }
     command.kill_on_drop(true);
-    before_it_begins(&mut command, settings);
     let child = command.spawn().map_err(failed)?;
-    let pid = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+    let id = child.id();
+    let pid = id.and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
     let pid = pid.ok_or_else(|| failed(io::Error::other("it has no process id")))?;
-    Ok(Process { child, pid, leads, ended: false })
+    Ok(Process { child, pid, group: id.and_then(Group::led_by).filter(|_| leads), ended: false })
 }
-
-/// What only the new process can do for itself: asking for a signal at our death, and its own limit of open files,
-/// which for us is higher.
-#[expect(unsafe_code, reason = "no safe call sets the parent-death signal of another process")]
-fn before_it_begins(command: &mut Command, settings: &Settings) {
-    let (parent, signal) = (getpid(), settings.parent_death_signal);
-    let limit = settings.open_files.map(|files| {
-        let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
-        Rlimit { current: Some(maximum.map_or(files, |most| files.min(most))), maximum }
-    });
-    let prepare = move || {
-        if let Some(limit) = limit {
-            setrlimit(Resource::Nofile, limit)?;
-        }
-        if signal.is_some() {
-            set_parent_process_death_signal(signal)?;
-            // We may have died before it asked.
-            if getppid() != Some(parent) {
-                return Err(io::Error::from_raw_os_error(ESRCH));
-            }
-        }
-        Ok(())
-    };
-    // SAFETY: it runs between fork and exec, where other threads' locks may be held for ever. It makes three system
-    // calls (prlimit, prctl, getppid), allocates nothing and takes no lock: all it uses is captured by value, and an
-    // error of the system is a number.
-    unsafe {
-        command.pre_exec(prepare);
-    }
-}
-
-/// No such process (`asm-generic/errno-base.h`).
-const ESRCH: i32 = 3;
 
 impl Process {
     /// To it and to all it has started.
     pub(crate) fn signal(&self, signal: Signal) {
-        // Those that have ended meanwhile need no signal; the number of one that was waited for may be another's.
-        let _ = match (self.leads, self.ended) {
-            (true, _) => kill_process_group(self.pid, signal),
-            (false, false) => kill_process(self.pid, signal),
-            (false, true) => Ok(()),
-        };
+        match self.group {
+            Some(group) => group.signal(signal),
+            // The number of one that was waited for may be another's.
+            None if self.ended => {}
+            // One that has ended meanwhile needs no signal.
+            None => drop(kill_process(self.pid, signal)),
+        }
     }
 
     /// Waits for its end. May be dropped and called again.
@@ -127,9 +89,9 @@ impl Process {
         status.map_or(Ending::Code(1), ending)
     }
 
-    /// It and all it has started.
-    pub(crate) fn group(&self) -> Group {
-        Group(self.leads.then_some(self.pid))
+    /// It and all it has started, if it has a group of its own.
+    pub(crate) fn group(&self) -> Option<Group> {
+        self.group
     }
 
     pub(crate) fn id(&self) -> i32 {
@@ -138,19 +100,8 @@ impl Process {
 
     /// What it left behind on purpose lives on.
     pub(crate) fn spare(mut self) {
-        self.leads = false;
+        self.group = None;
         self.ended = true;
-    }
-}
-
-/// The group that a child leads, if it has one of its own.
-#[derive(Clone, Copy)]
-pub(crate) struct Group(Option<Pid>);
-
-impl Group {
-    /// Whether nobody is left of it.
-    pub(crate) fn is_gone(self) -> bool {
-        self.0.is_none_or(|leader| test_kill_process_group(leader).is_err())
     }
 }
 

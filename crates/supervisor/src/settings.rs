@@ -32,8 +32,6 @@ pub struct Settings {
     pub change_delay: Duration,
     /// What it gets when we die without having stopped it; `None` for nothing.
     pub parent_death_signal: Option<Signal>,
-    /// Its soft limit of open files; `None` for ours.
-    pub open_files: Option<u64>,
     /// Where is noted how it stands.
     pub record: Arc<Record>,
 }
@@ -76,12 +74,4 @@ pub enum OnExit {
     RestartFailed,
     /// It is started again, after a pause.
     Restart,
-}
-
-/// Whether this command is one line for the shell; the agents' rule.
-pub fn is_shell_line(command: &[String]) -> Option<&str> {
-    match command {
-        [line] if line.contains(char::is_whitespace) => Some(line),
-        _ => None,
-    }
 }

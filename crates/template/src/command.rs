@@ -5,12 +5,12 @@ mod output;
 use std::collections::HashMap;
 use std::time::Duration;
 
-use config::{Command, CommandEnvironment};
+use config::Command;
 use thiserror::Error;
 use tokio::process::Command as Process;
 use tokio::time::timeout;
 
-use crate::processes::{self, Group};
+use crate::processes::{self, KilledOnDrop};
 pub(crate) use output::Tell;
 
 /// Why a command failed. Worded as upstream's.
@@ -50,8 +50,7 @@ pub(crate) async fn run(
     let shown = || command.arguments.join(" ");
     let Some(mut process) = prepared(command, surroundings) else { return Ok(()) };
     let mut child = process.spawn().map_err(|source| CommandError::Start { command: shown(), source })?;
-    child.id().into_iter().for_each(processes::limit);
-    let mut group = Group::of(child.id());
+    let mut group = KilledOnDrop::led_by(child.id());
     let heard = output::listen(child.stdout.take(), child.stderr.take(), &tell);
     match timeout(command.timeout, child.wait()).await {
         Ok(Ok(status)) => {
@@ -75,68 +74,21 @@ pub(crate) async fn run(
 
 /// The process, not started; `None` when there is nothing to run.
 fn prepared(command: &Command, surroundings: &Surroundings) -> Option<Process> {
-    let mut process = match command.arguments.as_slice() {
-        [line] if line.contains(char::is_whitespace) => {
-            let mut shell = Process::new("sh");
-            shell.arg("-c").arg(line);
-            shell
-        }
-        [program, arguments @ ..] => {
-            let mut process = Process::new(program);
-            process.args(arguments);
-            process
-        }
-        [] => return None,
-    };
+    let mut process = supervisor::command(&command.arguments)?;
     let wanted = &command.environment;
-    if wanted.pristine || !wanted.allowlist.is_empty() || !wanted.denylist.is_empty() {
+    if !wanted.keeps_all() {
         process.env_clear();
-        process.envs(surroundings.environment.iter().filter(|(name, _)| is_let_through(wanted, name)));
+        process.envs(surroundings.environment.iter().filter(|(name, _)| wanted.keeps(name)));
     }
     process.envs(surroundings.variables.iter().map(|(name, value)| (name, value)));
-    processes::prepare(process.as_std_mut());
+    processes::prepare(&mut process);
     // What somebody wrote down for this command is meant for it.
     process.envs(wanted.custom.iter().map(|(name, value)| (name, value)));
     process.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+    let mut process = Process::from(process);
     // Waited for by tokio when it is killed.
     process.kill_on_drop(true);
     Some(process)
-}
-
-fn is_let_through(wanted: &CommandEnvironment, name: &str) -> bool {
-    let is_in =
-        |patterns: &[String]| patterns.iter().any(|pattern| matches(pattern.as_bytes(), name.as_bytes()));
-    let allowed = wanted.allowlist.is_empty() || is_in(&wanted.allowlist);
-    !wanted.pristine && allowed && !is_in(&wanted.denylist)
-}
-
-/// Whether a name fits a pattern, in which `*` stands for any text and `?` for one byte.
-fn matches(pattern: &[u8], name: &[u8]) -> bool {
-    let (mut rest, mut left) = (pattern, name);
-    // Where to go on after the last star: behind it, with one more byte of the name in it.
-    let mut star: Option<(&[u8], &[u8])> = None;
-    loop {
-        match (rest, left) {
-            ([], []) => return true,
-            ([b'*', behind @ ..], _) => {
-                star = Some((behind, left));
-                rest = behind;
-                continue;
-            }
-            ([b'?', behind @ ..], [_, after @ ..]) => {
-                (rest, left) = (behind, after);
-                continue;
-            }
-            ([one, behind @ ..], [other, after @ ..]) if one == other => {
-                (rest, left) = (behind, after);
-                continue;
-            }
-            _ => {}
-        }
-        let Some((behind, [_, after @ ..])) = star else { return false };
-        star = Some((behind, after));
-        (rest, left) = (behind, after);
-    }
 }
 
 /// Nobody listens.
@@ -148,6 +100,9 @@ pub(crate) fn unheard() -> Tell {
 #[cfg(test)]
 mod tests {
     use std::sync::{Arc, Mutex};
+
+    use config::ChildEnvironment;
+    use supervisor::Signal;
 
     use super::*;
 
@@ -197,14 +152,15 @@ mod tests {
     #[tokio::test]
     async fn a_command_may_be_asked_to_end_before_it_is_killed() {
         let line = "trap 'echo ending; exit 0' TERM; echo ready; while :; do sleep 0.02; done";
-        let polite = Command { kill_signal: Some(15), ..command(&[line], Duration::from_millis(300)) };
+        let polite =
+            Command { kill_signal: Some(Signal::TERM), ..command(&[line], Duration::from_millis(300)) };
         let (ended_well, mut lines) = heard(&polite, &Surroundings::default()).await;
         // Some shells tell on standard error what became of the program they waited for.
         lines.retain(|line| line.starts_with("stdout"));
         assert_eq!((ended_well, lines), (false, vec!["stdout: ready".into(), "stdout: ending".into()]));
         let deaf = "trap '' TERM; while :; do sleep 0.02; done";
         let deaf = Command {
-            kill_signal: Some(15),
+            kill_signal: Some(Signal::TERM),
             kill_timeout: Duration::from_millis(50),
             ..command(&[deaf], Duration::from_millis(50))
         };
@@ -242,6 +198,7 @@ mod tests {
             ("APP_B", "2"),
             ("OTHER", "3"),
             ("VAULT_TOKEN", "canary"),
+            ("LISTEN_FDS", "1"),
             ("PATH", "/bin:/usr/bin"),
         ];
         let surroundings = Surroundings {
@@ -249,40 +206,22 @@ mod tests {
             variables: vec![("VAULT_ADDR".to_owned(), "here".to_owned())],
         };
         let names = |patterns: &[&str]| patterns.iter().map(|p| (*p).to_owned()).collect::<Vec<_>>();
-        let run = async |environment: CommandEnvironment| {
+        let run = async |environment: ChildEnvironment| {
             let command = Command { environment, ..command(&["/usr/bin/env"], PATIENCE) };
             let (_, mut lines) = heard(&command, &surroundings).await;
             lines.sort();
             lines.iter().map(|line| line.trim_start_matches("stdout: ").to_owned()).collect::<Vec<_>>()
         };
         let custom = vec![("OWN".to_owned(), "x=y".to_owned())];
-        let pristine = CommandEnvironment { pristine: true, custom, ..CommandEnvironment::default() };
+        let pristine = ChildEnvironment { pristine: true, custom, ..ChildEnvironment::default() };
         assert_eq!(run(pristine).await, ["OWN=x=y", "VAULT_ADDR=here"]);
-        let listed = CommandEnvironment {
+        let listed = ChildEnvironment {
             allowlist: names(&["APP_*", "*_TOKEN"]),
             denylist: names(&["APP_?B", "*_B"]),
-            ..CommandEnvironment::default()
+            ..ChildEnvironment::default()
         };
         assert_eq!(run(listed).await, ["APP_A=1", "VAULT_ADDR=here"]);
-        let denied =
-            CommandEnvironment { denylist: names(&["APP_*", "PATH"]), ..CommandEnvironment::default() };
+        let denied = ChildEnvironment { denylist: names(&["APP_*", "PATH"]), ..ChildEnvironment::default() };
         assert_eq!(run(denied).await, ["OTHER=3", "VAULT_ADDR=here"], "a token is never let through");
-    }
-
-    #[test]
-    fn patterns() {
-        for (pattern, name, fits) in [
-            ("A", "A", true),
-            ("A", "AB", false),
-            ("*", "", true),
-            ("A*", "A", true),
-            ("*B", "AAB", true),
-            ("A*B*C", "AxBxBC", true),
-            ("A*B*C", "AxBxBD", false),
-            ("A?C", "ABC", true),
-            ("A?", "A", false),
-        ] {
-            assert_eq!(matches(pattern.as_bytes(), name.as_bytes()), fits, "{pattern} {name}");
-        }
     }
 }

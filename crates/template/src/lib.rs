@@ -38,5 +38,4 @@ pub use functions::{Listed, catalogue};
 pub use gotemplate::{ExecError, ParseError};
 pub use kv::{Mount, data_path, list_path};
 pub use once::{OnceSettings, RenderError, Rendered, Written, render_once, render_with};
-pub use processes::programs_may_open;
 pub use runner::{ChildAction, FailureClass, Runner, RunnerError, RunnerSettings, Standing};

@@ -1,73 +1,44 @@
-//! What every program that we start has in common, a template's `command` and what `plugin` names: which variables
-//! it does not see, and that it ends with us.
+//! What the programs of templates have in common, a template's `command` and what `plugin` names: which variables they do
+//! not see, and that they end with us.
 //!
 //! Each is the first of a process group of its own, so that the programs it starts can be ended with it.
 
 use std::collections::HashSet;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use rustix::process::{Pid, Resource, Signal, getrlimit, kill_process_group, prlimit};
-
-/// Variables that no program gets: our tokens, and the socket of our service manager.
-const SECRET: &[&str] = &["VAULT_TOKEN", "BAO_TOKEN", "NOTIFY_SOCKET"];
+use config::ChildEnvironment;
+use supervisor::{Group, Signal};
 
 /// Sets what holds for all.
 pub(crate) fn prepare(command: &mut Command) {
     use std::os::unix::process::CommandExt as _;
 
-    for name in SECRET {
+    for name in ChildEnvironment::NEVER {
         command.env_remove(name);
     }
     command.process_group(0).stdin(Stdio::null());
+    // It is started by whichever thread evaluates, which may end before it.
+    supervisor::prepare(command, None);
 }
 
-/// How many files the programs that we start may have open without asking for more (the soft limit); 0: as many as we.
-/// A limit is the process's, and so is this.
-static OPEN_FILES: AtomicU64 = AtomicU64::new(0);
-
-/// Sets the soft limit of open files of every program that is started from now on, whatever ours is. Whoever raises ours
-/// says here what it was before: programs that wait with `select` break with files beyond 1024.
-pub fn programs_may_open(files: u64) {
-    OPEN_FILES.store(files, Ordering::Relaxed);
-}
-
-/// Sets the limit of a program of [`prepare`] right after its start, by its id. (Before its start it could only be done
-/// by unsafe code, or for all of our own threads; a program that looks within its first instant sees our limit.)
-pub(crate) fn limit(id: u32) {
-    let files = OPEN_FILES.load(Ordering::Relaxed);
-    let Some(pid) = group(id).filter(|_| files > 0) else { return };
-    let mut limits = getrlimit(Resource::Nofile);
-    limits.current = Some(files);
-    // One that has ended already needs none.
-    let _ = prlimit(Some(pid), Resource::Nofile, limits);
-}
-
-/// The group that a program of [`prepare`] leads, by the program's id.
-fn group(id: u32) -> Option<Pid> {
-    i32::try_from(id).ok().and_then(Pid::from_raw)
-}
-
-fn kill(group: Pid) {
-    // Those that have ended meanwhile need no signal.
-    let _ = kill_process_group(group, Signal::KILL);
+fn kill(group: Group) {
+    group.signal(Signal::KILL);
 }
 
 /// A process group, killed as a whole on drop: at its time limit, and when the program stops meanwhile.
-pub(crate) struct Group(Option<Pid>);
+pub(crate) struct KilledOnDrop(Option<Group>);
 
-impl Group {
-    /// Of the program with this id.
-    pub(crate) fn of(id: Option<u32>) -> Self {
-        Self(id.and_then(group))
+impl KilledOnDrop {
+    /// That of the program with this id.
+    pub(crate) fn led_by(id: Option<u32>) -> Self {
+        Self(id.and_then(Group::led_by))
     }
 
-    /// Sends a signal, by its number, to all of it.
-    pub(crate) fn signal(&self, number: i32) {
-        if let (Some(group), Some(signal)) = (self.0, Signal::from_named_raw(number)) {
-            let _ = kill_process_group(group, signal);
-        }
+    /// Sends a signal to all of it.
+    pub(crate) fn signal(&self, signal: Signal) {
+        self.0.into_iter().for_each(|group| group.signal(signal));
     }
 
     /// The program has ended by itself: what it left behind on purpose lives on.
@@ -76,7 +47,7 @@ impl Group {
     }
 }
 
-impl Drop for Group {
+impl Drop for KilledOnDrop {
     fn drop(&mut self) {
         self.0.take().into_iter().for_each(kill);
     }
@@ -87,7 +58,7 @@ impl Drop for Group {
 #[derive(Default)]
 pub(crate) struct UnderWay {
     stopped: AtomicBool,
-    groups: Mutex<HashSet<Pid>>,
+    groups: Mutex<HashSet<Group>>,
 }
 
 impl UnderWay {
@@ -115,8 +86,7 @@ impl UnderWay {
             return Ok(None);
         }
         let child = command.spawn()?;
-        limit(child.id());
-        groups.extend(group(child.id()));
+        groups.extend(Group::led_by(child.id()));
         Ok(Some(child))
     }
 
@@ -129,7 +99,7 @@ impl UnderWay {
         let mut groups = self.lock();
         let status = child.try_wait()?;
         if status.is_some() {
-            group(child.id()).map(|group| groups.remove(&group));
+            Group::led_by(child.id()).map(|group| groups.remove(&group));
         }
         Ok(status)
     }
@@ -137,13 +107,13 @@ impl UnderWay {
     /// Kills it with all it has started, if it has not ended.
     pub(crate) fn end(&self, child: &mut Child) {
         let mut groups = self.lock();
-        group(child.id()).filter(|group| groups.remove(group)).into_iter().for_each(kill);
+        Group::led_by(child.id()).filter(|group| groups.remove(group)).into_iter().for_each(kill);
         drop(groups);
         let _ = child.wait();
     }
 
     // A panic while the lock was held leaves a list that is right still.
-    fn lock(&self) -> MutexGuard<'_, HashSet<Pid>> {
+    fn lock(&self) -> MutexGuard<'_, HashSet<Group>> {
         self.groups.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -9,7 +9,7 @@ use rustix::process::Signal;
 use super::auto_auth::Choosing;
 use super::child_environment::{self, ChildEnvironment};
 use super::signal;
-use crate::decode::{Block, Fields, Labels, Wording};
+use crate::decode::{Block, Fields, Wording};
 use crate::problem::Problem;
 
 /// How long a child may take to end before it is killed, when nothing is said; upstream's.
@@ -47,7 +47,7 @@ pub struct Exec {
     pub environment: ChildEnvironment,
 }
 
-/// What becomes of a running child when a variable changes.
+/// What becomes of a running child when a variable changes. (What a changed file leads to is [`super::Consequence`].)
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum OnChange {
     /// It is stopped and started again; upstream's.
@@ -100,7 +100,7 @@ pub(crate) fn read<'a>(file: &Fields<'a>, block: &Block<'a>) -> Choosing<Exec> {
         stdout: fields.file("child_process_stdout"),
         stderr: fields.file("child_process_stderr"),
         reap_orphans: fields.strict_bool("reap_orphans").unwrap_or(false),
-        environment: read_environment(&fields),
+        environment: child_environment::read(&fields, "env"),
     };
     let choosing = Choosing::read(&fields, exec);
     if block.object.is_some() {
@@ -188,7 +188,7 @@ fn read_forwarded(fields: &Fields<'_>) -> Vec<Signal> {
     let mut signals = Vec::new();
     for name in fields.strings("forward_signals").unwrap_or_default() {
         match signal::parse(&name) {
-            None => signal::refuse(fields, "forward_signals", &name),
+            None => signal::refuse(fields, "forward_signals", "forward_signals", &name),
             Some(Some(signal)) if FORWARDED.contains(&signal) => signals.push(signal),
             Some(_) => {
                 let message = format!("'forward_signals' {name} cannot be handed on");
@@ -197,12 +197,4 @@ fn read_forwarded(fields: &Fields<'_>) -> Vec<Signal> {
         }
     }
     signals
-}
-
-/// The block `env`.
-fn read_environment(fields: &Fields<'_>) -> ChildEnvironment {
-    match fields.blocks("env", Labels::Ignored).last() {
-        Some(block) => child_environment::read(fields.inside("env", block, KEYS_PREFIX)),
-        None => ChildEnvironment::default(),
-    }
 }

@@ -33,7 +33,7 @@ pub use self::listener::{
 pub use self::log::{Format, Level, Log};
 pub use self::telemetry::Telemetry;
 pub use self::template::{
-    Command, CommandEnvironment, Consequence, Contents, DEFAULT_COMMAND_TIMEOUT, DEFAULT_KILL_TIMEOUT,
+    Command, Consequence, Contents, DEFAULT_COMMAND_TIMEOUT, DEFAULT_KILL_TIMEOUT,
     DEFAULT_LEASE_RENEWAL_THRESHOLD, DEFAULT_PERMS, DEFAULT_STATIC_INTERVAL, Profile, Template,
     TemplateConfig, Wait,
 };

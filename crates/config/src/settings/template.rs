@@ -11,7 +11,7 @@ use super::file_access::{Identity, read_id, read_identity, read_mode};
 use crate::decode::{Block, Fields, Wording};
 use crate::go_duration::GoDuration;
 
-pub use command::{Command, CommandEnvironment, Consequence, DEFAULT_COMMAND_TIMEOUT, DEFAULT_KILL_TIMEOUT};
+pub use command::{Command, Consequence, DEFAULT_COMMAND_TIMEOUT, DEFAULT_KILL_TIMEOUT};
 pub use wait::Wait;
 
 /// How often secrets without a lease are read again when nothing is said; upstream's.

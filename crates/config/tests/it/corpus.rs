@@ -153,6 +153,7 @@ const ACCEPTED_BY_US: &[(&str, &[&str])] = &[
             "exec/exec_env { pristine = true }",
         ],
     ),
+    ("a signal may be named without SIG", &["exec/exec_restart_stop_signal = \"INT\""]),
     (
         "keys of the servers, without meaning here",
         &[

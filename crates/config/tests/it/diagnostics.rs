@@ -239,7 +239,7 @@ fn sinks_and_templates_that_write_one_file_are_named() {
     );
     let drawn: Vec<_> =
         agent().fine(&text).warnings.iter().map(|warning| warning.render(Color::Plain)).collect();
-    let hint = "\n |\n = hint: each replaces what the others wrote; give each a file of its own";
+    let hint = ": it holds what was written last\n |\n = hint: each replaces what the others wrote; give each a file of its own";
     assert_eq!(
         drawn,
         [
@@ -258,8 +258,22 @@ fn templates_that_write_one_file_are_named() {
     assert_eq!(
         drawn,
         [
-            "warning: 2 templates have the destination /a\n |\n = hint: each replaces what the others wrote; give each a \
+            "warning: 2 templates have the destination /a: it holds what was written last\n |\n = hint: each replaces what the others wrote; give each a \
           file of its own"
         ]
     );
+}
+
+#[test]
+fn templates_that_act_on_a_child_need_one() {
+    let template = |word: &str| {
+        format!("template {{\n contents = \"x\"\n destination = \"/{word}\"\n on_change = {word:?}\n}}\n")
+    };
+    let text = AUTH.to_owned() + &["restart", "signal", "command", "none"].map(template).concat();
+    let told: Vec<_> = agent().fine(&text).warnings.into_iter().map(|warning| warning.message).collect();
+    let want = |word: &str| {
+        format!("on_change = {word:?} of the template for /{word} has no effect: there is no exec")
+    };
+    assert_eq!(told, [want("restart"), want("signal")]);
+    assert!(agent().fine(&(text + "exec {\n command = [\"app\"]\n}\n")).warnings.is_empty());
 }

@@ -50,7 +50,7 @@ exec {
   restart_stop_signal = "SIGNULL"
   stop_timeout = "5s"
   change_delay = 0
-  forward_signals = ["SIGHUP", "sigusr1", "SIGWINCH"]
+  forward_signals = ["SIGHUP", "usr1", "SIGWINCH"]
   pdeathsig = "SIGKILL"
   child_process_stdout = "/out"
   child_process_stderr = "/err"
@@ -59,7 +59,9 @@ exec {
     pristine = true
     custom = ["A=b=c"]
     allowlist = ["APP_*"]
+    whitelist = "B"
     denylist = ["X"]
+    blacklist = ["Y"]
   }
 }
 "#;
@@ -72,6 +74,7 @@ exec {
     assert_eq!(variable.function_denylist, ["plugin"]);
     assert_eq!(variable.contents, Contents::File("/b.ctmpl".into()));
     let exec = settings.exec.unwrap();
+    assert!(!format!("{exec:?}").contains("b=c"), "{exec:?}");
     assert_eq!(exec.command, ["app --fast | tee log"]);
     assert_eq!(exec.on_change, OnChange::Signal(Signal::HUP));
     assert_eq!(exec.restart_on_exit, RestartOnExit::OnFailure);
@@ -81,6 +84,7 @@ exec {
     assert_eq!((exec.stdout, exec.stderr), (Some("/out".into()), Some("/err".into())));
     assert!(exec.reap_orphans && exec.environment.pristine);
     assert_eq!(exec.environment.custom, [("A".to_owned(), "b=c".to_owned())]);
+    assert_eq!((exec.environment.allowlist.len(), exec.environment.denylist.len()), (2, 2));
     let older = |value: &str| {
         let text =
             format!("{AUTH}{A}exec {{\n command = [\"a\"]\n restart_on_secret_changes = {value:?}\n}}\n");
@@ -196,7 +200,11 @@ fn what_cannot_be_read_is_told_in_upstreams_words() {
         assert_eq!(told, format!("{frame}'forward_signals' {signal} cannot be handed on"));
     }
     assert_eq!(lines(&exec("stop_timeout = \"-1s\"")), format!("{frame}'stop_timeout' must not be negative"));
-    assert!(lines(&exec("env { custom = [\"=x\"] }")).contains("'custom' has a variable without a name"));
+    for custom in ["=x", "x"] {
+        let told = lines(&exec(&format!("env {{ custom = [{custom:?}] }}")));
+        assert_eq!(told, format!("{frame}'env.custom' holds something that is no variable"));
+    }
+    assert_eq!(lines(&exec("env { foo = 1 }")), format!("{frame}'env' has invalid keys: foo"));
     assert!(lines(&format!("{}{EXEC}", exec(""))).contains("at most one \"exec\" block is allowed"));
 }
 

@@ -15,7 +15,6 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
 use super::build::StartError;
-use super::open_files;
 use super::tasks::Tasks;
 
 /// A child to be kept, made and not yet running.
@@ -65,7 +64,6 @@ impl Child {
             stop_timeout: exec.stop_timeout,
             change_delay: exec.change_delay,
             parent_death_signal: exec.parent_death_signal,
-            open_files: open_files::original(),
             record: Arc::default(),
         };
         let (asked, asks) = mpsc::channel(16);

@@ -4,24 +4,14 @@
 //! take all that the hard limit allows, as systemd recommends and Go's runtime does. The programs we start may be of the
 //! old kind: they get back what we were started with.
 
-use std::sync::OnceLock;
-
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tracing::debug;
 
-/// What we were started with.
-static ORIGINAL: OnceLock<Rlimit> = OnceLock::new();
-
-/// The soft limit that we were started with; `None` for none.
-pub(super) fn original() -> Option<u64> {
-    ORIGINAL.get().and_then(|original| original.current)
-}
-
-/// Raises the soft limit to the hard one. Before anything is bound: listeners reckon with the limit they find.
+/// Raises the soft limit to the hard one. Once, and before anything is bound: listeners reckon with the limit they find.
 pub(crate) fn raise() {
-    let original = *ORIGINAL.get_or_init(|| getrlimit(Resource::Nofile));
+    let original = getrlimit(Resource::Nofile);
     if let Some(soft) = original.current {
-        template::programs_may_open(soft);
+        supervisor::programs_may_open(soft);
     }
     if original.current == original.maximum {
         return;

@@ -309,6 +309,41 @@ async fn files_a_listener_and_our_token_beside_it() {
     assert_eq!(stage.read("alone"), "blue");
 }
 
+/// The signal is that of `exec`, or SIGHUP where it has none.
+#[tokio::test]
+async fn a_changed_file_signals_or_restarts_it() {
+    let stage = Stage::new().await;
+    let template = |word: &str, field: &str| {
+        format!(
+            "template {{\n contents = \"{{{{ with secret \\\"secret/data/app\\\" }}}}{{{{ .Data.data.{field} }}}}{{{{ end }}}}\"\n \
+             destination = {:?}\n on_change = {word:?}\n}}\n",
+            stage.path(word)
+        )
+    };
+    let files = template("signal", "color") + &template("restart", "shape");
+    let write = async |color: &str, shape: &str| {
+        let data = json!({"data": {"color": color, "shape": shape}});
+        stage.root.write("secret/data/app", &data).await.unwrap();
+    };
+    for (keys, signal) in [("", "HUP"), ("on_change = \"signal\"\nchange_signal = \"usr2\"", "USR2")] {
+        let line = format!(
+            "trap 'echo {signal} $(cat signal) >> {signal}' {signal}; echo start $(cat restart) >> {signal}; \
+             while :; do sleep 0.02; done"
+        );
+        write("red", "round").await;
+        let mut agent = stage.exec(&(files.clone() + &exec(&line, keys)));
+        stage.holds(signal, "start round\n", &agent).await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        write("green", "round").await;
+        stage.holds(signal, &format!("start round\n{signal} green\n"), &agent).await;
+        let child = stage_child(&agent);
+        write("green", "square").await;
+        stage.holds(signal, &format!("start round\n{signal} green\nstart square\n"), &agent).await;
+        assert_ne!(stage_child(&agent), child);
+        agent.stop().await.unwrap();
+    }
+}
+
 #[tokio::test]
 async fn a_new_login_changes_nothing() {
     let stage = Stage::with_ttl(2, 2).await;

@@ -14,7 +14,7 @@ async fn the_limit_of_open_files_is_raised_for_us_alone() {
     atomic_file::write(&script, text.as_bytes(), &atomic_file::Attributes::new(0o700)).unwrap();
     let (out, limit) = (stage.path("out"), stage.path("limit"));
     let template = format!(
-        "template {{\n contents = \"x\"\n destination = {out:?}\n command = \"sleep 0.2; echo $(ulimit -S -n) $(ulimit -H -n) > {}\"\n}}",
+        "template {{\n contents = \"x\"\n destination = {out:?}\n command = \"echo $(ulimit -S -n) $(ulimit -H -n) > {}\"\n}}",
         limit.display()
     );
     let mut agent = Program::agent(&script, stage.folder.path())

@@ -12,7 +12,6 @@ fn settings() -> Settings {
         stop_timeout: Duration::from_secs(30),
         change_delay: Duration::from_secs(2),
         parent_death_signal: None,
-        open_files: None,
         record: Arc::default(),
     }
 }

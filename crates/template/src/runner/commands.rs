@@ -172,7 +172,7 @@ mod tests {
         all.changed(0, "a", &command("x"), now, 0.0);
         all.changed(1, "b", &command("x"), now, 0.0);
         all.changed(2, "c", &command("y"), now, 0.0);
-        let other = config::CommandEnvironment { pristine: true, ..Default::default() };
+        let other = config::ChildEnvironment { pristine: true, ..Default::default() };
         all.changed(3, "d", &Command { environment: other, ..command("x") }, now, 0.0);
         assert_eq!(start(&mut all, now), Some((0, "x".into())));
         assert!(start(&mut all, now).is_none() && all.due_at().is_none(), "two ran at once");

@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use config::{Consequence, Template, TemplateConfig};
+use config::{Template, TemplateConfig};
 use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
@@ -27,7 +27,7 @@ use thiserror::Error;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::task::task_tracker::TaskTrackerToken;
-use tracing::{error, info, warn};
+use tracing::{error, info};
 use vault::api::Caller;
 use vault::{TokenState, Upstream};
 
@@ -187,12 +187,6 @@ impl Runner {
                         error!(target: "template.server", template = source_name, %destination, error = reason, "the template cannot be used and is left out");
                     }
                 }
-            }
-            if settings.child.is_none()
-                && matches!(template.on_change, Consequence::Restart | Consequence::Signal)
-            {
-                let destination = template.destination.display();
-                warn!(target: "template.server", %destination, "on_change has no effect: there is no exec, so nothing to restart or to signal");
             }
             outputs.push(Output::new(template, parsed.ok(), settings.shared.wait, now));
         }

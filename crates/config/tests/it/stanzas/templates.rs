@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use config::{Command, CommandEnvironment, Consequence, Contents, Identity, Profile, Wait};
+use config::{ChildEnvironment, Command, Consequence, Contents, Identity, Profile, Wait};
+use rustix::process::Signal;
 
 use crate::{AUTH, agent, proxy};
 
@@ -140,11 +141,11 @@ template {
     assert_eq!(command.timeout, seconds(30));
     assert_eq!(
         (command.kill_signal, command.kill_timeout, command.splay),
-        (Some(2), seconds(5), seconds(10))
+        (Some(Signal::INT), seconds(5), seconds(10))
     );
     assert_eq!(
         command.environment,
-        CommandEnvironment {
+        ChildEnvironment {
             pristine: true,
             allowlist: vec!["APP_*".into()],
             denylist: vec!["X".into()],
@@ -160,6 +161,14 @@ template {
         agent().refused(&text, &format!("{prefix}{why}"));
     };
     refused("on_change = \"reboot\"", "'on_change' cannot be \"reboot\"");
-    refused("exec { kill_signal = \"FOO\" }", "'exec.kill_signal' invalid signal \"FOO\"");
+    for key in ["kill_signal", "reload_signal"] {
+        let all = "\"SIGABRT\" \"SIGALRM\" \"SIGBUS\" \"SIGCONT\" \"SIGFPE\" \"SIGHUP\" \"SIGILL\" \"SIGINT\" \"SIGIO\" \
+                   \"SIGIOT\" \"SIGKILL\" \"SIGNULL\" \"SIGPIPE\" \"SIGPROF\" \"SIGQUIT\" \"SIGSEGV\" \"SIGSTOP\" \
+                   \"SIGSYS\" \"SIGTERM\" \"SIGTRAP\" \"SIGTSTP\" \"SIGTTIN\" \"SIGTTOU\" \"SIGUSR1\" \"SIGUSR2\" \
+                   \"SIGWINCH\" \"SIGXCPU\" \"SIGXFSZ\"";
+        let why = format!("'exec.{key}' invalid signal \"FOO\" - valid signals are [{all}]");
+        refused(&format!("exec {{ {key} = \"FOO\" }}"), &why);
+    }
+    refused("exec { env { foo = 1 } }", "'env' has invalid keys: foo");
     refused("exec { env { custom = [\"A\"] } }", "'exec.env.custom' holds something that is no variable");
 }

@@ -1,0 +1,139 @@
+//! What all programs that we start have in common, the child and whatever templates run: how a command is written, their
+//! limit of open files, and a process group of their own, so that what they have started can be ended with them.
+
+use std::io;
+use std::process::Command;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rustix::process::{
+    Pid, Resource, Rlimit, Signal, getpid, getppid, getrlimit, kill_process_group,
+    set_parent_process_death_signal, setrlimit, test_kill_process_group,
+};
+
+/// Whether this command is one line for the shell; the agents' rule.
+pub fn is_shell_line(command: &[String]) -> Option<&str> {
+    match command {
+        [line] if line.contains(char::is_whitespace) => Some(line),
+        _ => None,
+    }
+}
+
+/// What runs these words: one word with white space in it is a line for `sh -c`, all else a program and its arguments.
+/// `None` for no words.
+pub fn command(words: &[String]) -> Option<Command> {
+    if let Some(line) = is_shell_line(words) {
+        let mut shell = Command::new("sh");
+        shell.arg("-c").arg(line);
+        return Some(shell);
+    }
+    let (program, arguments) = words.split_first()?;
+    let mut command = Command::new(program);
+    command.args(arguments);
+    Some(command)
+}
+
+/// How many files the programs that we start may have open without asking for more (the soft limit); 0: as many as we.
+/// A limit is the process's, and so is this.
+static OPEN_FILES: AtomicU64 = AtomicU64::new(0);
+
+/// Sets the soft limit of open files of every program that is started from now on, whatever ours is. Whoever raises ours
+/// says here what it was before: programs that wait with `select` break with files beyond 1024.
+pub fn programs_may_open(files: u64) {
+    OPEN_FILES.store(files, Ordering::Relaxed);
+}
+
+/// Has the new process do what only it can do for itself: set its own limit of open files, which for us is higher, and
+/// ask for a signal at our death. That comes when the thread ends that started it, so it is only for the thread that
+/// lives as long as we do.
+pub fn prepare(command: &mut Command, parent_death_signal: Option<Signal>) {
+    before_it_begins(command, OPEN_FILES.load(Ordering::Relaxed), parent_death_signal);
+}
+
+#[expect(unsafe_code, reason = "no safe call sets the limits or the parent-death signal of another process")]
+fn before_it_begins(command: &mut Command, files: u64, signal: Option<Signal>) {
+    use std::os::unix::process::CommandExt as _;
+
+    let parent = getpid();
+    let limit = (files > 0).then(|| {
+        let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+        Rlimit { current: Some(maximum.map_or(files, |most| files.min(most))), maximum }
+    });
+    if limit.is_none() && signal.is_none() {
+        return;
+    }
+    let prepare = move || {
+        if let Some(limit) = limit {
+            setrlimit(Resource::Nofile, limit)?;
+        }
+        if signal.is_some() {
+            set_parent_process_death_signal(signal)?;
+            // We may have died before it asked.
+            if getppid() != Some(parent) {
+                return Err(io::Error::from_raw_os_error(ESRCH));
+            }
+        }
+        Ok(())
+    };
+    // SAFETY: it runs between fork and exec, where other threads' locks may be held for ever. It makes three system
+    // calls (prlimit, prctl, getppid), allocates nothing and takes no lock: all it uses is captured by value, and an
+    // error of the system is a number.
+    unsafe {
+        command.pre_exec(prepare);
+    }
+}
+
+/// No such process (`asm-generic/errno-base.h`).
+const ESRCH: i32 = 3;
+
+/// A process group, by the program that leads it.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct Group(Pid);
+
+impl Group {
+    /// Of the program with this id, which was started as the first of a group (`process_group(0)`).
+    pub fn led_by(id: u32) -> Option<Self> {
+        i32::try_from(id).ok().and_then(Pid::from_raw).map(Self)
+    }
+
+    /// Sends a signal to all of it.
+    pub fn signal(self, signal: Signal) {
+        // Those that have ended meanwhile need none.
+        let _ = kill_process_group(self.0, signal);
+    }
+
+    /// Whether nobody is left of it.
+    pub fn is_gone(self) -> bool {
+        test_kill_process_group(self.0).is_err()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn output(mut command: Command) -> String {
+        String::from_utf8(command.output().unwrap().stdout).unwrap()
+    }
+
+    #[test]
+    fn one_word_with_white_space_is_a_line() {
+        let run = |words: &[&str]| {
+            let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+            command(&words).map(output)
+        };
+        assert_eq!(run(&["echo a && echo b"]).unwrap(), "a\nb\n");
+        assert_eq!(run(&["echo", "a && echo b"]).unwrap(), "a && echo b\n");
+        assert_eq!(run(&["true"]).unwrap(), "");
+        assert_eq!(run(&[]), None);
+    }
+
+    #[test]
+    fn its_limit_is_there_before_it_looks() {
+        let most = getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX);
+        for (files, want) in [(64, 64), (most, most)] {
+            let mut command = command(&["ulimit -Sn".to_owned()]).unwrap();
+            before_it_begins(&mut command, files, None);
+            assert_eq!(output(command), format!("{want}\n"));
+        }
+    }
+}
