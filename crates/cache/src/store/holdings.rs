@@ -1,6 +1,5 @@
 //! A look at the store that tells no secret.
 
-
 use tokio::time::Instant;
 
 use super::{Node, Store, Subject};
