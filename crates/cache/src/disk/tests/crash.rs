@@ -14,19 +14,12 @@ const KILLS: usize = 130;
 const FOLDER: &str = "SIDEKEY_TEST_FOLDER";
 const FIRST: &str = "SIDEKEY_TEST_FIRST";
 
-/// Started by the others. It remembers leases, revokes some of them, and says so: `kept N` once N is on the disk,
-/// `revoking N` before it asks and `revoked N` when the answer is there.
-#[tokio::test]
-#[ignore = "a part of the other tests here"]
-async fn writer() {
-    let Some(folder) = std::env::var_os(FOLDER) else { return };
-    let first: usize = std::env::var(FIRST).unwrap().parse().unwrap();
+/// Remembers leases, revokes some of them, and says so: `kept N` once N is on the disk, `revoking N` before it asks and
+/// `revoked N` when the answer is there.
+async fn write(folder: &Path, numbers: impl Iterator<Item = usize>, mut say: impl FnMut(&str, usize)) {
     let server = Arc::<Server>::default();
-    let say = |what: &str, nth: usize| {
-        let _ = writeln!(std::io::stdout(), "\n@{what} {nth}");
-    };
-    let run = Run::start(&settings(Path::new(&folder)), &server);
-    for nth in first.. {
+    let run = Run::start(&settings(folder), &server);
+    for nth in numbers {
         run.ask(&format!("database/creds/{nth}")).await;
         if nth % 3 == 0 {
             run.cache.write_now().await;
@@ -41,6 +34,32 @@ async fn writer() {
             say("revoked", old);
         }
     }
+    run.stop().await;
+}
+
+/// With a folder in its environment it is the writer whom the other tests kill, and never ends. Without, it shows that
+/// what the writer says is true when nobody kills it.
+#[tokio::test]
+async fn writer() {
+    if let Some(folder) = std::env::var_os(FOLDER) {
+        let first: usize = std::env::var(FIRST).unwrap().parse().unwrap();
+        let say = |what: &str, nth: usize| {
+            let _ = writeln!(std::io::stdout(), "\n@{what} {nth}");
+        };
+        return write(Path::new(&folder), first.., say).await;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let mut heard = Heard::default();
+    write(folder.path(), 0..60, |what, nth| {
+        // One may be revoked twice.
+        heard.line(&format!("@{what} {nth}"));
+    })
+    .await;
+    assert_eq!(heard.kept.len(), 20);
+    assert!(heard.revoked.len() > 5, "{:?}", heard.revoked);
+    let there = on_disk(&open(&settings(folder.path())).unwrap());
+    assert!(heard.revoked.is_disjoint(&there), "{:?} of {there:?} were revoked", heard.revoked);
+    assert_eq!(there, (0..60).filter(|nth| !heard.revoked.contains(nth)).collect());
 }
 
 fn start(folder: &Path, first: usize, before: &str) -> Child {
@@ -48,7 +67,7 @@ fn start(folder: &Path, first: usize, before: &str) -> Child {
     Command::new("sh")
         .args(["-c", &format!("{before} exec \"$0\" \"$@\"")])
         .arg(exe)
-        .args(["--exact", "disk::tests::crash::writer", "--ignored", "--nocapture"])
+        .args(["--exact", "disk::tests::crash::writer", "--nocapture"])
         .env(FOLDER, folder)
         .env(FIRST, first.to_string())
         .stdout(Stdio::piped())
