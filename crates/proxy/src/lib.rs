@@ -49,7 +49,7 @@ mod unanswered;
 pub use access::{AccessLog, AccessTarget};
 pub use breach::Breach;
 pub use counters::{Counters, Passed};
-pub use listener::{Bound, ListenError};
+pub use listener::{Bound, ListenError, Listening};
 pub use replay::{Refusal, WaitingRoom};
 pub use report::Report;
 pub use route::{Context, Handles};

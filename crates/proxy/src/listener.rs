@@ -4,14 +4,14 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use config::{Endpoint, Listener};
+use config::{Endpoint, Listener, Role};
 use rustix::net::sockopt::{set_socket_keepalive, set_tcp_keepidle};
 use thiserror::Error;
 use tokio::net::TcpListener;
-use tokio::time::{sleep, timeout_at};
+use tokio::time::{sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{debug, warn};
+use tracing::{debug, error, warn};
 use vault::Stream;
 
 use crate::access;
@@ -24,7 +24,7 @@ use crate::http2::serve_http2;
 use crate::link::Link;
 use crate::peer::Process;
 use crate::plain;
-use crate::route::{Context, Site};
+use crate::route::{Context, Site, Sites};
 use crate::socket::Socket;
 use crate::systemd;
 use crate::tls::{CertificateReloader, ListenerTlsError};
@@ -59,10 +59,24 @@ pub struct Bound {
     doors: Arc<Doors>,
 }
 
+#[derive(Clone)]
 enum Accepting {
-    Tcp(TcpListener),
-    Unix(Box<Socket>),
+    Tcp(Arc<TcpListener>),
+    Unix(Arc<Socket>),
 }
+
+/// A listener at work, for whoever wants to change it.
+pub struct Listening {
+    settings: Listener,
+    socket: Accepting,
+    tls: Option<CertificateReloader>,
+    address: String,
+    sites: Sites,
+    doors: Arc<Doors>,
+}
+
+/// So long clients of a listener that others have taken over may ask once more on the connections they have.
+const RETIREMENT: Duration = Duration::from_secs(5);
 
 impl Bound {
     /// Binds and reads certificates; serves nobody before [`Bound::run`].
@@ -79,13 +93,13 @@ impl Bound {
                 let failed = |error: io::Error| bind_error("tcp", &address.to_string(), &error);
                 let listener = TcpListener::bind(address).await.map_err(failed)?;
                 let bound = listener.local_addr().map_err(failed)?;
-                (Accepting::Tcp(listener), format!("{scheme}://{bound}"))
+                (Accepting::Tcp(Arc::new(listener)), format!("{scheme}://{bound}"))
             }
             Endpoint::Unix { path, access } => {
                 let shown = path.display().to_string();
                 let socket =
                     Socket::bind(path, access, peers).map_err(|error| bind_error("unix", &shown, &error))?;
-                (Accepting::Unix(Box::new(socket)), format!("unix://{shown}"))
+                (Accepting::Unix(Arc::new(socket)), format!("unix://{shown}"))
             }
             // From here on it is what it is.
             Endpoint::Systemd { socket, is_unix: false } => {
@@ -93,7 +107,7 @@ impl Bound {
                 let listener = systemd::take_tcp(socket).and_then(TcpListener::from_std).map_err(failed)?;
                 let bound = listener.local_addr().map_err(failed)?;
                 settings.endpoint = Endpoint::Tcp(bound);
-                (Accepting::Tcp(listener), format!("{scheme}://{bound}"))
+                (Accepting::Tcp(Arc::new(listener)), format!("{scheme}://{bound}"))
             }
             Endpoint::Systemd { socket, is_unix: true } => {
                 let failed = |error: io::Error| bind_error("unix", &format!("systemd:{socket}"), &error);
@@ -103,7 +117,7 @@ impl Bound {
                     Some(path) => format!("unix://{}", path.display()),
                     None => format!("unix:systemd:{socket}"),
                 };
-                (Accepting::Unix(Box::new(Socket::passed(listener, peers).map_err(failed)?)), address)
+                (Accepting::Unix(Arc::new(Socket::passed(listener, peers).map_err(failed)?)), address)
             }
         };
         let doors = Arc::new(Doors::new(settings.limits.clone(), settings.access.rate));
@@ -127,47 +141,161 @@ impl Bound {
 
     /// Accepts and serves until `stop` is cancelled, then lets the requests under way finish.
     pub async fn run(self, context: Arc<Context>, stop: CancellationToken) {
-        let site = Arc::new(Site::new(context, &self.settings, self.doors));
-        let connections = TaskTracker::new();
-        let tls = self.tls;
-        let watching = async {
-            match tls.clone() {
-                Some(tls) => tls.watch().await,
-                None => std::future::pending().await,
+        self.start(context, stop).1.await;
+    }
+
+    /// The same in two: what it can be changed by, and what is to be run.
+    pub fn start(
+        self,
+        context: Arc<Context>,
+        stop: CancellationToken,
+    ) -> (Listening, impl Future<Output = ()> + Send + 'static) {
+        let Self { settings, socket, tls, address, doors } = self;
+        let sites = Sites::new(Site::new(context, &settings, Arc::clone(&doors)));
+        let listening = Listening {
+            settings,
+            socket: socket.clone(),
+            tls: tls.clone(),
+            address,
+            sites: sites.clone(),
+            doors: Arc::clone(&doors),
+        };
+        (listening, run(socket, tls, sites, doors, stop))
+    }
+}
+
+impl Listening {
+    /// Whether these settings need nothing but another look at each request: neither the socket nor the connections
+    /// have to be others.
+    pub fn fits(&self, settings: &Listener) -> bool {
+        let old = &self.settings;
+        settings.tls == old.tls
+            && settings.limits == old.limits
+            && settings.access.rate == old.access.rate
+            && settings.access.peers == old.access.peers
+    }
+
+    /// From the next request on it goes by these settings, which [`Listening::fits`] has to have found fit.
+    pub fn serve(&mut self, settings: &Listener, context: Arc<Context>) {
+        let endpoint = self.settings.endpoint.clone();
+        self.set_access(settings);
+        self.settings = Listener { endpoint, ..settings.clone() };
+        self.sites.replace(Site::new(context, &self.settings, Arc::clone(&self.doors)));
+    }
+
+    /// Another listener on the same socket: nobody who connects is refused. This one goes on until
+    /// [`Listening::retire`].
+    ///
+    /// # Errors
+    /// [`ListenError`].
+    pub fn succeeded(&self, settings: &Listener) -> Result<Bound, ListenError> {
+        let tls = settings.tls.as_ref().map(CertificateReloader::new).transpose()?;
+        let socket = match &self.socket {
+            Accepting::Tcp(socket) => Accepting::Tcp(Arc::clone(socket)),
+            Accepting::Unix(socket) => {
+                let failed = |error: io::Error| bind_error("unix", &self.address, &error);
+                Accepting::Unix(Arc::new(socket.succeeded(&settings.access.peers).map_err(failed)?))
             }
         };
-        let mut watching = std::pin::pin!(watching);
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => break,
-                () = &mut watching => {}
-                accepted = accept(&self.socket, &site.doors) => match accepted {
-                    Ok(None) => site.doors.counters.count(Breach::Peer),
-                    Ok(Some(Accepted { stream, who, process })) => {
-                        let Some(entered) = site.doors.enter(who) else { continue };
-                        if let Some(process) = process {
-                            entered.link.is_of(process);
-                        }
-                        if site.context.access.is_some() {
-                            let _ = entered.link.client.set(client(&stream));
-                        }
-                        let (site, tasks) = (Arc::clone(&site), connections.clone());
-                        let (tls, stop) = (tls.clone(), stop.clone());
-                        // The loop's end waits for it.
-                        connections.spawn(start(site, stream, tls, entered, tasks, stop));
-                    }
-                    Err(error) => {
-                        // Most likely no file descriptors are left; some will be, in a moment.
-                        warn!(target: "listener", error = %error, "cannot accept a connection");
-                        sleep(Duration::from_millis(100)).await;
-                    }
-                },
-            }
-        }
-        drop(self.socket);
-        connections.close();
-        connections.wait().await;
+        let bare = self.address.split_once("://").map_or(self.address.as_str(), |(_, bare)| bare);
+        let address = match (&self.socket, &tls) {
+            (Accepting::Unix(_), _) => self.address.clone(),
+            (Accepting::Tcp(_), None) => format!("http://{bare}"),
+            (Accepting::Tcp(_), Some(_)) => format!("https://{bare}"),
+        };
+        let endpoint = self.settings.endpoint.clone();
+        let doors = Arc::new(self.doors.succeeded(settings.limits.clone(), settings.access.rate));
+        Ok(Bound { settings: Listener { endpoint, ..settings.clone() }, socket, tls, address, doors })
     }
+
+    /// Accepts nobody any more. Connections end behind their next answer, at the latest in a few seconds.
+    pub fn retire(&self) {
+        self.doors.retired.cancel();
+    }
+
+    /// Gives the socket's file the mode and the owner that the settings want.
+    pub fn set_access(&self, settings: &Listener) {
+        if let (Accepting::Unix(socket), Endpoint::Unix { path, access }) = (&self.socket, &settings.endpoint)
+            && let Err(error) = socket.set(access)
+        {
+            error!(target: "listener", path = %path.display(), error = %error, "mode and owner of the socket stay as they were");
+        }
+    }
+
+    /// `http://127.0.0.1:8200`, with the real port.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Puts new certificates in, for listeners with TLS.
+    pub fn certificates(&self) -> Option<&CertificateReloader> {
+        self.tls.as_ref()
+    }
+
+    /// What is counted here.
+    pub fn counters(&self) -> Arc<Counters> {
+        Arc::clone(&self.doors.counters)
+    }
+
+    /// Whether it serves numbers alone.
+    pub fn is_for_metrics_only(&self) -> bool {
+        self.settings.role == Role::MetricsOnly
+    }
+}
+
+/// Accepts and serves.
+async fn run(
+    socket: Accepting,
+    tls: Option<CertificateReloader>,
+    sites: Sites,
+    doors: Arc<Doors>,
+    stop: CancellationToken,
+) {
+    let connections = TaskTracker::new();
+    // The connections' own end, which comes later than ours when others have taken over.
+    let leave = stop.child_token();
+    let watching = async {
+        match tls.clone() {
+            Some(tls) => tls.watch().await,
+            None => std::future::pending().await,
+        }
+    };
+    let mut watching = std::pin::pin!(watching);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => break,
+            () = doors.retired.cancelled() => break,
+            () = &mut watching => {}
+            accepted = accept(&socket, &doors) => match accepted {
+                Ok(None) => doors.counters.count(Breach::Peer),
+                Ok(Some(Accepted { stream, who, process })) => {
+                    let Some(entered) = doors.enter(who) else { continue };
+                    if let Some(process) = process {
+                        entered.link.is_of(process);
+                    }
+                    if sites.now().context.access.is_some() {
+                        let _ = entered.link.client.set(client(&stream));
+                    }
+                    let (sites, tasks) = (sites.clone(), connections.clone());
+                    let (tls, leave) = (tls.clone(), leave.clone());
+                    // The loop's end waits for it.
+                    connections.spawn(start(sites, stream, tls, entered, tasks, leave));
+                }
+                Err(error) => {
+                    // Most likely no file descriptors are left; some will be, in a moment.
+                    warn!(target: "listener", error = %error, "cannot accept a connection");
+                    sleep(Duration::from_millis(100)).await;
+                }
+            },
+        }
+    }
+    drop(socket);
+    connections.close();
+    if !stop.is_cancelled() {
+        let _ = timeout(RETIREMENT, stop.run_until_cancelled(connections.wait())).await;
+        leave.cancel();
+    }
+    connections.wait().await;
 }
 
 /// A client that has connected.
@@ -217,7 +345,7 @@ async fn accept_any(socket: &Accepting) -> io::Result<Option<Accepted>> {
 
 /// Serves a connection.
 async fn start(
-    site: Arc<Site>,
+    sites: Sites,
     stream: Stream,
     tls: Option<CertificateReloader>,
     entered: Entered,
@@ -225,15 +353,15 @@ async fn start(
     stop: CancellationToken,
 ) {
     match tls {
-        None => serve_http1(site, stream, &entered.link, &stop).await,
+        None => serve_http1(sites, stream, &entered.link, &stop).await,
         // Beside it a plain connection would be as large as this.
-        Some(tls) => Box::pin(start_tls(site, stream, &tls, &entered.link, &tasks, &stop)).await,
+        Some(tls) => Box::pin(start_tls(sites, stream, &tls, &entered.link, &tasks, &stop)).await,
     }
 }
 
 /// Shakes hands, and serves what was agreed on.
 async fn start_tls(
-    site: Arc<Site>,
+    sites: Sites,
     mut stream: Stream,
     tls: &CertificateReloader,
     link: &Arc<Link>,
@@ -266,12 +394,13 @@ async fn start_tls(
             let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
             let stream = Stream::other(stream);
             match is_http2 {
-                true => Box::pin(serve_http2(site, stream, link, tasks, stop)).await,
-                false => Box::pin(serve_http1(site, stream, link, stop)).await,
+                true => Box::pin(serve_http2(sites, stream, link, tasks, stop)).await,
+                false => Box::pin(serve_http1(sites, stream, link, stop)).await,
             }
         }
         Ok(Err(NotShaken::Plain(stream))) => {
             link.count(Breach::Handshake);
+            let site = sites.now();
             if site.complaints.take(&()) {
                 warn!(target: "listener", listener = %site.name, "a client sent plain HTTP to a listener with TLS; it was told so");
             }

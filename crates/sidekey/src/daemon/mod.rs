@@ -18,6 +18,7 @@ mod report;
 mod run;
 mod signals;
 mod tasks;
+mod units;
 
 pub(crate) use build::{Daemon, StartError};
 pub(crate) use hardening::forbid_core_dumps;
