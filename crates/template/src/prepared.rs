@@ -136,7 +136,10 @@ mod tests {
         assert!(second.is_same(&first) && second.not_in(Some(&first)).is_empty());
         let other = Prepared::new(vec![template("b", "y"), template("a", "z")], Profile::Vault, Some(&first));
         assert!(!other.is_same(&first));
-        assert_eq!((other.not_in(Some(&first)), first.not_in(Some(&other))), (vec!["a".into()], vec!["a".into()]));
+        assert_eq!(
+            (other.not_in(Some(&first)), first.not_in(Some(&other))),
+            (vec!["a".into()], vec!["a".into()])
+        );
         let profile = Prepared::new(one(), Profile::OpenBao, Some(&first));
         assert_eq!(profile.not_in(Some(&first)).len(), 2, "other functions, other templates");
     }
@@ -146,7 +149,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("source");
         let stanza = || vec![Template { contents: Contents::File(path.clone()), ..template("a", "") }];
-        let write = |text: &str| atomic_file::write(&path, text.as_bytes(), &atomic_file::Attributes::new(0o600));
+        let write =
+            |text: &str| atomic_file::write(&path, text.as_bytes(), &atomic_file::Attributes::new(0o600));
         let absent = Prepared::new(stanza(), Profile::Vault, None);
         assert_eq!(absent.problems(None).len(), 1);
         assert!(Prepared::new(stanza(), Profile::Vault, Some(&absent)).problems(Some(&absent)).is_empty());

@@ -4,11 +4,13 @@ mod argv;
 mod check;
 mod demo;
 mod exit;
+mod reload;
 mod run;
 mod sink;
 mod status;
 mod template;
 mod version;
+mod whose;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -46,6 +48,8 @@ enum Command {
     Template(template::TemplateArgs),
     /// Make keys for encrypted sinks, and read what is in such a sink
     Sink(sink::SinkArgs),
+    /// Have a running agent or proxy read its configuration again, and tell what has changed
+    Reload(reload::ReloadArgs),
     /// Ask a running agent or proxy how it stands: a table, and 0 when it is ready, else 1
     Status(status::StatusArgs),
     /// Tell the version
@@ -69,6 +73,7 @@ pub(crate) fn main(arguments: Vec<OsString>) -> ExitCode {
         Command::Check(arguments) => check::check(&arguments),
         Command::Template(arguments) => template::template(arguments),
         Command::Sink(arguments) => sink::sink(&arguments),
+        Command::Reload(arguments) => reload::reload(&arguments),
         Command::Status(arguments) => status::status(&arguments),
         Command::Version => version::version(),
         Command::Demo(arguments) => demo::demo(&arguments),

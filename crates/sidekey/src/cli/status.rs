@@ -1,22 +1,15 @@
 //! `sidekey status`: how a running agent or proxy stands.
 
 use std::fmt::Write as _;
-use std::time::Duration;
 
 use clap::Args;
-use config::Environment;
 use http::{Method, StatusCode};
 use serde_json::Value;
-use vault::{
-    Address, Client, ClientSettings, Pem, Request, RetryPolicy, Roots, TlsSettings, Upstream as _, Verify,
-};
+use vault::{Request, Upstream as _};
 
 use super::Exit;
-use super::argv::go_bool;
+use super::whose::{PATIENCE, Whose};
 use crate::daemon;
-
-/// A local program answers at once or has a problem.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// No status is as long.
 const LONGEST: usize = 4 * 1024 * 1024;
@@ -24,37 +17,17 @@ const LONGEST: usize = 4 * 1024 * 1024;
 /// Flags of `status`.
 #[derive(Args, Debug)]
 pub(super) struct StatusArgs {
-    /// Where it listens: http://, https:// or unix:///path; $BAO_AGENT_ADDR and $VAULT_AGENT_ADDR say it too
-    #[arg(long, value_name = "URL")]
-    address: Option<String>,
-    /// CA certificate to verify the listener with
-    #[arg(long, value_name = "PATH")]
-    ca_cert: Option<std::path::PathBuf>,
-    /// Do not verify the listener's certificate
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = go_bool)]
-    tls_skip_verify: Option<bool>,
-    /// Certificate to show to the listener
-    #[arg(long, value_name = "PATH", requires = "client_key")]
-    client_cert: Option<std::path::PathBuf>,
-    /// Key of that certificate
-    #[arg(long, value_name = "PATH", requires = "client_cert")]
-    client_key: Option<std::path::PathBuf>,
+    #[command(flatten)]
+    whose: Whose,
     /// Print the JSON as it came
     #[arg(long)]
     json: bool,
 }
 
-/// Where upstream's agent listens when nobody says.
-const USUAL: &str = "http://127.0.0.1:8200";
-
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "the command line speaks here")]
 pub(super) fn status(arguments: &StatusArgs) -> Exit {
-    let environment = Environment::capture();
-    let variable = |name: &str| environment.pairs().find(|(known, _)| *known == name).map(|(_, value)| value);
-    let said = variable("BAO_AGENT_ADDR").or_else(|| variable("VAULT_AGENT_ADDR")).map(str::to_owned);
-    let said = arguments.address.clone().or(said);
-    let address = said.filter(|address| !address.is_empty()).unwrap_or_else(|| USUAL.to_owned());
-    match ask(&address, arguments) {
+    let address = arguments.whose.address();
+    match ask(&arguments.whose) {
         Ok(status) => {
             if arguments.json {
                 println!("{status}");
@@ -71,25 +44,8 @@ pub(super) fn status(arguments: &StatusArgs) -> Exit {
     }
 }
 
-fn ask(address: &str, arguments: &StatusArgs) -> Result<Value, String> {
-    let address: Address = address.parse().map_err(|error| format!("{error}"))?;
-    let tls = TlsSettings {
-        roots: arguments.ca_cert.clone().map_or(Roots::System, Roots::File),
-        verify: if arguments.tls_skip_verify == Some(true) { Verify::Skip } else { Verify::default() },
-        identity: match (&arguments.client_cert, &arguments.client_key) {
-            (Some(certificate), Some(key)) => Some((Pem::File(certificate.clone()), Pem::File(key.clone()))),
-            _ => None,
-        },
-        ..TlsSettings::default()
-    };
-    let settings = ClientSettings {
-        tls,
-        timeout: PATIENCE,
-        retry: RetryPolicy::Never,
-        redirects: false,
-        ..ClientSettings::new(address)
-    };
-    let client = Client::new(&settings).map_err(|error| error.to_string())?;
+fn ask(whose: &Whose) -> Result<Value, String> {
+    let client = whose.client()?;
     let runtime = daemon::runtime().map_err(|error| error.to_string())?;
     let told = runtime.block_on(async {
         let mut last = String::new();

@@ -35,7 +35,7 @@ impl Daemon {
     }
 
     async fn apply(&mut self, reload: &Reload) -> Result<Changes, Vec<String>> {
-        let settings = Arc::new(restrained(&self.units.settings, (reload.load)()?));
+        let settings = Arc::new(restrained(&self.units.settings, (reload.load)()?, self.fixed.reaps));
         let next = match self.units.prepare(&settings, &self.fixed, &self.tasks).await {
             Ok(next) => next,
             Err(problems) => {

@@ -49,7 +49,8 @@ impl Daemon {
     /// # Errors
     /// A task that failed: with `exit_on_err`, say, or by a bug; or the child.
     pub(crate) async fn run(mut self, reload: Reload) -> Result<(), RunError> {
-        let forwarded: Vec<_> = self.units.child.iter().flat_map(|child| child.kept.forwards()).copied().collect();
+        let forwarded: Vec<_> =
+            self.units.child.iter().flat_map(|child| child.kept.forwards()).copied().collect();
         let listening = Signals::listen().and_then(|signals| signals.and(&forwarded));
         let mut signals =
             listening.map_err(|error| TaskError::Failed(format!("cannot listen for signals: {error}")))?;

@@ -29,6 +29,7 @@ mod lifecycle;
 mod listener;
 mod outbound;
 mod redirects;
+mod reload;
 mod scripted;
 mod service;
 mod sinks;

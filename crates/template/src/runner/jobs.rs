@@ -174,7 +174,8 @@ impl Runner {
         if output.piece.is_none() {
             output.left();
             // It may have written the file of another that has come meanwhile.
-            let heir = |one: &&mut Output| one.piece.is_some() && one.settings.destination == settings.destination;
+            let heir =
+                |one: &&mut Output| one.piece.is_some() && one.settings.destination == settings.destination;
             self.outputs.iter_mut().filter(heir).for_each(|heir| heir.has_news(now));
             return None;
         }

@@ -185,7 +185,8 @@ impl Runner {
     ) -> Result<Self, RunnerError> {
         let now = Instant::now();
         welcome(&prepared.all, &settings)?;
-        let outputs = prepared.all.iter().map(|piece| Output::new(piece, settings.shared.wait, now)).collect();
+        let outputs =
+            prepared.all.iter().map(|piece| Output::new(piece, settings.shared.wait, now)).collect();
         let surroundings = surroundings(&settings);
         let stop = StopOnDrop::default();
         let world = World::here(&settings.shared, &settings.environment, &settings.for_commands, &stop);
@@ -330,7 +331,14 @@ impl Runner {
         let outputs = outputs.map(|at| self.gather_until.map_or(at, |until| at.max(until)));
         let dependents = self.dependents.values().filter(|_| may_start).filter_map(Dependent::due_at);
         let held = self.held.as_ref().map(|held| held.until);
-        outputs.chain(dependents).chain(self.gather_until).chain(commands).chain(held).min().unwrap_or(far).min(far)
+        outputs
+            .chain(dependents)
+            .chain(self.gather_until)
+            .chain(commands)
+            .chain(held)
+            .min()
+            .unwrap_or(far)
+            .min(far)
     }
 
     fn backoff(&self) -> Backoff {

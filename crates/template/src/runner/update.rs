@@ -89,8 +89,12 @@ impl Runner {
         } else if settings.shared != self.settings.shared {
             self.fetcher = Arc::new(self.fetcher.with_rules(Rules::of(&settings.shared)));
         }
-        self.world =
-            Arc::new(World::here(&settings.shared, &settings.environment, &settings.for_commands, &self.stop));
+        self.world = Arc::new(World::here(
+            &settings.shared,
+            &settings.environment,
+            &settings.for_commands,
+            &self.stop,
+        ));
         self.surroundings = Arc::new(surroundings(&settings));
         self.settings = settings;
         self.held = Some(Held { what: held, until: now + HOLD }).filter(|held| !held.what.is_empty());

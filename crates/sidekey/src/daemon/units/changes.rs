@@ -43,7 +43,10 @@ impl Changes {
             self.changed("telemetry", "");
         }
         if before.log.level != now.log.level {
-            self.changed("log_level", now.log.level.map(|level| format!("{level:?}").to_lowercase()).unwrap_or_default());
+            self.changed(
+                "log_level",
+                now.log.level.map(|level| format!("{level:?}").to_lowercase()).unwrap_or_default(),
+            );
         }
     }
 
@@ -63,8 +66,9 @@ impl Changes {
     }
 }
 
-/// The new settings with what cannot change while we run as it was; that is told.
-pub(in crate::daemon) fn restrained(before: &Settings, mut new: Settings) -> Settings {
+/// The new settings with what cannot change while we run as it was; that is told. `reaps` is whether orphans are
+/// waited for since the start.
+pub(in crate::daemon) fn restrained(before: &Settings, mut new: Settings, reaps: bool) -> Settings {
     let mut stays = Vec::new();
     if new.exit_after_auth != before.exit_after_auth {
         stays.push("exit_after_auth");
@@ -78,15 +82,59 @@ pub(in crate::daemon) fn restrained(before: &Settings, mut new: Settings) -> Set
         stays.push("log_format");
         new.log.format = before.log.format;
     }
-    let reaps = |settings: &Settings| settings.exec.as_ref().map(|exec| exec.reap_orphans);
-    if let (Some(now), Some(then), Some(exec)) = (reaps(&new), reaps(before), &mut new.exec)
-        && now != then
-    {
+    if let Some(exec) = new.exec.as_mut().filter(|exec| exec.reap_orphans != reaps) {
         stays.push("exec.reap_orphans");
-        exec.reap_orphans = then;
+        exec.reap_orphans = reaps;
     }
     if !stays.is_empty() {
         warn!(target: "reload", keys = stays.join(", "), "these keys count at the next start only and stay as they were");
     }
     new
+}
+
+#[cfg(test)]
+mod tests {
+    use config::{Environment, Flags, Loader, UnknownKeys};
+    use vault::Product;
+
+    use super::*;
+
+    fn settings(text: &str) -> Settings {
+        let (flags, environment) = (Flags::default(), Environment::default());
+        let loader = Loader {
+            product: Product::Agent,
+            flags: &flags,
+            environment: &environment,
+            unknown_keys: UnknownKeys::Warn,
+        };
+        let text = format!("listener \"tcp\" {{ tls_disable = true }}\napi_proxy {{}}\n{text}");
+        loader.load_texts([("a.hcl", text)]).unwrap().settings
+    }
+
+    #[test]
+    fn what_counts_at_the_start_alone_stays_and_the_rest_does_not() {
+        let before = settings("log_level = \"info\"");
+        let new = settings(
+            "exit_after_auth = true\nstartup_timeout = \"5s\"\nlog_format = \"json\"\nlog_level = \"debug\"",
+        );
+        let now = restrained(&before, new, false);
+        assert_eq!(now, settings("log_level = \"debug\""));
+        assert_eq!(restrained(&now, before.clone(), false), before, "there and back");
+    }
+
+    #[test]
+    fn a_change_is_told_once_and_in_order() {
+        let mut changes = Changes::default();
+        changes.others(&settings("log_level = \"info\""), &settings("log_level = \"debug\""));
+        changes.added("listener", "b");
+        changes.added("listener", "b");
+        let want = json!({"changes": [
+            {"what": "log_level", "name": "debug", "change": "changed"},
+            {"what": "listener", "name": "b", "change": "added"},
+        ]});
+        assert_eq!(changes.json(), want);
+        let mut none = Changes::default();
+        none.others(&settings(""), &settings(""));
+        assert_eq!(none, Changes::default());
+    }
 }

@@ -71,14 +71,21 @@ fn name(endpoint: &Endpoint) -> String {
 }
 
 impl Units {
-    pub(super) async fn prepare_listeners(&self, settings: &Settings, problems: &mut Vec<StartError>) -> Vec<Next> {
+    pub(super) async fn prepare_listeners(
+        &self,
+        settings: &Settings,
+        problems: &mut Vec<StartError>,
+    ) -> Vec<Next> {
         let (mut taken, mut unparked) = (Vec::new(), Vec::new());
         let mut all = Vec::new();
         for listener in &settings.listeners {
             let here = |old: &Doorstep| is_at(&old.settings.endpoint, &listener.endpoint);
             let old = take(&self.listeners, &mut taken, here);
             let parked = if old.is_none() { take(&self.parked, &mut unparked, here) } else { None };
-            let bound = match (old.and_then(|at| self.listeners.get(at)), parked.and_then(|at| self.parked.get(at))) {
+            let bound = match (
+                old.and_then(|at| self.listeners.get(at)),
+                parked.and_then(|at| self.parked.get(at)),
+            ) {
                 (Some(old), _) if old.listening.fits(listener) => Ok(None),
                 (Some(old), _) | (None, Some(old)) => old.listening.succeeded(listener).map(Some),
                 (None, None) => Bound::bind(listener).await.map(Some),

@@ -106,7 +106,9 @@ impl Units {
         let leaving = self.leaving(&kept);
         for next in &mut all {
             let old: &[SinkUnit] = match &next.login {
-                Slot::Keep(at) => self.logins.get(*at).map(|login| login.sinks.as_slice()).unwrap_or_default(),
+                Slot::Keep(at) => {
+                    self.logins.get(*at).map(|login| login.sinks.as_slice()).unwrap_or_default()
+                }
                 Slot::New(_) => &[],
             };
             let mut taken = Vec::new();
@@ -115,10 +117,9 @@ impl Units {
                 let slot = match take(old, &mut taken, |old| old.settings == *sink) {
                     Some(at) => Slot::Keep(at),
                     // Its socket can be bound when the old one is gone.
-                    None if socket(sink).is_some_and(|path| leaving.contains(&path)) => {
-                        Slot::New(None)
-                    }
-                    None => match next.identity(&self.logins).map(|(_, identity)| identity.sink(sink, &door)) {
+                    None if socket(sink).is_some_and(|path| leaving.contains(&path)) => Slot::New(None),
+                    None => match next.identity(&self.logins).map(|(_, identity)| identity.sink(sink, &door))
+                    {
                         Some(Ok(made)) => Slot::New(Some(made)),
                         Some(Err(error)) => {
                             problems.push(error.into());
@@ -181,7 +182,8 @@ impl Units {
         }
         // All that go before any that come: they may want the same places.
         for (_, _, before, sinks) in &mut all {
-            let stays = |at: usize| sinks.iter().any(|(_, slot)| matches!(slot, Slot::Keep(kept) if *kept == at));
+            let stays =
+                |at: usize| sinks.iter().any(|(_, slot)| matches!(slot, Slot::Keep(kept) if *kept == at));
             for (_, gone) in before.iter().enumerate().filter(|(at, _)| !stays(*at)) {
                 changes.removed("sink", place(&gone.settings));
                 gone.scope.clone().end().await;
@@ -211,7 +213,13 @@ impl Units {
                 }
             }
             if let Some(ends) = ends {
-                login.identity.log_in(ends, &login.settings, &door, &fixed.environment, (&login.scope, tasks));
+                login.identity.log_in(
+                    ends,
+                    &login.settings,
+                    &door,
+                    &fixed.environment,
+                    (&login.scope, tasks),
+                );
             }
             self.logins.push(login);
         }
@@ -223,8 +231,11 @@ impl Units {
         for (at, login) in self.logins.iter().enumerate() {
             let stays = kept.iter().find(|(kept, _)| *kept == at).map(|(_, settings)| &settings.sinks);
             let mut taken = Vec::new();
-            let stays: Vec<usize> =
-                stays.into_iter().flatten().filter_map(|sink| take(&login.sinks, &mut taken, |old| old.settings == *sink)).collect();
+            let stays: Vec<usize> = stays
+                .into_iter()
+                .flatten()
+                .filter_map(|sink| take(&login.sinks, &mut taken, |old| old.settings == *sink))
+                .collect();
             let gone = login.sinks.iter().enumerate().filter(|(at, _)| !stays.contains(at));
             leaving.extend(gone.filter_map(|(_, sink)| socket(&sink.settings)));
         }

@@ -53,6 +53,8 @@ pub(super) struct Fixed {
     passed: Arc<Passed>,
     variables: Arc<Variables>,
     child: Arc<child::Link>,
+    /// `exec.reap_orphans` at the start.
+    pub(super) reaps: bool,
     last: AtomicU64,
 }
 
@@ -74,6 +76,7 @@ impl Fixed {
             passed: Arc::default(),
             variables: Arc::new(Variables::of(&settings.templates)),
             child: Arc::default(),
+            reaps: settings.exec.as_ref().is_some_and(|exec| exec.reap_orphans),
             last: AtomicU64::new(0),
         }
     }
@@ -193,10 +196,10 @@ impl Units {
         let templates = self.runners.iter().flat_map(|runner| {
             let identity = self.logins.iter().find(|login| login.id == runner.login);
             let identity = identity.and_then(|login| login.settings.name.clone()).unwrap_or_default();
-            runner
-                .prepared
-                .standings()
-                .map(move |standing| TemplatePart { identity: identity.clone(), standing: Arc::clone(standing) })
+            runner.prepared.standings().map(move |standing| TemplatePart {
+                identity: identity.clone(),
+                standing: Arc::clone(standing),
+            })
         });
         fixed.board.complete(Parts {
             product: self.settings.product,
@@ -230,4 +233,3 @@ impl Units {
         Arc::clone(&fixed.board) as _
     }
 }
-

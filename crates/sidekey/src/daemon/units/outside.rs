@@ -98,7 +98,8 @@ impl Units {
             self.access = access;
         }
         if let Some(pid_file) = next.pid_file {
-            let path = |file: &Option<(PathBuf, PidFile)>| file.as_ref().map(|(path, _)| path.display().to_string());
+            let path =
+                |file: &Option<(PathBuf, PidFile)>| file.as_ref().map(|(path, _)| path.display().to_string());
             match (path(&self.outside.pid_file), path(&pid_file)) {
                 (None, Some(new)) => changes.added("pid_file", new),
                 (Some(old), None) => changes.removed("pid_file", old),

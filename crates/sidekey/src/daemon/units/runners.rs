@@ -100,12 +100,24 @@ impl Units {
         let Some(cache) = self.cache.as_ref().map(|cache| cache.cache.clone()) else { return };
         let mut old: Vec<Option<RunnerUnit>> = self.runners.drain(..).map(Some).collect();
         let mut is_new = false;
+        // Those that go end before others render what they did.
+        let stays = |old: &RunnerUnit| next.iter().any(|next| next.login == old.login);
+        for gone in old.iter_mut().filter(|old| !old.as_ref().is_some_and(stays)) {
+            let Some(gone) = gone.take() else { continue };
+            tell(Some(&gone.prepared), None, changes);
+            gone.scope.end().await;
+        }
         for Next { login, prepared, spec, elsewhere } in next {
-            let Some(identity) = self.logins.iter().find(|one| one.id == login).map(|one| one.identity.clone()) else {
+            let Some(identity) =
+                self.logins.iter().find(|one| one.id == login).map(|one| one.identity.clone())
+            else {
                 continue;
             };
             let shared = self.runner_settings(&spec, &identity, fixed);
-            let asks = Caller { namespace: identity.namespace.clone(), ..caller(&self.settings, Subsystem::Templating) };
+            let asks = Caller {
+                namespace: identity.namespace.clone(),
+                ..caller(&self.settings, Subsystem::Templating)
+            };
             let place = old.iter_mut().find(|old| old.as_ref().is_some_and(|old| old.login == login));
             let unit = match place.and_then(Option::take) {
                 Some(mut unit) => {
@@ -129,7 +141,9 @@ impl Units {
                     tell(None, Some(&prepared), changes);
                     is_new = true;
                     let ready = fixed.rendered.token();
-                    let made = identity.span.in_scope(|| Runner::of(&prepared, shared, Arc::new(cache.clone()), asks, ready));
+                    let made = identity
+                        .span
+                        .in_scope(|| Runner::of(&prepared, shared, Arc::new(cache.clone()), asks, ready));
                     let scope = tasks.scope();
                     let gives_up = fixed.given_up.clone();
                     let mut runner = match made {
@@ -149,10 +163,6 @@ impl Units {
                 }
             };
             self.runners.push(unit);
-        }
-        for gone in old.into_iter().flatten() {
-            tell(Some(&gone.prepared), None, changes);
-            gone.scope.end().await;
         }
         if is_new || !fixed.rendered.is_closed() {
             first_round(fixed, tasks);

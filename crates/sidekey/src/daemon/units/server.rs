@@ -5,7 +5,9 @@ use std::sync::Arc;
 use config::Settings;
 use tracing::{error, info, warn};
 use vault::api::Caller;
-use vault::{Client, ClientSettings, RetryPolicy, Subsystem, TlsSettings, Verify, WhenInconsistent, user_agent};
+use vault::{
+    Client, ClientSettings, RetryPolicy, Subsystem, TlsSettings, Verify, WhenInconsistent, user_agent,
+};
 
 use super::{Changes, Fixed, Id, Units};
 use crate::daemon::build::{StartError, client_settings};
@@ -63,7 +65,12 @@ impl Ways {
         std::iter::once(("proxy", self.proxied.client.clone())).chain(own).collect()
     }
 
+    /// Puts TLS in. Where none is spoken, connections need not be given up for it.
     pub(super) fn reload_tls(&self, settings: &TlsSettings) {
+        let way = &self.proxied.settings;
+        if !std::iter::once(&way.address).chain(&way.others).any(|address| address.is_tls()) {
+            return;
+        }
         for (_, client) in self.clients() {
             if let Err(error) = client.reload_tls(settings) {
                 error!(target: "", error = %error, "TLS towards the server could not be reloaded, the old files stay in force");
