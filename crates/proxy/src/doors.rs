@@ -97,6 +97,8 @@ pub(crate) struct Doors {
     left: Notify,
     /// Others have taken over: each connection ends behind its next answer.
     pub(crate) retired: CancellationToken,
+    /// And without a next answer.
+    pub(crate) closed: CancellationToken,
 }
 
 #[derive(Default)]
@@ -131,6 +133,7 @@ impl Doors {
             table: Mutex::default(),
             left: Notify::new(),
             retired: CancellationToken::new(),
+            closed: CancellationToken::new(),
         }
     }
 

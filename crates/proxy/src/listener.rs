@@ -4,14 +4,14 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use config::{Endpoint, Listener, Role};
+use config::{Endpoint, Listener};
 use rustix::net::sockopt::{set_socket_keepalive, set_tcp_keepidle};
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::time::{sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{debug, error, warn};
+use tracing::{debug, warn};
 use vault::Stream;
 
 use crate::access;
@@ -22,6 +22,7 @@ use crate::doors::{Doors, Entered, Who};
 use crate::http1::serve_http1;
 use crate::http2::serve_http2;
 use crate::link::Link;
+use crate::listening::Listening;
 use crate::peer::Process;
 use crate::plain;
 use crate::route::{Context, Site, Sites};
@@ -52,27 +53,17 @@ pub enum ListenError {
 
 /// A bound listener that serves nobody yet.
 pub struct Bound {
-    settings: Listener,
-    socket: Accepting,
-    tls: Option<CertificateReloader>,
-    address: String,
-    doors: Arc<Doors>,
+    pub(crate) settings: Listener,
+    pub(crate) socket: Accepting,
+    pub(crate) tls: Option<CertificateReloader>,
+    pub(crate) address: String,
+    pub(crate) doors: Arc<Doors>,
 }
 
 #[derive(Clone)]
-enum Accepting {
+pub(crate) enum Accepting {
     Tcp(Arc<TcpListener>),
     Unix(Arc<Socket>),
-}
-
-/// A listener at work, for whoever wants to change it.
-pub struct Listening {
-    settings: Listener,
-    socket: Accepting,
-    tls: Option<CertificateReloader>,
-    address: String,
-    sites: Sites,
-    doors: Arc<Doors>,
 }
 
 /// So long clients of a listener that others have taken over may ask once more on the connections they have.
@@ -164,85 +155,6 @@ impl Bound {
     }
 }
 
-impl Listening {
-    /// Whether these settings need nothing but another look at each request: neither the socket nor the connections
-    /// have to be others.
-    pub fn fits(&self, settings: &Listener) -> bool {
-        let old = &self.settings;
-        settings.tls == old.tls
-            && settings.limits == old.limits
-            && settings.access.rate == old.access.rate
-            && settings.access.peers == old.access.peers
-    }
-
-    /// From the next request on it goes by these settings, which [`Listening::fits`] has to have found fit.
-    pub fn serve(&mut self, settings: &Listener, context: Arc<Context>) {
-        let endpoint = self.settings.endpoint.clone();
-        self.set_access(settings);
-        self.settings = Listener { endpoint, ..settings.clone() };
-        self.sites.replace(Site::new(context, &self.settings, Arc::clone(&self.doors)));
-    }
-
-    /// Another listener on the same socket: nobody who connects is refused. This one goes on until
-    /// [`Listening::retire`].
-    ///
-    /// # Errors
-    /// [`ListenError`].
-    pub fn succeeded(&self, settings: &Listener) -> Result<Bound, ListenError> {
-        let tls = settings.tls.as_ref().map(CertificateReloader::new).transpose()?;
-        let socket = match &self.socket {
-            Accepting::Tcp(socket) => Accepting::Tcp(Arc::clone(socket)),
-            Accepting::Unix(socket) => {
-                let failed = |error: io::Error| bind_error("unix", &self.address, &error);
-                Accepting::Unix(Arc::new(socket.succeeded(&settings.access.peers).map_err(failed)?))
-            }
-        };
-        let bare = self.address.split_once("://").map_or(self.address.as_str(), |(_, bare)| bare);
-        let address = match (&self.socket, &tls) {
-            (Accepting::Unix(_), _) => self.address.clone(),
-            (Accepting::Tcp(_), None) => format!("http://{bare}"),
-            (Accepting::Tcp(_), Some(_)) => format!("https://{bare}"),
-        };
-        let endpoint = self.settings.endpoint.clone();
-        let doors = Arc::new(self.doors.succeeded(settings.limits.clone(), settings.access.rate));
-        Ok(Bound { settings: Listener { endpoint, ..settings.clone() }, socket, tls, address, doors })
-    }
-
-    /// Accepts nobody any more. Connections end behind their next answer, at the latest in a few seconds.
-    pub fn retire(&self) {
-        self.doors.retired.cancel();
-    }
-
-    /// Gives the socket's file the mode and the owner that the settings want.
-    pub fn set_access(&self, settings: &Listener) {
-        if let (Accepting::Unix(socket), Endpoint::Unix { path, access }) = (&self.socket, &settings.endpoint)
-            && let Err(error) = socket.set(access)
-        {
-            error!(target: "listener", path = %path.display(), error = %error, "mode and owner of the socket stay as they were");
-        }
-    }
-
-    /// `http://127.0.0.1:8200`, with the real port.
-    pub fn address(&self) -> &str {
-        &self.address
-    }
-
-    /// Puts new certificates in, for listeners with TLS.
-    pub fn certificates(&self) -> Option<&CertificateReloader> {
-        self.tls.as_ref()
-    }
-
-    /// What is counted here.
-    pub fn counters(&self) -> Arc<Counters> {
-        Arc::clone(&self.doors.counters)
-    }
-
-    /// Whether it serves numbers alone.
-    pub fn is_for_metrics_only(&self) -> bool {
-        self.settings.role == Role::MetricsOnly
-    }
-}
-
 /// Accepts and serves.
 async fn run(
     socket: Accepting,
@@ -292,7 +204,8 @@ async fn run(
     drop(socket);
     connections.close();
     if !stop.is_cancelled() {
-        let _ = timeout(RETIREMENT, stop.run_until_cancelled(connections.wait())).await;
+        let ends = stop.run_until_cancelled(doors.closed.run_until_cancelled(connections.wait()));
+        let _ = timeout(RETIREMENT, ends).await;
         leave.cancel();
     }
     connections.wait().await;
@@ -435,7 +348,7 @@ impl From<io::Error> for NotShaken {
     }
 }
 
-fn bind_error(network: &'static str, address: &str, error: &io::Error) -> ListenError {
+pub(crate) fn bind_error(network: &'static str, address: &str, error: &io::Error) -> ListenError {
     let reason = match error.kind() {
         io::ErrorKind::AddrInUse => "bind: address already in use".to_owned(),
         io::ErrorKind::PermissionDenied => "bind: permission denied".to_owned(),

@@ -8,6 +8,7 @@ mod limits;
 mod rules;
 mod smuggling;
 mod sockets;
+mod successors;
 mod targets;
 mod times;
 mod who;

@@ -240,7 +240,7 @@ async fn a_bad_file_changes_nothing_and_is_told_once() {
         assert_eq!(at(port).get("secret/data/app").await.unwrap().status.as_u16(), 200, "{why}");
         assert!(!scene.stage.path("new").exists(), "{why}: half of it was applied");
     }
-    std::fs::remove_file(scene.stage.path("config.hcl")).unwrap();
+    atomic_file::remove(&scene.stage.path("config.hcl")).unwrap();
     let (status, answer) = scene.ask().await;
     assert!(status == 400 && answer["errors"].to_string().contains("config.hcl"), "{answer}");
     let none: [&str; 0] = [];

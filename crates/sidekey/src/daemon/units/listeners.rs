@@ -130,7 +130,7 @@ impl Units {
                     match before {
                         Some(before) => {
                             listening.set_access(&settings);
-                            before.listening.retire();
+                            before.listening.retire_for(&settings, Arc::clone(context));
                             changes.changed("listener", here);
                         }
                         None => changes.added("listener", here),
