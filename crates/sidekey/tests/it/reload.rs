@@ -285,6 +285,31 @@ async fn who_may_not_ask_is_not_heard() {
     assert_eq!(ask(&scene.control, "GET", &[]).await, 405);
     assert_eq!(ask(&scene.control, "POST", &[("origin", "https://evil.example")]).await, 403);
     assert_eq!(ask(&scene.control, "POST", &[]).await, 200);
+
+    // The command says it in words.
+    let command = async |address: String| {
+        let run =
+            tokio::process::Command::new(sidekey()).args(["reload", &format!("-address={address}")]).output();
+        let output = run.await.unwrap();
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8(text).unwrap())
+    };
+    let control = format!("unix://{}", scene.stage.path("control").display());
+    let nothing = command(control.clone()).await;
+    assert_eq!(nothing, (Some(0), "nothing has changed\n".to_owned()));
+    put(&scene.stage.path("config.hcl"), &whole(&scene.stage, ""));
+    let removed = command(control.clone()).await;
+    assert_eq!(removed, (Some(0), format!("removed listener 127.0.0.1:{port}\n")));
+    put(&scene.stage.path("config.hcl"), "broken = = {");
+    let (code, text) = command(control).await;
+    assert!(
+        code == Some(1)
+            && text.contains("config.hcl")
+            && text.contains("the old configuration stays in force"),
+        "{text}"
+    );
+    let (code, text) = command(format!("http://127.0.0.1:{port}")).await;
+    assert!(code == Some(1) && text.contains("enable_reload"), "{text}");
 }
 
 #[tokio::test]
