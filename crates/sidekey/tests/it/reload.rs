@@ -102,14 +102,16 @@ fn whole(stage: &Stage, text: &str) -> String {
     if text.contains("NO SERVER") {
         return text.to_owned();
     }
-    let login = match text.contains("auto_auth {") {
+    let several = text.contains("auto_auth \"");
+    let login = match several || text.contains("auto_auth {") {
         true => String::new(),
         false => login(stage, "token"),
     };
     format!(
-        "vault {{ address = {:?} }}\n{login}\nlistener \"unix\" {{\n address = {:?}\n tls_disable = true\n agent_api {{ enable_reload = true }}\n}}\napi_proxy {{ use_auto_auth_token = true }}\n{text}\n",
+        "vault {{ address = {:?} }}\n{login}\nlistener \"unix\" {{\n address = {:?}\n tls_disable = true\n agent_api {{ enable_reload = true }}\n}}\napi_proxy {{\n use_auto_auth_token = true\n{}\n}}\n{text}\n",
         stage.server.address(),
         stage.path("control"),
+        if several { "auto_auth = \"a\"" } else { "" },
     )
 }
 
@@ -355,6 +357,58 @@ async fn the_child_is_left_alone_until_what_it_is_given_changes() {
     assert_eq!(lines(4).await[1..], ["1", "blue"]);
     let status = scene.control.send("GET", "/agent/v1/status", &[], "").await.unwrap().json;
     assert_eq!(status["child"]["starts"], 1, "{status}");
+}
+
+#[tokio::test]
+async fn one_identity_of_several_comes_and_goes_alone() {
+    let named = |stage: &Stage, name: &str, keys: &str| {
+        let sink = if name == "a" { "token".to_owned() } else { format!("token-{name}") };
+        login(stage, &sink).replace("auto_auth {", &format!("auto_auth \"{name}\" {{\n{keys}"))
+            + &template(stage, name, LEASED)
+                .replace("template {", &format!("template {{\n auto_auth = \"{name}\""))
+    };
+    let port = free_pair().unwrap();
+    let front = |name: &str| listener(port, &format!(" auto_auth = \"{name}\""));
+    let two = |stage: &Stage| named(stage, "a", "") + &named(stage, "b", "") + &front("b");
+    let scene = Scene::start(two).await;
+    let stage = &scene.stage;
+    scene.file("b", |text| text.contains(':')).await;
+    let before = scene.held().await;
+    let none: [&str; 0] = [];
+    // Their order is nothing.
+    let turned = front("b") + &named(stage, "b", "") + &named(stage, "a", "");
+    assert_eq!(scene.changes(&turned).await, none);
+    // Another one to come does not disturb.
+    let three = named(stage, "c", "") + &two(stage);
+    let changes = scene.changes(&three).await;
+    assert!(
+        changes.contains(&"auto_auth c added".to_owned())
+            && changes.iter().all(|change| change.ends_with("added")),
+        "{changes:?}"
+    );
+    scene.file("c", |text| text.contains(':')).await;
+    assert_eq!(scene.held().await, (before.0 + 1, before.1 + 1));
+    // One is another now: it alone logs in, and its listener goes by the new token on the connection it has.
+    let client = at(port);
+    assert_eq!(client.get("secret/data/app").await.unwrap().status.as_u16(), 200);
+    let (first, second) = (stage.read("token"), stage.read("token-b"));
+    let other = named(stage, "a", "") + &named(stage, "b", " revoke_previous_token = true") + &front("b");
+    let changes = scene.changes(&other).await;
+    assert!(
+        changes.contains(&"auto_auth b changed".to_owned())
+            && changes.contains(&"auto_auth c removed".to_owned()),
+        "{changes:?}"
+    );
+    let token = scene.file("token-b", |text| !text.is_empty() && text != second).await;
+    assert_eq!(stage.read("token"), first);
+    let own = async || {
+        let answer = client.get("auth/token/lookup-self").await.ok()?;
+        let policies = answer.json["data"]["policies"].is_array();
+        Some(()).filter(|()| answer.status.as_u16() == 200 && policies)
+    };
+    eventually("the new token to be used", own).await.unwrap();
+    assert!(stage.is_alive(&token).await && stage.is_alive(&first).await);
+    assert_eq!(client.get("secret/data/app").await.unwrap().status.as_u16(), 200);
 }
 
 /// Clients that never stop asking; how often they did, and what was lost.
