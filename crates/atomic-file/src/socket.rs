@@ -109,10 +109,34 @@ fn clear_the_way(path: &Path, attributes: &SocketAttributes) -> io::Result<()> {
     }
 }
 
+impl SocketFile {
+    /// Gives it another mode and owner, if it is still ours. What is not given stays.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn set(&self, attributes: &SocketAttributes) -> Result<(), FileError> {
+        if !self.is_ours() {
+            return Ok(());
+        }
+        let failed = |action| move |error: Errno| FileError::io(action, &self.path, error);
+        if attributes.owner.is_some() || attributes.group.is_some() {
+            let (owner, group) = (attributes.owner.map(Uid::from_raw), attributes.group.map(Gid::from_raw));
+            rustix::fs::chown(&self.path, owner, group).map_err(failed("set the owner of"))?;
+        }
+        let Some(mode) = attributes.mode else { return Ok(()) };
+        let mode = RawMode::from_raw_mode(mode & 0o7777);
+        rustix::fs::chmod(&self.path, mode).map_err(failed("set the mode of"))
+    }
+
+    fn is_ours(&self) -> bool {
+        let found = std::fs::symlink_metadata(&self.path);
+        found.is_ok_and(|found| (found.dev(), found.ino()) == self.inode)
+    }
+}
+
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        let found = std::fs::symlink_metadata(&self.path);
-        if found.is_ok_and(|found| (found.dev(), found.ino()) == self.inode) {
+        if self.is_ours() {
             let _ = remove(&self.path);
         }
     }

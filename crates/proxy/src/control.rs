@@ -1,4 +1,4 @@
-//! The agent's own endpoints: cache-clear and quit.
+//! The agent's own endpoints: cache-clear, quit and reload.
 
 use std::time::Duration;
 
@@ -72,4 +72,26 @@ pub(crate) fn quit(enabled: bool, method: &Method, handles: &Handles) -> Respons
         }
         (true, _) => empty(StatusCode::METHOD_NOT_ALLOWED),
     }
+}
+
+/// Whether this is a `POST …/reload` that the listener allows; else the status to answer with.
+pub(crate) fn may_reload(enabled: bool, method: &Method) -> Result<(), StatusCode> {
+    match (enabled, method) {
+        (false, _) => Err(StatusCode::NOT_FOUND),
+        (true, &Method::POST) => Ok(()),
+        (true, _) => Err(StatusCode::METHOD_NOT_ALLOWED),
+    }
+}
+
+/// `POST …/reload`: what has changed, or 400 with everything that is wrong with the new configuration.
+pub(crate) async fn reload(handles: &Handles) -> Response<Body> {
+    info!(target: "reload", "received reload request");
+    let (status, said) = match (handles.reload)().await {
+        Ok(changes) => (StatusCode::OK, changes),
+        Err(problems) => (StatusCode::BAD_REQUEST, json!({"errors": problems})),
+    };
+    let mut response = Response::new(Body::full(format!("{said}\n")));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
 }

@@ -10,6 +10,7 @@ use config::{ListenerLimits, RateLimit};
 use rustix::process::{Resource, getrlimit};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
 
 use crate::breach::Breach;
 use crate::counters::Counters;
@@ -94,6 +95,10 @@ pub(crate) struct Doors {
     table: Mutex<Table>,
     /// A connection has ended.
     left: Notify,
+    /// Others have taken over: each connection ends behind its next answer.
+    pub(crate) retired: CancellationToken,
+    /// And without a next answer.
+    pub(crate) closed: CancellationToken,
 }
 
 #[derive(Default)]
@@ -127,7 +132,15 @@ impl Doors {
             rates: rate.map(|rate| Rates::new(Duration::from_secs(1) / rate.per_second.max(1), rate.burst)),
             table: Mutex::default(),
             left: Notify::new(),
+            retired: CancellationToken::new(),
+            closed: CancellationToken::new(),
         }
+    }
+
+    /// The same doors with other bounds, for a listener that takes over: numbers go on, and who is in still counts.
+    pub(crate) fn succeeded(&self, limits: ListenerLimits, rate: Option<RateLimit>) -> Self {
+        let new = Self::with(limits, rate, Arc::clone(&self.descriptors));
+        Self { counters: Arc::clone(&self.counters), ..new }
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {

@@ -14,7 +14,7 @@ use vault::{Body, BoxFuture, Request, Response, SendError, Stream, TokenState, U
 use crate::doors::{Descriptors, Doors, Who};
 use crate::http1::serve_http1;
 use crate::http2::serve_http2;
-use crate::route::Site;
+use crate::route::{Site, Sites};
 use crate::stand;
 
 use crate::target::Target;
@@ -70,7 +70,7 @@ pub async fn connection(pieces: &[&[u8]], http2: bool) -> Outcome {
     let stop = CancellationToken::new();
     let context = Arc::new(stand::context(Arc::clone(&recorder) as _, TokenState::default()));
     let doors = Arc::new(Doors::with(listener.limits.clone(), None, Arc::new(Descriptors::new(1000))));
-    let site = Arc::new(Site::new(context, &listener, Arc::clone(&doors)));
+    let site = Sites::new(Site::new(context, &listener, Arc::clone(&doors)));
     let (mut client, server) = tokio::io::duplex(1 << 20);
     let server = Stream::other(server);
     let tasks = TaskTracker::new();

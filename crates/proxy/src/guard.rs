@@ -36,6 +36,7 @@ pub(crate) struct Guard {
     /// What changes something here has to be sent as JSON: pages are not turned away by what they say of themselves.
     needs_json: bool,
     quits: bool,
+    reloads: bool,
 }
 
 impl Guard {
@@ -61,6 +62,7 @@ impl Guard {
             no_pages: !any,
             needs_json: any && !listener.access.lenient_control_content_type,
             quits: listener.enable_quit,
+            reloads: listener.enable_reload,
         }
     }
 
@@ -135,6 +137,7 @@ impl Guard {
         let changes = match name {
             "cache-clear" => matches!(*method, Method::POST | Method::PUT),
             "quit" => self.quits && *method == Method::POST,
+            "reload" => self.reloads && *method == Method::POST,
             _ => false,
         };
         if !self.needs_json || !changes {
@@ -144,7 +147,7 @@ impl Guard {
         match (types.next(), types.next()) {
             (Some(one), None) if is_json(one) => Ok(()),
             // Nothing is sent, and nothing is said of it: `curl -X POST …/quit`. A form always says what it is.
-            (None, _) if name == "quit" && is_bodiless(headers) => Ok(()),
+            (None, _) if matches!(name, "quit" | "reload") && is_bodiless(headers) => Ok(()),
             _ => Err(NOT_JSON),
         }
     }
@@ -212,6 +215,7 @@ mod tests {
             role: config::Role::Default,
             require_request_header,
             enable_quit: false,
+            enable_reload: false,
             auto_auth: None,
             allowed_hosts: allowed_hosts.iter().map(|host| (*host).to_owned()).collect(),
             limits: config::ListenerLimits::default(),

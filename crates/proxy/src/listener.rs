@@ -8,7 +8,7 @@ use config::{Endpoint, Listener};
 use rustix::net::sockopt::{set_socket_keepalive, set_tcp_keepidle};
 use thiserror::Error;
 use tokio::net::TcpListener;
-use tokio::time::{sleep, timeout_at};
+use tokio::time::{sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
@@ -22,9 +22,10 @@ use crate::doors::{Doors, Entered, Who};
 use crate::http1::serve_http1;
 use crate::http2::serve_http2;
 use crate::link::Link;
+use crate::listening::Listening;
 use crate::peer::Process;
 use crate::plain;
-use crate::route::{Context, Site};
+use crate::route::{Context, Site, Sites};
 use crate::socket::Socket;
 use crate::systemd;
 use crate::tls::{CertificateReloader, ListenerTlsError};
@@ -52,17 +53,21 @@ pub enum ListenError {
 
 /// A bound listener that serves nobody yet.
 pub struct Bound {
-    settings: Listener,
-    socket: Accepting,
-    tls: Option<CertificateReloader>,
-    address: String,
-    doors: Arc<Doors>,
+    pub(crate) settings: Listener,
+    pub(crate) socket: Accepting,
+    pub(crate) tls: Option<CertificateReloader>,
+    pub(crate) address: String,
+    pub(crate) doors: Arc<Doors>,
 }
 
-enum Accepting {
-    Tcp(TcpListener),
-    Unix(Box<Socket>),
+#[derive(Clone)]
+pub(crate) enum Accepting {
+    Tcp(Arc<TcpListener>),
+    Unix(Arc<Socket>),
 }
+
+/// So long clients of a listener that others have taken over may ask once more on the connections they have.
+const RETIREMENT: Duration = Duration::from_secs(5);
 
 impl Bound {
     /// Binds and reads certificates; serves nobody before [`Bound::run`].
@@ -79,13 +84,13 @@ impl Bound {
                 let failed = |error: io::Error| bind_error("tcp", &address.to_string(), &error);
                 let listener = TcpListener::bind(address).await.map_err(failed)?;
                 let bound = listener.local_addr().map_err(failed)?;
-                (Accepting::Tcp(listener), format!("{scheme}://{bound}"))
+                (Accepting::Tcp(Arc::new(listener)), format!("{scheme}://{bound}"))
             }
             Endpoint::Unix { path, access } => {
                 let shown = path.display().to_string();
                 let socket =
                     Socket::bind(path, access, peers).map_err(|error| bind_error("unix", &shown, &error))?;
-                (Accepting::Unix(Box::new(socket)), format!("unix://{shown}"))
+                (Accepting::Unix(Arc::new(socket)), format!("unix://{shown}"))
             }
             // From here on it is what it is.
             Endpoint::Systemd { socket, is_unix: false } => {
@@ -93,7 +98,7 @@ impl Bound {
                 let listener = systemd::take_tcp(socket).and_then(TcpListener::from_std).map_err(failed)?;
                 let bound = listener.local_addr().map_err(failed)?;
                 settings.endpoint = Endpoint::Tcp(bound);
-                (Accepting::Tcp(listener), format!("{scheme}://{bound}"))
+                (Accepting::Tcp(Arc::new(listener)), format!("{scheme}://{bound}"))
             }
             Endpoint::Systemd { socket, is_unix: true } => {
                 let failed = |error: io::Error| bind_error("unix", &format!("systemd:{socket}"), &error);
@@ -103,7 +108,7 @@ impl Bound {
                     Some(path) => format!("unix://{}", path.display()),
                     None => format!("unix:systemd:{socket}"),
                 };
-                (Accepting::Unix(Box::new(Socket::passed(listener, peers).map_err(failed)?)), address)
+                (Accepting::Unix(Arc::new(Socket::passed(listener, peers).map_err(failed)?)), address)
             }
         };
         let doors = Arc::new(Doors::new(settings.limits.clone(), settings.access.rate));
@@ -127,47 +132,83 @@ impl Bound {
 
     /// Accepts and serves until `stop` is cancelled, then lets the requests under way finish.
     pub async fn run(self, context: Arc<Context>, stop: CancellationToken) {
-        let site = Arc::new(Site::new(context, &self.settings, self.doors));
-        let connections = TaskTracker::new();
-        let tls = self.tls;
-        let watching = async {
-            match tls.clone() {
-                Some(tls) => tls.watch().await,
-                None => std::future::pending().await,
-            }
-        };
-        let mut watching = std::pin::pin!(watching);
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => break,
-                () = &mut watching => {}
-                accepted = accept(&self.socket, &site.doors) => match accepted {
-                    Ok(None) => site.doors.counters.count(Breach::Peer),
-                    Ok(Some(Accepted { stream, who, process })) => {
-                        let Some(entered) = site.doors.enter(who) else { continue };
-                        if let Some(process) = process {
-                            entered.link.is_of(process);
-                        }
-                        if site.context.access.is_some() {
-                            let _ = entered.link.client.set(client(&stream));
-                        }
-                        let (site, tasks) = (Arc::clone(&site), connections.clone());
-                        let (tls, stop) = (tls.clone(), stop.clone());
-                        // The loop's end waits for it.
-                        connections.spawn(start(site, stream, tls, entered, tasks, stop));
-                    }
-                    Err(error) => {
-                        // Most likely no file descriptors are left; some will be, in a moment.
-                        warn!(target: "listener", error = %error, "cannot accept a connection");
-                        sleep(Duration::from_millis(100)).await;
-                    }
-                },
-            }
-        }
-        drop(self.socket);
-        connections.close();
-        connections.wait().await;
+        self.start(context, stop).1.await;
     }
+
+    /// The same in two: what it can be changed by, and what is to be run.
+    pub fn start(
+        self,
+        context: Arc<Context>,
+        stop: CancellationToken,
+    ) -> (Listening, impl Future<Output = ()> + Send + 'static) {
+        let Self { settings, socket, tls, address, doors } = self;
+        let sites = Sites::new(Site::new(context, &settings, Arc::clone(&doors)));
+        let listening = Listening {
+            settings,
+            socket: socket.clone(),
+            tls: tls.clone(),
+            address,
+            sites: sites.clone(),
+            doors: Arc::clone(&doors),
+        };
+        (listening, run(socket, tls, sites, doors, stop))
+    }
+}
+
+/// Accepts and serves.
+async fn run(
+    socket: Accepting,
+    tls: Option<CertificateReloader>,
+    sites: Sites,
+    doors: Arc<Doors>,
+    stop: CancellationToken,
+) {
+    let connections = TaskTracker::new();
+    // The connections' own end, which comes later than ours when others have taken over.
+    let leave = stop.child_token();
+    let watching = async {
+        match tls.clone() {
+            Some(tls) => tls.watch().await,
+            None => std::future::pending().await,
+        }
+    };
+    let mut watching = std::pin::pin!(watching);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => break,
+            () = doors.retired.cancelled() => break,
+            () = &mut watching => {}
+            accepted = accept(&socket, &doors) => match accepted {
+                Ok(None) => doors.counters.count(Breach::Peer),
+                Ok(Some(Accepted { stream, who, process })) => {
+                    let Some(entered) = doors.enter(who) else { continue };
+                    if let Some(process) = process {
+                        entered.link.is_of(process);
+                    }
+                    if sites.now().context.access.is_some() {
+                        let _ = entered.link.client.set(client(&stream));
+                    }
+                    let (sites, tasks) = (sites.clone(), connections.clone());
+                    let (tls, leave) = (tls.clone(), leave.clone());
+                    // The loop's end waits for it.
+                    connections.spawn(start(sites, stream, tls, entered, tasks, leave));
+                }
+                Err(error) => {
+                    // Most likely no file descriptors are left; some will be, in a moment.
+                    warn!(target: "listener", error = %error, "cannot accept a connection");
+                    sleep(Duration::from_millis(100)).await;
+                }
+            },
+        }
+    }
+    drop(socket);
+    connections.close();
+    if !stop.is_cancelled() {
+        let ends = stop.run_until_cancelled(doors.closed.run_until_cancelled(connections.wait()));
+        let _ = timeout(RETIREMENT, ends).await;
+        leave.cancel();
+    }
+    connections.wait().await;
 }
 
 /// A client that has connected.
@@ -217,7 +258,7 @@ async fn accept_any(socket: &Accepting) -> io::Result<Option<Accepted>> {
 
 /// Serves a connection.
 async fn start(
-    site: Arc<Site>,
+    sites: Sites,
     stream: Stream,
     tls: Option<CertificateReloader>,
     entered: Entered,
@@ -225,15 +266,15 @@ async fn start(
     stop: CancellationToken,
 ) {
     match tls {
-        None => serve_http1(site, stream, &entered.link, &stop).await,
+        None => serve_http1(sites, stream, &entered.link, &stop).await,
         // Beside it a plain connection would be as large as this.
-        Some(tls) => Box::pin(start_tls(site, stream, &tls, &entered.link, &tasks, &stop)).await,
+        Some(tls) => Box::pin(start_tls(sites, stream, &tls, &entered.link, &tasks, &stop)).await,
     }
 }
 
 /// Shakes hands, and serves what was agreed on.
 async fn start_tls(
-    site: Arc<Site>,
+    sites: Sites,
     mut stream: Stream,
     tls: &CertificateReloader,
     link: &Arc<Link>,
@@ -266,12 +307,13 @@ async fn start_tls(
             let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
             let stream = Stream::other(stream);
             match is_http2 {
-                true => Box::pin(serve_http2(site, stream, link, tasks, stop)).await,
-                false => Box::pin(serve_http1(site, stream, link, stop)).await,
+                true => Box::pin(serve_http2(sites, stream, link, tasks, stop)).await,
+                false => Box::pin(serve_http1(sites, stream, link, stop)).await,
             }
         }
         Ok(Err(NotShaken::Plain(stream))) => {
             link.count(Breach::Handshake);
+            let site = sites.now();
             if site.complaints.take(&()) {
                 warn!(target: "listener", listener = %site.name, "a client sent plain HTTP to a listener with TLS; it was told so");
             }
@@ -306,7 +348,7 @@ impl From<io::Error> for NotShaken {
     }
 }
 
-fn bind_error(network: &'static str, address: &str, error: &io::Error) -> ListenError {
+pub(crate) fn bind_error(network: &'static str, address: &str, error: &io::Error) -> ListenError {
     let reason = match error.kind() {
         io::ErrorKind::AddrInUse => "bind: address already in use".to_owned(),
         io::ErrorKind::PermissionDenied => "bind: permission denied".to_owned(),

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use cache::Cache;
 use config::{Listener, Role, UseAutoAuthToken};
 use http::{HeaderValue, Request, Response, StatusCode, header};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::watch;
 use tracing::info;
 use vault::{Body, BoxFuture, Product, TokenState, shown_path};
@@ -63,6 +64,30 @@ pub struct Handles {
     pub refused: Arc<dyn Fn(Refusal) -> BoxFuture<'static, bool> + Send + Sync>,
     /// Somebody asked us to quit.
     pub quit: Arc<dyn Fn() + Send + Sync>,
+    /// Somebody asked us to read the configuration again: what came of it, or what is wrong with it.
+    pub reload: Arc<dyn Fn() -> BoxFuture<'static, Result<Value, Vec<String>>> + Send + Sync>,
+}
+
+/// What the next request meets: it may be another one than the last met.
+#[derive(Clone)]
+pub(crate) struct Sites(Arc<ArcSwap<Site>>);
+
+impl Sites {
+    pub(crate) fn new(site: Site) -> Self {
+        Self::of(Arc::new(site))
+    }
+
+    pub(crate) fn of(site: Arc<Site>) -> Self {
+        Self(Arc::new(ArcSwap::new(site)))
+    }
+
+    pub(crate) fn now(&self) -> Arc<Site> {
+        self.0.load_full()
+    }
+
+    pub(crate) fn replace(&self, site: Site) {
+        self.0.store(Arc::new(site));
+    }
 }
 
 /// One listener's view of it.
@@ -73,6 +98,7 @@ pub(crate) struct Site {
     pub(crate) doors: Arc<Doors>,
     pub(crate) role: Role,
     pub(crate) enable_quit: bool,
+    pub(crate) enable_reload: bool,
     /// As it is configured, for the access log.
     pub(crate) name: Arc<str>,
     /// When the log may say again that somebody spoke without TLS: nobody can fill it.
@@ -90,6 +116,7 @@ impl Site {
             doors,
             role: listener.role,
             enable_quit: listener.enable_quit,
+            enable_reload: listener.enable_reload,
             name: name.into(),
             complaints: Rates::new(COMPLAINTS, 1),
         }
@@ -105,6 +132,7 @@ impl Site {
         let (noted, step) = self.decide(request);
         let mut response = match step {
             Step::Answered(response) => response,
+            Step::Reload => Box::pin(control::reload(&self.context.handles)).await,
             Step::Clear(request) => Box::pin(control::cache_clear(&self.context.cache, *request)).await,
             Step::Forward(target, request) => forward::forward(&self.context, target, request).await,
         };
@@ -145,6 +173,10 @@ impl Site {
             Some("cache") => holdings::holdings(&self.context.cache, &request),
             Some("cache-clear") => return Step::Clear(request),
             Some("quit") => control::quit(self.enable_quit, request.method(), &self.context.handles),
+            Some("reload") => match control::may_reload(self.enable_reload, request.method()) {
+                Ok(()) => return Step::Reload,
+                Err(status) => empty(status),
+            },
             Some("health") => report::health(report, &request),
             Some("metrics") => report::metrics(report, &request),
             Some("status") => report::status(report, &request),
@@ -180,6 +212,8 @@ impl Site {
 enum Step {
     /// Nothing more.
     Answered(Response<Body>),
+    /// The configuration is read again.
+    Reload,
     /// The cache is told what to forget.
     Clear(Asking),
     /// The server is asked.

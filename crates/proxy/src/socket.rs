@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 use atomic_file::SocketFile;
 use config::{AllowedPeers, SocketAccess};
@@ -16,10 +17,9 @@ pub(crate) const COMPLAINTS: std::time::Duration = std::time::Duration::from_sec
 
 /// A bound socket; its file goes when it is dropped, if it is still ours.
 pub(crate) struct Socket {
-    listener: UnixListener,
+    bound: Arc<(UnixListener, Option<SocketFile>)>,
     peers: PeerRule,
     complaints: Rates<Option<u32>>,
-    _file: Option<SocketFile>,
 }
 
 impl Socket {
@@ -48,11 +48,26 @@ impl Socket {
         file: Option<SocketFile>,
     ) -> io::Result<Self> {
         let complaints = Rates::new(COMPLAINTS, 1);
-        Ok(Self { listener: UnixListener::from_std(listener)?, peers, complaints, _file: file })
+        Ok(Self { bound: Arc::new((UnixListener::from_std(listener)?, file)), peers, complaints })
+    }
+
+    /// The same socket with another rule.
+    pub(crate) fn succeeded(&self, peers: &AllowedPeers) -> io::Result<Self> {
+        let (peers, complaints) = (rule(peers)?, Rates::new(COMPLAINTS, 1));
+        Ok(Self { bound: Arc::clone(&self.bound), peers, complaints })
+    }
+
+    /// Gives its file another mode and owner.
+    pub(crate) fn set(&self, access: &SocketAccess) -> io::Result<()> {
+        let attributes = access.attributes().map_err(io::Error::other)?;
+        match &self.bound.1 {
+            Some(file) => file.set(&attributes).map_err(io::Error::other),
+            None => Ok(()),
+        }
     }
 
     pub(crate) async fn accept(&self) -> io::Result<UnixStream> {
-        Ok(self.listener.accept().await?.0)
+        Ok(self.bound.0.accept().await?.0)
     }
 
     /// The process at the other end, where it matters; `None` for one that is not served.

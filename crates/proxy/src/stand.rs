@@ -27,6 +27,7 @@ pub(crate) fn listener() -> Listener {
         role: Role::Default,
         require_request_header: false,
         enable_quit: false,
+        enable_reload: false,
         allowed_hosts: Vec::new(),
         limits: ListenerLimits::default(),
     }
@@ -57,7 +58,11 @@ pub(crate) fn context(upstream: Arc<dyn Upstream>, state: TokenState) -> Context
         identity: None,
         access: None,
         report: Arc::new(Silent),
-        handles: Handles { refused: Arc::new(|_| Box::pin(async { false })), quit: Arc::new(|| {}) },
+        handles: Handles {
+            refused: Arc::new(|_| Box::pin(async { false })),
+            quit: Arc::new(|| {}),
+            reload: Arc::new(|| Box::pin(async { Err(Vec::new()) })),
+        },
     }
 }
 

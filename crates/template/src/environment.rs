@@ -4,9 +4,9 @@
 //! memory, instead of a file. Whoever starts the child watches for the whole: there is none before every variable has
 //! a value, and a new one only when a value is really another.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use atomic_file::Written;
 use config::Template;
@@ -41,11 +41,20 @@ impl fmt::Debug for Values {
 /// The variables of one child, whichever runners render them.
 #[derive(Debug)]
 pub struct Variables {
-    /// Those that have a value.
-    rendered: Mutex<Values>,
-    /// How many there are to be.
-    wanted: usize,
+    state: Mutex<State>,
     complete: watch::Sender<Option<Arc<Values>>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Those that have a value.
+    rendered: Values,
+    /// Those that are to have one.
+    wanted: BTreeSet<String>,
+}
+
+fn names(templates: &[Template]) -> BTreeSet<String> {
+    templates.iter().filter_map(|template| template.variable.clone()).collect()
 }
 
 /// None at all, so complete.
@@ -58,9 +67,38 @@ impl Default for Variables {
 impl Variables {
     /// Those that these templates render; the names are each used once.
     pub fn of(templates: &[Template]) -> Self {
-        let wanted = templates.iter().filter(|template| template.variable.is_some()).count();
-        let complete = (wanted == 0).then(Arc::default);
-        Self { rendered: Mutex::default(), wanted, complete: watch::Sender::new(complete) }
+        let wanted = names(templates);
+        let complete = wanted.is_empty().then(Arc::default);
+        let state = Mutex::new(State { rendered: Values::default(), wanted });
+        Self { state, complete: watch::Sender::new(complete) }
+    }
+
+    /// From now on these are to be rendered. Until all of them are, the last whole counts.
+    pub fn want(&self, templates: &[Template]) {
+        let mut state = self.state();
+        state.wanted = names(templates);
+        let State { rendered, wanted } = &mut *state;
+        rendered.0.retain(|name, _| wanted.contains(name));
+        self.tell(&state);
+    }
+
+    /// What is under the lock is whole at any time.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Told under the lock, so that of two the later is told last.
+    fn tell(&self, state: &State) {
+        if state.rendered.0.len() < state.wanted.len() {
+            return;
+        }
+        self.complete.send_if_modified(|complete| {
+            let is_new = complete.as_deref() != Some(&state.rendered);
+            if is_new {
+                *complete = Some(Arc::new(state.rendered.clone()));
+            }
+            is_new
+        });
     }
 
     /// All values; `None` until there is one for every variable.
@@ -85,16 +123,13 @@ impl Variables {
     }
 
     fn set(&self, name: &str, value: &[u8]) -> Written {
-        // What is under the lock is whole at any time.
-        let mut rendered = self.rendered.lock().unwrap_or_else(PoisonError::into_inner);
-        if rendered.0.get(name).is_some_and(|known| known.as_slice() == value) {
+        let mut state = self.state();
+        let known = state.rendered.0.get(name);
+        if known.is_some_and(|known| known.as_slice() == value) || !state.wanted.contains(name) {
             return Written::Unchanged;
         }
-        rendered.0.insert(name.to_owned(), Zeroizing::new(value.to_vec()));
-        if rendered.0.len() >= self.wanted {
-            // Told under the lock, so that of two the later is told last.
-            self.complete.send_replace(Some(Arc::new(rendered.clone())));
-        }
+        state.rendered.0.insert(name.to_owned(), Zeroizing::new(value.to_vec()));
+        self.tell(&state);
         Written::Changed
     }
 }
@@ -136,6 +171,25 @@ mod tests {
     }
 
     #[test]
+    fn others_may_be_wanted_and_the_last_whole_counts_until_they_are_there() {
+        let (one, two) = (template("ONE"), template("TWO"));
+        let variables = Variables::of(std::slice::from_ref(&one));
+        variables.take(&one, b"1");
+        let mut watch = variables.watch();
+        watch.mark_unchanged();
+        variables.want(&[one.clone(), two.clone()]);
+        assert!(!watch.has_changed().unwrap(), "there is no second value yet");
+        variables.take(&two, b"2");
+        assert_eq!(watch.borrow_and_update().as_ref().unwrap().iter().count(), 2);
+        variables.want(&[one.clone(), two.clone()]);
+        assert!(!watch.has_changed().unwrap(), "nothing is new");
+        variables.want(std::slice::from_ref(&one));
+        assert_eq!(watch.borrow_and_update().as_ref().unwrap().iter().count(), 1);
+        variables.take(&two, b"late");
+        assert!(!watch.has_changed().unwrap());
+    }
+
+    #[test]
     fn what_no_program_can_be_given_leaves_the_old_value() {
         let one = template("ONE");
         let variables = Variables::of(std::slice::from_ref(&one));
@@ -162,7 +216,7 @@ mod tests {
 
     #[test]
     fn no_value_is_shown() {
-        let variables = Variables::of(&[]);
+        let variables = Variables::of(&[template("ONE")]);
         variables.set("ONE", b"hidden");
         assert!(!format!("{variables:?}").contains("hidden"));
     }

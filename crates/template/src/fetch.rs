@@ -63,6 +63,11 @@ impl Fetcher {
         Self { server, caller, rules, mounts, versions, asking: tokio::sync::Mutex::default() }
     }
 
+    /// The same with other rules.
+    pub(crate) fn with_rules(&self, rules: Rules) -> Self {
+        Self::new(Arc::clone(&self.server), self.caller.clone(), rules)
+    }
+
     /// What the configuration says of refreshing.
     pub(crate) fn rules(&self) -> &Rules {
         &self.rules

@@ -61,6 +61,8 @@ struct Inner {
     /// `None` while it cannot be used. Whoever writes holds it, so that one writes at a time.
     file: Arc<Mutex<Option<File>>>,
     failing: AtomicBool,
+    /// Nothing is written any more.
+    closed: AtomicBool,
     commits: AtomicU64,
 }
 
@@ -84,7 +86,8 @@ impl Disk {
     fn new(path: PathBuf, header: Vec<u8>, sealer: Sealer, file: Option<File>) -> Self {
         let failing = AtomicBool::new(file.is_none());
         let file = Arc::new(Mutex::new(file));
-        Self(Arc::new(Inner { path, header, sealer, file, failing, commits: AtomicU64::new(0) }))
+        let (closed, commits) = (AtomicBool::new(false), AtomicU64::new(0));
+        Self(Arc::new(Inner { path, header, sealer, file, failing, closed, commits }))
     }
 
     /// How often something was written.
@@ -114,9 +117,13 @@ impl Disk {
         }
     }
 
-    /// Writes all that waits, at the end.
+    /// Writes all that waits, at the end, and lets go of the file: another cache may take it over.
     pub(crate) async fn finish(&self, shared: &Arc<Shared>) {
         while self.flush(shared, What::All).await == Done::Written {}
+        let mut file = Arc::clone(&self.0.file).lock_owned().await;
+        self.0.closed.store(true, Relaxed);
+        // It closes with a write.
+        let _ = spawn_blocking(move || *file = None).await;
     }
 
     /// Returns when nothing that was forgotten before lies on the disk any more.
@@ -129,6 +136,9 @@ impl Disk {
     /// May be left at any time: what was begun is done.
     async fn flush(&self, shared: &Arc<Shared>, what: What) -> Done {
         let file = Arc::clone(&self.0.file).lock_owned().await;
+        if self.0.closed.load(Relaxed) {
+            return Done::Nothing;
+        }
         let changes = shared.store().take_changes(what == What::Gone, Clocks::read(&shared.clock));
         if changes.is_empty() {
             return Done::Nothing;

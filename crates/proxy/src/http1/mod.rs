@@ -28,7 +28,7 @@ use vault::Stream;
 use crate::breach::Breach;
 use crate::inbound::{Asking, Inbound, Source};
 use crate::link::Link;
-use crate::route::Site;
+use crate::route::{Site, Sites};
 use crate::serve::{Outbound, answer, refuse};
 use crate::tunnel::{Relay, RelaySlot};
 use answer::{Answer, Asked};
@@ -61,7 +61,7 @@ enum After {
 /// Serves a connection until the client leaves or `stop` is cancelled; then the request under way is finished.
 ///
 /// What waits here for the next request is kept small: there are many of these, and most of them wait.
-pub(crate) async fn serve_http1(site: Arc<Site>, stream: Stream, link: &Arc<Link>, stop: &CancellationToken) {
+pub(crate) async fn serve_http1(sites: Sites, stream: Stream, link: &Arc<Link>, stop: &CancellationToken) {
     let connection = Shared(Arc::new(Mutex::new(Connection::new(stream, Arc::clone(link)))));
     let mut leave = pin!(async {
         tokio::select! {
@@ -77,7 +77,7 @@ pub(crate) async fn serve_http1(site: Arc<Site>, stream: Stream, link: &Arc<Link
         let after = match next.await {
             Next::End => After::Close { linger: false },
             // Kilobytes, and only while it lasts: most connections wait.
-            next => Box::pin(exchange(&site, link, &connection, next, stop)).await,
+            next => Box::pin(exchange(&sites.now(), link, &connection, next, stop)).await,
         };
         match after {
             After::Keep => {}
@@ -119,7 +119,8 @@ async fn exchange(
     };
     // A client that has left takes its request along.
     let Some(response) = response else { return After::Drop };
-    let keep = head.keep && connection.lock().is_read() && !stop.is_cancelled();
+    let ends = stop.is_cancelled() || site.doors.retired.is_cancelled();
+    let keep = head.keep && connection.lock().is_read() && !ends;
     let mut answer = Answer::new(response, asked, keep);
     if !send(connection, &mut answer).await {
         connection.lock().abort();

@@ -21,7 +21,7 @@ use vault::Stream;
 use crate::breach::Breach;
 use crate::inbound::{Inbound, Source};
 use crate::link::Link;
-use crate::route::Site;
+use crate::route::Sites;
 use crate::serve::answer;
 use paced::{Pace, Paced};
 use timed::Timed;
@@ -44,7 +44,7 @@ const OUR_RESETS: usize = 256;
 /// Serves a connection until the client leaves or `stop` is cancelled; then the requests under way are finished. The
 /// tasks of its streams are started among `tasks`.
 pub(crate) async fn serve_http2(
-    site: Arc<Site>,
+    sites: Sites,
     stream: Stream,
     link: &Arc<Link>,
     tasks: &TaskTracker,
@@ -53,7 +53,7 @@ pub(crate) async fn serve_http2(
     let pace = Arc::new(Pace::new(link.limits().write_timeout));
     let (ours, theirs) = (Arc::clone(link), Arc::clone(&pace));
     let service = service_fn(move |request: Request<Incoming>| {
-        let (site, link, pace) = (Arc::clone(&site), Arc::clone(&ours), Arc::clone(&theirs));
+        let (site, link, pace) = (sites.now(), Arc::clone(&ours), Arc::clone(&theirs));
         let answered = async move {
             let request = request.map(|body| Inbound::new(Source::Http2(body), &link));
             let response = answer(&site, link, Box::new(request)).await;

@@ -264,7 +264,8 @@ async fn a_waiting_connection_is_small() {
     let entered = front.doors.enter(Who::Unknown).unwrap();
     let stream = vault::Stream::other(tokio::io::duplex(1).1);
     let stop = tokio_util::sync::CancellationToken::new();
-    let serving = crate::http1::serve_http1(front.site.clone(), stream, &entered.link, &stop);
+    let serving =
+        crate::http1::serve_http1(crate::route::Sites::of(front.site.clone()), stream, &entered.link, &stop);
     let size = std::mem::size_of_val(&serving) + std::mem::size_of::<crate::link::Link>();
     assert!(size < 2 * 1024, "{size}");
 }

@@ -8,6 +8,7 @@ mod limits;
 mod rules;
 mod smuggling;
 mod sockets;
+mod successors;
 mod targets;
 mod times;
 mod who;
@@ -28,7 +29,7 @@ use crate::counters::Counters;
 use crate::doors::{Descriptors, Doors, Who};
 use crate::http1::serve_http1;
 use crate::http2::serve_http2;
-use crate::route::{Context, Site};
+use crate::route::{Context, Site, Sites};
 use crate::stand;
 
 /// Our own token in these tests.
@@ -156,7 +157,7 @@ impl Front {
         let entered = self.doors.enter(who)?;
         let (ours, theirs) = tokio::io::duplex(network);
         let theirs = Stream::other(theirs);
-        let (site, tasks, stop) = (Arc::clone(&self.site), self.tasks.clone(), self.stop.clone());
+        let (site, tasks, stop) = (Sites::of(Arc::clone(&self.site)), self.tasks.clone(), self.stop.clone());
         self.tasks.spawn(async move {
             match protocol {
                 Protocol::Http2 => serve_http2(site, theirs, &entered.link, &tasks, &stop).await,

@@ -9,6 +9,7 @@ mod generate_config;
 mod kv;
 mod own_api;
 mod own_token;
+mod reload;
 mod run;
 mod run_program;
 mod server;
@@ -60,6 +61,8 @@ enum Command {
     GenerateConfig(generate_config::GenerateArgs),
     /// Make keys for encrypted sinks, and read what is in such a sink
     Sink(sink::SinkArgs),
+    /// Have a running agent or proxy read its configuration again, and tell what has changed
+    Reload(reload::ReloadArgs),
     /// Ask a running agent or proxy how it stands: a table, and 0 when it is ready, else 1
     Status(status::StatusArgs),
     /// Tell the version
@@ -86,6 +89,7 @@ pub(crate) fn main(arguments: Vec<OsString>) -> ExitCode {
         Command::Template(arguments) => template::template(arguments),
         Command::GenerateConfig(arguments) => generate_config::generate_config(&arguments),
         Command::Sink(arguments) => sink::sink(&arguments),
+        Command::Reload(arguments) => reload::reload(&arguments),
         Command::Status(arguments) => status::status(&arguments),
         Command::Version => version::version(),
         Command::Demo(arguments) => demo::demo(&arguments),

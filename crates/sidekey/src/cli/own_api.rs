@@ -94,7 +94,7 @@ pub(super) struct OwnClient {
 }
 
 /// The agent's endpoints, and the proxy's.
-const PREFIXES: [&str; 2] = ["/agent/v1/", "/proxy/v1/"];
+pub(super) const PREFIXES: [&str; 2] = ["/agent/v1/", "/proxy/v1/"];
 
 impl OwnClient {
     /// Reads one of its endpoints; gives what it tells, and below which path it has its endpoints.
@@ -104,14 +104,12 @@ impl OwnClient {
     pub(super) fn get(&self, endpoint: &str) -> Result<(Value, &'static str), String> {
         let mut last = String::new();
         for prefix in PREFIXES {
-            let request = Request { target: format!("{prefix}{endpoint}"), ..Request::new(Method::GET, "") };
-            let (status, body) = self.send(request)?;
-            match serde_json::from_slice::<Value>(&body) {
-                Ok(told) if status == StatusCode::OK && told["program"] == "sidekey" => {
+            let (status, told) = self.send(request(Method::GET, prefix, endpoint))?;
+            match told {
+                Some(told) if status == StatusCode::OK && told["program"] == "sidekey" => {
                     return Ok((told, prefix));
                 }
-                Ok(told) => last = format!("{status} {}", told["errors"][0].as_str().unwrap_or_default()),
-                Err(_) => last = format!("{status}, and no JSON"),
+                told => last = refusal(status, told.as_ref()),
             }
         }
         Err(last)
@@ -123,22 +121,44 @@ impl OwnClient {
     /// # Errors
     /// As [`OwnClient::get`], and any other status than 200.
     pub(super) fn post(&self, prefix: &str, endpoint: &str, body: &Value) -> Result<Value, String> {
-        let request = Request { target: format!("{prefix}{endpoint}"), ..Request::new(Method::POST, "") };
-        let (status, body) = self.send(request.json(body))?;
-        let told = serde_json::from_slice::<Value>(&body).unwrap_or_default();
+        let (status, told) = self.send(request(Method::POST, prefix, endpoint).json(body))?;
         if status == StatusCode::OK {
-            return Ok(told);
+            return Ok(told.unwrap_or_default());
         }
-        Err(format!("{status} {}", shown(&told["errors"][0])))
+        Err(refusal(status, told.as_ref()))
     }
 
-    fn send(&self, request: Request) -> Result<(StatusCode, Vec<u8>), String> {
+    /// Posts nothing to an endpoint; gives the status, and the JSON if it is some.
+    ///
+    /// # Errors
+    /// No answer, in words.
+    pub(super) fn ask(
+        &self,
+        prefix: &str,
+        endpoint: &str,
+    ) -> Result<(StatusCode, Option<Value>), String> {
+        self.send(request(Method::POST, prefix, endpoint))
+    }
+
+    fn send(&self, request: Request) -> Result<(StatusCode, Option<Value>), String> {
         self.runtime.block_on(async {
             let response = self.client.send(request).await.map_err(|error| error.to_string())?;
             let status = response.status;
             let body = response.body.collect(LONGEST, PATIENCE).await.map_err(|error| error.to_string())?;
-            Ok((status, body.to_vec()))
+            Ok((status, serde_json::from_slice(&body).ok()))
         })
+    }
+}
+
+fn request(method: Method, prefix: &str, endpoint: &str) -> Request {
+    Request { target: format!("{prefix}{endpoint}"), ..Request::new(method, "") }
+}
+
+/// What an answer says that is not what was asked for.
+pub(super) fn refusal(status: StatusCode, told: Option<&Value>) -> String {
+    match told {
+        Some(told) => format!("{status} {}", shown(&told["errors"][0])),
+        None => format!("{status}, and no JSON"),
     }
 }
 

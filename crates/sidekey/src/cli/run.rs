@@ -153,16 +153,19 @@ pub(super) fn run(product: Product, arguments: RunArgs) -> Exit {
         Err(error) => return failed_to_start(&format!("Error starting the runtime: {error}"), Exit::Failure),
     };
     // SIGHUP reads the same files with the same flags and environment: what the command line said stays said.
-    let reload: Reload = Box::new(move || match load(&flags) {
-        Ok(loaded) => {
-            level.set(filter(&loaded.settings));
-            Some(loaded.settings)
-        }
-        Err(failure) => {
-            print_failure(&failure, "the old configuration stays in force");
-            None
-        }
-    });
+    let reload = Reload {
+        load: Box::new(move || match load(&flags) {
+            Ok(loaded) => {
+                print_warnings(&loaded.warnings);
+                Ok(loaded.settings)
+            }
+            Err(failure) => {
+                print_failure(&failure, "the old configuration stays in force");
+                Err(failure.problems.iter().map(|problem| problem.upstream_text()).collect())
+            }
+        }),
+        set_level: Box::new(move |settings| level.set(filter(settings))),
+    };
     let outcome = runtime.block_on(async {
         let daemon = Daemon::build(settings, &environment).await?;
         print_banner(product, &daemon);

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use config::{Exec, RestartOnExit, Settings};
 use supervisor::{Asked, OnChange, OnExit, Outcome, Record, Signal};
@@ -15,21 +15,50 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
 use super::build::StartError;
-use super::tasks::Tasks;
+use super::tasks::{Scope, Tasks};
 
 /// A child to be kept, made and not yet running.
 pub(super) struct Child {
     settings: supervisor::Settings,
     asked: mpsc::Sender<Asked>,
     asks: mpsc::Receiver<Asked>,
-    /// Signals to hand on to it.
-    pub(super) forward: Vec<Signal>,
+    forward: Vec<Signal>,
 }
 
 /// A child that is kept.
 pub(super) struct Kept {
     asked: mpsc::Sender<Asked>,
     keeper: JoinHandle<Outcome>,
+    /// It is to be stopped, and nobody is to come in its place.
+    stop: CancellationToken,
+    /// Patience is over.
+    hurry: CancellationToken,
+    /// Signals to hand on to it.
+    forward: Vec<Signal>,
+}
+
+/// How templates reach the child, whichever it is at the time.
+#[derive(Default)]
+pub(super) struct Link(Mutex<Option<(mpsc::WeakSender<Asked>, OnChange)>>);
+
+impl Link {
+    fn now(&self) -> MutexGuard<'_, Option<(mpsc::WeakSender<Asked>, OnChange)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// For templates whose changes concern it (`on_change`).
+    pub(super) fn changes(self: &Arc<Self>) -> Arc<dyn Fn(ChildAction) + Send + Sync> {
+        let link = Arc::clone(self);
+        Arc::new(move |action| {
+            let Some((asked, signal)) = link.now().clone() else { return };
+            let what = match action {
+                ChildAction::Restart => OnChange::Restart,
+                ChildAction::Signal => signal,
+            };
+            // Where as many wait already, the child will see this change as well.
+            let _ = asked.upgrade().map(|asked| asked.try_send(Asked::Changed(what)));
+        })
+    }
 }
 
 impl Child {
@@ -70,44 +99,54 @@ impl Child {
         Ok(Self { settings, asked, asks, forward: exec.forward_signals.clone() })
     }
 
-    /// For templates whose changes concern it (`on_change`). The signal is that of `exec`, or SIGHUP.
-    pub(super) fn changes(&self) -> Arc<dyn Fn(ChildAction) + Send + Sync> {
-        let signal = match self.settings.on_change {
-            OnChange::Signal(signal) => OnChange::Signal(signal),
-            OnChange::Nothing | OnChange::Restart => OnChange::signal(Signal::HUP),
-        };
-        let asked = self.asked.downgrade();
-        Arc::new(move |action| {
-            let what = match action {
-                ChildAction::Restart => OnChange::Restart,
-                ChildAction::Signal => signal,
-            };
-            // Where as many wait already, the child will see this change as well.
-            let _ = asked.upgrade().map(|asked| asked.try_send(Asked::Changed(what)));
-        })
-    }
-
     /// How it stands; kept up to date.
     pub(super) fn record(&self) -> Arc<Record> {
         Arc::clone(&self.settings.record)
     }
 
-    /// Starts to keep it: it is started once all values are there and every file was rendered once.
+    /// Starts to keep it: it is started once all values are there and every file was rendered once, and once the one
+    /// that was there `before` has ended.
     pub(super) fn keep(
         self,
-        values: watch::Receiver<Option<Arc<Values>>>,
-        rendered: TaskTracker,
-        given_up: CancellationToken,
+        waits: Waits,
+        link: &Link,
+        before: Option<Kept>,
+        scope: &Scope,
         tasks: &mut Tasks,
     ) -> Kept {
         let (sender, variables) = watch::channel(None);
-        tasks.start("child variables", async move {
+        let Waits { values, rendered, given_up } = waits;
+        tasks.start_in(scope, "child variables", async move {
             feed(values, rendered, given_up, sender).await;
             Ok(())
         });
-        let Self { settings, asked, asks, .. } = self;
-        Kept { asked, keeper: tokio::spawn(supervisor::run(settings, variables, asks)) }
+        let Self { settings, asked, asks, forward } = self;
+        // Its signal is that of `exec`, or SIGHUP.
+        let signal = match settings.on_change {
+            OnChange::Signal(signal) => OnChange::Signal(signal),
+            OnChange::Nothing | OnChange::Restart => OnChange::signal(Signal::HUP),
+        };
+        *link.now() = Some((asked.downgrade(), signal));
+        let (stop, hurry) = (CancellationToken::new(), CancellationToken::new());
+        let (stopped, hurried) = (stop.clone(), hurry.clone());
+        let keeper = tokio::spawn(async move {
+            if let Some(before) = before {
+                before.stop(hurried.cancelled()).await;
+            }
+            if stopped.is_cancelled() {
+                return Outcome::Stopped;
+            }
+            supervisor::run(settings, variables, asks).await
+        });
+        Kept { asked, keeper, stop, hurry, forward }
     }
+}
+
+/// What a child waits for.
+pub(super) struct Waits {
+    pub(super) values: watch::Receiver<Option<Arc<Values>>>,
+    pub(super) rendered: TaskTracker,
+    pub(super) given_up: CancellationToken,
 }
 
 /// Hands on values as variables, once every file was rendered.
@@ -144,6 +183,11 @@ impl Kept {
         (&mut self.keeper).await
     }
 
+    /// Signals to hand on to it.
+    pub(super) fn forwards(&self) -> &[Signal] {
+        &self.forward
+    }
+
     /// Hands a signal on. More of them than anybody can handle are dropped.
     pub(super) fn forward(&self, signal: Signal) {
         if self.asked.try_send(Asked::Forward(signal)).is_err() {
@@ -156,32 +200,43 @@ impl Kept {
         if self.keeper.is_finished() {
             return;
         }
-        // Who does not listen any more is ending.
-        let _ = self.asked.send(Asked::Stop).await;
+        self.stop.cancel();
+        let asked = self.asked.clone();
+        let patience = async {
+            // Who does not listen any more is ending.
+            let _ = asked.send(Asked::Stop).await;
+            std::future::pending::<()>().await;
+        };
         tokio::select! {
             _ = &mut self.keeper => return,
+            () = patience => {}
             () = hurry => {}
         }
         warn!(target: "exec.server", "asked again, the child is killed");
-        let _ = self.asked.send(Asked::StopNow).await;
+        self.hurry.cancel();
+        tokio::select! {
+            _ = &mut self.keeper => return,
+            _ = asked.send(Asked::StopNow) => {}
+        }
         let _ = self.keeper.await;
     }
 }
 
-/// Waits for orphans where they become ours: as process 1, or where we asked for them.
-pub(super) fn bury_orphans(settings: &Settings, tasks: &mut Tasks) {
+/// Waits for orphans where they become ours: as process 1, or where we asked for them. Gives whether it does.
+pub(super) fn bury_orphans(settings: &Settings, tasks: &mut Tasks) -> bool {
     let first = rustix::process::getpid() == rustix::process::Pid::INIT;
     let asked = settings.exec.as_ref().is_some_and(|exec| exec.reap_orphans);
     if !first && !asked {
-        return;
+        return false;
     }
     if !first && let Err(error) = supervisor::adopt() {
         warn!(target: "exec.server", %error, "cannot become the parent of orphans");
-        return;
+        return false;
     }
     info!(target: "exec.server", "orphans are waited for when they end");
     tasks.start("orphans", async {
         supervisor::bury().await;
         Ok(())
     });
+    true
 }

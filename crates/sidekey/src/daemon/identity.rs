@@ -13,9 +13,10 @@ use vault::api::Caller;
 use vault::{ClientSettings, Namespace, TokenState, Upstream};
 
 use super::report::IdentityPart;
-use super::tasks::Tasks;
+use super::tasks::{Scope, TaskError, Tasks};
 
 /// One `auto_auth` stanza, as everybody who uses its token sees it.
+#[derive(Clone)]
 pub(super) struct Identity {
     /// Where its token is shown.
     pub(super) tokens: watch::Receiver<TokenState>,
@@ -67,38 +68,45 @@ impl Identity {
         }
     }
 
-    /// Starts its sinks and its login.
+    /// One of its sinks, made and not yet running.
     ///
     /// # Errors
-    /// A sink that cannot be.
-    pub(super) fn start(
+    /// It cannot be.
+    pub(super) fn sink(&self, settings: &config::Sink, door: &Door) -> Result<Sink, SinkError> {
+        let wrapper = Wrapper {
+            upstream: Arc::clone(&door.upstream),
+            caller: self.caller(door),
+            reauth: self.reauth.clone(),
+        };
+        self.span.in_scope(|| Sink::new(settings, wrapper))
+    }
+
+    /// Has a sink deliver its token.
+    pub(super) fn deliver(&self, sink: Sink, scope: &Scope, tasks: &mut Tasks, ready: &TaskTracker) {
+        let sink = sink.run(self.tokens.clone(), ready.token()).map(Ok);
+        tasks.start_in(scope, "sink", sink.instrument(self.span.clone()));
+    }
+
+    /// Starts its login.
+    pub(super) fn log_in(
         &self,
         ends: Ends,
         settings: &config::AutoAuth,
         door: &Door,
         environment: &Arc<Environment>,
-        tasks: &mut Tasks,
-        ready: &TaskTracker,
-    ) -> Result<(), SinkError> {
-        let caller = Caller { namespace: self.namespace.clone(), ..door.caller.clone() };
-        for sink in &settings.sinks {
-            let wrapper = Wrapper {
-                upstream: Arc::clone(&door.upstream),
-                caller: caller.clone(),
-                reauth: self.reauth.clone(),
-            };
-            let sink = self.span.in_scope(|| Sink::new(sink, wrapper))?;
-            let sink = sink.run(self.tokens.clone(), ready.token()).map(Ok);
-            tasks.start("sink", sink.instrument(self.span.clone()));
-        }
+        (scope, tasks): (&Scope, &mut Tasks),
+    ) {
         let upstream = Arc::clone(&door.upstream);
-        let environment = Arc::clone(environment);
+        let (caller, environment) = (self.caller(door), Arc::clone(environment));
         let login = AutoAuth::new(settings, upstream, caller, environment, ends.tokens, ends.requests)
             .with_client(&door.client)
             .with_record(Arc::clone(&self.record))
             .run()
-            .map(|ended| ended.map_err(|error| error.to_string()));
-        tasks.start("auto-auth", login.instrument(self.span.clone()));
-        Ok(())
+            .map(|ended| ended.map_err(|error| TaskError::Failed(error.to_string())));
+        tasks.start_in(scope, "auto-auth", login.instrument(self.span.clone()));
+    }
+
+    fn caller(&self, door: &Door) -> Caller {
+        Caller { namespace: self.namespace.clone(), ..door.caller.clone() }
     }
 }

@@ -20,6 +20,7 @@ mod run;
 mod session;
 mod signals;
 mod tasks;
+mod units;
 
 pub(crate) use build::{Daemon, StartError};
 pub(crate) use hardening::forbid_core_dumps;

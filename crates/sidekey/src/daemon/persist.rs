@@ -1,6 +1,7 @@
 //! The cache on disk, from its settings: where its key comes from, and where it belongs.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use atomic_file::{FileError, KeyError};
 use cache::disk::{self, DiskError, DiskSettings, Home, KeyMaterial, Opened};
@@ -35,32 +36,40 @@ pub(crate) enum PersistError {
 /// Shorter passphrases are refused.
 const SHORTEST_PASSPHRASE: usize = 12;
 
-/// Reads the key, opens the file and all that is in it. Apart, because both may take their time.
+/// Reads the key. Apart, because a file may take its time.
 ///
 /// # Errors
 /// [`PersistError`].
-pub(super) async fn open(
+pub(super) async fn settings(
     persist: &Persist,
-    environment: &Environment,
+    environment: &Arc<Environment>,
     server: &Address,
-) -> Result<Opened, PersistError> {
-    let (persist, environment, server) = (persist.clone(), environment.clone(), server.to_string());
-    let opened = spawn_blocking(move || {
+) -> Result<DiskSettings, PersistError> {
+    let (persist, environment, server) = (persist.clone(), Arc::clone(environment), server.to_string());
+    let read = spawn_blocking(move || {
         let key = key(&persist.key, &environment)?;
         let machine = match persist.key {
             // Pods have an id of their image at best.
             PersistKey::Kubernetes { .. } => String::new(),
             _ => machine_id(),
         };
-        let settings = DiskSettings {
+        Ok(DiskSettings {
             folder: persist.path,
             key,
             home: Home { server, machine },
             keep_after_import: persist.keep_after_import,
             strict: persist.exit_on_err,
-        };
-        Ok(disk::open(&settings)?)
+        })
     });
+    read.await.unwrap_or(Err(PersistError::Panicked))
+}
+
+/// Opens the file and reads all that is in it.
+///
+/// # Errors
+/// [`PersistError`].
+pub(super) async fn open(settings: DiskSettings) -> Result<Opened, PersistError> {
+    let opened = spawn_blocking(move || Ok(disk::open(&settings)?));
     opened.await.unwrap_or(Err(PersistError::Panicked))
 }
 

@@ -1,29 +1,53 @@
-//! SIGHUP: what can change while we run.
+//! A new configuration: compiled, compared and applied by difference. Where anything is wrong with it, nothing changes.
+
+use std::sync::Arc;
 
 use config::Settings;
-use proxy::CertificateReloader;
-use tracing::{error, info};
-use vault::Client;
+use tracing::error;
 
-/// Reads the configuration again and applies the log level; `None`, with the problems printed, when it is bad.
-pub(crate) type Reload = Box<dyn Fn() -> Option<Settings> + Send>;
+use super::build::Daemon;
+use super::notify;
+use super::units::{Changes, restrained};
 
-/// Applies what a new configuration can change: listener certificates and TLS towards the server. Each part
-/// that fails keeps what it had.
-pub(super) fn apply(settings: &Settings, certificates: &[CertificateReloader], clients: &[Client]) {
-    for certificate in certificates {
-        match certificate.reload() {
-            Ok(()) => info!(target: "", "reloaded a listener's certificate"),
-            Err(error) => {
-                error!(target: "", error = %error, "a listener's certificate could not be reloaded, the old one stays");
+/// What the command line knows of configurations.
+pub(crate) struct Reload {
+    /// Reads the configuration again. When it is bad, its problems are printed, and given.
+    pub(crate) load: Box<dyn Fn() -> Result<Settings, Vec<String>> + Send>,
+    /// Puts its log level in force.
+    pub(crate) set_level: Box<dyn Fn(&Settings) + Send>,
+}
+
+impl Daemon {
+    /// Reads the configuration again and applies it.
+    ///
+    /// # Errors
+    /// All that is wrong with it; everything is as it was then.
+    pub(super) async fn reload(&mut self, reload: &Reload) -> Result<Changes, Vec<String>> {
+        if let Some(access) = &self.units.access {
+            access.log.reopen();
+        }
+        let told = self.notify.as_deref().is_some_and(notify::Systemd::reloading);
+        let outcome = self.apply(reload).await;
+        if let Some(systemd) = self.notify.as_deref().filter(|_| told) {
+            systemd.ready(&self.fixed.board);
+        }
+        outcome
+    }
+
+    async fn apply(&mut self, reload: &Reload) -> Result<Changes, Vec<String>> {
+        let settings = Arc::new(restrained(&self.units.settings, (reload.load)()?, self.fixed.reaps));
+        let next = match self.units.prepare(&settings, &self.fixed, &self.tasks).await {
+            Ok(next) => next,
+            Err(problems) => {
+                let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
+                error!(target: "reload", problems = problems.join("; "), "the new configuration cannot be applied, the old configuration stays in force");
+                return Err(problems);
             }
-        }
+        };
+        (reload.set_level)(&settings);
+        let changes = self.units.commit(next, &self.fixed, &mut self.tasks).await;
+        self.units.read_again();
+        changes.log();
+        Ok(changes)
     }
-    for client in clients {
-        if let Err(error) = client.reload_tls(&settings.vault.tls) {
-            error!(target: "", error = %error, "TLS towards the server could not be reloaded, the old files stay in force");
-            return;
-        }
-    }
-    info!(target: "", "configuration reloaded: what can change while we run is in force, but for the errors above");
 }

@@ -9,8 +9,7 @@ use tracing::{error, info, warn};
 
 use super::build::Daemon;
 use super::child::Kept;
-use super::notify;
-use super::reload::{self, Reload};
+use super::reload::Reload;
 use super::report::Board;
 use super::signals::{Asked, Signals};
 use super::tasks::TaskError;
@@ -50,21 +49,26 @@ impl Daemon {
     /// # Errors
     /// A task that failed: with `exit_on_err`, say, or by a bug; or the child.
     pub(crate) async fn run(mut self, reload: Reload) -> Result<(), RunError> {
-        let listening = Signals::listen().and_then(|signals| signals.and(&self.forward));
+        let forwarded: Vec<_> =
+            self.units.child.iter().flat_map(|child| child.kept.forwards()).copied().collect();
+        let listening = Signals::listen().and_then(|signals| signals.and(&forwarded));
         let mut signals =
             listening.map_err(|error| TaskError::Failed(format!("cannot listen for signals: {error}")))?;
-        self.ready.close();
-        let exit_after_auth = self.settings.exit_after_auth;
-        let limit = self.settings.startup_timeout;
-        let mut too_late = std::pin::pin!(too_late(limit, self.ready.clone()));
+        let ready = self.fixed.ready.clone();
+        ready.close();
+        let exit_after_auth = self.units.settings.exit_after_auth;
+        let limit = self.units.settings.startup_timeout;
+        let mut too_late = std::pin::pin!(too_late(limit, ready.clone()));
+        let quit = self.fixed.quit.clone();
         let end = loop {
             tokio::select! {
                 // A failure counts before the end of the work: what has failed may look done.
                 biased;
                 failure = self.tasks.failure() => break End::Failed(failure),
                 asked = signals.next() => {
-                    let signal = asked.signal().filter(|signal| self.forward.contains(signal));
-                    if let (Some(child), Some(signal)) = (&self.child, signal) {
+                    let child = self.units.child.as_ref().map(|child| &child.kept);
+                    let wanted = child.zip(asked.signal());
+                    if let Some((child, signal)) = wanted.filter(|(child, signal)| child.forwards().contains(signal)) {
                         child.forward(signal);
                     }
                     match asked {
@@ -74,30 +78,28 @@ impl Daemon {
                     }
                     Asked::Reload => {
                         announce(&self, "config reload triggered");
-                        if let Some(access) = &self.access {
-                            access.reopen();
-                        }
-                        let told = self.notify.as_deref().is_some_and(notify::Systemd::reloading);
-                        if let Some(settings) = reload() {
-                            reload::apply(&settings, &self.certificates, &self.clients);
-                        }
-                        if let Some(systemd) = self.notify.as_deref().filter(|_| told) {
-                            systemd.ready(&self.board);
-                        }
+                        // It is told where it happens.
+                        let _ = self.reload(&reload).await;
+                        self.listen_for_child(&mut signals);
                     }
-                    Asked::Numbers => dump(&self.board),
+                    Asked::Numbers => dump(&self.fixed.board),
                     Asked::Nothing | Asked::HandOn(_) => {}
                     }
                 },
-                ended = ended(self.child.as_mut()) => break match ended {
+                Some(answer) = self.asks.recv() => {
+                    let outcome = self.reload(&reload).await;
+                    self.listen_for_child(&mut signals);
+                    let _ = answer.send(outcome);
+                }
+                ended = ended(self.units.child.as_mut().map(|child| &mut child.kept)) => break match ended {
                     Ok(outcome) => End::Child(outcome),
                     Err(_) => End::Failed(TaskError::Panicked("child")),
                 },
-                () = self.quit.cancelled() => break End::Asked,
+                () = quit.cancelled() => break End::Asked,
                 after = &mut too_late => {
-                    break End::Failed(TaskError::Late { after, state: self.board.summary() });
+                    break End::Failed(TaskError::Late { after, state: self.fixed.board.summary() });
                 }
-                () = self.ready.wait(), if exit_after_auth => {
+                () = ready.wait(), if exit_after_auth => {
                     info!(target: "sink.server", "sinks finished, exiting");
                     break End::WorkDone;
                 }
@@ -120,8 +122,8 @@ impl Daemon {
             systemd.stopping();
         }
         // Before those it may ask while it ends.
-        if let Some(child) = self.child.take() {
-            child.stop(stop_asked(&mut signals)).await;
+        if let Some(child) = self.units.child.take() {
+            child.kept.stop(stop_asked(&mut signals)).await;
         }
         let stopping = self.tasks.shut_down(GRACE);
         let late = tokio::select! {
@@ -134,15 +136,25 @@ impl Daemon {
         if !late.is_empty() {
             error!(target: "", tasks = late.join(", "), "did not end in time and were cut off");
         }
-        if let Some(access) = &self.access {
-            access.finish();
+        if let Some(access) = &self.units.access {
+            access.log.finish();
         }
-        drop(self.pid_file);
+        drop(self.units);
         match end {
             End::Failed(failure) => Err(failure.into()),
             End::Child(Outcome::NotStarted(why)) => Err(RunError::NoChild(why)),
             End::Child(Outcome::Ended(ending)) if ending != Ending::Code(0) => Err(RunError::Child(ending)),
             End::Asked | End::WorkDone | End::Child(_) => Ok(()),
+        }
+    }
+}
+
+impl Daemon {
+    /// Signals that a new child wants to be handed are heard from now on.
+    fn listen_for_child(&self, signals: &mut Signals) {
+        let Some(child) = &self.units.child else { return };
+        if let Err(error) = signals.add(child.kept.forwards()) {
+            error!(target: "exec.server", %error, "cannot listen for the signals of forward_signals");
         }
     }
 }
@@ -174,7 +186,7 @@ fn dump(board: &Board) {
 
 #[expect(clippy::print_stdout, reason = "upstream tells of signals on standard output")]
 fn announce(daemon: &Daemon, what: &str) {
-    let title = match daemon.settings.product {
+    let title = match daemon.units.settings.product {
         vault::Product::Agent => "Agent",
         vault::Product::Proxy => "Proxy",
     };

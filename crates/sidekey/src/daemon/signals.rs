@@ -58,11 +58,19 @@ impl Signals {
 
     /// The same with more that are to be handed on.
     pub(super) fn and(mut self, numbers: &[Number]) -> io::Result<Self> {
+        self.add(numbers)?;
+        Ok(self)
+    }
+
+    /// More that are to be handed on, beside those that are known already.
+    pub(super) fn add(&mut self, numbers: &[Number]) -> io::Result<()> {
         let own = [Number::TERM, Number::INT, Number::HUP, Number::USR1, Number::USR2];
         for number in numbers.iter().filter(|number| !own.contains(number)) {
-            self.others.push((*number, signal(SignalKind::from_raw(number.as_raw()))?));
+            if !self.others.iter().any(|(known, _)| known == number) {
+                self.others.push((*number, signal(SignalKind::from_raw(number.as_raw()))?));
+            }
         }
-        Ok(self)
+        Ok(())
     }
 
     pub(super) async fn next(&mut self) -> Asked {

@@ -9,6 +9,7 @@ use template::{FailureClass, RunnerError};
 use thiserror::Error;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 /// Why a task ended before it was asked to.
 #[derive(Debug, Error)]
@@ -43,6 +44,30 @@ impl From<RunnerError> for TaskError {
     }
 }
 
+/// Some of the tasks, which can be ended alone.
+#[derive(Clone)]
+pub(super) struct Scope {
+    stop: CancellationToken,
+    running: TaskTracker,
+}
+
+/// Dropping a future takes no time; somebody may hold one all the same.
+const ENDING: Duration = Duration::from_secs(1);
+
+impl Scope {
+    /// Cancelled when these should end.
+    pub(super) fn stop(&self) -> CancellationToken {
+        self.stop.clone()
+    }
+
+    /// Ends them, and waits until they are gone.
+    pub(super) async fn end(self) {
+        self.stop.cancel();
+        self.running.close();
+        let _ = tokio::time::timeout(ENDING, self.running.wait()).await;
+    }
+}
+
 /// A set of named tasks.
 pub(super) struct Tasks {
     stop: CancellationToken,
@@ -60,6 +85,33 @@ impl Tasks {
         self.stop.clone()
     }
 
+    /// A part of them.
+    pub(super) fn scope(&self) -> Scope {
+        Scope { stop: self.stop.child_token(), running: TaskTracker::new() }
+    }
+
+    /// Starts a task that is dropped when its part of the program stops.
+    pub(super) fn start_in(
+        &mut self,
+        scope: &Scope,
+        name: &'static str,
+        task: impl Future<Output = Result<(), TaskError>> + Send + 'static,
+    ) {
+        let (stop, task) = (scope.stop(), Box::pin(task));
+        let task = async move { stop.run_until_cancelled(task).await.unwrap_or(Ok(())) };
+        self.own(name, scope.running.track_future(task));
+    }
+
+    /// Starts a task that watches [`Scope::stop`] itself and ends in good order.
+    pub(super) fn start_graceful_in(
+        &mut self,
+        scope: &Scope,
+        name: &'static str,
+        task: impl Future<Output = Result<(), TaskError>> + Send + 'static,
+    ) {
+        self.own(name, scope.running.track_future(Box::pin(task)));
+    }
+
     /// Starts a task that is dropped when the program stops.
     pub(super) fn start(
         &mut self,
@@ -68,17 +120,6 @@ impl Tasks {
     ) {
         let (stop, task) = (self.stop.clone(), Box::pin(task));
         self.start_graceful(name, async move { stop.run_until_cancelled(task).await.unwrap_or(Ok(())) });
-    }
-
-    /// The same for the templates, whose errors are of several kinds.
-    pub(super) fn start_templates(
-        &mut self,
-        name: &'static str,
-        task: impl Future<Output = Result<(), RunnerError>> + Send + 'static,
-    ) {
-        let (stop, task) = (self.stop.clone(), Box::pin(task));
-        let task = async move { stop.run_until_cancelled(task).await.unwrap_or(Ok(())) };
-        self.own(name, task.map(|ended| ended.map_err(TaskError::from)));
     }
 
     /// Starts a task that watches [`Tasks::stop`] itself and ends in good order.

@@ -33,6 +33,7 @@ mod outbound;
 mod persist;
 mod postgres;
 mod redirects;
+mod reload;
 mod run_program;
 mod scripted;
 mod service;

@@ -3,6 +3,7 @@
 //! One runs at a time. Equal commands of several templates are one command; one that is wanted again while it runs
 //! runs once more afterwards, and never twice at once. One that fails is tried again after a pause that grows.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -82,6 +83,22 @@ impl Commands {
             next @ Next::Idle => *next = Next::Due(due),
             Next::Running(again) => *again = Some(due),
         }
+    }
+
+    /// These templates are gone. Gives the numbers of the commands that nobody has any more.
+    pub(super) fn forget(&mut self, gone: &HashSet<usize>) -> Vec<usize> {
+        let mut unused = Vec::new();
+        for (id, job) in self.jobs.iter_mut().enumerate() {
+            job.users.retain(|user| !gone.contains(user));
+            if job.users.is_empty() {
+                unused.push(id);
+                job.next = match job.next {
+                    Next::Running(_) => Next::Running(None),
+                    Next::Idle | Next::Due(_) => Next::Idle,
+                };
+            }
+        }
+        unused
     }
 
     /// The one to run now: of those that are due, whoever waited longest. None while another one runs.

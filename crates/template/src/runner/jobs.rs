@@ -12,6 +12,7 @@ use tracing::error;
 
 use super::backoff::is_worth_telling;
 use super::standing::Failing;
+use super::state::Output;
 use super::{FailureClass, Runner, RunnerError, UnderWay, news};
 use crate::dependency::Dependency;
 use crate::environment::Variables;
@@ -170,6 +171,14 @@ impl Runner {
         let now = Instant::now();
         let output = self.outputs.get_mut(outcome.nth)?;
         let settings = Arc::clone(&output.settings);
+        if output.piece.is_none() {
+            output.left();
+            // It may have written the file of another that has come meanwhile.
+            let heir =
+                |one: &&mut Output| one.piece.is_some() && one.settings.destination == settings.destination;
+            self.outputs.iter_mut().filter(heir).for_each(|heir| heir.has_news(now));
+            return None;
+        }
         let (source, destination) = (output::source(&settings), settings.destination.display());
         let done = match outcome.came {
             Came::Done(done) => done,

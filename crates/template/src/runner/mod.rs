@@ -12,6 +12,7 @@ mod news;
 mod secrets;
 mod standing;
 mod state;
+mod update;
 mod work;
 
 use std::collections::{BTreeMap, HashMap};
@@ -22,23 +23,22 @@ use config::{Template, TemplateConfig};
 use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
-use gotemplate::Funcs;
 use thiserror::Error;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::task::task_tracker::TaskTrackerToken;
-use tracing::{error, info};
+use tracing::info;
 use vault::api::Caller;
 use vault::{TokenState, Upstream};
 
 use crate::command::Surroundings;
 use crate::dependency::Dependency;
 use crate::environment::Variables;
-use crate::evaluate::{Evaluation, Known, Parsed};
+use crate::evaluate::Known;
 use crate::fetch::Fetcher;
+use crate::prepared::Prepared;
 use crate::refresh::Rules;
 use crate::world::{StopOnDrop, World};
-use crate::{functions, output, source};
 use backoff::Backoff;
 pub use backoff::FailureClass;
 use commands::Commands;
@@ -47,6 +47,8 @@ use jobs::Jobs;
 use secrets::Done;
 pub use standing::Standing;
 use state::Output;
+pub use update::Update;
+use update::{Held, surroundings, welcome};
 
 /// Fetches and renewals under way at a time.
 const AT_ONCE: usize = 10;
@@ -127,6 +129,8 @@ pub struct Runner {
     fetcher: Arc<Fetcher>,
     outputs: Vec<Output>,
     dependents: HashMap<Dependency, Dependent>,
+    /// What nobody asks for just now and is kept fresh all the same.
+    held: Option<Held>,
     /// Some template asks for other things than `dependents` knows.
     needs_changed: bool,
     known: Arc<HashMap<Dependency, Known>>,
@@ -134,7 +138,9 @@ pub struct Runner {
     /// Where goes what becomes no file.
     variables: Arc<Variables>,
     /// Ends programs under way with the runner.
-    _stop: StopOnDrop,
+    stop: StopOnDrop,
+    /// What is to be rendered from now on.
+    updates: Option<mpsc::Receiver<Update>>,
     jobs: Jobs,
     /// Until when answers are gathered.
     gather_until: Option<Instant>,
@@ -162,38 +168,26 @@ impl Runner {
         caller: Caller,
         ready: TaskTrackerToken,
     ) -> Result<Self, RunnerError> {
-        let profile = functions::profile_of(settings.shared.profile);
-        let table = functions::shared_table(profile);
-        let (mut outputs, now) = (Vec::new(), Instant::now());
-        atomic_file::remove_stale_temporaries(
-            templates
-                .iter()
-                .filter(|template| template.variable.is_none())
-                .map(|template| template.destination.as_path()),
-        );
-        for template in templates {
-            let parsed = parse(&template, profile, &table);
-            if let Err(reason) = &parsed {
-                // Who renders once waits for all of them, and nothing can change the text any more.
-                let fatal = settings.once || template.error_fatal && settings.shared.exit_on_retry_failure;
-                let source_name = output::source(&template);
-                let destination = template.destination.display();
-                match reason {
-                    Unusable::Source(reason) if fatal => return Err(RunnerError::Source(reason.clone())),
-                    Unusable::Text(reason) if fatal => {
-                        return Err(RunnerError::Parse { source_name, reason: reason.clone() });
-                    }
-                    Unusable::Source(reason) | Unusable::Text(reason) => {
-                        error!(target: "template.server", template = source_name, %destination, error = reason, "the template cannot be used and is left out");
-                    }
-                }
-            }
-            outputs.push(Output::new(template, parsed.ok(), settings.shared.wait, now));
-        }
-        let surroundings = Surroundings {
-            environment: settings.environment.clone(),
-            variables: settings.for_commands.clone(),
-        };
+        let prepared = Prepared::new(templates, settings.shared.profile, None);
+        Self::of(&prepared, settings, server, caller, ready)
+    }
+
+    /// The same for templates that are read and parsed.
+    ///
+    /// # Errors
+    /// As [`Runner::new`].
+    pub fn of(
+        prepared: &Prepared,
+        settings: RunnerSettings,
+        server: Arc<dyn Upstream>,
+        caller: Caller,
+        ready: TaskTrackerToken,
+    ) -> Result<Self, RunnerError> {
+        let now = Instant::now();
+        welcome(&prepared.all, &settings)?;
+        let outputs =
+            prepared.all.iter().map(|piece| Output::new(piece, settings.shared.wait, now)).collect();
+        let surroundings = surroundings(&settings);
         let stop = StopOnDrop::default();
         let world = World::here(&settings.shared, &settings.environment, &settings.for_commands, &stop);
         Ok(Self {
@@ -201,11 +195,13 @@ impl Runner {
             settings,
             outputs,
             dependents: HashMap::new(),
+            held: None,
             needs_changed: false,
             known: Arc::default(),
             world: Arc::new(world),
             variables: Arc::default(),
-            _stop: stop,
+            stop,
+            updates: None,
             jobs: Jobs::default(),
             gather_until: None,
             token: TokenState::default(),
@@ -236,7 +232,9 @@ impl Runner {
         let mut fetches: UnderWay<Done> = FuturesUnordered::new();
         let mut evaluations: UnderWay<Vec<jobs::Outcome>> = FuturesUnordered::new();
         let mut commands: UnderWay<work::Finished> = FuturesUnordered::new();
+        let mut updates = self.updates.take();
         loop {
+            self.let_go();
             self.follow_needs();
             if self.token.token.is_some() {
                 if self.has_gathered(fetches.is_empty()) {
@@ -259,6 +257,7 @@ impl Runner {
                     let state = tokens.borrow_and_update().clone();
                     self.new_token(state, &mut fetches);
                 }
+                Some(update) = next(&mut updates) => self.update(update)?,
                 () = sleep_until(wake_at) => {}
             }
         }
@@ -311,7 +310,9 @@ impl Runner {
             }
         }
         let before = self.dependents.len();
-        self.dependents.retain(|_, dependent| !dependent.users.is_empty());
+        let held = self.held.as_ref();
+        let is_held = |dependency: &Dependency| held.is_some_and(|held| held.what.contains(dependency));
+        self.dependents.retain(|dependency, dependent| !dependent.users.is_empty() || is_held(dependency));
         if self.dependents.len() != before {
             Arc::make_mut(&mut self.known).retain(|dependency, _| self.dependents.contains_key(dependency));
         }
@@ -329,7 +330,15 @@ impl Runner {
         let outputs = self.outputs.iter().filter(startable).filter_map(Output::due_at);
         let outputs = outputs.map(|at| self.gather_until.map_or(at, |until| at.max(until)));
         let dependents = self.dependents.values().filter(|_| may_start).filter_map(Dependent::due_at);
-        outputs.chain(dependents).chain(self.gather_until).chain(commands).min().unwrap_or(far).min(far)
+        let held = self.held.as_ref().map(|held| held.until);
+        outputs
+            .chain(dependents)
+            .chain(self.gather_until)
+            .chain(commands)
+            .chain(held)
+            .min()
+            .unwrap_or(far)
+            .min(far)
     }
 
     fn backoff(&self) -> Backoff {
@@ -338,20 +347,11 @@ impl Runner {
     }
 }
 
-/// Why a template cannot be used at all.
-enum Unusable {
-    Source(String),
-    Text(String),
-}
-
-fn parse(
-    template: &Template,
-    profile: ::functions::Profile,
-    functions: &Arc<Funcs<Evaluation>>,
-) -> Result<Arc<Parsed>, Unusable> {
-    let text = source::read(&template.contents).map_err(Unusable::Source)?;
-    let parsed = Parsed::new(&text, template, profile, functions);
-    parsed.map(Arc::new).map_err(|error| Unusable::Text(error.to_string()))
+async fn next(updates: &mut Option<mpsc::Receiver<Update>>) -> Option<Update> {
+    match updates {
+        Some(updates) => updates.recv().await,
+        None => None,
+    }
 }
 
 #[cfg(test)]

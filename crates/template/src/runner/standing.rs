@@ -45,7 +45,7 @@ pub(super) enum Failing {
 }
 
 impl Standing {
-    pub(super) fn new(destination: PathBuf) -> Self {
+    pub(crate) fn new(destination: PathBuf) -> Self {
         Self {
             destination,
             renders: AtomicU64::new(0),

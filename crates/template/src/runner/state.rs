@@ -11,6 +11,7 @@ use super::backoff::LOCAL;
 use super::standing::{Failing, Standing};
 use crate::dependency::Dependency;
 use crate::evaluate::Parsed;
+use crate::prepared::Piece;
 use crate::writes::FileWrite;
 
 /// First pause after a template's own failure (an error in it, a file that cannot be written).
@@ -19,6 +20,8 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// A template and how it stands.
 pub(super) struct Output {
     pub(super) settings: Arc<Template>,
+    /// What it is made from; none when it is gone, and its place free for another.
+    pub(super) piece: Option<Arc<Piece>>,
     /// None when its text cannot be parsed.
     pub(super) parsed: Option<Arc<Parsed>>,
     /// What it asked for when it was evaluated last.
@@ -52,19 +55,16 @@ pub(super) struct Setback {
 
 impl Output {
     /// `wait` counts where the template itself says nothing.
-    pub(super) fn new(
-        settings: Template,
-        parsed: Option<Arc<Parsed>>,
-        wait: Option<Wait>,
-        now: Instant,
-    ) -> Self {
-        let standing = Arc::new(Standing::new(settings.destination.clone()));
+    pub(super) fn new(piece: &Arc<Piece>, wait: Option<Wait>, now: Instant) -> Self {
+        let (settings, standing) = (Arc::clone(&piece.settings), Arc::clone(&piece.standing));
+        let parsed = piece.parsed.as_ref().ok().cloned();
         if parsed.is_none() {
             standing.failed(Failing::Unusable);
         }
         Self {
             wait: settings.wait.or(wait),
-            settings: Arc::new(settings),
+            piece: Some(Arc::clone(piece)),
+            settings,
             standing,
             parsed,
             needed: BTreeSet::new(),
@@ -77,6 +77,30 @@ impl Output {
             under_way: false,
             rendered: false,
         }
+    }
+
+    /// It is not wanted any more. Gives what it asked for.
+    pub(super) fn leave(&mut self) -> BTreeSet<Dependency> {
+        (self.piece, self.parsed) = (None, None);
+        (self.news_at, self.news_until, self.retry_at) = (None, None, None);
+        // Nobody waits for it.
+        self.rendered = true;
+        std::mem::take(&mut self.needed)
+    }
+
+    /// Whether another may have its place.
+    pub(super) fn is_free(&self) -> bool {
+        self.piece.is_none() && !self.under_way
+    }
+
+    /// `wait` counts from now on where the template itself says nothing.
+    pub(super) fn waits(&mut self, wait: Option<Wait>) {
+        self.wait = self.settings.wait.or(wait);
+    }
+
+    /// An evaluation has ended of one that is not wanted any more.
+    pub(super) fn left(&mut self) {
+        self.under_way = false;
     }
 
     /// Whether an evaluation now may say something new.
@@ -153,7 +177,9 @@ mod tests {
 
     fn output(wait: Option<Wait>, shared: Option<Wait>) -> (Output, Instant) {
         let now = Instant::now();
-        (Output::new(Template { wait, ..Template::default() }, None, shared, now), now)
+        let template = Template { wait, ..Template::default() };
+        let prepared = crate::Prepared::new(vec![template], config::Profile::Vault, None);
+        (Output::new(&prepared.all[0], shared, now), now)
     }
 
     #[test]

@@ -16,6 +16,7 @@ use crate::fetch::unix_now;
 mod commands;
 mod leases;
 mod timers;
+mod updates;
 
 /// Answers from a table that a test can change; counts what was asked.
 #[derive(Default)]

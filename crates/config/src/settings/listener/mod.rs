@@ -34,6 +34,8 @@ pub struct Listener {
     pub require_request_header: bool,
     /// `agent_api`/`proxy_api { enable_quit = true }`.
     pub enable_quit: bool,
+    /// The same with `enable_reload`.
+    pub enable_reload: bool,
     /// Whose token requests travel with: a place in [`super::Settings::auto_auths`]. `None` where ours is not used.
     pub auto_auth: Option<usize>,
     /// Host names to accept beside the loopback's own; `["*"]` accepts all.
@@ -125,6 +127,7 @@ pub(crate) fn read<'a>(
             role: Role::Default,
             require_request_header: false,
             enable_quit: false,
+            enable_reload: false,
             allowed_hosts: Vec::new(),
             limits: ListenerLimits::default(),
         };
@@ -145,6 +148,7 @@ pub(crate) fn read<'a>(
             read_unknown(&fields)
         }
     };
+    let (enable_quit, enable_reload) = read_api(&fields, product);
     let listener = Listener {
         access: access::read(&fields, kind.as_deref() == Some("unix")),
         auto_auth: None,
@@ -152,7 +156,8 @@ pub(crate) fn read<'a>(
         tls: tls::read(&fields),
         role: read_role(&fields),
         require_request_header: fields.lax_bool("require_request_header").unwrap_or(false),
-        enable_quit: read_quit(&fields, product),
+        enable_quit,
+        enable_reload,
         allowed_hosts: fields.strings("allowed_hosts").unwrap_or_default(),
         limits: limits::read(&fields),
     };
@@ -294,8 +299,8 @@ fn read_role(fields: &Fields<'_>) -> Role {
 }
 
 /// `agent_api` counts for the agent and `proxy_api` for the proxy; the other one is checked and passed over.
-fn read_quit(fields: &Fields<'_>, product: vault::Product) -> bool {
-    let mut enabled = false;
+fn read_api(fields: &Fields<'_>, product: vault::Product) -> (bool, bool) {
+    let (mut quit, mut reload) = (false, false);
     for (key, owner) in [("agent_api", vault::Product::Agent), ("proxy_api", vault::Product::Proxy)] {
         let blocks = fields.blocks(key, Labels::Ignored);
         if blocks.is_empty() {
@@ -303,10 +308,12 @@ fn read_quit(fields: &Fields<'_>, product: vault::Product) -> bool {
         }
         let api = fields.inside_all(key, &blocks, fields.prefix());
         let enable_quit = api.strict_bool("enable_quit").unwrap_or(false);
-        enabled |= enable_quit && owner == product;
+        let enable_reload = api.strict_bool("enable_reload").unwrap_or(false);
+        quit |= enable_quit && owner == product;
+        reload |= enable_reload && owner == product;
         api.finish();
     }
-    enabled
+    (quit, reload)
 }
 
 /// Keys of the servers' listeners that mean nothing in a proxy. A value of the wrong kind is refused all the

@@ -22,7 +22,7 @@ listener "tcp" {
   tls_client_ca_file = "/ca"
   tls_require_and_verify_client_cert = 1
   require_request_header = "true"
-  agent_api { enable_quit = true }
+  agent_api { enable_quit = true, enable_reload = true }
   allowed_hosts = ["vault.local"]
   max_request_header_size = 8192
   max_request_headers = 50
@@ -56,7 +56,7 @@ listener unix {
     assert_eq!(tcp.endpoint, Endpoint::Tcp("0.0.0.0:8100".parse().unwrap()));
     let tls = tcp.tls.as_ref().unwrap();
     assert!(tls.only_tls13 && !tls.only_tls12 && tls.require_client_cert);
-    assert!(tcp.require_request_header && tcp.enable_quit);
+    assert!(tcp.require_request_header && tcp.enable_quit && tcp.enable_reload);
     assert_eq!(tcp.allowed_hosts, ["vault.local"]);
     let seconds = Duration::from_secs;
     let limits = ListenerLimits {

@@ -26,7 +26,7 @@ use super::Exit;
 use super::check::{print_failure, print_warnings};
 use super::own_token::{self, variable};
 use super::server::ServerArgs;
-use crate::daemon::{self, Daemon, RunError};
+use crate::daemon::{self, Daemon, Reload, RunError};
 
 /// Flags of `run`.
 #[derive(Args, Debug)]
@@ -210,9 +210,11 @@ fn carried_out(arguments: &RunProgramArgs) -> Result<Exit, String> {
     };
     level.set(super::run::filter(&settings));
     let outcome = runtime.block_on(async {
+        // There is no file to read again, but for the sources of templates.
+        let same = settings.clone();
+        let reload = Reload { load: Box::new(move || Ok(same.clone())), set_level: Box::new(|_| ()) };
         let daemon = Daemon::build(settings, &environment).await?;
-        // A hang-up is the program's.
-        Ok::<_, daemon::StartError>(daemon.run(Box::new(|| None)).await)
+        Ok::<_, daemon::StartError>(daemon.run(reload).await)
     });
     runtime.shutdown_background();
     match outcome {

@@ -6,7 +6,7 @@ mod process;
 mod push;
 mod standing;
 
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use auto_auth::Record;
 use cache::Cache;
@@ -65,7 +65,7 @@ pub(super) struct TemplatePart {
 
 /// What is asked for reports. Before everything is made it knows nothing.
 pub(super) struct Board {
-    parts: OnceLock<Parts>,
+    parts: Mutex<Option<Arc<Parts>>>,
     intervals: Mutex<Intervals>,
     began: Instant,
 }
@@ -73,15 +73,19 @@ pub(super) struct Board {
 impl Board {
     pub(super) fn new() -> Arc<Self> {
         Arc::new(Self {
-            parts: OnceLock::new(),
+            parts: Mutex::default(),
             intervals: Mutex::new(Intervals::new(process::now())),
             began: Instant::now(),
         })
     }
 
-    /// Everything is made.
+    /// Everything is made, or made anew.
     pub(super) fn complete(&self, parts: Parts) {
-        let _ = self.parts.set(parts);
+        *self.parts.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(parts));
+    }
+
+    fn parts(&self) -> Option<Arc<Parts>> {
+        self.parts.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn intervals(&self) -> MutexGuard<'_, Intervals> {
@@ -89,10 +93,10 @@ impl Board {
     }
 
     fn numbers(&self) -> Snapshot {
-        let Some(parts) = self.parts.get() else { return Snapshot::default() };
+        let Some(parts) = self.parts() else { return Snapshot::default() };
         let mut all = Snapshot::default();
-        numbers::counters(parts, &mut all);
-        numbers::gauges(parts, &mut all);
+        numbers::counters(&parts, &mut all);
+        numbers::gauges(&parts, &mut all);
         all.filtered(&filter(&parts.telemetry))
     }
 
@@ -104,21 +108,21 @@ impl Board {
 
     /// Whether everything does its work.
     pub(super) fn is_ready(&self) -> bool {
-        self.parts.get().is_some_and(standing::is_ready)
+        self.parts().is_some_and(|parts| standing::is_ready(&parts))
     }
 
     /// What is waited for, in a few words.
     pub(super) fn summary(&self) -> String {
-        self.parts.get().map_or_else(|| "starting".to_owned(), standing::summary)
+        self.parts().map_or_else(|| "starting".to_owned(), |parts| standing::summary(&parts))
     }
 }
 
 impl Report for Board {
     fn prometheus(&self) -> Option<String> {
-        let parts = self.parts.get().filter(|parts| parts.telemetry.prometheus)?;
+        let parts = self.parts().filter(|parts| parts.telemetry.prometheus)?;
         let mut all = Snapshot::default();
-        numbers::counters(parts, &mut all);
-        numbers::gauges(parts, &mut all);
+        numbers::counters(&parts, &mut all);
+        numbers::gauges(&parts, &mut all);
         process::numbers(&mut all);
         Some(all.filtered(&filter(&parts.telemetry)).prometheus())
     }
@@ -129,15 +133,15 @@ impl Report for Board {
     }
 
     fn health(&self) -> (bool, Value) {
-        match self.parts.get() {
-            Some(parts) => standing::health(parts),
+        match self.parts() {
+            Some(parts) => standing::health(&parts),
             None => (false, json!({"ready": false})),
         }
     }
 
     fn status(&self) -> Value {
-        match self.parts.get() {
-            Some(parts) => standing::status(parts, self.began.elapsed()),
+        match self.parts() {
+            Some(parts) => standing::status(&parts, self.began.elapsed()),
             None => json!({"ready": false}),
         }
     }

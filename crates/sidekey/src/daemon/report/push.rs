@@ -27,17 +27,17 @@ pub(in crate::daemon) async fn push(board: Arc<Board>) {
     loop {
         ticks.tick().await;
         spare.interval_ends();
-        let Some(parts) = board.parts.get() else { continue };
+        let Some(parts) = board.parts() else { continue };
         let filter = filter(&parts.telemetry);
         let mut counters = Snapshot::default();
-        numbers::counters(parts, &mut counters);
+        numbers::counters(&parts, &mut counters);
         let grown = board.intervals().next(process::now(), counters.filtered(&filter));
         let telemetry = &parts.telemetry;
         if telemetry.statsd.is_none() && telemetry.dogstatsd.is_none() && telemetry.statsite.is_none() {
             continue;
         }
         let mut levels = Snapshot::default();
-        numbers::gauges(parts, &mut levels);
+        numbers::gauges(&parts, &mut levels);
         let levels = levels.filtered(&filter);
         let lines = |tags| [grown.statsd(tags), levels.statsd(tags)].concat();
         let mut outcomes = Vec::new();
