@@ -132,11 +132,7 @@ impl OwnClient {
     ///
     /// # Errors
     /// No answer, in words.
-    pub(super) fn ask(
-        &self,
-        prefix: &str,
-        endpoint: &str,
-    ) -> Result<(StatusCode, Option<Value>), String> {
+    pub(super) fn ask(&self, prefix: &str, endpoint: &str) -> Result<(StatusCode, Option<Value>), String> {
         self.send(request(Method::POST, prefix, endpoint))
     }
 

@@ -573,3 +573,44 @@ async fn any_number_of_reloads_under_load_loses_nothing() {
     assert_eq!(shape, (&json!(1), Some(2), Some(1)), "{status}");
     assert_eq!(scene.agent.stop().await.unwrap().code(), Some(0));
 }
+
+#[tokio::test]
+async fn another_cache_in_the_same_folder_begins_with_what_the_old_one_held() {
+    let mut scene = Scene::start(|_| String::new()).await;
+    let (store, key) = (scene.stage.path("store"), scene.stage.path("key"));
+    put(&key, "0123456789abcdef0123456789abcdef");
+    let cache = |more: &str| {
+        format!("cache {{\n {more}\n persist \"file\" {{\n path = {store:?}\n key_file = {key:?}\n }}\n}}\n")
+    };
+    let child = async || {
+        let body = r#"{"ttl":"1h"}"#;
+        let answer = scene.control.send("POST", "/v1/auth/token/create", &[], body).await.unwrap();
+        let token = answer.json["auth"]["client_token"].as_str().unwrap_or_default().to_owned();
+        assert!(!token.is_empty(), "{}", answer.json);
+        (token, answer.cache().to_owned())
+    };
+    assert_eq!(scene.changes(&cache("")).await, ["cache  added"]);
+    let (first, miss) = child().await;
+    assert_eq!(miss, "MISS");
+    let hit = (first.clone(), "HIT".to_owned());
+    assert_eq!(scene.changes(&cache("max_entries = 500")).await, ["cache  changed"]);
+    assert_eq!(child().await, hit, "{}", scene.agent.output().join("\n"));
+
+    // A key that cannot be read leaves the old one as it is; so does another one, of which the file knows nothing.
+    let bad = cache("").replace("key\"", "none\"");
+    assert_eq!(scene.reload(&bad).await.0, 400);
+    assert_eq!(child().await, hit);
+
+    // What was revoked meanwhile does not come back.
+    let body = json!({"token": first}).to_string();
+    let revoked = scene.control.send("POST", "/v1/auth/token/revoke", &[], &body);
+    assert_eq!(revoked.await.unwrap().status.as_u16(), 204);
+    assert_eq!(scene.changes(&cache("")).await, ["cache  changed"]);
+    let (second, miss) = child().await;
+    assert!(miss == "MISS" && second != first, "{miss}");
+    assert_eq!(scene.changes("").await, ["cache  removed"]);
+    assert_eq!(scene.changes(&cache("")).await, ["cache  added"]);
+    assert_eq!(child().await, (second, "HIT".to_owned()));
+    assert!(!scene.agent.has_said("in memory alone"), "{:?}", scene.agent.output());
+    assert!(scene.agent.stop().await.unwrap().success());
+}
