@@ -344,7 +344,7 @@ impl Cache {
     #[cfg(test)]
     pub(crate) async fn write_now(&self) -> u64 {
         let Some(disk) = &self.0.disk else { return 0 };
-        disk.finish(&self.0.shared).await;
+        disk.write_all(&self.0.shared).await;
         disk.commits()
     }
 

@@ -117,9 +117,14 @@ impl Disk {
         }
     }
 
-    /// Writes all that waits, at the end, and lets go of the file: another cache may take it over.
-    pub(crate) async fn finish(&self, shared: &Arc<Shared>) {
+    /// Writes all that waits.
+    pub(crate) async fn write_all(&self, shared: &Arc<Shared>) {
         while self.flush(shared, What::All).await == Done::Written {}
+    }
+
+    /// The same at the end, and lets go of the file: another cache may take it over.
+    pub(crate) async fn finish(&self, shared: &Arc<Shared>) {
+        self.write_all(shared).await;
         let mut file = Arc::clone(&self.0.file).lock_owned().await;
         self.0.closed.store(true, Relaxed);
         // It closes with a write.
