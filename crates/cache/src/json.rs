@@ -6,15 +6,13 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 /// A body that is one JSON object, in the one spelling that all its spellings share: keys sorted at every
-/// level, no white space, numbers as they were written. `None` when it is no object, or holds a key twice
-/// (the server takes the last; a proxy that guesses is a hole).
-pub(crate) fn canonical_object(body: &[u8]) -> Option<Vec<u8>> {
+/// level, no white space, numbers as they were written; put behind what is in `out`. `false` when it is no object, or
+/// holds a key twice (the server takes the last; a proxy that guesses is a hole): what was put there has no meaning.
+pub(crate) fn write_canonical(body: &[u8], out: &mut Vec<u8>) -> bool {
     if !body.trim_ascii_start().starts_with(b"{") {
-        return None;
+        return false;
     }
-    let value: Canonical<'_> = serde_json::from_slice(body).ok()?;
-    let mut out = Vec::with_capacity(body.len() * 2);
-    value.write(&mut out).then_some(out)
+    serde_json::from_slice(body).is_ok_and(|value: Canonical<'_>| value.write(out))
 }
 
 /// A text field of a request's body, found as the servers find it: the first JSON value of the body, whatever comes
@@ -304,6 +302,11 @@ impl<'de> Deserialize<'de> for Key<'de> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn canonical_object(body: &[u8]) -> Option<Vec<u8>> {
+        let mut out = Vec::new();
+        write_canonical(body, &mut out).then_some(out)
+    }
 
     #[test]
     fn order_and_white_space_do_not_matter_values_do() {

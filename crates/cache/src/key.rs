@@ -15,7 +15,7 @@ use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::Options;
 use crate::disk::Root;
-use crate::json::canonical_object;
+use crate::json::write_canonical;
 use crate::observe::is_form;
 
 /// A request's meaning, hashed with a secret of this process, so that a dump of keys tells nothing.
@@ -93,28 +93,21 @@ fn tag(key: &LessSafeKey, of: &[u8]) -> [u8; 16] {
     whole
 }
 
-/// Of HTTP's headers, those that say who asks or what the answer is to be like.
-const MEANINGFUL: &[&str] = &[
-    "accept",
-    "authorization",
-    "cookie",
-    "if-match",
-    "if-modified-since",
-    "if-none-match",
-    "if-range",
-    "if-unmodified-since",
-    "range",
-];
-
-/// Of the API's own headers, those that do not change an answer.
-const WITHOUT_MEANING: &[&str] = &[
-    "x-vault-request",
-    "x-vault-index",
-    "x-vault-forward",
-    "x-vault-inconsistent",
-    "x-vault-no-request-forwarding",
-    "x-vault-raw-error",
-];
+/// Of HTTP's headers those that say who asks or what the answer is to be like; and the API's own, but for those that
+/// do not change an answer.
+fn has_meaning(name: &HeaderName) -> bool {
+    match name.as_str() {
+        "accept" | "authorization" | "cookie" | "range" => true,
+        "if-match" | "if-modified-since" | "if-none-match" | "if-range" | "if-unmodified-since" => true,
+        "x-vault-request"
+        | "x-vault-index"
+        | "x-vault-forward"
+        | "x-vault-inconsistent"
+        | "x-vault-no-request-forwarding"
+        | "x-vault-raw-error" => false,
+        name => name.starts_with("x-vault-") || name.starts_with("x-bao-"),
+    }
+}
 
 /// Requests with one of these are neither remembered nor shared: their answers are for one reader, once.
 const NEVER: &[&str] = &["x-vault-mfa", "x-vault-wrap-ttl", "x-vault-wrap-format", "x-vault-policy-override"];
@@ -194,12 +187,14 @@ impl Keys {
         for pair in pairs {
             hash.part(pair.as_bytes());
         }
-        match canonical_object(&request.body) {
-            Some(canonical) => {
-                hash.part(b"json");
-                hash.part(&canonical);
-            }
-            None => {
+        let before = hash.0.len();
+        hash.part(b"json");
+        let canonical = hash.begin();
+        match write_canonical(&request.body, &mut hash.0) {
+            true => hash.end(canonical),
+            false => {
+                // Nothing of it counts.
+                hash.0.truncate(before);
                 hash.part(b"raw");
                 hash.part(&request.body);
             }
@@ -317,12 +312,6 @@ fn full_path(path: &str, headers: &HeaderMap) -> Option<String> {
     Some(format!("/v1/{}{}", namespace.as_str(), path.strip_prefix("/v1/")?))
 }
 
-fn has_meaning(name: &HeaderName) -> bool {
-    let name = name.as_str();
-    MEANINGFUL.contains(&name)
-        || (name.starts_with("x-vault-") || name.starts_with("x-bao-")) && !WITHOUT_MEANING.contains(&name)
-}
-
 /// Parts with their lengths, never a plain concatenation; gathered first, because hashing many small pieces
 /// costs more than the hash.
 struct Parts(Vec<u8>);
@@ -335,6 +324,20 @@ impl Parts {
     fn part(&mut self, bytes: &[u8]) {
         self.count(bytes.len());
         self.0.extend_from_slice(bytes);
+    }
+
+    /// Begins a part that is written in place; gives where.
+    fn begin(&mut self) -> usize {
+        self.count(0);
+        self.0.len()
+    }
+
+    /// Ends the part that began there.
+    fn end(&mut self, began: usize) {
+        let length = (self.0.len() - began) as u64;
+        if let Some(place) = began.checked_sub(8).and_then(|at| self.0.get_mut(at..began)) {
+            place.copy_from_slice(&length.to_le_bytes());
+        }
     }
 }
 

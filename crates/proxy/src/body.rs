@@ -26,15 +26,18 @@ pub(crate) struct Received {
     pub(crate) rest: Option<Upload>,
 }
 
-/// Reads a body, all of it with `whole`.
+/// Reads a body, all of a long one if it is `wanted`.
 ///
 /// # Errors
 /// The answer to give instead.
-pub(crate) async fn receive(mut incoming: Inbound, whole: bool) -> Result<Received, Response<Body>> {
-    let keep = if whole { usize::MAX } else { MAX_KEPT };
+pub(crate) async fn receive(
+    mut incoming: Inbound,
+    wanted: impl Fn() -> bool,
+) -> Result<Received, Response<Body>> {
+    let keeps = |length: u64| length <= MAX_KEPT as u64 || wanted();
     let (mut first, mut all) = (Bytes::new(), BytesMut::new());
     // One that is announced as long is not begun at all.
-    let mut short = incoming.size_hint().lower() <= keep as u64;
+    let mut short = keeps(incoming.size_hint().lower());
     while short {
         let Some(frame) = incoming.frame().await else {
             let begun = if all.is_empty() { first } else { all.freeze() };
@@ -53,7 +56,7 @@ pub(crate) async fn receive(mut incoming: Inbound, whole: bool) -> Result<Receiv
             }
             all.extend_from_slice(&data);
         }
-        short = all.len().max(first.len()) <= keep;
+        short = keeps(all.len().max(first.len()) as u64);
     }
     let begun = if all.is_empty() { first } else { all.freeze() };
     incoming.pass_through();

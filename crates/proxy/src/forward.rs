@@ -55,7 +55,7 @@ pub(crate) async fn forward(context: &Context, target: Target, mut request: Aski
     let received = if incoming.is_end_stream() {
         Received::default()
     } else {
-        match Box::pin(receive(incoming, must_be_whole(path))).await {
+        match Box::pin(receive(incoming, || must_be_whole(path))).await {
             Ok(received) => received,
             Err(refusal) => return refusal,
         }
