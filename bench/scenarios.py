@@ -25,6 +25,7 @@ from agents import (
     start_plain_proxy,
 )
 from caching import caching
+from delivering import delivering
 from http_api import call
 from load import Wrk, WrkRun, login_many, login_once, numbered_login
 from machine import is_stripped
@@ -85,6 +86,7 @@ def scenarios() -> dict[str, Scenario]:
         "rendering": pure_rendering,
         "idle": idle_memory,
         "token-life": token_life,
+        "delivering": delivering,
         "identities": memory_per_identity,
         "logins": cached_logins,
         "passthrough": pass_through,
