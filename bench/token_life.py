@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import http.client
 import statistics
 import threading
@@ -15,7 +14,7 @@ from agents import Product, auto_auth_block, product_folder, start_caching_agent
 from http_api import call
 from processes import BenchError, Child
 from report import Row, Unit, below
-from servers import AppRole, BaoServer
+from servers import READ, BaoServer, with_role
 
 if TYPE_CHECKING:
     from scenarios import Bench
@@ -114,7 +113,7 @@ def one_login(product: Product, server: BaoServer, between: Between, parent: Pat
 
 
 def recovery(bench: Bench) -> None:
-    server = short_lived(bench.server)
+    server = with_role(bench.server, "short", SHORT_TTL, READ)
     times: dict[Product, list[float]] = {product: [] for product in bench.products()}
     for product in bench.products():
         parent = bench.folder / "recovery"
@@ -142,19 +141,3 @@ def recovery(bench: Bench) -> None:
         "Recovery: the agent's token is revoked by the operator, then one request after the other is sent through its "
         "listener; bao notices at the next renewal, so its figure grows with the TTL, ours does not"
     )
-
-
-def short_lived(server: BaoServer) -> BaoServer:
-    """The same server with a role whose tokens live shortly."""
-
-    def admin(method: str, path: str, body: object = None) -> dict[str, str]:
-        answer = call(method, f"{server.address}/v1/{path}", server.root, body)
-        if answer.status not in (200, 204):
-            raise BenchError(f"bao server refused {path}: {answer.status}")
-        return answer.json()["data"] if answer.body else {}
-
-    role = {"token_ttl": SHORT_TTL, "token_max_ttl": "1h", "token_policies": "bench", "secret_id_num_uses": 0}
-    admin("POST", "auth/approle/role/short", role)
-    role_id = admin("GET", "auth/approle/role/short/role-id")["role_id"]
-    secret_id = admin("POST", "auth/approle/role/short/secret-id", {})["secret_id"]
-    return dataclasses.replace(server, approle=AppRole(role_id, secret_id))
