@@ -149,7 +149,7 @@ def start(bench: Bench, server: BaoServer, folder: Path) -> None:
     floors: dict[int, list[float]] = {1: [], 8: []}
     with ExitStack() as stack:
         places = {"on disk": folder}
-        if MEMORY.is_dir():
+        if os.access(MEMORY, os.W_OK):
             places["in memory"] = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=MEMORY)))
         for run in range(bench.plan.start_runs + 1):
             for number in range(TEMPLATES):
