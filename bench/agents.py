@@ -201,3 +201,28 @@ def start_plain_proxy(product: Product, upstream_port: int, parent: Path, pem: P
     ready = (lambda: answers(agent.url("/v1/sys/health"))) if pem is None else (lambda: is_open(port))
     child.wait_until_or_stop(ready, "answering")
     return agent
+
+
+def secret(number: int) -> str:
+    """What a template of one secret consists of."""
+    return f'contents = "{{{{ with secret \\"secret/data/delivering/{number}\\" }}}}{{{{ .Data.data.password }}}}{{{{ end }}}}"'
+
+
+def template(folder: Path, number: int) -> str:
+    return f'\ntemplate {{\n  {secret(number)}\n  destination = "{folder}/rendered-{number}"\n  perms = "0600"\n}}\n'
+
+
+def variable(number: int) -> str:
+    return f'\nenv_template "SECRET_{number}" {{\n  {secret(number)}\n}}\n'
+
+
+def supervised(line: str) -> str:
+    return f'\nexec {{\n  command = ["/bin/sh", "-c", "{line}"]\n}}\n'
+
+
+def agent_command(product: Product, server: BaoServer, folder: Path, blocks: str, address: str = "") -> list[str]:
+    """The command of an agent with these blocks and a login."""
+    config = folder / "agent.hcl"
+    login = auto_auth_block(server, folder, sink=False)
+    config.write_text(upstream_block(address or server.address) + login + blocks)
+    return [str(product.binary), "agent", f"-config={config}"]

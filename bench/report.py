@@ -16,6 +16,7 @@ class Unit(Enum):
     KILOBYTES = "KB"
     PER_SECOND = "req/s"
     NUMBER = "requests"
+    WAKINGS = "times"
 
 
 Cell = float | str | None
@@ -85,7 +86,7 @@ class Row:
             return ""
         if isinstance(cell, str):
             return cell
-        return f"{cell:,.0f}" if self.unit in (Unit.NUMBER, Unit.PER_SECOND) else f"{cell:,.2f}"
+        return f"{cell:,.0f}" if self.unit in (Unit.NUMBER, Unit.PER_SECOND, Unit.WAKINGS) else f"{cell:,.2f}"
 
 
 @dataclass

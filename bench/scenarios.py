@@ -25,6 +25,7 @@ from agents import (
     start_plain_proxy,
 )
 from caching import caching
+from delivering import delivering
 from http_api import call
 from load import Wrk, WrkRun, login_many, login_once, numbered_login
 from machine import is_stripped
@@ -85,6 +86,7 @@ def scenarios() -> dict[str, Scenario]:
         "rendering": pure_rendering,
         "idle": idle_memory,
         "token-life": token_life,
+        "delivering": delivering,
         "identities": memory_per_identity,
         "logins": cached_logins,
         "passthrough": pass_through,
@@ -142,15 +144,14 @@ def many_templates(bench: Bench) -> None:
     folder = bench.folder / "templates"
     for number in range(TEMPLATES):
         bench.server.write_secret(f"many/{number}", {"password": f"value-{number}"})
-    commands: dict[Product, tuple[list[str], Path]] = {}
-    for product in bench.products():
-        own = product_folder(product, folder)
-        config = many_templates_config(bench.server, own, TEMPLATES)
-        commands[product] = ([str(product.binary), "agent", f"-config={config}"], own)
     launches: dict[Product, list[Launch]] = {product: [] for product in bench.products()}
     for run in range(bench.plan.start_runs + 1):
-        for product, (command, own) in commands.items():
-            launch = render_all(product, command, own)
+        for product in bench.products():
+            # A folder for each run: nothing is deleted between them, for some file systems look through what was
+            # deleted lately whenever they make a file.
+            own = product_folder(product, folder / str(run))
+            config = many_templates_config(bench.server, own, TEMPLATES)
+            launch = render_all(product, [str(product.binary), "agent", f"-config={config}"], own)
             if run > 0:
                 launches[product].append(launch)
                 bench.say(f"{product.name}: {launch.milliseconds:.1f} ms, peak {launch.peak:.1f} MB")
@@ -221,8 +222,6 @@ def read_rate(server: BaoServer, wrk: Wrk) -> float:
 
 def render_all(product: Product, command: list[str], folder: Path) -> Launch:
     files = [folder / f"rendered-{number}" for number in range(TEMPLATES)]
-    for file in files:
-        file.unlink(missing_ok=True)
     launch = launch_measured(f"{product.name} agent", command, folder)
     for number, file in enumerate(files):
         if not file.exists() or file.read_text() != f"value-{number}":

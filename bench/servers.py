@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import secrets
 import shutil
@@ -10,6 +11,10 @@ from pathlib import Path
 
 from http_api import Answer, answers, call, is_open
 from processes import BenchError, Child, clean_environment, free_port, free_port_pair
+
+
+# A policy: the secrets that the benchmarks read.
+READ = 'path "secret/data/*" { capabilities = ["read"] }'
 
 
 @dataclass(frozen=True)
@@ -64,10 +69,9 @@ def prepare_bao_server(child: Child, address: str, token: str) -> BaoServer:
     secret = {"data": {"username": "app", "password": password}}
     # The server mounts `secret/` a moment after it answers.
     child.wait_until(lambda: admin("POST", "secret/data/app", secret).status == 200, "taking secrets")
-    policy = 'path "secret/data/*" { capabilities = ["read"] }'
     role = {"token_ttl": "1h", "token_max_ttl": "24h", "token_policies": "bench", "secret_id_num_uses": 0}
     for path, body in (
-        ("sys/policies/acl/bench", {"policy": policy}),
+        ("sys/policies/acl/bench", {"policy": READ}),
         ("sys/auth/approle", {"type": "approle"}),
         ("auth/approle/role/bench", role),
     ):
@@ -77,6 +81,23 @@ def prepare_bao_server(child: Child, address: str, token: str) -> BaoServer:
     role_id = admin("GET", "auth/approle/role/bench/role-id").json()["data"]["role_id"]
     secret_id = admin("POST", "auth/approle/role/bench/secret-id", {}).json()["data"]["secret_id"]
     return BaoServer(child, address, AppRole(role_id, secret_id), password, token)
+
+
+def with_role(server: BaoServer, name: str, ttl: str, policy: str) -> BaoServer:
+    """The same server with a role of its own, whose tokens live so long and may do what the policy's text says."""
+
+    def admin(method: str, path: str, body: object = None) -> dict[str, str]:
+        answer = call(method, f"{server.address}/v1/{path}", server.root, body)
+        if answer.status not in (200, 204):
+            raise BenchError(f"bao server refused {path}: {answer.status}")
+        return answer.json()["data"] if answer.body else {}
+
+    admin("POST", f"sys/policies/acl/{name}", {"policy": policy})
+    role = {"token_ttl": ttl, "token_max_ttl": "24h", "token_policies": name, "secret_id_num_uses": 0}
+    admin("POST", f"auth/approle/role/{name}", role)
+    role_id = admin("GET", f"auth/approle/role/{name}/role-id")["role_id"]
+    secret_id = admin("POST", f"auth/approle/role/{name}/secret-id", {})["secret_id"]
+    return dataclasses.replace(server, approle=AppRole(role_id, secret_id))
 
 
 def find_tool(name: str) -> str | None:
