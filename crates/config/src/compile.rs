@@ -10,11 +10,11 @@ use crate::check;
 use crate::environment::{Environment, Variable};
 use crate::flags::Flags;
 use crate::go_scalar::parse_bool;
-use crate::problem::{NOT_BUILT_HINT, Place, Placed, Problem, not_built};
+use crate::problem::{Place, Placed, Problem, not_built};
 use crate::raw::Raw;
 use crate::settings::auto_auth::{Choosing, choose};
 use crate::settings::{
-    ApiProxy, AutoAuth, Cache, Format, Level, Listener, Log, Parts, Settings, Telemetry, Template,
+    ApiProxy, AutoAuth, Cache, Format, Level, Listener, Log, LogFile, Parts, Settings, Telemetry, Template,
     TemplateConfig, UseAutoAuthToken,
 };
 
@@ -28,7 +28,7 @@ pub(crate) fn compile(
 ) -> Option<Settings> {
     let mut compiler = Compiler { flags, environment, problems };
     compiler.refuse_unbuilt(product);
-    let log = compiler.log(&raw);
+    let log = compiler.log(&raw, product);
     let vault = compiler.vault(raw.vault.as_ref());
     compiler.problems.extend(check::check(product, &raw));
     let exit_after_auth = flags.exit_after_auth.unwrap_or(raw.exit_after_auth);
@@ -132,17 +132,8 @@ impl Compiler<'_> {
         self.problems.push(problem);
     }
 
-    /// Flags and variables of things that are not built yet.
+    /// Variables of things that are not built yet.
     fn refuse_unbuilt(&mut self, product: Product) {
-        let given = [
-            ("-log-file", self.flags.log_file.as_ref().is_some_and(|path| !path.is_empty())),
-            ("-log-rotate-bytes", self.flags.log_rotate_bytes.is_some()),
-            ("-log-rotate-duration", self.flags.log_rotate_duration.is_some()),
-            ("-log-rotate-max-files", self.flags.log_rotate_max_files.is_some()),
-        ];
-        for (flag, _) in given.iter().filter(|(_, given)| *given) {
-            self.refuse(Problem::at_start(not_built(flag), None).hint(NOT_BUILT_HINT));
-        }
         if let Some(variable) = self.environment.filled("RATE_LIMIT") {
             self.refuse(unbuilt_variable(&variable));
         }
@@ -185,7 +176,7 @@ impl Compiler<'_> {
 
     // === The log ===
 
-    fn log(&mut self, raw: &Raw) -> Log {
+    fn log(&mut self, raw: &Raw, product: Product) -> Log {
         let level = self.choose(("-log-level", &self.flags.log_level), "LOG_LEVEL", raw.log_level.as_ref());
         let level = level.filter(|chosen| !chosen.value.trim().is_empty()).and_then(|chosen| {
             let level = Level::parse(&chosen.value);
@@ -206,7 +197,37 @@ impl Compiler<'_> {
             }
             format
         });
-        Log { level, format: format.unwrap_or_default() }
+        Log { level, format: format.unwrap_or_default(), file: self.log_file(raw, product) }
+    }
+
+    /// A flag, else the file.
+    fn log_file(&mut self, raw: &Raw, product: Product) -> Option<LogFile> {
+        let choose = |flag: (&'static str, &Option<String>), file: Option<&Placed<String>>| {
+            let (name, given) = flag;
+            let given = given.clone().map(|value| Chosen { value, origin: Origin::Flag(name) });
+            let of_file = |file: &Placed<String>| Chosen {
+                value: file.value.clone(),
+                origin: Origin::File(file.place.clone()),
+            };
+            given.or_else(|| file.map(of_file)).filter(|chosen| !chosen.value.is_empty())
+        };
+        let path = choose(("-log-file", &self.flags.log_file), raw.log_file.path.as_ref());
+        let age = ("-log-rotate-duration", &self.flags.log_rotate_duration);
+        let age = choose(age, raw.log_file.age.as_ref());
+        let numbers = (
+            self.flags.log_rotate_bytes.or(raw.log_file.bytes).unwrap_or(0),
+            self.flags.log_rotate_max_files.or(raw.log_file.keep).unwrap_or(0),
+        );
+        let text = |chosen: &Option<Chosen>| chosen.as_ref().map(|chosen| chosen.value.clone());
+        match LogFile::new(product, text(&path).as_deref(), text(&age).as_deref(), numbers) {
+            Ok(file) => file,
+            Err((is_age, why, hint)) => {
+                if let Some(chosen) = if is_age { age } else { path } {
+                    self.refuse(chosen.refuse(why).hint(hint));
+                }
+                None
+            }
+        }
     }
 
     // === The API ===

@@ -30,6 +30,7 @@ impl Raw {
             pid_file: later.pid_file.or(self.pid_file),
             log_level: later.log_level.or(self.log_level),
             log_format: later.log_format.or(self.log_format),
+            log_file: self.log_file.merge(later.log_file),
             access_log: later.access_log.or(self.access_log),
             telemetry: later.telemetry.or(self.telemetry),
             no_keep_alive: self.no_keep_alive.or(later.no_keep_alive),

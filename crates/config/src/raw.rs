@@ -16,10 +16,11 @@ use crate::settings::access_log;
 use crate::settings::api_proxy::{self, RawApiProxy, UseAutoAuthToken};
 use crate::settings::auto_auth::{self, Choosing, RawAutoAuth};
 use crate::settings::cache::{self, RawCache};
+use crate::settings::log::RawLogFile;
 use crate::settings::telemetry::{self, RawTelemetry};
 use crate::settings::vault::{self, RawVault};
 use crate::settings::{
-    AccessLog, Exec, Listener, Parts, Template, TemplateConfig, env_template, exec, listener, log, template,
+    AccessLog, Exec, Listener, Parts, Template, TemplateConfig, env_template, exec, listener, template,
 };
 
 /// What one file says, and after merging what all of them say.
@@ -40,6 +41,7 @@ pub(crate) struct Raw {
     pub(crate) pid_file: Option<String>,
     pub(crate) log_level: Option<Placed<String>>,
     pub(crate) log_format: Option<Placed<String>>,
+    pub(crate) log_file: RawLogFile,
     pub(crate) access_log: Option<AccessLog>,
     pub(crate) telemetry: Option<RawTelemetry>,
     pub(crate) no_keep_alive: Parts,
@@ -61,11 +63,11 @@ pub(crate) fn read(report: &Report, object: &Object, product: Product, environme
         pid_file: file.filled("pid_file"),
         log_level: file.placed("log_level").filter(|text| !text.value.is_empty()),
         log_format: file.placed("log_format").filter(|text| !text.value.is_empty()),
+        log_file: RawLogFile::read(&file),
         no_idle: read_parts(&file, "disable_idle_connections", product, environment),
         no_keep_alive: read_parts(&file, "disable_keep_alives", product, environment),
         ..Raw::default()
     };
-    read_log_keys(&file);
     file.text("cluster_name");
     file.duration("default_max_request_duration");
     file.with_prefix("error parsing 'disable_mlock': ").lax_bool("disable_mlock");
@@ -134,20 +136,6 @@ fn read_templating(file: &Fields<'_>, raw: &mut Raw, environment: &Environment) 
         .single("exec", Labels::Ignored, exec::PREFIX, "at most one \"exec\" block is allowed")
         .map(|block| exec::read(file, &block));
     file.ignore(TEMPLATING);
-}
-
-fn read_log_keys(file: &Fields<'_>) {
-    let given = [
-        file.filled("log_file").is_some(),
-        file.integer("log_rotate_bytes").is_some(),
-        file.filled("log_rotate_duration").is_some(),
-        file.integer("log_rotate_max_files").is_some(),
-    ];
-    for (key, given) in log::NOT_BUILT.iter().zip(given) {
-        if given {
-            file.not_built(key);
-        }
-    }
 }
 
 /// The legacy key of `cache`, without an `api_proxy` in the same file, stands for one.

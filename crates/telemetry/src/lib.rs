@@ -11,4 +11,4 @@ pub mod metrics;
 mod setup;
 
 pub use format::Style;
-pub use setup::{LevelHandle, init};
+pub use setup::{Also, LevelHandle, init};

@@ -1,6 +1,7 @@
 //! Where lines go, and the level, which can change while we run.
 
 use std::io::{self, Write};
+use std::sync::{Mutex, PoisonError};
 
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
@@ -22,34 +23,57 @@ impl LevelHandle {
     }
 }
 
-/// Starts logging to standard error. `root` is the product's word, `agent` or `proxy`. Once per process.
-pub fn init(root: &'static str, style: Style, level: LevelFilter) -> LevelHandle {
+/// Where lines go beside standard error.
+pub type Also = Box<dyn Write + Send>;
+
+/// Starts logging to standard error, and to `also`. `root` is the product's word, `agent` or `proxy`. Once per process.
+pub fn init(root: &'static str, style: Style, level: LevelFilter, also: Option<Also>) -> LevelHandle {
     let (filter, handle) = reload::Layer::new(level);
     let lines = tracing_subscriber::fmt::layer()
         .fmt_fields(Kept)
         .event_format(Hclog { style, root })
-        .with_writer(StandardError);
+        .with_writer(Places { also: also.map(|out| Mutex::new(Other { out, failing: false })) });
     // A second start (only tests do that) keeps the first.
     let _ = tracing_subscriber::registry().with(filter).with(lines).try_init();
     LevelHandle(handle)
 }
 
-/// Standard error; a reader that went away costs lines, never the program.
-struct StandardError;
+/// Standard error, and another place perhaps. A reader that went away and a full disk cost lines, never the program.
+struct Places {
+    also: Option<Mutex<Other>>,
+}
 
-impl<'a> MakeWriter<'a> for StandardError {
-    type Writer = Quiet;
+struct Other {
+    out: Also,
+    failing: bool,
+}
 
-    fn make_writer(&'a self) -> Quiet {
-        Quiet
+impl<'a> MakeWriter<'a> for Places {
+    type Writer = Quiet<'a>;
+
+    fn make_writer(&'a self) -> Quiet<'a> {
+        Quiet(self)
     }
 }
 
-struct Quiet;
+struct Quiet<'a>(&'a Places);
 
-impl Write for Quiet {
+impl Write for Quiet<'_> {
+    /// A whole line: it is put together before.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let _ = io::stderr().lock().write_all(bytes);
+        if let Some(other) = &self.0.also {
+            let mut other = other.lock().unwrap_or_else(PoisonError::into_inner);
+            let written = other.out.write_all(bytes);
+            if let (Err(error), false) = (&written, other.failing) {
+                // No line of the log: it would come back here.
+                let _ = writeln!(
+                    io::stderr().lock(),
+                    "the log file cannot be written, its lines are here alone: {error}"
+                );
+            }
+            other.failing = written.is_err();
+        }
         Ok(bytes.len())
     }
 

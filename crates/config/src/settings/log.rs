@@ -1,4 +1,13 @@
-//! The `log_*` keys: which lines, and how they look.
+//! The `log_*` keys: which lines, how they look, and where they go.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ::vault::Product;
+
+use crate::decode::Fields;
+use crate::go_duration::GoDuration;
+use crate::problem::Placed;
 
 /// Which lines are written.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -33,11 +42,91 @@ pub struct Log {
     pub level: Option<Level>,
     /// How lines look.
     pub format: Format,
+    /// Where they go beside standard error.
+    pub file: Option<LogFile>,
 }
 
-/// Where a log goes and when it is rotated.
-pub(crate) const NOT_BUILT: &[&str] =
-    &["log_file", "log_rotate_bytes", "log_rotate_duration", "log_rotate_max_files"];
+/// A file of lines that is put aside now and then.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct LogFile {
+    /// Where.
+    pub path: PathBuf,
+    /// `log_rotate_bytes`: before a line, once so many bytes were written; 0: whatever its length.
+    pub bytes: u64,
+    /// `log_rotate_duration`: before a line, once it has been open so long; the longest there is where nobody
+    /// wants that.
+    pub age: Duration,
+    /// `log_rotate_max_files`: how many are kept beside it; 0: all, below: none.
+    pub keep: i64,
+}
+
+/// Upstream's age of a file (`log_rotate_duration`).
+const AGE: Duration = Duration::from_secs(24 * 3600);
+
+/// What is said of a log file, by a file or by flags.
+#[derive(Debug, Default)]
+pub(crate) struct RawLogFile {
+    pub(crate) path: Option<Placed<String>>,
+    pub(crate) age: Option<Placed<String>>,
+    pub(crate) bytes: Option<i64>,
+    pub(crate) keep: Option<i64>,
+}
+
+impl RawLogFile {
+    pub(crate) fn read(file: &Fields<'_>) -> Self {
+        let filled = |key| file.placed(key).filter(|text| !text.value.is_empty());
+        Self {
+            path: filled("log_file"),
+            age: filled("log_rotate_duration"),
+            bytes: file.integer("log_rotate_bytes"),
+            keep: file.integer("log_rotate_max_files"),
+        }
+    }
+
+    /// Key by key, the later file counts.
+    pub(crate) fn merge(self, later: Self) -> Self {
+        Self {
+            path: later.path.or(self.path),
+            age: later.age.or(self.age),
+            bytes: later.bytes.or(self.bytes),
+            keep: later.keep.or(self.keep),
+        }
+    }
+}
+
+impl LogFile {
+    /// `path` and `age` as somebody chose them. A path that ends with a slash gets a name there.
+    ///
+    /// # Errors
+    /// What is wrong, in upstream's words, and what would be right; of the path (`false`) or of the age (`true`).
+    pub(crate) fn new(
+        product: Product,
+        path: Option<&str>,
+        age: Option<&str>,
+        (bytes, keep): (i64, i64),
+    ) -> Result<Option<Self>, (bool, String, &'static str)> {
+        let age = match age {
+            None => AGE,
+            Some(text) => match GoDuration::parse_lax(text).map(GoDuration::positive) {
+                // Upstream would put it aside before every line.
+                Ok(age) => age.unwrap_or(Duration::MAX),
+                Err(why) => return Err((true, why, "text like \"24h\", or a number of seconds")),
+            },
+        };
+        let Some(path) = path else { return Ok(None) };
+        let (folder, name) = path.rsplit_once('/').map_or(("", path), |(folder, name)| (folder, name));
+        let has_glob = |text: &str| text.contains(['*', '?', '[']);
+        let bad = |what: &str| Err((false, what.to_owned(), "a path without *, ? and ["));
+        if has_glob(folder) {
+            return bad("directory contains glob character");
+        }
+        if has_glob(name) {
+            return bad("file name contains globbing character");
+        }
+        let path = if name.is_empty() { format!("{path}{}.log", product.word()) } else { path.to_owned() };
+        Ok(Some(Self { path: path.into(), bytes: u64::try_from(bytes).unwrap_or(0), age, keep }))
+    }
+}
 
 impl Level {
     /// Upstream's names, in any case, with white space around.

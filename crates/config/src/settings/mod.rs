@@ -30,7 +30,7 @@ pub use self::listener::{
     AllowRule, AllowedPath, AllowedPeers, DEFAULT_LISTEN, DEFAULT_TLS_RELOAD, Endpoint, Listener,
     ListenerAccess, ListenerLimits, ListenerTls, RateLimit, Role, SocketAccess,
 };
-pub use self::log::{Format, Level, Log};
+pub use self::log::{Format, Level, Log, LogFile};
 pub use self::telemetry::Telemetry;
 pub use self::template::{
     Command, Consequence, Contents, DEFAULT_COMMAND_TIMEOUT, DEFAULT_KILL_TIMEOUT,

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use config::{Flags, Format, Level, Vault};
+use config::{Flags, Format, Level, LogFile, Vault};
 use vault::{Pem, RetryPolicy, Roots, Verify};
 
 use crate::{AUTH, Load, agent, proxy};
@@ -187,9 +187,29 @@ fn variables_we_cannot_honour_are_refused() {
 }
 
 #[test]
-fn flags_we_cannot_honour_are_refused() {
-    let flags = Flags { log_file: Some("/l".into()), ..Flags::default() };
-    agent().flags(flags).refused(AUTH, "-log-file is not built yet in this version of Sidekey");
+fn a_log_file_is_a_flags_else_the_last_files() {
+    let file = |loaded: config::Loaded| loaded.settings.log.file;
+    let text = format!("{AUTH}log_file = \"/f/\"\nlog_rotate_bytes = \"0x10\"\nlog_rotate_max_files = -1\n");
+    let day = Duration::from_secs(86_400);
+    let of_file = LogFile { path: "/f/agent.log".into(), bytes: 16, age: day, keep: -1 };
+    assert_eq!(file(agent().fine(&text)), Some(of_file.clone()));
+    let flags = || Flags {
+        log_file: Some("/l".into()),
+        log_rotate_bytes: Some(0),
+        log_rotate_duration: Some("90".into()),
+        ..Flags::default()
+    };
+    let of_flags = LogFile { path: "/l".into(), bytes: 0, age: Duration::from_secs(90), keep: -1 };
+    assert_eq!(file(agent().flags(flags()).fine(&text)), Some(of_flags));
+    let empty = Flags { log_file: Some(String::new()), ..Flags::default() };
+    assert_eq!(file(agent().flags(empty).fine(&text)), None, "whoever speaks first is heard");
+    assert_eq!(file(agent().fine(AUTH)), None);
+    let bad = |text: &str, why: &str| agent().refused(&format!("{AUTH}{text}\n"), why);
+    bad("log_rotate_duration = \"foo\"", "time: invalid duration \"foo\"");
+    let never = format!("{AUTH}log_rotate_duration = \"-1h\"\nlog_file = \"/l\"\n");
+    assert_eq!(file(agent().fine(&never)).map(|file| file.age), Some(Duration::MAX));
+    bad("log_file = \"/x*.log\"", "file name contains globbing character");
+    bad("log_file = \"/a?/x.log\"", "directory contains glob character");
 }
 
 #[test]

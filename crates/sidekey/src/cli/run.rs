@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
+use atomic_file::{FileError, RotatingFile, Rotation};
 use clap::Args;
-use config::{Environment, Flags, Format, Level, Loader, Settings, UnknownKeys};
+use config::{Environment, Flags, Format, Level, Loader, LogFile, Settings, UnknownKeys};
 use telemetry::Style;
 use tracing::level_filters::LevelFilter;
 use vault::Product;
@@ -28,13 +29,17 @@ pub(super) struct RunArgs {
     /// standard or json
     #[arg(long, value_name = "FORMAT", allow_hyphen_values = true)]
     log_format: Option<String>,
-    #[arg(long, hide = true, allow_hyphen_values = true)]
+    /// File for log lines, beside standard error
+    #[arg(long, value_name = "PATH", allow_hyphen_values = true)]
     log_file: Option<String>,
-    #[arg(long, hide = true, allow_hyphen_values = true)]
+    /// Put the log file aside when so many bytes were written; 0: never
+    #[arg(long, value_name = "BYTES", allow_hyphen_values = true)]
     log_rotate_bytes: Option<i64>,
-    #[arg(long, hide = true, allow_hyphen_values = true)]
+    /// Put the log file aside when it is so old
+    #[arg(long, value_name = "DURATION", allow_hyphen_values = true)]
     log_rotate_duration: Option<String>,
-    #[arg(long, hide = true, allow_hyphen_values = true)]
+    /// Keep so many of those; 0: all, below 0: none
+    #[arg(long, value_name = "NUMBER", allow_hyphen_values = true)]
     log_rotate_max_files: Option<i64>,
     /// Address of the server
     #[arg(long, value_name = "URL", allow_hyphen_values = true)]
@@ -146,7 +151,12 @@ pub(super) fn run(product: Product, arguments: RunArgs) -> Exit {
         Format::Standard => Style::Standard,
         Format::Json => Style::Json,
     };
-    let level = telemetry::init(product.word(), style, filter(&settings));
+    let log_file = match settings.log.file.as_ref().map(open_log_file).transpose() {
+        Ok(file) => file,
+        Err(error) => return failed_to_start(&format!("failed to setup logging: {error}"), Exit::Failure),
+    };
+    let also = log_file.clone().map(|file| Box::new(file) as telemetry::Also);
+    let level = telemetry::init(product.word(), style, filter(&settings), also);
     daemon::raise_open_files();
     let runtime = match daemon::runtime() {
         Ok(runtime) => runtime,
@@ -164,7 +174,12 @@ pub(super) fn run(product: Product, arguments: RunArgs) -> Exit {
                 Err(failure.problems.iter().map(|problem| problem.upstream_text()).collect())
             }
         }),
-        set_level: Box::new(move |settings| level.set(filter(settings))),
+        apply_log: Box::new(move |settings| {
+            level.set(filter(settings));
+            if let Some(Err(error)) = log_file.as_ref().map(RotatingFile::reopen) {
+                tracing::error!(target: "", %error, "the log file could not be opened again, the old one stays in use");
+            }
+        }),
     };
     let outcome = runtime.block_on(async {
         let daemon = Daemon::build(settings, &environment).await?;
@@ -182,6 +197,11 @@ pub(super) fn run(product: Product, arguments: RunArgs) -> Exit {
             failed_to_start("Error encountered during run, refer to logs for more details.", exit)
         }
     }
+}
+
+fn open_log_file(settings: &LogFile) -> Result<RotatingFile, FileError> {
+    let LogFile { path, bytes, age, keep } = settings;
+    RotatingFile::open(path, Rotation { bytes: *bytes, age: *age, keep: *keep })
 }
 
 pub(super) fn filter(settings: &Settings) -> LevelFilter {

@@ -13,8 +13,8 @@ use super::units::{Changes, restrained};
 pub(crate) struct Reload {
     /// Reads the configuration again. When it is bad, its problems are printed, and given.
     pub(crate) load: Box<dyn Fn() -> Result<Settings, Vec<String>> + Send>,
-    /// Puts its log level in force.
-    pub(crate) set_level: Box<dyn Fn(&Settings) + Send>,
+    /// Puts its log level in force, and opens the log file anew: somebody may have put it aside.
+    pub(crate) apply_log: Box<dyn Fn(&Settings) + Send>,
 }
 
 impl Daemon {
@@ -44,7 +44,7 @@ impl Daemon {
                 return Err(problems);
             }
         };
-        (reload.set_level)(&settings);
+        (reload.apply_log)(&settings);
         let changes = self.units.commit(next, &self.fixed, &mut self.tasks).await;
         self.units.read_again();
         changes.log();

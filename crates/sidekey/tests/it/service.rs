@@ -88,3 +88,39 @@ async fn systemd_hears_of_a_reload() {
     agent.stop().await.unwrap();
     next("STOPPING=1").await;
 }
+
+/// Lines go to both places; what somebody puts aside is made again on SIGHUP, and a full one puts itself aside.
+#[tokio::test]
+async fn the_log_has_a_file_of_its_own() {
+    let stage = Stage::new().await;
+    std::fs::create_dir(stage.path("logs")).unwrap();
+    let log = |name: &str| std::fs::read_to_string(stage.path("logs").join(name)).unwrap_or_default();
+    let program = |more: &str| {
+        Program::agent(sidekey(), stage.folder.path())
+            .server(&stage.server.address())
+            .approle(&stage.credentials, &["token"])
+            .unwrap()
+            .config(&format!("log_file = \"{}/\"\n{more}", stage.path("logs").display()))
+    };
+    let mut agent = program("").start().unwrap();
+    agent.says("token written").await.unwrap();
+    assert!(log("agent.log").contains("token written"), "{}", log("agent.log"));
+    let mode = std::fs::metadata(stage.path("logs/agent.log")).unwrap().permissions();
+    assert_eq!(std::os::unix::fs::PermissionsExt::mode(&mode) & 0o777, 0o640);
+    rustix::fs::rename(stage.path("logs/agent.log"), stage.path("logs/old")).unwrap();
+    agent.signal(Signal::HUP);
+    let reloaded = async || Some(()).filter(|()| log("agent.log").contains("configuration reloaded"));
+    eventually("the new file", reloaded).await.unwrap();
+    agent.stop().await.unwrap();
+
+    let mut agent = program("log_rotate_bytes = 1\nlog_rotate_max_files = 2\n").start().unwrap();
+    agent.says("token written").await.unwrap();
+    agent.stop().await.unwrap();
+    let names = std::fs::read_dir(stage.path("logs")).unwrap().map(|entry| entry.unwrap().file_name());
+    let aside = names.filter(|name| name.to_string_lossy().starts_with("agent-")).count();
+    assert_eq!((aside, log("agent.log").lines().count()), (2, 1));
+
+    let mut agent = program("").flag("-log-file=/no/such/folder/a.log").start().unwrap();
+    agent.says("failed to setup logging: ").await.unwrap();
+    assert!(!agent.ended().await.unwrap().success());
+}

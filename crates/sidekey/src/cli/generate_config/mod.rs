@@ -140,7 +140,7 @@ fn look(
     token: Token,
     paths: &[String],
 ) -> Result<Vec<Found>, String> {
-    telemetry::init(Product::Agent.word(), Style::Standard, LevelFilter::ERROR);
+    telemetry::init(Product::Agent.word(), Style::Standard, LevelFilter::ERROR, None);
     let runtime = daemon::runtime().map_err(|error| format!("cannot start the runtime: {error}"))?;
     let outcome =
         runtime.block_on(daemon::with_session(settings, environment, Some(token), async |session| {

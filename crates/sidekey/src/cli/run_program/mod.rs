@@ -173,7 +173,7 @@ fn carried_out(arguments: &RunProgramArgs) -> Result<Exit, String> {
     print_warnings(&warnings);
     daemon::forbid_core_dumps();
     // What goes wrong before the start is told once, and below.
-    let level = telemetry::init(Product::Agent.word(), Style::Standard, LevelFilter::OFF);
+    let level = telemetry::init(Product::Agent.word(), Style::Standard, LevelFilter::OFF, None);
     daemon::raise_open_files();
     let runtime = daemon::runtime().map_err(|error| format!("cannot start the runtime: {error}"))?;
     let looked = runtime.block_on(daemon::with_session(&settings, &environment, None, async |session| {
@@ -212,7 +212,7 @@ fn carried_out(arguments: &RunProgramArgs) -> Result<Exit, String> {
     let outcome = runtime.block_on(async {
         // There is no file to read again, but for the sources of templates.
         let same = settings.clone();
-        let reload = Reload { load: Box::new(move || Ok(same.clone())), set_level: Box::new(|_| ()) };
+        let reload = Reload { load: Box::new(move || Ok(same.clone())), apply_log: Box::new(|_| ()) };
         let daemon = Daemon::build(settings, &environment).await?;
         Ok::<_, daemon::StartError>(daemon.run(reload).await)
     });

@@ -55,7 +55,7 @@ pub(super) fn render(arguments: RenderArgs) -> Exit {
         }
     };
     print_warnings(&loaded.warnings);
-    telemetry::init(Product::Agent.word(), Style::Standard, LevelFilter::ERROR);
+    telemetry::init(Product::Agent.word(), Style::Standard, LevelFilter::ERROR, None);
     match rendered(&arguments, &loaded.settings, &environment) {
         Ok(all) => tell(&arguments, &all),
         Err(problem) => {

@@ -82,6 +82,10 @@ pub(in crate::daemon) fn restrained(before: &Settings, mut new: Settings, reaps:
         stays.push("log_format");
         new.log.format = before.log.format;
     }
+    if new.log.file != before.log.file {
+        stays.push("log_file");
+        new.log.file.clone_from(&before.log.file);
+    }
     if let Some(exec) = new.exec.as_mut().filter(|exec| exec.reap_orphans != reaps) {
         stays.push("exec.reap_orphans");
         exec.reap_orphans = reaps;
