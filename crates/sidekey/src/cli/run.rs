@@ -167,9 +167,9 @@ pub(super) fn run(product: Product, arguments: RunArgs) -> Exit {
         set_level: Box::new(move |settings| level.set(filter(settings))),
     };
     let outcome = runtime.block_on(async {
-        let daemon = Daemon::build(settings, &environment).await?;
+        let daemon = Daemon::build(settings, &environment, None).await?;
         print_banner(product, &daemon);
-        Ok::<_, daemon::StartError>(daemon.run(reload).await)
+        Ok::<_, daemon::StartError>(daemon.run(reload, None).await)
     });
     // Whatever still sits in a blocking call is left to the end of the process.
     runtime.shutdown_background();

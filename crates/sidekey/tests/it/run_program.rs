@@ -146,6 +146,41 @@ async fn secrets_become_variables() {
 }
 
 #[tokio::test]
+async fn one_login_is_enough() {
+    let stage = Stage::new().await;
+    stage.secrets().await;
+    let role = json!({"secret_id_num_uses": 1, "token_policies": ["app"], "token_ttl": 3600});
+    stage.root.write("auth/approle/role/app", &role).await.unwrap();
+    let (role_id, _) = &stage.credentials;
+    let tokens = async || {
+        let answer = stage.root.get("auth/token/accessors?list=true").await.unwrap();
+        answer.json["data"]["keys"].as_array().unwrap().len()
+    };
+    // What runs, its exit code, and how many tokens there are more while it runs, and behind it.
+    for (arguments, code, behind) in [
+        (
+            &["-secret=secret/db", "-pass-token", "sh", "-c", "echo $USER; echo $VAULT_TOKEN > token"][..],
+            0,
+            1,
+        ),
+        (&["-secret=secret/db", "-dry-run", "true"], 0, 0),
+        (&["-secret=secret/none", "true"], 1, 0),
+        (&["-secret=secret/db", "-env=USER=x", "true"], 1, 0),
+        (&["-env=X=vault:secret/db#${.user | nosuch}", "true"], 1, 0),
+    ] {
+        let made = stage.root.write("auth/approle/role/app/secret-id", &json!({})).await.unwrap();
+        let secret_id = made["data"]["secret_id"].as_str().unwrap().to_owned();
+        let before = tokens().await;
+        let variables = [("VAULT_ROLE_ID", role_id.as_str()), ("VAULT_SECRET_ID", &secret_id)];
+        let said = stage.run(arguments, &variables).await;
+        assert_eq!(said.code, Some(code), "{arguments:?} {}", said.err);
+        assert_eq!(tokens().await - before, behind, "{arguments:?}");
+    }
+    // The program's token is the one.
+    assert!(stage.is_alive(stage.read("token").trim()).await);
+}
+
+#[tokio::test]
 async fn one_clear_error_and_nothing_starts() {
     let stage = Stage::new().await;
     stage.secrets().await;
