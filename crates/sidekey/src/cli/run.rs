@@ -10,6 +10,7 @@ use vault::Product;
 
 use super::argv::go_bool;
 use super::check::{print_failure, print_warnings};
+use super::server::ServerArgs;
 use super::{Exit, version};
 use crate::daemon::{self, Daemon, Reload};
 
@@ -36,32 +37,8 @@ pub(super) struct RunArgs {
     log_rotate_duration: Option<String>,
     #[arg(long, hide = true, allow_hyphen_values = true)]
     log_rotate_max_files: Option<i64>,
-    /// Address of the server
-    #[arg(long, value_name = "URL", allow_hyphen_values = true)]
-    address: Option<String>,
-    /// CA certificate to verify the server with
-    #[arg(long, value_name = "PATH", allow_hyphen_values = true)]
-    ca_cert: Option<String>,
-    /// Folder of CA certificates to verify the server with
-    #[arg(long, value_name = "PATH", allow_hyphen_values = true)]
-    ca_path: Option<String>,
-    /// Certificate to show to the server
-    #[arg(long, value_name = "PATH", allow_hyphen_values = true)]
-    client_cert: Option<String>,
-    /// Key of that certificate
-    #[arg(long, value_name = "PATH", allow_hyphen_values = true)]
-    client_key: Option<String>,
-    /// Name to verify the server's certificate against
-    #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
-    tls_server_name: Option<String>,
-    /// Do not verify the server's certificate (not for production)
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = go_bool)]
-    tls_skip_verify: Option<bool>,
-    /// Namespace of our own requests
-    #[arg(long, value_name = "NAMESPACE", allow_hyphen_values = true)]
-    namespace: Option<String>,
-    #[arg(long, hide = true, allow_hyphen_values = true)]
-    ns: Option<String>,
+    #[command(flatten)]
+    server: ServerArgs,
     /// Refuse unknown keys in the configuration
     #[arg(long)]
     strict: bool,
@@ -100,14 +77,6 @@ impl RunArgs {
     fn flags(&self) -> Flags {
         let this = self.clone();
         Flags {
-            address: this.address,
-            ca_cert: this.ca_cert,
-            ca_path: this.ca_path,
-            client_cert: this.client_cert,
-            client_key: this.client_key,
-            tls_server_name: this.tls_server_name,
-            tls_skip_verify: this.tls_skip_verify,
-            namespace: this.ns.or(this.namespace),
             exit_after_auth: this.exit_after_auth,
             log_level: this.log_level,
             log_format: this.log_format,
@@ -115,6 +84,7 @@ impl RunArgs {
             log_rotate_bytes: this.log_rotate_bytes,
             log_rotate_duration: this.log_rotate_duration,
             log_rotate_max_files: this.log_rotate_max_files,
+            ..this.server.flags()
         }
     }
 }
