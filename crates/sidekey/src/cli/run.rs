@@ -10,7 +10,7 @@ use vault::Product;
 
 use super::argv::go_bool;
 use super::check::{print_failure, print_warnings};
-use super::server::ServerArgs;
+use super::server::{ServerArgs, UnusedArgs};
 use super::{Exit, version};
 use crate::daemon::{self, Daemon, Reload};
 
@@ -48,26 +48,8 @@ pub(super) struct RunArgs {
     /// Let the system write core dumps, which hold secrets
     #[arg(long)]
     allow_core_dumps: bool,
-    #[arg(long, hide = true, allow_hyphen_values = true)]
-    agent_address: Option<String>,
-    #[arg(long, hide = true, allow_hyphen_values = true)]
-    wrap_ttl: Option<String>,
-    #[arg(long, hide = true, allow_hyphen_values = true)]
-    mfa: Vec<String>,
-    #[arg(long, hide = true, allow_hyphen_values = true)]
-    unlock_key: Option<String>,
-    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = go_bool)]
-    disable_redirects: Option<bool>,
-    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = go_bool)]
-    policy_override: Option<bool>,
-    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = go_bool)]
-    output_curl_string: Option<bool>,
-    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = go_bool)]
-    output_policy: Option<bool>,
-    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = go_bool)]
-    non_interactive: Option<bool>,
-    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = go_bool)]
-    disable_gated_logs: Option<bool>,
+    #[command(flatten)]
+    _unused: UnusedArgs,
     /// Go's flag reading stops at the first word that is no flag; what follows has no meaning.
     #[arg(hide = true, trailing_var_arg = true)]
     rest: Vec<String>,

@@ -36,6 +36,31 @@ pub(super) struct ServerArgs {
     ns: Option<String>,
 }
 
+/// Flags of all commands of upstream that mean nothing here, or only sometimes.
+#[derive(Args, Clone, Debug, Default)]
+pub(super) struct UnusedArgs {
+    #[arg(long, hide = true, allow_hyphen_values = true)]
+    pub(super) agent_address: Option<String>,
+    #[arg(long, hide = true, allow_hyphen_values = true)]
+    wrap_ttl: Option<String>,
+    #[arg(long, hide = true, allow_hyphen_values = true)]
+    mfa: Vec<String>,
+    #[arg(long, hide = true, allow_hyphen_values = true)]
+    unlock_key: Option<String>,
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = go_bool)]
+    disable_redirects: Option<bool>,
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = go_bool)]
+    policy_override: Option<bool>,
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = go_bool)]
+    output_curl_string: Option<bool>,
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = go_bool)]
+    output_policy: Option<bool>,
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = go_bool)]
+    non_interactive: Option<bool>,
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = go_bool)]
+    disable_gated_logs: Option<bool>,
+}
+
 impl ServerArgs {
     /// As flags of a configuration; all others are not given.
     pub(super) fn flags(&self) -> Flags {
