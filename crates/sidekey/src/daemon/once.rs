@@ -168,7 +168,7 @@ async fn render_as(
 
 /// A signal that ends the program. SIGHUP does, too: the terminal is gone.
 pub(super) async fn end(signals: &mut Signals) {
-    while signals.next().await == Asked::Nothing {}
+    while !matches!(signals.next().await, Asked::Stop | Asked::Reload) {}
 }
 
 /// One login by the method of `auto_auth`, which spares files that an agent would remove.

@@ -11,18 +11,17 @@ mod plan;
 mod reference;
 
 use clap::Args;
-use config::{Environment, Failure, Loaded, Loader, Settings, UnknownKeys};
+use config::{Environment, Failure, Format, Loaded, Loader, Problem, Settings, UnknownKeys};
 use telemetry::Style;
 use tracing::level_filters::LevelFilter;
 use vault::Product;
 
-use self::asked::{Asked, says_yes};
+use self::asked::{Asked, says_yes, unheard};
 use self::configuration::{OnChange, Parts};
 use self::login::{Login, LoginArgs};
 use self::look::{Wishes, look};
 use self::plan::{Plan, Planned};
 use super::Exit;
-use super::check::{print_failure, print_warnings};
 use super::own_token::variable;
 use super::server::ServerArgs;
 use crate::daemon::{self, Daemon, OnceError, OpenSession, Reload, RunError};
@@ -78,9 +77,9 @@ pub(super) struct RunProgramArgs {
     /// Tell the names of the variables and where they come from, and start nothing
     #[arg(long)]
     dry_run: bool,
-    /// Of our own log, on standard error: trace, debug, info, warn or error
-    #[arg(long, value_name = "LEVEL", default_value = "warn")]
-    log_level: String,
+    /// Of our own log, on standard error: trace, debug, info, warn or error; else VAULT_LOG_LEVEL, or warn
+    #[arg(long, value_name = "LEVEL")]
+    log_level: Option<String>,
     #[command(flatten)]
     login: LoginArgs,
     #[command(flatten)]
@@ -89,10 +88,6 @@ pub(super) struct RunProgramArgs {
     #[arg(value_name = "PROGRAM", required = true, trailing_var_arg = true)]
     command: Vec<String>,
 }
-
-/// What logins are made of, which is not the program's business.
-const HIDDEN: &[&str] =
-    &["VAULT_TOKEN", "BAO_TOKEN", "VAULT_ROLE_ID", "BAO_ROLE_ID", "VAULT_SECRET_ID", "BAO_SECRET_ID"];
 
 #[expect(clippy::print_stderr, reason = "the command line speaks here")]
 pub(super) fn run_program(arguments: RunProgramArgs) -> Exit {
@@ -120,14 +115,12 @@ fn carried_out(arguments: &RunProgramArgs) -> Result<Exit, String> {
     let wishes = Wishes {
         secrets: &asked.secrets,
         references: &asked.references,
-        keep_case: arguments.keep_case,
         ignore_missing: arguments.ignore_missing
             || says_yes(variable(&environment, "IGNORE_MISSING_SECRETS")),
     };
     let nothing = if arguments.once { &OnChange::Nothing } else { &arguments.on_change };
     let load = |plan: &Plan, left_out: &[String]| {
-        let hidden =
-            HIDDEN.iter().map(|name| (*name).to_owned()).chain(left_out.iter().cloned()).collect::<Vec<_>>();
+        let hidden: Vec<String> = asked.hidden.iter().chain(left_out).cloned().collect();
         let parts = Parts {
             login: stanza,
             plan,
@@ -141,7 +134,8 @@ fn carried_out(arguments: &RunProgramArgs) -> Result<Exit, String> {
             pristine: arguments.pristine,
         };
         let mut flags = arguments.server.flags();
-        flags.log_level = Some(arguments.log_level.clone());
+        let quiet = || variable(&environment, "LOG_LEVEL").is_none().then(|| "warn".to_owned());
+        flags.log_level = arguments.log_level.clone().or_else(quiet);
         let loader = Loader {
             product: Product::Agent,
             flags: &flags,
@@ -155,15 +149,17 @@ fn carried_out(arguments: &RunProgramArgs) -> Result<Exit, String> {
     before.add("X".to_owned(), String::new(), String::new())?;
     let Loaded { settings, warnings } = match load(&before, &[]) {
         Ok(loaded) => loaded,
-        Err(failure) => {
-            print_failure(&failure, "nothing was started");
-            return Ok(Exit::Failure);
-        }
+        Err(failure) => return Err(refused(&failure)),
     };
-    print_warnings(&warnings);
+    warnings.iter().for_each(|warning| warn(&warning.message));
+    unheard(&environment).for_each(|line| warn(&line));
     daemon::forbid_core_dumps();
     // What goes wrong before the start is told once, and below.
-    let level = telemetry::init(Product::Agent.word(), Style::Standard, LevelFilter::OFF);
+    let style = match settings.log.format {
+        Format::Standard if !says_yes(variable(&environment, "JSON_LOG")) => Style::Standard,
+        Format::Standard | Format::Json => Style::Json,
+    };
+    let level = telemetry::init(Product::Agent.word(), style, LevelFilter::OFF);
     daemon::raise_open_files();
     let runtime = daemon::runtime().map_err(|error| format!("cannot start the runtime: {error}"))?;
     let outcome = runtime.block_on(async {
@@ -173,7 +169,14 @@ fn carried_out(arguments: &RunProgramArgs) -> Result<Exit, String> {
                 OnceError::Login { .. } => format!("{why}\n(logging in with {told} at {address})"),
                 why => why.to_string(),
             })?;
-        let looked = session.work(async |session| look(session, &wishes).await).await;
+        let looked = session.work(async |session| {
+            let looked = look(session, &wishes).await;
+            if let (Ok(_), Some(delay), false) = (&looked, asked.delay, arguments.dry_run) {
+                tokio::time::sleep(delay).await;
+            }
+            looked
+        });
+        let looked = looked.await;
         let decided = looked.map_err(|why| why.to_string()).and_then(|looked| {
             let (plan, left_out) = looked?;
             decide(
@@ -245,13 +248,17 @@ fn decide(
         tell(&plan);
         return Ok(Decided::End(Exit::Success));
     }
-    match load(&plan) {
-        Ok(loaded) => Ok(Decided::Start(Box::new(loaded.settings))),
-        Err(failure) => {
-            print_failure(&failure, "nothing was started");
-            Ok(Decided::End(Exit::Failure))
-        }
-    }
+    let loaded = load(&plan).map_err(|failure| refused(&failure))?;
+    Ok(Decided::Start(Box::new(loaded.settings)))
+}
+
+/// Without the place in the configuration: nobody wrote it, and values of variables stand in it.
+fn refused(failure: &Failure) -> String {
+    let told = |problem: &Problem| match &problem.diagnostic.hint {
+        Some(hint) => format!("{}\n({hint})", problem.diagnostic.message),
+        None => problem.diagnostic.message.clone(),
+    };
+    failure.problems.iter().map(told).collect::<Vec<_>>().join("\n")
 }
 
 /// The code that we end with, and why unless the program has said it itself.
