@@ -50,6 +50,8 @@ impl Daemon {
     /// # Errors
     /// A task that failed: with `exit_on_err`, say, or by a bug; or the child.
     pub(crate) async fn run(mut self, reload: Reload, before: Option<OpenSession>) -> Result<(), RunError> {
+        // Standard output is the program's alone where somebody starts it without any configuration.
+        let announce: fn(&Self, &str) = if before.is_some() { |_, _| () } else { announce };
         let forwarded: Vec<_> =
             self.units.child.iter().flat_map(|child| child.kept.forwards()).copied().collect();
         let listening = before.map_or_else(Signals::listen, |before| Ok(before.signals));

@@ -92,6 +92,11 @@ impl OpenSession {
         }
     }
 
+    /// The session for whoever may have to revoke its token behind the daemon's end, if that is ours.
+    pub(crate) fn own(&self) -> Option<Session> {
+        self.is_own.then(|| self.session.clone())
+    }
+
     /// Revokes the token if it is ours; gives why it lives on.
     pub(crate) async fn close(mut self) -> Option<String> {
         if !self.is_own {

@@ -169,6 +169,8 @@ async fn one_login_is_enough() {
         (&["-secret=secret/none", "true"], 1, 0),
         (&["-secret=secret/db", "-env=USER=x", "true"], 1, 0),
         (&["-env=X=vault:secret/db#${.user | nosuch}", "true"], 1, 0),
+        (&["-secret=secret/db", "/none/program"], 1, 0),
+        (&["-env=X=>>vault:secret/metadata/none#a#{\"max_versions\":5}", "true"], 66, 0),
     ] {
         let made = stage.root.write("auth/approle/role/app/secret-id", &json!({})).await.unwrap();
         let secret_id = made["data"]["secret_id"].as_str().unwrap().to_owned();
@@ -201,6 +203,8 @@ async fn what_vanishes_before_the_start_stops_it_and_later_does_not() {
     stage.root.write("secret/data/two", &json!({"data": {"a": "2", "b": "3"}})).await.unwrap();
     holds("1 1\n2 1\n2 3\n").await;
     assert!(running.stop().await.unwrap().success());
+    // Its output is the program's.
+    assert!(running.output().iter().all(|line| !line.contains("==>")), "{:?}", running.output());
 
     // It is gone when everything was looked at and nothing is started yet.
     let variables = [as_root, ("VAULT_ENV_DELAY", "1s")];

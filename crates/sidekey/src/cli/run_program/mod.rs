@@ -24,7 +24,7 @@ use self::plan::{Plan, Planned};
 use super::Exit;
 use super::own_token::variable;
 use super::server::ServerArgs;
-use crate::daemon::{self, Daemon, OnceError, OpenSession, Reload, RunError};
+use crate::daemon::{self, Daemon, OnceError, OpenSession, Reload, RunError, Session};
 
 /// Flags of `run`.
 #[derive(Args, Debug)]
@@ -198,7 +198,16 @@ fn carried_out(arguments: &RunProgramArgs) -> Result<Exit, String> {
                     Reload { load: Box::new(move || Ok((*same).clone())), set_level: Box::new(|_| ()) };
                 match Daemon::build(*settings, &environment, Some(&session)).await {
                     // The token is the daemon's now.
-                    Ok(daemon) => return Ok(ended(daemon.run(reload, Some(session)).await)),
+                    Ok(daemon) => {
+                        let own = session.own();
+                        let outcome = daemon.run(reload, Some(session)).await;
+                        let has_failed = matches!(outcome, Err(RunError::Task(_) | RunError::NoChild(_)));
+                        if let Some(Session { upstream, caller, token }) = own.filter(|_| has_failed) {
+                            // Nothing runs with it; if it cannot be revoked, it ends by its TTL.
+                            let _ = caller.revoke_self(&*upstream, &token).await;
+                        }
+                        return Ok(ended(outcome));
+                    }
                     Err(error @ daemon::StartError::Template(_)) => {
                         Err(format!("{error}{}", asked.where_templates_are()))
                     }
