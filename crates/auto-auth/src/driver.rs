@@ -1,6 +1,7 @@
 //! The small part that awaits, logs and acts for the state machine.
 
 mod clock;
+mod logged_in;
 mod previous;
 mod resume;
 mod store;
@@ -19,11 +20,12 @@ use vault::api::{ApiError, Caller};
 use vault::{Accessor, ClientSettings, Mount, Token, TokenState, Ttl, Upstream};
 
 use self::clock::Clock;
+pub use self::logged_in::LoggedIn;
 use self::previous::Previous;
 use self::store::Store;
 use crate::ReauthRequests;
 use crate::lifecycle::{Action, Backoff, Event, Grant, Phase, RenewFailure, step};
-use crate::method::{self, Given, LoginError, Method, Scene};
+use crate::method::{self, Given, Login, LoginError, Method, Scene};
 use crate::reauth::Verdict;
 use crate::record::Record;
 use crate::watch::Lookout;
@@ -69,6 +71,8 @@ struct Door {
     store: Option<Store>,
     /// Of the last run, and not yet found to be of use or not.
     stored: Option<Token>,
+    /// To go on with, instead of the first login.
+    handed_on: Option<LoggedIn>,
     /// Tokens to be revoked, if that is wanted.
     previous: Option<Previous>,
     /// Keeps watch while we do other things; one waits at a time.
@@ -105,6 +109,7 @@ impl AutoAuth {
             clock: Clock::system(),
             store,
             stored: None,
+            handed_on: None,
             previous: settings.revoke_previous_token.then(Previous::default),
             lookout: Mutex::default(),
         };
@@ -179,21 +184,14 @@ impl Door {
     }
 
     async fn login(&mut self, method: &mut dyn Method) -> Result<Grant, LoginError> {
+        if let Some((token, accessor, grant)) = self.handed_on.take().and_then(LoggedIn::now) {
+            info!(target: "auth.handler", "going on with the token of a login made before");
+            self.publish(token, accessor, grant).await;
+            return Ok(grant);
+        }
         let login = match self.take_up_stored().await? {
             Some(login) => login,
-            None => {
-                info!(target: "auth.handler", method = self.method_name, "authenticating");
-                let trying = async {
-                    let attempt = method.prepare(&self.scene()).await?;
-                    let own = method.server();
-                    let server = own.as_ref().unwrap_or(&self.upstream);
-                    attempt.carry_out(server.as_ref(), &self.caller, self.wrap_ttl).await
-                };
-                match timeout(CALL_TIMEOUT, trying).await {
-                    Ok(login) => login?,
-                    Err(_) => return Err(ApiError::Send(vault::SendError::TimedOut(CALL_TIMEOUT)).into()),
-                }
-            }
+            None => self.ask(method).await?,
         };
         let (token, accessor) = match login.given {
             Given::Token(token, accessor) => (Arc::new(token), accessor.map(Arc::new)),
@@ -215,6 +213,21 @@ impl Door {
         }
         self.publish(token, accessor, login.grant).await;
         Ok(login.grant)
+    }
+
+    /// Asks the server for a token with the method's credentials.
+    async fn ask(&self, method: &mut dyn Method) -> Result<Login, LoginError> {
+        info!(target: "auth.handler", method = self.method_name, "authenticating");
+        let trying = async {
+            let attempt = method.prepare(&self.scene()).await?;
+            let own = method.server();
+            let server = own.as_ref().unwrap_or(&self.upstream);
+            attempt.carry_out(server.as_ref(), &self.caller, self.wrap_ttl).await
+        };
+        match timeout(CALL_TIMEOUT, trying).await {
+            Ok(login) => login,
+            Err(_) => Err(ApiError::Send(vault::SendError::TimedOut(CALL_TIMEOUT)).into()),
+        }
     }
 
     /// Sinks, proxy and templates take the token from here, all at once.

@@ -16,7 +16,7 @@ pub mod sink;
 mod told;
 mod watch;
 
-pub use driver::{AutoAuth, AutoAuthError};
+pub use driver::{AutoAuth, AutoAuthError, LoggedIn};
 pub use method::LoginError;
 pub use reauth::{Reauth, ReauthRequests, Refused};
 pub use record::{Life, Record};

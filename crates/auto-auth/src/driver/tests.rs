@@ -89,6 +89,16 @@ fn start_with(
     settle: impl FnOnce(&std::path::Path, config::AutoAuth) -> config::AutoAuth,
     change: impl FnOnce(AutoAuth) -> AutoAuth,
 ) -> Running {
+    let (auto_auth, tokens, reauth, folder) = made(&server, exit_on_err, settle);
+    Running { server, tokens, reauth, task: tokio::spawn(change(auto_auth).run()), _folder: folder }
+}
+
+/// Not yet running.
+fn made(
+    server: &Arc<FakeServer>,
+    exit_on_err: bool,
+    settle: impl FnOnce(&std::path::Path, config::AutoAuth) -> config::AutoAuth,
+) -> (AutoAuth, watch::Receiver<TokenState>, Reauth, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let role_id_file = folder.path().join("role");
     atomic_file::write(&role_id_file, b"role\n", &atomic_file::Attributes::new(0o600)).unwrap();
@@ -121,14 +131,14 @@ fn start_with(
     let (reauth, requests) = Reauth::new();
     let auto_auth = AutoAuth::new(
         &settings,
-        Arc::clone(&server) as _,
+        Arc::clone(server) as _,
         // What a login, a renewal and a check may take is not left to how long requests may.
         Caller { timeout: Duration::from_secs(86_400), ..Caller::default() },
         Arc::default(),
         sender,
         requests,
     );
-    Running { server, tokens, reauth, task: tokio::spawn(change(auto_auth).run()), _folder: folder }
+    (auto_auth, tokens, reauth, folder)
 }
 
 #[tokio::test(start_paused = true)]
@@ -357,6 +367,37 @@ async fn a_stored_token_is_taken_up_unless_it_is_dead() {
         let times = |path| second.server.times(path).len();
         assert_eq!((times(LOGIN), times(LOOKUP)), (logins, asked), "{what}");
         assert_eq!(times(RENEW), usize::from(logins == 0), "{what}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_login_made_before_is_gone_on_with() {
+    // How long the work before took, and how many logins follow at the start.
+    for (ttl, work, logins, first) in
+        [(100, 40, 0, "s.before"), (100, 100, 1, "s.1"), (0, 86_400, 0, "s.before")]
+    {
+        let server = FakeServer::new(move |path, nth| match (path, nth) {
+            (LOGIN, 0) => granted("s.before", ttl),
+            _ => granted("s.1", 3600),
+        });
+        let (auto_auth, _tokens, _reauth, _folder) = made(&server, false, |_, settings| settings);
+        let login = auto_auth.log_in().await.unwrap();
+        assert_eq!(login.token().expose(), "s.before");
+        assert!(!format!("{login:?}").contains("s.before"));
+        sleep(Duration::from_secs(work)).await;
+        let running = start_with(
+            server,
+            false,
+            |_, settings| settings,
+            |auto_auth| auto_auth.going_on_with(Some(login)),
+        );
+        sleep(Duration::from_millis(1)).await;
+        assert_eq!(running.token(), first);
+        assert_eq!(running.server.times(LOGIN).len(), 1 + logins);
+        // It is renewed while it lives.
+        sleep(Duration::from_secs(59)).await;
+        assert_eq!(running.server.times(RENEW).len(), usize::from(first == "s.before" && ttl > 0));
+        assert_eq!(running.server.times(LOGIN).len(), 1 + logins);
     }
 }
 

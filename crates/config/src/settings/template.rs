@@ -113,6 +113,8 @@ pub struct TemplateConfig {
     pub profile: Profile,
     /// End the program when a template cannot be rendered after all retries.
     pub exit_on_retry_failure: bool,
+    /// The same, but only until every template was rendered once; what waiting does not mend is not tried again then.
+    pub exit_on_start_failure: bool,
     /// How often secrets without a lease are read again.
     pub static_secret_render_interval: Duration,
     /// Share of a lease's life after which a secret that cannot be renewed is read again; default 0.9.
@@ -133,6 +135,7 @@ impl Default for TemplateConfig {
         Self {
             profile: Profile::Vault,
             exit_on_retry_failure: false,
+            exit_on_start_failure: false,
             static_secret_render_interval: DEFAULT_STATIC_INTERVAL,
             lease_renewal_threshold: DEFAULT_LEASE_RENEWAL_THRESHOLD,
             default_perms: DEFAULT_PERMS,
@@ -160,6 +163,7 @@ pub(crate) fn read_config<'a>(file: &Fields<'a>, block: &Block<'a>, profile: Pro
     let config = TemplateConfig {
         profile: read_profile(&fields).unwrap_or(profile),
         exit_on_retry_failure: fields.strict_bool("exit_on_retry_failure").unwrap_or(false),
+        exit_on_start_failure: fields.strict_bool("exit_on_start_failure").unwrap_or(false),
         // Zero and less mean the default upstream as well.
         static_secret_render_interval: fields
             .duration("static_secret_render_interval")

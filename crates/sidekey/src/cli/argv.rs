@@ -101,11 +101,25 @@ pub(super) fn complain(error: &clap::Error) -> ExitCode {
                 None => say("hint: `-help` lists all flags"),
             }
         }
-        _ => {
-            let _ = error.print();
-        }
+        _ => match without_value(error) {
+            Some(name) => say(&format!("flag needs an argument: -{name}")),
+            None => {
+                let _ = error.print();
+            }
+        },
     }
     ExitCode::FAILURE
+}
+
+/// The flag that stands there without its value.
+fn without_value(error: &clap::Error) -> Option<&str> {
+    let (Some(ContextValue::String(name)), Some(ContextValue::String(value))) =
+        (error.get(ContextKind::InvalidArg), error.get(ContextKind::InvalidValue))
+    else {
+        return None;
+    };
+    let name = name.trim_start_matches('-').split(' ').next()?;
+    (error.kind() == ErrorKind::InvalidValue && value.is_empty()).then_some(name)
 }
 
 #[expect(clippy::print_stderr, reason = "the command line speaks here")]

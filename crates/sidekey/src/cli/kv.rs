@@ -155,7 +155,8 @@ impl Kv {
         let query = version.map(|version| format!("?version={version}")).unwrap_or_default();
         let answer = self.ask(&at, &query).await;
         let answer = answer.map_err(|source| KvError::Read { path: path.to_owned(), source })?;
-        let mut data = answer.and_then(|answer| answer.data).ok_or_else(|| absent("secret not found"))?;
+        let answer = answer.ok_or_else(|| absent("secret not found"))?;
+        let mut data = answer.data.ok_or_else(|| absent("secret.Data not found"))?;
         if mount.as_ref().is_some_and(|mount| mount.versioned) {
             data = match data.remove("data") {
                 Some(Value::Object(data)) => data,

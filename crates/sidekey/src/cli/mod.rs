@@ -17,6 +17,7 @@ mod sink;
 mod status;
 mod template;
 mod template_text;
+mod token_helper;
 mod version;
 
 use std::ffi::OsString;

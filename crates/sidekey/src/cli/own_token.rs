@@ -1,9 +1,12 @@
-//! The token of the person who runs a command: from the environment, or where `vault login` and `bao login` left it.
+//! The token of the person who runs a command: from the environment, or where `vault login` and `bao login` left it,
+//! which is a file unless they are told of a program that keeps it.
 
 use std::path::PathBuf;
 
 use config::Environment;
 use vault::{SecretString, Token};
+
+use super::token_helper;
 
 /// `BAO_<name>`, or else `VAULT_<name>`; `None` when it is empty. An empty `BAO_<name>` counts as set.
 pub(super) fn variable<'a>(environment: &'a Environment, name: &str) -> Option<&'a str> {
@@ -29,7 +32,7 @@ pub(super) fn file(environment: &Environment) -> PathBuf {
     }
 }
 
-/// The one of the environment, or else of the file.
+/// The one of the environment, or else of the token helper, or else of the file.
 ///
 /// # Errors
 /// There is none, or it is no token; what to do about it.
@@ -37,6 +40,10 @@ pub(super) fn find(environment: &Environment) -> Result<Token, String> {
     let unusable = |whence: &str, why: &str| format!("the token {whence} cannot be used: {why}");
     if let Some(token) = in_environment() {
         return Token::new(token).map_err(|why| unusable("of the environment", why));
+    }
+    if let Some(helper) = token_helper::configured(environment)? {
+        let token = token_helper::ask(&helper)?;
+        return Token::new(token).map_err(|why| unusable(&format!("of {}", helper.display()), why));
     }
     let path = file(environment);
     let text = match atomic_file::read_small(&path) {

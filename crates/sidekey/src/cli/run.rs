@@ -11,6 +11,7 @@ use vault::Product;
 
 use super::argv::go_bool;
 use super::check::{print_failure, print_warnings};
+use super::server::{ServerArgs, UnusedArgs};
 use super::{Exit, version};
 use crate::daemon::{self, Daemon, Reload};
 
@@ -41,32 +42,8 @@ pub(super) struct RunArgs {
     /// Keep so many of those; 0: all, below 0: none
     #[arg(long, value_name = "NUMBER", allow_hyphen_values = true)]
     log_rotate_max_files: Option<i64>,
-    /// Address of the server
-    #[arg(long, value_name = "URL", allow_hyphen_values = true)]
-    address: Option<String>,
-    /// CA certificate to verify the server with
-    #[arg(long, value_name = "PATH", allow_hyphen_values = true)]
-    ca_cert: Option<String>,
-    /// Folder of CA certificates to verify the server with
-    #[arg(long, value_name = "PATH", allow_hyphen_values = true)]
-    ca_path: Option<String>,
-    /// Certificate to show to the server
-    #[arg(long, value_name = "PATH", allow_hyphen_values = true)]
-    client_cert: Option<String>,
-    /// Key of that certificate
-    #[arg(long, value_name = "PATH", allow_hyphen_values = true)]
-    client_key: Option<String>,
-    /// Name to verify the server's certificate against
-    #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
-    tls_server_name: Option<String>,
-    /// Do not verify the server's certificate (not for production)
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = go_bool)]
-    tls_skip_verify: Option<bool>,
-    /// Namespace of our own requests
-    #[arg(long, value_name = "NAMESPACE", allow_hyphen_values = true)]
-    namespace: Option<String>,
-    #[arg(long, hide = true, allow_hyphen_values = true)]
-    ns: Option<String>,
+    #[command(flatten)]
+    server: ServerArgs,
     /// Refuse unknown keys in the configuration
     #[arg(long)]
     strict: bool,
@@ -76,26 +53,8 @@ pub(super) struct RunArgs {
     /// Let the system write core dumps, which hold secrets
     #[arg(long)]
     allow_core_dumps: bool,
-    #[arg(long, hide = true, allow_hyphen_values = true)]
-    agent_address: Option<String>,
-    #[arg(long, hide = true, allow_hyphen_values = true)]
-    wrap_ttl: Option<String>,
-    #[arg(long, hide = true, allow_hyphen_values = true)]
-    mfa: Vec<String>,
-    #[arg(long, hide = true, allow_hyphen_values = true)]
-    unlock_key: Option<String>,
-    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = go_bool)]
-    disable_redirects: Option<bool>,
-    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = go_bool)]
-    policy_override: Option<bool>,
-    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = go_bool)]
-    output_curl_string: Option<bool>,
-    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = go_bool)]
-    output_policy: Option<bool>,
-    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = go_bool)]
-    non_interactive: Option<bool>,
-    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = go_bool)]
-    disable_gated_logs: Option<bool>,
+    #[command(flatten)]
+    _unused: UnusedArgs,
     /// Go's flag reading stops at the first word that is no flag; what follows has no meaning.
     #[arg(hide = true, trailing_var_arg = true)]
     rest: Vec<String>,
@@ -105,14 +64,6 @@ impl RunArgs {
     fn flags(&self) -> Flags {
         let this = self.clone();
         Flags {
-            address: this.address,
-            ca_cert: this.ca_cert,
-            ca_path: this.ca_path,
-            client_cert: this.client_cert,
-            client_key: this.client_key,
-            tls_server_name: this.tls_server_name,
-            tls_skip_verify: this.tls_skip_verify,
-            namespace: this.ns.or(this.namespace),
             exit_after_auth: this.exit_after_auth,
             log_level: this.log_level,
             log_format: this.log_format,
@@ -120,6 +71,7 @@ impl RunArgs {
             log_rotate_bytes: this.log_rotate_bytes,
             log_rotate_duration: this.log_rotate_duration,
             log_rotate_max_files: this.log_rotate_max_files,
+            ..this.server.flags()
         }
     }
 }
@@ -182,9 +134,9 @@ pub(super) fn run(product: Product, arguments: RunArgs) -> Exit {
         }),
     };
     let outcome = runtime.block_on(async {
-        let daemon = Daemon::build(settings, &environment).await?;
+        let daemon = Daemon::build(settings, &environment, None).await?;
         print_banner(product, &daemon);
-        Ok::<_, daemon::StartError>(daemon.run(reload).await)
+        Ok::<_, daemon::StartError>(daemon.run(reload, None).await)
     });
     // Whatever still sits in a blocking call is left to the end of the process.
     runtime.shutdown_background();

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use vault::{ClientSettings, Pem, Roots, TlsError, TokenState, Verify};
 
 use super::persist;
+use super::session::OpenSession;
 use super::tasks::{TaskError, Tasks};
 use super::units::{Ask, Fixed, Units};
 use super::{child, notify, report};
@@ -65,16 +66,20 @@ pub(crate) struct Daemon {
 const ASKS: usize = 16;
 
 impl Daemon {
-    /// Makes every unit.
+    /// Makes every unit. The first `auto_auth` goes on with the login of `before`.
     ///
     /// # Errors
     /// [`StartError`]; nothing was started then.
-    pub(crate) async fn build(settings: Settings, environment: &Environment) -> Result<Self, StartError> {
+    pub(crate) async fn build(
+        settings: Settings,
+        environment: &Environment,
+        before: Option<&OpenSession>,
+    ) -> Result<Self, StartError> {
         let mut tasks = Tasks::new();
         let (sender, asks) = mpsc::channel(ASKS);
         let settings = Arc::new(settings);
         let fixed = Fixed::new(&settings, environment, sender, CancellationToken::new());
-        let mut units = Units::none(&settings);
+        let mut units = Units::none(&settings, before.and_then(|before| before.login.clone()));
         let next = match units.prepare(&settings, &fixed, &tasks).await {
             Ok(next) => next,
             Err(problems) => {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use auto_auth::sink::{Sink, SinkError, Wrapper};
-use auto_auth::{AutoAuth, Reauth, ReauthRequests, Record};
+use auto_auth::{AutoAuth, LoggedIn, Reauth, ReauthRequests, Record};
 use config::Environment;
 use futures_util::FutureExt as _;
 use tokio::sync::watch;
@@ -87,10 +87,10 @@ impl Identity {
         tasks.start_in(scope, "sink", sink.instrument(self.span.clone()));
     }
 
-    /// Starts its login.
+    /// Starts its login, or goes on with one made before.
     pub(super) fn log_in(
         &self,
-        ends: Ends,
+        (ends, before): (Ends, Option<LoggedIn>),
         settings: &config::AutoAuth,
         door: &Door,
         environment: &Arc<Environment>,
@@ -101,6 +101,7 @@ impl Identity {
         let login = AutoAuth::new(settings, upstream, caller, environment, ends.tokens, ends.requests)
             .with_client(&door.client)
             .with_record(Arc::clone(&self.record))
+            .going_on_with(before)
             .run()
             .map(|ended| ended.map_err(|error| TaskError::Failed(error.to_string())));
         tasks.start_in(scope, "auto-auth", login.instrument(self.span.clone()));

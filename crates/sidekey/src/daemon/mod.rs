@@ -24,11 +24,11 @@ mod units;
 
 pub(crate) use build::{Daemon, StartError};
 pub(crate) use hardening::forbid_core_dumps;
-pub(crate) use once::render_once;
+pub(crate) use once::{OnceError, render_once};
 pub(crate) use open_files::raise as raise_open_files;
 pub(crate) use reload::Reload;
 pub(crate) use run::RunError;
-pub(crate) use session::{Session, with_session};
+pub(crate) use session::{OpenSession, Session, with_session};
 pub(crate) use tasks::TaskError;
 
 /// One thread runs everything; a few more, for a few seconds, do what blocks (name look-ups).

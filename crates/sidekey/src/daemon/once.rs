@@ -4,7 +4,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use auto_auth::{AutoAuth, AutoAuthError, Reauth};
+use auto_auth::{AutoAuth, LoggedIn, LoginError, Reauth};
 use config::{AutoAuth as AutoAuthSettings, Environment, Method, MethodKind, Settings, Template};
 use template::{OnceSettings, Rendered};
 use thiserror::Error;
@@ -43,7 +43,7 @@ pub(crate) enum OnceError {
         who: String,
         /// Why.
         #[source]
-        why: AutoAuthError,
+        why: LoginError,
     },
 }
 
@@ -128,8 +128,8 @@ async fn render_as(
             let own = Arc::new(client.with_retry(RetryPolicy::Never));
             let environment = Arc::new(environment.clone());
             let mut login = pin!(log_in(settings, auto_auth, own, caller(Subsystem::AutoAuth), environment));
-            let token = tokio::select! {
-                token = &mut login => token?,
+            let login = tokio::select! {
+                login = &mut login => login?,
                 () = end(signals) => {
                     interrupted = true;
                     // Its token exists once the server has the request, and only the answer tells which it is.
@@ -137,7 +137,7 @@ async fn render_as(
                     late.map_err(|_| OnceError::Interrupted)?.map_err(|_| OnceError::Interrupted)?
                 }
             };
-            (token, true)
+            (Arc::clone(login.token()), true)
         }
     };
     let once = OnceSettings {
@@ -168,37 +168,28 @@ async fn render_as(
 
 /// A signal that ends the program. SIGHUP does, too: the terminal is gone.
 pub(super) async fn end(signals: &mut Signals) {
-    while signals.next().await == Asked::Nothing {}
+    while !matches!(signals.next().await, Asked::Stop | Asked::Reload) {}
 }
 
+/// One login by the method of `auto_auth`, which spares files that an agent would remove.
 pub(super) async fn log_in(
     settings: &Settings,
     auto_auth: &AutoAuthSettings,
     upstream: Arc<dyn Upstream>,
     caller: Caller,
     environment: Arc<Environment>,
-) -> Result<Arc<Token>, OnceError> {
+) -> Result<LoggedIn, OnceError> {
     let failed = |why| OnceError::Login {
         who: auto_auth.name.clone().map(|name| format!(" as {name:?}")).unwrap_or_default(),
         why,
     };
     let kind = auto_auth.method.kind.sparing().ok_or(OnceError::OneUse)?;
-    let method = Method { kind, exit_on_err: true, wrap_ttl: None, ..auto_auth.method.clone() };
-    // The stored token is the agent's, and would be revoked at the end.
-    let auto_auth = AutoAuthSettings { method, token_store: None, ..auto_auth.clone() };
-    let (sender, mut tokens) = watch::channel(TokenState::default());
+    let method = Method { kind, ..auto_auth.method.clone() };
+    let auto_auth = AutoAuthSettings { method, ..auto_auth.clone() };
+    // Nobody else sees this token.
+    let (sender, _tokens) = watch::channel(TokenState::default());
     let (_reauth, requests) = Reauth::new();
-    let driver = AutoAuth::new(&auto_auth, upstream, caller, environment, sender, requests)
-        .with_client(&client_settings(settings, true))
-        .run();
-    tokio::pin!(driver);
-    loop {
-        tokio::select! {
-            ended = &mut driver => ended.map_err(failed)?,
-            _ = tokens.changed() => {}
-        }
-        if let Some(token) = tokens.borrow_and_update().token.clone() {
-            return Ok(token);
-        }
-    }
+    let login = AutoAuth::new(&auto_auth, upstream, caller, environment, sender, requests)
+        .with_client(&client_settings(settings, true));
+    login.log_in().await.map_err(failed)
 }

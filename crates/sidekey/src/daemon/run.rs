@@ -11,6 +11,7 @@ use super::build::Daemon;
 use super::child::Kept;
 use super::reload::Reload;
 use super::report::Board;
+use super::session::OpenSession;
 use super::signals::{Asked, Signals};
 use super::tasks::TaskError;
 
@@ -44,14 +45,17 @@ pub(crate) enum RunError {
 }
 
 impl Daemon {
-    /// Runs until there is a reason to end.
+    /// Runs until there is a reason to end. Signals that came since `before` was opened count.
     ///
     /// # Errors
     /// A task that failed: with `exit_on_err`, say, or by a bug; or the child.
-    pub(crate) async fn run(mut self, reload: Reload) -> Result<(), RunError> {
+    pub(crate) async fn run(mut self, reload: Reload, before: Option<OpenSession>) -> Result<(), RunError> {
+        // Standard output is the program's alone where somebody starts it without any configuration.
+        let announce: fn(&Self, &str) = if before.is_some() { |_, _| () } else { announce };
         let forwarded: Vec<_> =
             self.units.child.iter().flat_map(|child| child.kept.forwards()).copied().collect();
-        let listening = Signals::listen().and_then(|signals| signals.and(&forwarded));
+        let listening = before.map_or_else(Signals::listen, |before| Ok(before.signals));
+        let listening = listening.and_then(|signals| signals.and(&forwarded));
         let mut signals =
             listening.map_err(|error| TaskError::Failed(format!("cannot listen for signals: {error}")))?;
         let ready = self.fixed.ready.clone();

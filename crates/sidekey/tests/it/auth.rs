@@ -2,6 +2,7 @@
 
 mod docs;
 mod identity;
+mod program;
 mod review;
 
 use std::os::unix::fs::symlink;

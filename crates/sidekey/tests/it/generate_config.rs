@@ -104,6 +104,10 @@ async fn files_words_and_exit_codes_are_the_agents() {
         ([with(&["-type=env-template", "-exec=./app a  b"]), vec!["o.hcl"]].concat(), "o.hcl"),
         (vec!["-type", "env-template", "-path", "/secret/foo/", "-exec=", "o.hcl"], "o.hcl"),
         (
+            vec!["-type=env-template", "-non-interactive", "-mfa=x", "-policy-override", "-unlock-key=x"],
+            "agent.hcl",
+        ),
+        (
             vec!["-type=env-template", "-path=secret/data/foo", "-path=secret/data/apps/*", "--", "o.hcl"],
             "o.hcl",
         ),
@@ -127,6 +131,10 @@ async fn files_words_and_exit_codes_are_the_agents() {
         &["-type=env-template", "-path=secret/fo*"],
         &["-type=env-template", "-path=secret/none"],
         &["-type=env-template", "-path=nomount/x"],
+        &["-type=env-template", "-path=secret"],
+        &["-type=env-template", "o.hcl", "-path=secret/foo"],
+        &["-type"],
+        &["-type=env-template", "-path"],
     ] {
         let (theirs, ours, _) = two.both(arguments, "agent.hcl", &[]).await;
         assert_eq!(ours, theirs, "{arguments:?}");
@@ -137,6 +145,7 @@ async fn files_words_and_exit_codes_are_the_agents() {
         (&["-type=env-template", "/nodir/x.hcl"], 3, "Could not create configuration file \"/nodir/x.hcl\""),
         (&["-type=env-template", "/tmp"], 3, "Could not create configuration file \"/tmp\""),
         (&["-type=env-template", "-path=secret/foo", "-address=http://127.0.0.1:1"], 2, "connection refused"),
+        (&["-type=env-template", "-path=secret/foo", "-agent-address=http://127.0.0.1:1"], 2, "127.0.0.1:1"),
         (&["-type=env-template", "-path=secret/foo", "-namespace=none"], 2, "secret"),
     ] {
         let (theirs, ours, _) = two.both(arguments, "agent.hcl", &[]).await;

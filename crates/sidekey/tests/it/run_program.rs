@@ -1,5 +1,7 @@
 //! `sidekey run` against the real server.
 
+mod bank_vaults;
+
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -146,6 +148,114 @@ async fn secrets_become_variables() {
 }
 
 #[tokio::test]
+async fn one_login_is_enough() {
+    let stage = Stage::new().await;
+    stage.secrets().await;
+    let role = json!({"secret_id_num_uses": 1, "token_policies": ["app"], "token_ttl": 3600});
+    stage.root.write("auth/approle/role/app", &role).await.unwrap();
+    let (role_id, _) = &stage.credentials;
+    let tokens = async || {
+        let answer = stage.root.get("auth/token/accessors?list=true").await.unwrap();
+        answer.json["data"]["keys"].as_array().unwrap().len()
+    };
+    // What runs, its exit code, and how many tokens there are more while it runs, and behind it.
+    for (arguments, code, behind) in [
+        (
+            &["-secret=secret/db", "-pass-token", "sh", "-c", "echo $USER; echo $VAULT_TOKEN > token"][..],
+            0,
+            1,
+        ),
+        (&["-secret=secret/db", "-dry-run", "true"], 0, 0),
+        (&["-secret=secret/none", "true"], 1, 0),
+        (&["-secret=secret/db", "-env=USER=x", "true"], 1, 0),
+        (&["-env=X=vault:secret/db#${.user | nosuch}", "true"], 1, 0),
+        (&["-secret=secret/db", "/none/program"], 1, 0),
+        (&["-env=X=>>vault:secret/metadata/none#a#{\"max_versions\":5}", "true"], 66, 0),
+    ] {
+        let made = stage.root.write("auth/approle/role/app/secret-id", &json!({})).await.unwrap();
+        let secret_id = made["data"]["secret_id"].as_str().unwrap().to_owned();
+        let before = tokens().await;
+        let variables = [("VAULT_ROLE_ID", role_id.as_str()), ("VAULT_SECRET_ID", &secret_id)];
+        let said = stage.run(arguments, &variables).await;
+        assert_eq!(said.code, Some(code), "{arguments:?} {}", said.err);
+        assert_eq!(tokens().await - before, behind, "{arguments:?}");
+    }
+    // The program's token is the one.
+    assert!(stage.is_alive(stage.read("token").trim()).await);
+}
+
+#[tokio::test]
+async fn what_vanishes_before_the_start_stops_it_and_later_does_not() {
+    let stage = Stage::new().await;
+    let as_root = ("VAULT_TOKEN", stage.server.root_token());
+    stage.root.write("secret/data/two", &json!({"data": {"a": "1", "b": "1"}})).await.unwrap();
+    let script = "echo $A $B >> log; while :; do sleep 0.02; done";
+    let command = stage.command(&["-interval=1s", "-secret=secret/two", "sh", "-c", script], &[as_root]);
+    let mut running = Process::start("run", self::Command::from(command.into_std())).unwrap();
+    let holds = async |text: &str| {
+        let held = eventually(text, || async { Some(()).filter(|()| stage.read("log") == text) }).await;
+        held.unwrap_or_else(|why| panic!("{why}: {:?}", stage.read("log")));
+    };
+    holds("1 1\n").await;
+    stage.root.write("secret/data/two", &json!({"data": {"a": "2"}})).await.unwrap();
+    // One value is new, the other one stays as it was.
+    holds("1 1\n2 1\n").await;
+    stage.root.write("secret/data/two", &json!({"data": {"a": "2", "b": "3"}})).await.unwrap();
+    holds("1 1\n2 1\n2 3\n").await;
+    assert!(running.stop().await.unwrap().success());
+    // Its output is the program's.
+    assert!(running.output().iter().all(|line| !line.contains("==>")), "{:?}", running.output());
+
+    // It is gone when everything was looked at and nothing is started yet.
+    let variables = [as_root, ("VAULT_ENV_DELAY", "1s")];
+    let mut starting = stage.command(&["-secret=secret/two", "touch", "ran"], &variables);
+    let starting = starting.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    stage.root.write("secret/delete/two", &json!({"versions": [3]})).await.unwrap();
+    let output = starting.wait_with_output().await.unwrap();
+    let err = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(66) && err.contains("secret/data/two"), "{:?} {err}", output.status);
+    assert!(!stage.path("ran").exists());
+}
+
+#[tokio::test]
+async fn a_token_helper_is_asked() {
+    let stage = Stage::new().await;
+    let helper = stage.path("helper");
+    let script = format!(
+        "#!/bin/sh\necho asked $1 >> {}\ntr -d '\\n' < {}\n",
+        stage.path("log").display(),
+        stage.path("kept").display()
+    );
+    atomic_file::write(&helper, script.as_bytes(), &atomic_file::Attributes::new(0o700)).unwrap();
+    put(&stage.path("kept"), &format!("{}\n", stage.server.root_token()));
+    put(&stage.path(".vault-token"), "s.of-another-time");
+    put(&stage.path(".bao"), &format!("token_helper = {helper:?}\n"));
+    let said = stage.run(&["-secret=secret/app", "sh", "-c", "echo $COLOR"], &[]).await;
+    assert_eq!((said.code, said.out.as_str(), said.err.as_str()), (Some(0), "blue\n", ""));
+    assert_eq!(stage.read("log"), "asked get\n");
+    // The real one asks it, too, and writes the same.
+    let mut files = Vec::new();
+    for program in [sidekey(), &testkit::server_binary().unwrap()] {
+        let mut command = Command::new(program);
+        command.args(["agent", "generate-config", "-type=env-template", "-path=secret/app", "x.hcl"]);
+        command.env_clear().env("HOME", stage.folder.path()).env("BAO_ADDR", stage.server.address());
+        let output = command.current_dir(stage.folder.path()).output().await.unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+        files.push(stage.read("x.hcl"));
+    }
+    assert_eq!(files[0], files[1]);
+    assert_eq!(stage.read("log").lines().count(), 3);
+    // A token of the environment needs no helper, and a helper without one is told of.
+    put(&stage.path("kept"), "\n");
+    let said =
+        stage.run(&["-secret=secret/app", "true"], &[("VAULT_TOKEN", stage.server.root_token())]).await;
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    let said = stage.run(&["-secret=secret/app", "true"], &[]).await;
+    assert_eq!((said.code, said.err.contains("helper has no token")), (Some(1), true), "{}", said.err);
+}
+
+#[tokio::test]
 async fn one_clear_error_and_nothing_starts() {
     let stage = Stage::new().await;
     stage.secrets().await;
@@ -198,6 +308,20 @@ async fn one_clear_error_and_nothing_starts() {
         "{}",
         said.err
     );
+    // What stands beside a mistake may be a secret.
+    put(&stage.path("nul"), "A=hidden\0x\n");
+    put(&stage.path("plain"), "A=hidden\nVAULT_X=hidden\n");
+    for (arguments, why) in [
+        (&["-env-file=nul"][..], "\"A\" has a NUL byte"),
+        (&["-env-file=plain", "-on-change=SIGFOO"], "invalid signal \"SIGFOO\""),
+        (&["-env-file=plain", "-stop-timeout=soon"], "soon"),
+        (&["-env-file=plain", "-interval=soon"], "soon"),
+        (&["-env-file=plain", "-env=B C=hidden"], "--env: write NAME=VALUE"),
+    ] {
+        let said = stage.run(&[arguments, &["-secret=secret/db", "touch", "ran"]].concat(), &as_root).await;
+        assert_eq!((said.code, said.out.as_str()), (Some(1), ""), "{arguments:?}");
+        assert!(said.err.contains(why) && !said.err.contains("hidden"), "{arguments:?}: {}", said.err);
+    }
     let said = stage.run(&["-secret=secret/db", "touch ran"], &as_root).await;
     assert_eq!((said.code, said.err.contains("white space")), (Some(1), true), "{}", said.err);
     assert!(!stage.path("ran").exists());

@@ -93,7 +93,7 @@ async fn systemd_hears_of_a_reload() {
 #[tokio::test]
 async fn the_log_has_a_file_of_its_own() {
     let stage = Stage::new().await;
-    std::fs::create_dir(stage.path("logs")).unwrap();
+    atomic_file::create_folders(&stage.path("logs")).unwrap();
     let log = |name: &str| std::fs::read_to_string(stage.path("logs").join(name)).unwrap_or_default();
     let program = |more: &str| {
         Program::agent(sidekey(), stage.folder.path())

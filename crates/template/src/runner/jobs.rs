@@ -155,9 +155,7 @@ impl Runner {
         }
         self.carry_on(&changed);
         match failure {
-            Some((class, reason)) if self.settings.shared.exit_on_retry_failure => {
-                Err(RunnerError::Failed { class, reason })
-            }
+            Some((class, reason)) if self.gives_up() => Err(RunnerError::Failed { class, reason }),
             _ => Ok(()),
         }
     }

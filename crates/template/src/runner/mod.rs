@@ -275,6 +275,12 @@ impl Runner {
         gathered
     }
 
+    /// Whether a failure ends the program.
+    fn gives_up(&self) -> bool {
+        let shared = &self.settings.shared;
+        shared.exit_on_retry_failure || shared.exit_on_start_failure && self.ready.is_some()
+    }
+
     /// Lets go of `ready` when there is nothing left of the first round.
     fn tell_ready(&mut self) -> Result<(), RunnerError> {
         let rendered = self.outputs.iter().all(|output| output.is_rendered());

@@ -81,7 +81,7 @@ impl Runner {
         outcome: Result<Known, FetchError>,
     ) -> Result<(), RunnerError> {
         let rules = self.rules_for(&dependency);
-        let backoff = self.backoff();
+        let (backoff, gives_up) = (self.backoff(), self.gives_up());
         let Some(dependent) = self.dependents.get_mut(&dependency) else { return Ok(()) };
         let now = Instant::now();
         let recovered = outcome.is_ok() && dependent.is_failing();
@@ -112,7 +112,11 @@ impl Runner {
                     dependent.failed(class, asked_to_wait(&error), now, backoff, fastrand::f64());
                 // A path may be made of another secret's value.
                 let error = redacted(&error.to_string(), &self.known, &self.known.keys().cloned().collect());
-                if failures <= self.settings.attempts {
+                // Nobody has been promised anything yet, and waiting helps only while the server is away.
+                let hopeless = gives_up
+                    && self.settings.shared.exit_on_start_failure
+                    && matches!(class, FailureClass::Absent | FailureClass::Denied);
+                if failures <= self.settings.attempts && !hopeless {
                     let after = format!("{:.2}s", pause.as_secs_f64());
                     warn!(target: "", "(view) {error} (retry attempt {failures} after \"{after}\")");
                     return Ok(());
@@ -122,7 +126,7 @@ impl Runner {
                 }
                 let mut users = dependent.users.iter().filter_map(|nth| self.outputs.get(*nth));
                 let fatal = users.any(|output| output.settings.error_fatal);
-                if self.settings.shared.exit_on_retry_failure && fatal {
+                if gives_up && fatal {
                     return Err(RunnerError::Failed { class, reason: error });
                 }
             }

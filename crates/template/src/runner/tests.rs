@@ -215,6 +215,42 @@ async fn exit_on_retry_failure_is_for_failures_only() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn exit_on_start_failure_is_for_the_start_only() {
+    let strict = r#"{{with secret "kv/a"}}{{.Data.value}}{{end}}"#;
+    // What the server says first, and whether that ends the program at once.
+    let rows = [(200, json!({"data": {"other": "x"}}), true), (403, json!({}), true), (404, json!({}), true)];
+    for (status, answer, ends) in rows.into_iter().chain([(503, json!({}), false)]) {
+        let mut stage = stage();
+        stage.server.answer("kv/a", status, answer);
+        stage.shared.exit_on_start_failure = true;
+        stage.attempts = 12;
+        stage.template("out", strict).error_on_missing_key = true;
+        let running = stage.start();
+        sleep(Duration::from_secs(2)).await;
+        assert_eq!(running.is_finished(), ends, "{status}");
+        if ends {
+            assert_eq!(stage.server.count("kv/a"), 1, "{status}");
+        }
+    }
+    for (status, answer) in [(200, json!({"data": {"other": "x"}})), (404, json!({})), (503, json!({}))] {
+        let mut stage = stage();
+        stage.server.kv("kv/a", "one");
+        stage.shared.exit_on_start_failure = true;
+        stage.attempts = 0;
+        stage.template("out", strict).error_on_missing_key = true;
+        let running = stage.start();
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!(stage.read("out"), "one");
+        stage.server.answer("kv/a", status, answer);
+        sleep(Duration::from_secs(3600)).await;
+        assert!(!running.is_finished() && stage.read("out") == "one", "{status}");
+        stage.server.kv("kv/a", "two");
+        sleep(Duration::from_secs(600)).await;
+        assert_eq!(stage.read("out"), "two", "{status}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn no_secret_stands_in_an_error() {
     let mut stage = stage();
     stage.server.answer("kv/a", 200, json!({"data": {"value": "canary-value", "n": {"x": "canary-nested"}}}));

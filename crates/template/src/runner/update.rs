@@ -125,7 +125,8 @@ pub(super) fn welcome(pieces: &[Arc<Piece>], settings: &RunnerSettings) -> Resul
         let destination = template.destination.display();
         if let Some(problem) = piece.problem() {
             // Who renders once waits for all of them, and nothing can change the text any more.
-            let fatal = settings.once || template.error_fatal && settings.shared.exit_on_retry_failure;
+            let exits = settings.shared.exit_on_retry_failure || settings.shared.exit_on_start_failure;
+            let fatal = settings.once || template.error_fatal && exits;
             let source_name = output::source(template);
             match problem {
                 problem if fatal => return Err(problem),

@@ -60,7 +60,8 @@ impl Runner {
 
     pub(super) fn command_ended(&mut self, (id, outcome): Finished) -> Result<(), RunnerError> {
         let settings = &self.settings;
-        let counts = settings.once || settings.shared.exit_on_retry_failure;
+        let gives_up = self.gives_up();
+        let counts = settings.once || gives_up;
         let tries = settings.attempts.saturating_add(1).min(TRIES);
         let retry = |failures| !counts || failures < tries;
         let ended = self.commands.ended(id, outcome.is_ok(), retry, Instant::now(), fastrand::f64());
@@ -81,7 +82,7 @@ impl Runner {
         if retry(ended.failures) {
             return Ok(());
         }
-        if self.settings.shared.exit_on_retry_failure {
+        if gives_up {
             return Err(RunnerError::Failed { class: FailureClass::Command, reason });
         }
         self.failed_commands.insert(id, reason);

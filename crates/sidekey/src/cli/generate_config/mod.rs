@@ -19,7 +19,7 @@ use super::Exit;
 use super::check::print_failure;
 use super::kv::{Found, Kv};
 use super::own_token;
-use super::server::ServerArgs;
+use super::server::{ServerArgs, UnusedArgs};
 use crate::daemon;
 
 /// Flags of `generate-config`.
@@ -41,10 +41,8 @@ pub(super) struct GenerateArgs {
     exec: String,
     #[command(flatten)]
     server: ServerArgs,
-    #[arg(long, hide = true, allow_hyphen_values = true)]
-    agent_address: Option<String>,
-    #[arg(long, hide = true, allow_hyphen_values = true)]
-    wrap_ttl: Option<String>,
+    #[command(flatten)]
+    unused: UnusedArgs,
     /// File to write; default agent.hcl
     #[arg(value_name = "FILE", trailing_var_arg = true)]
     files: Vec<String>,
@@ -52,6 +50,14 @@ pub(super) struct GenerateArgs {
 
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "the command line speaks here")]
 pub(super) fn generate_config(arguments: &GenerateArgs) -> Exit {
+    let late: Vec<&str> =
+        arguments.files.iter().map(String::as_str).filter(|file| file.starts_with('-')).collect();
+    if !late.is_empty() {
+        eprintln!(
+            "Command flags must be provided before positional arguments. The following arguments will not be parsed as flags: [{}]",
+            late.join(",")
+        );
+    }
     let only = "currently only -type=\"env-template\" is supported.";
     let problem = match (arguments.kind.as_deref(), arguments.files.as_slice()) {
         (_, files) if files.len() > 1 => {
@@ -67,7 +73,12 @@ pub(super) fn generate_config(arguments: &GenerateArgs) -> Exit {
     }
     let environment = Environment::capture();
     let token_file = own_token::file(&environment).display().to_string();
-    let Some(settings) = settings(&arguments.server, &environment, &token_file) else {
+    // Upstream asks there, if it is told where an agent is.
+    let agent =
+        arguments.unused.agent_address.as_deref().or_else(|| own_token::variable(&environment, "AGENT_ADDR"));
+    let mut server = arguments.server.clone();
+    server.address = agent.map(str::to_owned).or(server.address);
+    let Some(settings) = settings(&server, &environment, &token_file) else {
         return Exit::NotAsked;
     };
     let asked =
@@ -89,7 +100,7 @@ pub(super) fn generate_config(arguments: &GenerateArgs) -> Exit {
     let command = if arguments.exec.is_empty() { "env" } else { &arguments.exec };
     let configuration = Configuration {
         token_file: &token_file,
-        vault: &vault_keys(&arguments.server, &settings),
+        vault: &vault_keys(&server, &settings),
         variables: &variables,
         command: &command.split(' ').collect::<Vec<_>>(),
     };

@@ -75,7 +75,7 @@ impl Parts<'_> {
         }
         let mut all = json!({
             "auto_auth": [self.login],
-            "template_config": [{"static_secret_render_interval": self.interval, "exit_on_retry_failure": true}],
+            "template_config": [{"static_secret_render_interval": self.interval, "exit_on_start_failure": true}],
             "exec": [exec],
         });
         if let Some(all) = all.as_object_mut() {

@@ -1,12 +1,13 @@
 //! How to log in, from flags and environment: a token, a role id and a secret id, or an account of Kubernetes.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use config::Environment;
 use serde_json::{Value, json};
 use vault::SecretString;
 
 use super::super::own_token::{self, variable};
+use super::super::token_helper;
 use super::memory_file::MemoryFile;
 
 /// Flags of `run` that say how to log in.
@@ -37,15 +38,18 @@ pub(super) struct Login {
 const ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
 
 const WAYS: &str = "there is nothing to log in with; give one of these:\n  \
-    VAULT_TOKEN, or the file ~/.vault-token that `bao login` and `vault login` write\n  \
+    VAULT_TOKEN, or the file ~/.vault-token that `bao login` and `vault login` write (or their token helper)\n  \
     VAULT_ROLE_ID and VAULT_SECRET_ID (or VAULT_ROLE_ID_FILE and VAULT_SECRET_ID_FILE)\n  \
     --role or VAULT_ROLE, in a pod of Kubernetes";
 
-/// Secrets and files that a login can be made of.
+/// Secrets, files and programs that a login can be made of.
 struct Sources<'a> {
     environment: &'a Environment,
     token: Option<SecretString>,
     is_file: &'a dyn Fn(&Path) -> bool,
+    /// The program that keeps the person's token.
+    helper: &'a dyn Fn() -> Result<Option<PathBuf>, String>,
+    ask: &'a dyn Fn(&Path) -> Result<SecretString, String>,
 }
 
 /// Chooses.
@@ -54,22 +58,32 @@ struct Sources<'a> {
 /// Nothing is there to log in with, or not enough; which.
 pub(super) fn choose(arguments: &LoginArgs, environment: &Environment) -> Result<Login, String> {
     let token = own_token::in_environment();
-    choose_from(arguments, &Sources { environment, token, is_file: &|path| path.is_file() })
+    let sources = Sources {
+        environment,
+        token,
+        is_file: &|path| path.is_file(),
+        helper: &|| token_helper::configured(environment),
+        ask: &token_helper::ask,
+    };
+    choose_from(arguments, &sources)
 }
 
 fn choose_from(arguments: &LoginArgs, sources: &Sources<'_>) -> Result<Login, String> {
     let get = |name: &str| variable(sources.environment, name);
     let asked = arguments.auth.as_deref().or_else(|| get("AUTH_METHOD"));
     let role = arguments.role.as_deref().or_else(|| get("ROLE"));
-    let account = get("JWT_FILE").unwrap_or(ACCOUNT);
+    // As bank-vaults calls it.
+    let projected =
+        sources.environment.exact("KUBERNETES_SERVICE_ACCOUNT_TOKEN").filter(|path| !path.is_empty());
+    let account = projected.or_else(|| get("JWT_FILE")).unwrap_or(ACCOUNT);
     let token_file = own_token::file(sources.environment);
     let has_role_id = get("ROLE_ID").or_else(|| get("ROLE_ID_FILE")).is_some();
     let method = match asked {
         Some(method) => method,
-        None if sources.token.is_some() => "token",
+        None if sources.token.is_some() || get("TOKEN_FILE").is_some() => "token",
         None if has_role_id => "approle",
         None if role.is_some() && (sources.is_file)(Path::new(account)) => "kubernetes",
-        None if (sources.is_file)(&token_file) => "token",
+        None if (sources.is_file)(&token_file) || (sources.helper)()?.is_some() => "token",
         None => return Err(WAYS.to_owned()),
     };
     let mut files = Vec::new();
@@ -87,19 +101,25 @@ fn choose_from(arguments: &LoginArgs, sources: &Sources<'_>) -> Result<Login, St
     let needs_role = || role.ok_or_else(|| format!("the method {method} needs a role: --role or VAULT_ROLE"));
     let (kind, config, told) = match method {
         "token" => {
-            let (path, told) = match &sources.token {
-                Some(token) => {
-                    let file = MemoryFile::new("TOKEN", token)
-                        .map_err(|error| format!("the system gives no memory for a token: {error}"))?;
-                    let path = file.path();
-                    files.push(file);
-                    (path, "the token in the environment".to_owned())
-                }
-                None if (sources.is_file)(&token_file) => {
-                    let told = format!("the token in {}", token_file.display());
-                    (token_file, told)
-                }
-                None => return Err(WAYS.to_owned()),
+            let mut in_memory = |token: &SecretString| -> Result<PathBuf, String> {
+                let file = MemoryFile::new("TOKEN", token)
+                    .map_err(|error| format!("the system gives no memory for a token: {error}"))?;
+                let path = file.path();
+                files.push(file);
+                Ok(path)
+            };
+            let (path, told) = if let Some(token) = &sources.token {
+                (in_memory(token)?, "the token in the environment".to_owned())
+            } else if let Some(file) = get("TOKEN_FILE") {
+                (PathBuf::from(file), format!("the token in {file}"))
+            } else if let Some(helper) = (sources.helper)()? {
+                let token = (sources.ask)(&helper)?;
+                (in_memory(&token)?, format!("the token of the helper {}", helper.display()))
+            } else if (sources.is_file)(&token_file) {
+                let told = format!("the token in {}", token_file.display());
+                (token_file, told)
+            } else {
+                return Err(WAYS.to_owned());
             };
             ("token_file", json!({"token_file_path": path}), told)
         }
@@ -148,12 +168,16 @@ mod tests {
         there: &[&str],
         flags: &LoginArgs,
     ) -> Result<Login, String> {
+        let environment = Environment::new(variables.iter().copied());
+        let helper = || Ok(environment.exact("HELPER").map(PathBuf::from));
         choose_from(
             flags,
             &Sources {
-                environment: &Environment::new(variables.iter().copied()),
+                environment: &environment,
                 token: token.map(SecretString::new),
                 is_file: &|path| there.iter().any(|known| path == Path::new(known)),
+                helper: &helper,
+                ask: &|_| Ok(SecretString::new("hidden-token")),
             },
         )
     }
@@ -168,6 +192,16 @@ mod tests {
             (&[home, role], None, &[ACCOUNT, file], "kubernetes, role \"r\""),
             (&[home, role], None, &[file], "the token in /h/.vault-token"),
             (&[home, ("BAO_TOKEN_PATH", "/x")], None, &["/x", file], "the token in /x"),
+            (&[home, ("HELPER", "/p")], None, &[file], "the token of the helper /p"),
+            (&[home, ("HELPER", "/p")], None, &[], "the token of the helper /p"),
+            (&[home, role, ("HELPER", "/p")], None, &[ACCOUNT], "kubernetes, role \"r\""),
+            (&[home, role, id, ("VAULT_TOKEN_FILE", "/f")], None, &[ACCOUNT], "the token in /f"),
+            (
+                &[home, role, ("KUBERNETES_SERVICE_ACCOUNT_TOKEN", "/k")],
+                None,
+                &["/k"],
+                "kubernetes, role \"r\"",
+            ),
         ] {
             assert_eq!(chosen(variables, token, there, &LoginArgs::default()).unwrap().told, want);
         }
@@ -198,7 +232,10 @@ mod tests {
     fn no_secret_stands_in_the_stanza() {
         let variables = [("VAULT_ROLE_ID", "hidden-role"), ("VAULT_SECRET_ID", "hidden-secret")];
         let login = chosen(&variables, None, &[], &LoginArgs::default()).unwrap();
-        let text = format!("{login:?}");
-        assert!(!text.contains("hidden") && text.contains("/proc/self/fd/"), "{text}");
+        let helper = chosen(&[("HELPER", "/p")], None, &[], &LoginArgs::default()).unwrap();
+        for login in [login, helper] {
+            let text = format!("{login:?}");
+            assert!(!text.contains("hidden") && text.contains("/proc/self/fd/"), "{text}");
+        }
     }
 }

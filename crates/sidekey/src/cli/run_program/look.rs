@@ -3,17 +3,16 @@
 use std::collections::BTreeMap;
 
 use super::super::kv::{Found, Kv, KvError};
+use super::asked::Whole;
 use super::plan::{Naming, Plan, contents, origin};
-use super::reference::{Piece, Reference, Want};
+use super::reference::{Ask, Piece, Reference, Want};
 use crate::daemon::Session;
 
 /// What is asked for.
 pub(super) struct Wishes<'a> {
-    /// Paths, each with the prefix of its variables.
-    pub(super) secrets: &'a [(String, String)],
+    pub(super) secrets: &'a [Whole],
     /// Variables whose values have references.
     pub(super) references: &'a [(String, Vec<Piece>)],
-    pub(super) keep_case: bool,
     /// What is missing is passed over.
     pub(super) ignore_missing: bool,
 }
@@ -27,7 +26,7 @@ pub(super) async fn look(session: Session, wishes: &Wishes<'_>) -> Result<(Plan,
     let kv = Kv::new(session);
     let mut plan = Plan::default();
     let mut left_out = Vec::new();
-    for (path, prefix) in wishes.secrets {
+    for Whole { path, version, prefix, keep_case } in wishes.secrets {
         let place = kv.place(path.trim_matches('/')).await.map_err(told)?;
         if !is_key_value(&place.kind) {
             return Err(format!(
@@ -37,10 +36,14 @@ pub(super) async fn look(session: Session, wishes: &Wishes<'_>) -> Result<(Plan,
         }
         let passed_over =
             |path: &str| eprintln!("warning: {path} is left out: its latest version is deleted");
-        match kv.expand(path, passed_over).await {
+        let found = match version {
+            Some(_) => kv.read(path.trim_matches('/'), place.mount, *version).await.map(|found| vec![found]),
+            None => kv.expand(path, passed_over).await,
+        };
+        match found {
             Ok(all) => {
                 for found in &all {
-                    plan.add_secret(path, found, Naming { prefix, keep_case: wishes.keep_case })?;
+                    plan.add_secret(path, *version, found, Naming { prefix, keep_case: *keep_case })?;
                 }
             }
             Err(error) if error.is_missing() && wishes.ignore_missing => {
@@ -54,7 +57,8 @@ pub(super) async fn look(session: Session, wishes: &Wishes<'_>) -> Result<(Plan,
         let mut versioned = BTreeMap::new();
         for piece in pieces {
             let Piece::Secret(reference) = piece else { continue };
-            let Reference { path, want, version } = reference;
+            // A write is made once, by the agent.
+            let Reference { path, want, ask: Ask::Read(version) } = reference else { continue };
             let place = kv.place(path).await.map_err(|error| format!("{name}: {}", told(error)))?;
             versioned.insert(path.as_str(), place.mount.as_ref().is_some_and(|mount| mount.versioned));
             if !is_key_value(&place.kind) {

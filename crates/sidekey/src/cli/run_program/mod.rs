@@ -1,6 +1,7 @@
 //! `sidekey run -- PROGRAM`: a program with secrets in its environment, and no configuration file. The flags and the
 //! environment become a configuration of the agent, and an agent is what runs then.
 
+mod asked;
 mod configuration;
 mod env_file;
 mod login;
@@ -9,24 +10,21 @@ mod memory_file;
 mod plan;
 mod reference;
 
-use std::path::Path;
-
 use clap::Args;
-use config::{Environment, Loaded, Loader, UnknownKeys};
+use config::{Environment, Failure, Format, Loaded, Loader, Problem, Settings, UnknownKeys};
 use telemetry::Style;
 use tracing::level_filters::LevelFilter;
 use vault::Product;
 
+use self::asked::{Asked, says_yes, unheard};
 use self::configuration::{OnChange, Parts};
 use self::login::{Login, LoginArgs};
 use self::look::{Wishes, look};
 use self::plan::{Plan, Planned};
-use self::reference::{Piece, Reference, Want};
 use super::Exit;
-use super::check::{print_failure, print_warnings};
-use super::own_token::{self, variable};
+use super::own_token::variable;
 use super::server::ServerArgs;
-use crate::daemon::{self, Daemon, Reload, RunError};
+use crate::daemon::{self, Daemon, OnceError, OpenSession, Reload, RunError, Session};
 
 /// Flags of `run`.
 #[derive(Args, Debug)]
@@ -79,9 +77,9 @@ pub(super) struct RunProgramArgs {
     /// Tell the names of the variables and where they come from, and start nothing
     #[arg(long)]
     dry_run: bool,
-    /// Of our own log, on standard error: trace, debug, info, warn or error
-    #[arg(long, value_name = "LEVEL", default_value = "warn")]
-    log_level: String,
+    /// Of our own log, on standard error: trace, debug, info, warn or error; else VAULT_LOG_LEVEL, or warn
+    #[arg(long, value_name = "LEVEL")]
+    log_level: Option<String>,
     #[command(flatten)]
     login: LoginArgs,
     #[command(flatten)]
@@ -90,10 +88,6 @@ pub(super) struct RunProgramArgs {
     #[arg(value_name = "PROGRAM", required = true, trailing_var_arg = true)]
     command: Vec<String>,
 }
-
-/// What logins are made of, which is not the program's business.
-const HIDDEN: &[&str] =
-    &["VAULT_TOKEN", "BAO_TOKEN", "VAULT_ROLE_ID", "BAO_ROLE_ID", "VAULT_SECRET_ID", "BAO_SECRET_ID"];
 
 #[expect(clippy::print_stderr, reason = "the command line speaks here")]
 pub(super) fn run_program(arguments: RunProgramArgs) -> Exit {
@@ -106,18 +100,9 @@ pub(super) fn run_program(arguments: RunProgramArgs) -> Exit {
     }
 }
 
-/// What is asked for, read and not yet looked at.
-struct Asked {
-    secrets: Vec<(String, String)>,
-    references: Vec<(String, Vec<Piece>)>,
-    plain: Vec<(String, String)>,
-    templates: Vec<(String, String)>,
-    pass_token: bool,
-}
-
 fn carried_out(arguments: &RunProgramArgs) -> Result<Exit, String> {
     let environment = Environment::capture();
-    let asked = asked(arguments, &environment)?;
+    let asked = Asked::read(arguments, &environment)?;
     if let [line] = arguments.command.as_slice()
         && line.contains(char::is_whitespace)
     {
@@ -130,14 +115,12 @@ fn carried_out(arguments: &RunProgramArgs) -> Result<Exit, String> {
     let wishes = Wishes {
         secrets: &asked.secrets,
         references: &asked.references,
-        keep_case: arguments.keep_case,
         ignore_missing: arguments.ignore_missing
             || says_yes(variable(&environment, "IGNORE_MISSING_SECRETS")),
     };
     let nothing = if arguments.once { &OnChange::Nothing } else { &arguments.on_change };
     let load = |plan: &Plan, left_out: &[String]| {
-        let hidden =
-            HIDDEN.iter().map(|name| (*name).to_owned()).chain(left_out.iter().cloned()).collect::<Vec<_>>();
+        let hidden: Vec<String> = asked.hidden.iter().chain(left_out).cloned().collect();
         let parts = Parts {
             login: stanza,
             plan,
@@ -151,7 +134,8 @@ fn carried_out(arguments: &RunProgramArgs) -> Result<Exit, String> {
             pristine: arguments.pristine,
         };
         let mut flags = arguments.server.flags();
-        flags.log_level = Some(arguments.log_level.clone());
+        let quiet = || variable(&environment, "LOG_LEVEL").is_none().then(|| "warn".to_owned());
+        flags.log_level = arguments.log_level.clone().or_else(quiet);
         let loader = Loader {
             product: Product::Agent,
             flags: &flags,
@@ -165,28 +149,100 @@ fn carried_out(arguments: &RunProgramArgs) -> Result<Exit, String> {
     before.add("X".to_owned(), String::new(), String::new())?;
     let Loaded { settings, warnings } = match load(&before, &[]) {
         Ok(loaded) => loaded,
-        Err(failure) => {
-            print_failure(&failure, "nothing was started");
-            return Ok(Exit::Failure);
-        }
+        Err(failure) => return Err(refused(&failure)),
     };
-    print_warnings(&warnings);
+    warnings.iter().for_each(|warning| warn(&warning.message));
+    unheard(&environment).for_each(|line| warn(&line));
     daemon::forbid_core_dumps();
     // What goes wrong before the start is told once, and below.
-    let level = telemetry::init(Product::Agent.word(), Style::Standard, LevelFilter::OFF, None);
+    let style = match settings.log.format {
+        Format::Standard if !says_yes(variable(&environment, "JSON_LOG")) => Style::Standard,
+        Format::Standard | Format::Json => Style::Json,
+    };
+    let level = telemetry::init(Product::Agent.word(), style, LevelFilter::OFF, None);
     daemon::raise_open_files();
     let runtime = daemon::runtime().map_err(|error| format!("cannot start the runtime: {error}"))?;
-    let looked = runtime.block_on(daemon::with_session(&settings, &environment, None, async |session| {
-        look(session, &wishes).await
-    }));
-    let (looked, not_revoked) =
-        looked.map_err(|error| format!("{error}\n(logging in with {told} at {})", settings.vault.address))?;
-    if let Some(error) = not_revoked {
-        warn(&format!(
-            "the token of the first look could not be revoked and lives on until its end: {error}"
-        ));
-    }
-    let (mut plan, left_out) = looked?;
+    let outcome = runtime.block_on(async {
+        let address = settings.vault.address.to_string();
+        let mut session =
+            OpenSession::open(&settings, &environment, None).await.map_err(|why| match why {
+                OnceError::Login { .. } => format!("{why}\n(logging in with {told} at {address})"),
+                why => why.to_string(),
+            })?;
+        let looked = session.work(async |session| {
+            let looked = look(session, &wishes).await;
+            if let (Ok(_), Some(delay), false) = (&looked, asked.delay, arguments.dry_run) {
+                tokio::time::sleep(delay).await;
+            }
+            looked
+        });
+        let looked = looked.await;
+        let decided = looked.map_err(|why| why.to_string()).and_then(|looked| {
+            let (plan, left_out) = looked?;
+            decide(
+                arguments,
+                &asked,
+                plan,
+                |plan| load(plan, &left_out),
+                |plan| {
+                    tell(plan, &asked, told, &address, &arguments.command);
+                },
+            )
+        });
+        let built = match decided {
+            Ok(Decided::Start(settings)) => {
+                level.set(super::run::filter(&settings));
+                // There is no file to read again, but for the sources of templates.
+                let same = settings.clone();
+                let reload =
+                    Reload { load: Box::new(move || Ok((*same).clone())), apply_log: Box::new(|_| ()) };
+                match Daemon::build(*settings, &environment, Some(&session)).await {
+                    // The token is the daemon's now.
+                    Ok(daemon) => {
+                        let own = session.own();
+                        let outcome = daemon.run(reload, Some(session)).await;
+                        let has_failed = matches!(outcome, Err(RunError::Task(_) | RunError::NoChild(_)));
+                        if let Some(Session { upstream, caller, token }) = own.filter(|_| has_failed) {
+                            // Nothing runs with it; if it cannot be revoked, it ends by its TTL.
+                            let _ = caller.revoke_self(&*upstream, &token).await;
+                        }
+                        return Ok(ended(outcome));
+                    }
+                    Err(error @ daemon::StartError::Template(_)) => {
+                        Err(format!("{error}{}", asked.where_templates_are()))
+                    }
+                    Err(error) => Err(error.to_string()),
+                }
+            }
+            Ok(Decided::End(exit)) => Ok(exit),
+            Err(problem) => Err(problem),
+        };
+        if let Some(error) = session.close().await {
+            warn(&format!(
+                "the token of the first look could not be revoked and lives on until its end: {error}"
+            ));
+        }
+        built
+    });
+    runtime.shutdown_background();
+    outcome
+}
+
+/// What is to be done after the look.
+enum Decided {
+    Start(Box<Settings>),
+    End(Exit),
+}
+
+/// # Errors
+/// What was found does not make an environment.
+fn decide(
+    arguments: &RunProgramArgs,
+    asked: &Asked,
+    mut plan: Plan,
+    load: impl FnOnce(&Plan) -> Result<Loaded, Failure>,
+    tell: impl FnOnce(&Plan),
+) -> Result<Decided, String> {
     if asked.pass_token {
         let contents = "{{ with secret \"auth/token/lookup-self\" }}{{ .Data.id }}{{ end }}".to_owned();
         plan.add("VAULT_TOKEN".to_owned(), "our own token".to_owned(), contents)?;
@@ -198,52 +254,32 @@ fn carried_out(arguments: &RunProgramArgs) -> Result<Exit, String> {
         return Err("no secret is asked for: give --secret, --env or --template, or variables like DB_PASSWORD=vault:secret/data/app#password".to_owned());
     }
     if arguments.dry_run {
-        tell(&plan, &asked, told, &settings.vault.address.to_string(), &arguments.command);
-        return Ok(Exit::Success);
+        tell(&plan);
+        return Ok(Decided::End(Exit::Success));
     }
-    let Loaded { settings, .. } = match load(&plan, &left_out) {
-        Ok(loaded) => loaded,
-        Err(failure) => {
-            print_failure(&failure, "nothing was started");
-            return Ok(Exit::Failure);
-        }
+    let loaded = load(&plan).map_err(|failure| refused(&failure))?;
+    Ok(Decided::Start(Box::new(loaded.settings)))
+}
+
+/// Without the place in the configuration: nobody wrote it, and values of variables stand in it.
+fn refused(failure: &Failure) -> String {
+    let told = |problem: &Problem| match &problem.diagnostic.hint {
+        Some(hint) => format!("{}\n({hint})", problem.diagnostic.message),
+        None => problem.diagnostic.message.clone(),
     };
-    level.set(super::run::filter(&settings));
-    let outcome = runtime.block_on(async {
-        // There is no file to read again, but for the sources of templates.
-        let same = settings.clone();
-        let reload = Reload { load: Box::new(move || Ok(same.clone())), apply_log: Box::new(|_| ()) };
-        let daemon = Daemon::build(settings, &environment).await?;
-        Ok::<_, daemon::StartError>(daemon.run(reload).await)
-    });
-    runtime.shutdown_background();
+    failure.problems.iter().map(told).collect::<Vec<_>>().join("\n")
+}
+
+/// The code that we end with, and why unless the program has said it itself.
+fn ended(outcome: Result<(), RunError>) -> Exit {
     match outcome {
-        Err(error @ daemon::StartError::Template(_)) => {
-            Err(format!("{error}{}", where_templates_are(&asked)))
-        }
-        Err(error) => Err(error.to_string()),
-        Ok(Ok(())) => Ok(Exit::Success),
-        Ok(Err(error)) => {
-            let code = Exit::from(&error).code();
-            // A program that ends with a code has said why itself.
+        Ok(()) => Exit::Success,
+        Err(error) => {
             if !matches!(error, RunError::Child(_)) {
                 warn(&error.to_string());
             }
-            Ok(Exit::Mirrored(code))
+            Exit::Mirrored(Exit::from(&error).code())
         }
-    }
-}
-
-/// A template that stands in a reference has no file that an error could name.
-fn where_templates_are(asked: &Asked) -> String {
-    let is_template =
-        |piece: &Piece| matches!(piece, Piece::Secret(Reference { want: Want::Template(_), .. }));
-    let with = asked.references.iter().filter(|(_, pieces)| pieces.iter().any(is_template));
-    let names: Vec<&str> = with.map(|(name, _)| name.as_str()).collect();
-    if names.is_empty() {
-        String::new()
-    } else {
-        format!("\n(a reference with a template is in {})", names.join(", "))
     }
 }
 
@@ -251,83 +287,6 @@ fn where_templates_are(asked: &Asked) -> String {
 fn warn(what: &str) {
     eprintln!("sidekey run: {what}");
 }
-
-/// As bank-vaults reads it.
-fn says_yes(value: Option<&str>) -> bool {
-    value.is_some_and(|value| super::argv::go_bool(value).unwrap_or(false))
-}
-
-/// Reads what the flags, files and the environment ask for.
-fn asked(arguments: &RunProgramArgs, environment: &Environment) -> Result<Asked, String> {
-    let pair = |text: &str| text.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()));
-    let mut asked = Asked {
-        secrets: Vec::new(),
-        references: Vec::new(),
-        plain: Vec::new(),
-        templates: Vec::new(),
-        pass_token: arguments.pass_token,
-    };
-    let from_path = variable(environment, "FROM_PATH").into_iter().flat_map(|paths| paths.split(','));
-    let from_path = from_path.map(str::trim).filter(|path| !path.is_empty());
-    for secret in arguments.secret.iter().map(String::as_str).chain(from_path) {
-        let (path, prefix) = secret.split_once('=').unwrap_or((secret, &arguments.prefix));
-        asked.secrets.push((path.to_owned(), prefix.to_owned()));
-    }
-    for text in &arguments.template {
-        let both = text
-            .split_once(':')
-            .filter(|(source, destination)| !source.is_empty() && !destination.is_empty());
-        let (source, destination) =
-            both.ok_or_else(|| format!("--template {text:?}: write SOURCE:DESTINATION"))?;
-        if !Path::new(source).is_file() {
-            return Err(format!("--template {text:?}: there is no file {source}"));
-        }
-        asked.templates.push((source.to_owned(), destination.to_owned()));
-    }
-    // Later ones win: the environment, files, flags.
-    let mut values: Vec<(String, String)> = Vec::new();
-    let mut set = |name: String, value: String| {
-        values.retain(|(known, _)| *known != name);
-        values.push((name, value));
-    };
-    if !arguments.pristine {
-        let ours = |name: &str| name.starts_with("VAULT_") || name.starts_with("BAO_");
-        for (name, value) in environment.pairs().filter(|(name, _)| !ours(name)) {
-            // Those without a reference are inherited as they are, bytes that are no text too.
-            let is_reference =
-                reference::parse(value).map_err(|why| format!("{name} in the environment: {why}"))?;
-            if is_reference.is_some() {
-                set(name.to_owned(), value.to_owned());
-            }
-        }
-    }
-    for path in &arguments.env_file {
-        let text =
-            atomic_file::read_regular(Path::new(path), MAX_ENV_FILE).map_err(|error| error.to_string())?;
-        let text = String::from_utf8(text).map_err(|_| format!("{path} is no text in UTF-8"))?;
-        for (name, value) in env_file::parse(&text).map_err(|why| format!("{path}: {why}"))? {
-            set(name, value);
-        }
-    }
-    for text in &arguments.env {
-        let (name, value) =
-            pair(text).filter(|(name, _)| !name.is_empty()).ok_or("--env: write NAME=VALUE")?;
-        set(name, value);
-    }
-    asked.pass_token |= ["BAO_TOKEN", "VAULT_TOKEN"]
-        .iter()
-        .any(|name| std::env::var_os(name).is_some_and(|value| value == own_token::LOGIN));
-    for (name, value) in values {
-        match reference::parse(&value).map_err(|why| format!("{name}: {why}"))? {
-            Some(pieces) => asked.references.push((name, pieces)),
-            None => asked.plain.push((name, value)),
-        }
-    }
-    Ok(asked)
-}
-
-/// A file of variables is small; a larger one is something else.
-const MAX_ENV_FILE: usize = 1024 * 1024;
 
 /// What would be done: names and paths, no values.
 #[expect(clippy::print_stdout, reason = "the command line speaks here")]
@@ -344,15 +303,4 @@ fn tell(plan: &Plan, asked: &Asked, login: &str, address: &str, command: &[Strin
     }
     // Its arguments are its own business.
     println!("program: {}", command.first().map_or("", String::as_str));
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn yes_is_gos() {
-        assert!(says_yes(Some("true")) && says_yes(Some("1")));
-        assert!(!says_yes(Some("no")) && !says_yes(None));
-    }
 }

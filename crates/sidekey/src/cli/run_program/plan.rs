@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::super::kv::Found;
 use super::super::template_text::{data, field, quoted, secret};
-use super::reference::{Piece, Reference, Want, with_sprig_names};
+use super::reference::{Ask, Piece, Reference, Want, with_sprig_names};
 
 /// One variable.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -73,6 +73,7 @@ impl Plan {
     pub(super) fn add_secret(
         &mut self,
         asked: &str,
+        version: Option<u64>,
         found: &Found,
         naming: Naming<'_>,
     ) -> Result<(), String> {
@@ -90,7 +91,7 @@ impl Plan {
                 }
                 _ => field(found.versioned(), key),
             };
-            let contents = with_secret(&found.path, None, &format!("{{{{ {shown} }}}}"));
+            let contents = with_secret(&found.path, version, &format!("{{{{ {shown} }}}}"));
             self.add(naming.name(below, key), format!("{said}#{key}"), contents)?;
         }
         Ok(())
@@ -112,8 +113,9 @@ pub(super) fn contents(pieces: &[Piece], versioned: impl Fn(&str) -> bool) -> St
     let one = |piece: &Piece| match piece {
         // Whatever stands there is no template.
         Piece::Text(text) => format!("{{{{ {} }}}}", quoted(text)),
-        Piece::Secret(Reference { path, want, version }) => {
-            let versioned = versioned(path);
+        Piece::Secret(Reference { path, want, ask }) => {
+            // What answers a write has no versions.
+            let versioned = matches!(ask, Ask::Read(_)) && versioned(path);
             let inside = match want {
                 Want::Key(key) => format!("{{{{ {} }}}}", field(versioned, key)),
                 Want::Template(text) => {
@@ -123,24 +125,40 @@ pub(super) fn contents(pieces: &[Piece], versioned: impl Fn(&str) -> bool) -> St
                         with_sprig_names(text)
                     )
                 }
+                Want::Plaintext => "{{ .Data.plaintext | base64Decode }}".to_owned(),
             };
-            with_secret(path, *version, &inside)
+            match ask {
+                Ask::Read(version) => with_secret(path, *version, &inside),
+                Ask::Write(pairs) => format!("{{{{ with {} }}}}{inside}{{{{ end }}}}", write(path, pairs)),
+            }
         }
     };
     pieces.iter().map(one).collect()
+}
+
+/// `secret "PATH" "NAME=VALUE"`, whose answer is that of the write. Nothing to write is said by an empty text.
+fn write(path: &str, pairs: &[String]) -> String {
+    let nothing = [String::new()];
+    let pairs = if pairs.is_empty() { &nothing } else { pairs };
+    let pairs: Vec<String> = pairs.iter().map(|pair| quoted(pair)).collect();
+    format!("secret {} {}", quoted(path), pairs.join(" "))
 }
 
 /// Where a value with references comes from, for people.
 pub(super) fn origin(pieces: &[Piece]) -> String {
     let mut all = Vec::new();
     for piece in pieces {
-        if let Piece::Secret(Reference { path, want, version }) = piece {
+        if let Piece::Secret(Reference { path, want, ask }) = piece {
             let want = match want {
-                Want::Key(key) => key.clone(),
-                Want::Template(text) => format!("${{{text}}}"),
+                Want::Key(key) => format!("#{key}"),
+                Want::Template(text) => format!("#${{{text}}}"),
+                Want::Plaintext => String::new(),
             };
-            let version = version.map(|version| format!("#{version}")).unwrap_or_default();
-            all.push(format!("{path}#{want}{version}"));
+            all.push(match ask {
+                Ask::Read(None) => format!("{path}{want}"),
+                Ask::Read(Some(version)) => format!("{path}{want}#{version}"),
+                Ask::Write(_) => format!(">>{path}{want}"),
+            });
         }
     }
     all.join(" and ")
@@ -151,7 +169,7 @@ mod tests {
     use serde_json::json;
     use template::Mount;
 
-    use super::super::reference::parse;
+    use super::super::reference::{Transit, parse};
     use super::*;
 
     fn found(path: &str, fields: Value) -> Found {
@@ -169,7 +187,7 @@ mod tests {
     fn keys_become_variables() {
         let secret = found("secret/data/app", json!({"user": "x", "b-c": 1, "list": [1]}));
         let mut plan = Plan::default();
-        plan.add_secret("secret/app", &secret, Naming { prefix: "APP_", keep_case: false }).unwrap();
+        plan.add_secret("secret/app", None, &secret, Naming { prefix: "APP_", keep_case: false }).unwrap();
         assert_eq!(names(&plan), ["APP_B_C", "APP_LIST", "APP_USER"]);
         assert_eq!(
             plan.0["APP_B_C"].contents,
@@ -181,7 +199,7 @@ mod tests {
         );
         assert_eq!(plan.0["APP_USER"].origin, "secret/app#user");
         let mut plan = Plan::default();
-        plan.add_secret("secret/app", &secret, Naming { prefix: "", keep_case: true }).unwrap();
+        plan.add_secret("secret/app", None, &secret, Naming { prefix: "", keep_case: true }).unwrap();
         assert_eq!(names(&plan), ["b_c", "list", "user"]);
     }
 
@@ -189,7 +207,7 @@ mod tests {
     fn below_a_star_the_path_is_in_the_name() {
         for asked in ["secret/app/*", "secret/data/app/*"] {
             let mut plan = Plan::default();
-            plan.add_secret(asked, &found("secret/data/app/sub/two", json!({"k": 1})), NAMING).unwrap();
+            plan.add_secret(asked, None, &found("secret/data/app/sub/two", json!({"k": 1})), NAMING).unwrap();
             assert_eq!(names(&plan), ["SUB_TWO_K"], "{asked}");
         }
     }
@@ -197,20 +215,20 @@ mod tests {
     #[test]
     fn two_for_one_name_are_refused_with_both() {
         let mut plan = Plan::default();
-        plan.add_secret("secret/a", &found("secret/data/a", json!({"k": 1})), NAMING).unwrap();
-        plan.add_secret("secret/a", &found("secret/data/a", json!({"k": 1})), NAMING).unwrap();
+        plan.add_secret("secret/a", None, &found("secret/data/a", json!({"k": 1})), NAMING).unwrap();
+        plan.add_secret("secret/a", None, &found("secret/data/a", json!({"k": 1})), NAMING).unwrap();
         let error =
-            plan.add_secret("secret/b", &found("secret/data/b", json!({"k": 1})), NAMING).unwrap_err();
+            plan.add_secret("secret/b", None, &found("secret/data/b", json!({"k": 1})), NAMING).unwrap_err();
         assert!(error.starts_with("secret/a#k and secret/b#k would both be the variable K"), "{error}");
         let error =
-            plan.add_secret("secret/c", &found("secret/data/c", json!({"9x": 1})), NAMING).unwrap_err();
+            plan.add_secret("secret/c", None, &found("secret/data/c", json!({"9x": 1})), NAMING).unwrap_err();
         assert!(error.contains("secret/c#9x") && error.contains("--prefix"), "{error}");
     }
 
     #[test]
     fn references_become_templates() {
         let of = |value: &str| {
-            let pieces = parse(value).unwrap().unwrap();
+            let pieces = parse(value, Transit::default()).unwrap().unwrap();
             (contents(&pieces, |path| path.starts_with("secret/")), origin(&pieces))
         };
         assert_eq!(
@@ -223,6 +241,18 @@ mod tests {
                 .to_owned(),
                 "secret/a#u and kv/b#${.p | b64dec}#2".to_owned()
             )
+        );
+        assert_eq!(
+            of(r#">>vault:secret/issue/x%#certificate#{"a":"hidden\""}"#),
+            (
+                r#"{{ with secret "secret/issue/x%" "a=hidden\"" }}{{ .Data.certificate }}{{ end }}"#
+                    .to_owned(),
+                ">>secret/issue/x%#certificate".to_owned()
+            )
+        );
+        assert_eq!(
+            of(">>vault:sys/tools/random#random_bytes").0,
+            r#"{{ with secret "sys/tools/random" "" }}{{ .Data.random_bytes }}{{ end }}"#
         );
     }
 }

@@ -214,7 +214,7 @@ impl Units {
             }
             if let Some(ends) = ends {
                 login.identity.log_in(
-                    ends,
+                    (ends, self.login.take()),
                     &login.settings,
                     &door,
                     &fixed.environment,

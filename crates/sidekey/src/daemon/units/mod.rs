@@ -13,6 +13,7 @@ mod server;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use auto_auth::LoggedIn;
 use config::{Environment, Settings};
 use proxy::{Passed, Report};
 use template::Variables;
@@ -110,6 +111,8 @@ pub(super) struct Units {
     ways: Option<Ways>,
     cache: Option<CacheUnit>,
     logins: Vec<Login>,
+    /// The first that logs in goes on with it.
+    login: Option<LoggedIn>,
     contexts: Contexts,
     listeners: Vec<Doorstep>,
     /// Sockets of systemd that no listener wants: they are passed to us only once.
@@ -130,7 +133,7 @@ pub(super) struct Next {
 
 impl Units {
     /// None yet.
-    pub(super) fn none(settings: &Arc<Settings>) -> Self {
+    pub(super) fn none(settings: &Arc<Settings>, login: Option<LoggedIn>) -> Self {
         Self {
             settings: Arc::clone(settings),
             access: None,
@@ -139,6 +142,7 @@ impl Units {
             ways: None,
             cache: None,
             logins: Vec::new(),
+            login,
             contexts: Contexts::default(),
             listeners: Vec::new(),
             parked: Vec::new(),

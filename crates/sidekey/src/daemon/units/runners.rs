@@ -78,7 +78,7 @@ impl Units {
             let old = self.runners.iter().find(|old| old.login == login);
             let before = old.map(|old| &*old.prepared);
             let prepared = Arc::new(Prepared::new(templates, spec.shared.profile, before));
-            let exits = spec.shared.exit_on_retry_failure;
+            let exits = spec.shared.exit_on_retry_failure || spec.shared.exit_on_start_failure;
             let mut useless: Vec<_> = prepared.fatal(settings.exit_after_auth, exits).into_iter().collect();
             if useless.is_empty() && self.ways.is_some() {
                 // Whoever starts goes on without those that are useless; whoever runs has something to lose.
