@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::reading::Engine;
+use super::reading::{Engine, Facts};
 
 /// What becomes of a body whose time is over, when it is asked for.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -69,6 +69,18 @@ pub(crate) struct Settings {
     pub(crate) max_bytes: usize,
     pub(crate) max_entry_bytes: usize,
     pub(crate) engine: Option<Engine>,
+}
+
+impl Settings {
+    /// How long a body is fresh.
+    pub(super) fn fresh_for(&self, facts: &Facts) -> Duration {
+        facts.at_most.map_or(self.ttl, |most| most.min(self.ttl))
+    }
+
+    /// How long a permission is taken for granted while the server fails; `None`: nothing is served then.
+    pub(super) fn longest_grant(&self) -> Option<Duration> {
+        (!self.stale_if_error.is_zero()).then(|| self.ttl + self.capability_ttl)
+    }
 }
 
 impl From<&StaticSecrets> for Settings {

@@ -32,6 +32,7 @@ fn every_key_and_its_default() {
         kv_version: KvVersion::Auto,
         events: false,
         optimistic: true,
+        persist: false,
         plain_listeners: false,
         vaults: false,
     };
@@ -52,10 +53,14 @@ fn every_key_and_its_default() {
         kv_version: KvVersion::Two,
         events: true,
         optimistic: true,
+        persist: false,
         plain_listeners: true,
         vaults: false,
     };
     assert_eq!(all, wanted);
+    let file =
+        "stale_if_error = \"1h\"\n persist = true\n}\npersist \"file\" { path = \"/p\" key_file = \"/k\"";
+    assert!(read(&format!("paths = [\"a\"]\n {file}")).persist);
     // A permission is not taken for granted longer than the secret is fresh.
     assert_eq!(read("paths = [\"a\"]\n ttl = \"10s\"").capability_ttl, seconds(10));
     assert_eq!(proxy().fine(&format!("{LISTENER}cache {{}}")).settings.cache.unwrap().static_secrets, None);
@@ -76,6 +81,11 @@ fn what_makes_no_sense_is_refused_with_one_error_each() {
         ("paths = [\"a\"]\n negative_ttl = \"6s\"", "`negative_ttl` must be between 0s and 5s"),
         ("paths = [\"a\"]\n revalidate = \"yes\"", "\"yes\" is no value of `revalidate`"),
         ("paths = [\"a\"]\n kv_version = 3", "\"3\" is no value of `kv_version`"),
+        ("paths = [\"a\"]\n persist = true", "`persist` of static_secrets needs a `persist` block"),
+        (
+            "paths = [\"a\"]\n persist = true }\n persist \"file\" { path = \"/p\" key_file = \"/k\"",
+            "`persist` needs `stale_if_error`",
+        ),
         ("paths = [\"a\"]\n max_entries = 0", "`max_entries` must be between 1 and 1000000"),
         (
             "paths = [\"a\"]\n max_bytes = 10\n max_entry_bytes = 11",

@@ -55,6 +55,8 @@ pub struct StaticSecrets {
     pub events: bool,
     /// A permission that could not be looked at again is kept until its time is over; else it goes.
     pub optimistic: bool,
+    /// They are on disk as well, for a restart while the server is away.
+    pub persist: bool,
     /// Listeners without TLS that others than this machine reach are served from memory as well.
     pub plain_listeners: bool,
     /// It was asked for with Vault's own key, `cache_static_secrets`.
@@ -78,10 +80,11 @@ pub(super) fn read<'a>(cache: &Fields<'a>, block: &Block<'a>) -> Option<StaticSe
     let reader = Reader { fields: &fields };
     let ttl = reader.duration("ttl", TTL, TTLS.0, TTLS.1);
     let max_bytes = reader.number("max_bytes", MAX_BYTES, 64 * 1024 * 1024 * 1024);
+    let stale_if_error = reader.duration("stale_if_error", Duration::ZERO, Duration::ZERO, TTLS.1);
     let secrets = StaticSecrets {
         paths: reader.paths(block),
         ttl,
-        stale_if_error: reader.duration("stale_if_error", Duration::ZERO, Duration::ZERO, TTLS.1),
+        stale_if_error,
         negative_ttl: reader.duration("negative_ttl", Duration::ZERO, Duration::ZERO, LONGEST_NEGATIVE),
         revalidate: reader.choice(
             "revalidate",
@@ -99,6 +102,7 @@ pub(super) fn read<'a>(cache: &Fields<'a>, block: &Block<'a>) -> Option<StaticSe
             .choice("kv_version", &[("auto", KvVersion::Auto), ("1", KvVersion::One), ("2", KvVersion::Two)]),
         events: fields.lax_bool("events").unwrap_or(false),
         optimistic: true,
+        persist: reader.persist(cache, stale_if_error),
         plain_listeners: fields.lax_bool("plain_listeners").unwrap_or(false),
         vaults: false,
     };
@@ -135,6 +139,7 @@ pub(super) fn read_vaults(cache: &Fields<'_>) -> Option<StaticSecrets> {
         kv_version: KvVersion::Auto,
         events: true,
         optimistic: behavior != "pessimistic",
+        persist: false,
         // As with Vault, whose files say nothing about it.
         plain_listeners: true,
         vaults: true,
@@ -186,6 +191,31 @@ impl Reader<'_, '_> {
             }
         }
         paths
+    }
+
+    /// What comes back from the disk is for outages alone.
+    fn persist(&self, cache: &Fields<'_>, stale_if_error: Duration) -> bool {
+        const KEY: &str = "persist";
+        let wanted = self.fields.lax_bool(KEY).unwrap_or(false);
+        let why = if !wanted {
+            None
+        } else if !cache.has("persist") {
+            Some((
+                "`persist` of static_secrets needs a `persist` block in `cache`",
+                "it says where the file is",
+            ))
+        } else if stale_if_error.is_zero() {
+            Some((
+                "`persist` needs `stale_if_error`",
+                "secrets from the disk are served while the server fails, and never otherwise",
+            ))
+        } else {
+            None
+        };
+        if let Some((message, hint)) = why {
+            self.fields.refuse_with(self.fields.span_of(KEY), message, hint);
+        }
+        wanted
     }
 
     fn duration(&self, key: &'static str, default: Duration, least: Duration, most: Duration) -> Duration {
