@@ -60,6 +60,9 @@ pub enum Mode {
     Remember,
 }
 
+/// Places of [`HoldingsWanted`] from here on are those of secrets; there are never so many leases and tokens.
+const SECRETS_FROM: usize = 1 << 31;
+
 /// What a cache did and what it holds.
 #[derive(Clone, Copy, Debug)]
 pub struct Numbers {
@@ -365,9 +368,22 @@ impl Cache {
         Numbers { hits, misses, renewals, renewal_failures, dropped, bytes, entries, held, static_secrets }
     }
 
-    /// What it holds, without what it says.
+    /// What it holds, without what it says: leases and tokens, then secrets of KV mounts.
     pub fn holdings(&self, wanted: &HoldingsWanted) -> Holdings {
-        self.0.shared.store().holdings(wanted, self.0.shared.clock.now())
+        let mut told = match wanted.from {
+            0..SECRETS_FROM => self.0.shared.store().holdings(wanted, self.0.shared.clock.now()),
+            _ => Holdings::default(),
+        };
+        if told.next.is_none()
+            && let Some(kv) = self.0.shared.kv()
+        {
+            let from = wanted.from.saturating_sub(SECRETS_FROM) as u64;
+            let most = wanted.most.saturating_sub(told.entries.len());
+            let secrets = kv.holdings(from, &HoldingsWanted { most, ..wanted.clone() });
+            told.next = secrets.next.map(|next| next.saturating_add(SECRETS_FROM));
+            told.entries.extend(secrets.entries);
+        }
+        told
     }
 
     /// Whether anything is remembered at all.

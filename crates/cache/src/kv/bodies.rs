@@ -133,6 +133,11 @@ impl Bodies {
         self.all.keys().cloned().collect()
     }
 
+    /// In the order of their numbers, from `from` on.
+    pub(crate) fn numbered(&self, from: u64) -> impl Iterator<Item = (u64, &Stored)> {
+        self.numbers.range(from..).filter_map(|(number, key)| Some((*number, self.all.get(key)?)))
+    }
+
     pub(crate) fn by_number(&self, number: u64) -> Option<&BodyKey> {
         self.numbers.get(&number)
     }

@@ -11,6 +11,7 @@ mod disk;
 mod driver;
 mod events;
 mod frames;
+mod holdings;
 mod meaning;
 mod mounts;
 mod patterns;
@@ -48,6 +49,7 @@ use crate::cache::{Cache, UNCONFIRMED};
 use crate::clear::Clear;
 use crate::clock::Clock;
 use crate::disk::{Root, SecretChanges, StoredSecrets};
+use crate::holdings::{Holdings, HoldingsWanted};
 use crate::store::disk::Clocks;
 use crate::wish::Wish;
 
@@ -158,6 +160,11 @@ impl Kv {
     /// What time it is for all that is kept.
     fn now(&self) -> Instant {
         self.clock.now()
+    }
+
+    /// Some of the secrets, without what they say.
+    pub(crate) fn holdings(&self, from: u64, wanted: &HoldingsWanted) -> Holdings {
+        self.state().holdings(from, wanted, self.now())
     }
 
     // === On disk ===

@@ -258,6 +258,12 @@ impl Tokens {
         })
     }
 
+    /// What living tokens have read, once for each.
+    pub(crate) fn granted(&self, now: Instant) -> impl Iterator<Item = &BodyKey> {
+        let living = self.all.values().filter(move |known| known.looked.usable && known.lives(now));
+        living.flat_map(|known| known.grants.keys())
+    }
+
     pub(crate) fn hashes(&self) -> Vec<TokenHash> {
         self.all.keys().copied().collect()
     }
