@@ -146,8 +146,7 @@ async fn a_restart_while_the_server_is_away_serves_secrets_to_their_readers() {
         let answer = stage.root.write("auth/token/create", &body).await.unwrap();
         tokens.push(answer["auth"]["client_token"].as_str().unwrap().to_owned());
     }
-    let secrets =
-        "static_secrets {\n paths = [\"secret/*\"]\n ttl = \"1m\"\n stale_if_error = \"1h\"\n persist = true\n }";
+    let secrets = "static_secrets {\n paths = [\"secret/*\"]\n ttl = \"1m\"\n stale_if_error = \"1h\"\n persist = true\n }";
     let program = stage.lasting(&format!("{}\n {secrets}", stage.file_store("")));
     let (mut agent, api) = program.start_listening().await.unwrap();
     agent.says("token stored").await.unwrap();

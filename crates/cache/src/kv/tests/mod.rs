@@ -177,6 +177,7 @@ fn settings() -> StaticSecrets {
         negative_ttl: Duration::ZERO,
         revalidate: Revalidate::None,
         capability_ttl: Duration::from_secs(10),
+        capability_stale_if_error: Duration::ZERO,
         optimistic: true,
         max_entries: 100,
         max_bytes: 1 << 20,

@@ -43,6 +43,8 @@ pub struct StaticSecrets {
     pub revalidate: Revalidate,
     /// How long a permission is taken for granted.
     pub capability_ttl: Duration,
+    /// How much longer than `ttl` and that, while the server fails.
+    pub capability_stale_if_error: Duration,
     /// Secrets kept at most.
     pub max_entries: usize,
     /// Their bytes at most.
@@ -91,6 +93,12 @@ pub(super) fn read<'a>(cache: &Fields<'a>, block: &Block<'a>) -> Option<StaticSe
             &[("none", Revalidate::None), ("metadata", Revalidate::Metadata), ("full", Revalidate::Full)],
         ),
         capability_ttl: reader.duration("capability_ttl", TTL.min(ttl), TTLS.0, ttl),
+        capability_stale_if_error: reader.duration(
+            "capability_stale_if_error",
+            Duration::ZERO,
+            Duration::ZERO,
+            stale_if_error,
+        ),
         max_entries: reader.number("max_entries", MAX_ENTRIES, 1_000_000),
         max_bytes,
         max_entry_bytes: reader.number(
@@ -133,6 +141,7 @@ pub(super) fn read_vaults(cache: &Fields<'_>) -> Option<StaticSecrets> {
         negative_ttl: Duration::ZERO,
         revalidate: Revalidate::None,
         capability_ttl: interval,
+        capability_stale_if_error: Duration::ZERO,
         max_entries: 10_000,
         max_bytes: 64 * 1024 * 1024,
         max_entry_bytes: 1024 * 1024,
@@ -226,6 +235,9 @@ impl Reader<'_, '_> {
             None => {
                 let message = format!("`{key}` must be between {} and {}", shown(least), shown(most));
                 let hint = match key {
+                    "capability_stale_if_error" => {
+                        "a permission is of no use longer than the secret: `stale_if_error`"
+                    }
                     "capability_ttl" => "a permission is not taken for granted longer than `ttl`",
                     _ => "a number of seconds, or text like \"90s\", \"5m\"",
                 };
