@@ -170,7 +170,7 @@ impl Cache {
         Self::with_clock(mode, options, file, upstream, caller, stop, Arc::default())
     }
 
-    fn with_clock(
+    pub(crate) fn with_clock(
         mode: Mode,
         options: Options,
         file: Option<Opened>,

@@ -107,7 +107,7 @@ impl Disk {
             news.notified().await;
             for _ in 0..RENEWALS_GATHER {
                 sleep(GATHER).await;
-                if shared.store().has_urgent_changes() {
+                if shared.store().has_urgent_changes() || shared.kv().is_some_and(|kv| kv.has_gone()) {
                     break;
                 }
             }

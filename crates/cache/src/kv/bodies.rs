@@ -11,9 +11,9 @@ use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 use super::disk::{Journal, OnDisk};
+use super::hash::TokenHash;
 use super::meaning::{BodyKey, Meaning};
 use super::reading::Facts;
-use super::tokens::TokenHash;
 use crate::answer::{HeaderSets, Kept};
 use crate::disk::Kind;
 

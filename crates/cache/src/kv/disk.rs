@@ -14,11 +14,11 @@ use vault::Namespace;
 use zeroize::Zeroizing;
 
 use super::bodies::{Arrived, Returned, Stored, Wiped};
+use super::hash::{Hasher, TokenHash};
 use super::meaning::{BodyKey, Meaning, Variant};
 use super::patterns::Patterns;
 use super::reading::{Facts, Looked};
 use super::state::State;
-use super::tokens::{Hasher, TokenHash};
 use crate::disk::{Kind, SecretChanges, StoredBody, StoredReader, StoredSecrets, StoredVariant};
 use crate::store::disk::Clocks;
 
@@ -162,7 +162,15 @@ impl State {
 
     /// All times are to be written as they are: the program ends.
     pub(crate) fn note_times(&mut self) {
-        self.nothing_is_written();
+        let behind = |stored: &&mut Stored| stored.written_since != Some(stored.since);
+        let keys: Vec<BodyKey> =
+            self.bodies.iter_mut().filter(behind).map(|stored| stored.meaning.key.clone()).collect();
+        for key in keys {
+            self.bodies.journal.changed(&key);
+        }
+        for hash in self.tokens.behind() {
+            self.tokens.journal.changed(&hash);
+        }
     }
 
     /// Takes in what an earlier run left, as far as it may still be kept. How many secrets that were.
@@ -189,7 +197,7 @@ impl State {
                 }
             }
         }
-        let Some(longest) = self.settings.longest_grant() else { return self.bodies.len() };
+        let longest = self.settings.longest_grant().unwrap_or_default();
         for reader in left.readers {
             let StoredReader { id, hash, until, orphan, accessor, grants } = reader;
             let until = until.map(|until| clocks.moment_after(until).ok_or(()));

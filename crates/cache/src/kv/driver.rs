@@ -16,10 +16,11 @@ use vault::api::{ApiError, Caller};
 use vault::{BoxFuture, Namespace, Request, Token, Upstream};
 
 use super::bodies::Arrived;
+use super::hash::TokenHash;
 use super::meaning::{Meaning, Variant};
 use super::settings::Revalidate;
 use super::state::Refresh;
-use super::tokens::{Due, Standing, TokenHash};
+use super::tokens::{Due, Standing};
 use super::writes::Ticket;
 use super::{Asked, Kv, reading};
 use crate::policy::may_hold_secret;

@@ -11,6 +11,7 @@ mod disk;
 mod driver;
 mod events;
 mod frames;
+mod hash;
 mod holdings;
 mod meaning;
 mod mounts;
@@ -36,6 +37,7 @@ use vault::{Request, Secret, SendError, Token, Upstream};
 
 pub use self::settings::{KvVersion, Revalidate, StaticSecrets};
 
+use self::hash::{Hasher, TokenHash};
 pub(crate) use self::meaning::siblings;
 use self::meaning::{Meaning, meaning};
 use self::patterns::Patterns;
@@ -43,7 +45,6 @@ use self::reading::Verdict;
 use self::settings::Settings;
 use self::state::{Decision, Past, State};
 pub(crate) use self::state::{MOST_TOKENS, most_grants};
-use self::tokens::{Hasher, TokenHash};
 use crate::answer::{Answer, Kept, Origin};
 use crate::cache::{Cache, UNCONFIRMED};
 use crate::clear::Clear;

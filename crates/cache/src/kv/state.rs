@@ -9,11 +9,12 @@ use tokio::time::Instant;
 use vault::{Namespace, Token};
 
 use super::bodies::Bodies;
+use super::hash::TokenHash;
 use super::meaning::{BodyKey, Meaning, Names, Reach};
 use super::mounts::Mounts;
 use super::reading::{self, Verdict};
 use super::settings::{Revalidate, Settings};
-use super::tokens::{Due, Standing, TokenHash, Tokens};
+use super::tokens::{Due, Standing, Tokens};
 use super::writes::{Ticket, Writes};
 use crate::answer::Kept;
 pub(crate) use learning::{Learned, MOST_TOKENS, most_grants};

@@ -10,9 +10,10 @@ use vault::Token;
 use super::State;
 use crate::answer::Kept;
 use crate::kv::bodies::{Arrived, Stored};
+use crate::kv::hash::TokenHash;
 use crate::kv::meaning::{BodyKey, Meaning, Variant};
 use crate::kv::reading::{self, Engine, Facts, Looked};
-use crate::kv::tokens::{Standing, TokenHash};
+use crate::kv::tokens::Standing;
 use crate::kv::writes::Ticket;
 
 /// More tokens than this are not known at a time.

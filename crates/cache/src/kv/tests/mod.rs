@@ -3,6 +3,7 @@
 mod answers;
 mod changes;
 mod conditions;
+mod model;
 mod restart;
 
 use std::collections::{BTreeMap, BTreeSet};
