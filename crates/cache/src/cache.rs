@@ -23,7 +23,7 @@ use crate::disk::{self, Disk, Opened, SETTLE_PATIENCE};
 use crate::flight::{Flights, Joined, Kind, Landing};
 use crate::holdings::{Holdings, HoldingsWanted};
 use crate::key::{Key, Keys, Texts, may_be_cached};
-use crate::kv::{self, Kv, StaticNumbers, StaticSecrets};
+use crate::kv::{self, Kv, Lasting, StaticNumbers, StaticSecrets};
 use crate::left::Left;
 use crate::renewals::{self, Keeper, News};
 use crate::store::disk::Clocks;
@@ -45,7 +45,7 @@ const WRITE_PATIENCE: Duration = Duration::from_secs(5);
 const ROUNDS: usize = 12;
 
 /// Of a token that the server has not been asked about since the start (RFC 7234: revalidation failed).
-const UNCONFIRMED: HeaderValue =
+pub(crate) const UNCONFIRMED: HeaderValue =
     HeaderValue::from_static("111 - \"the server could not be asked since the restart\"");
 
 /// So many paths are known as never remembered; beyond it the knowledge starts anew.
@@ -59,6 +59,9 @@ pub enum Mode {
     /// Remember.
     Remember,
 }
+
+/// Places of [`HoldingsWanted`] from here on are those of secrets; there are never so many leases and tokens.
+const SECRETS_FROM: usize = 1 << 31;
 
 /// What a cache did and what it holds.
 #[derive(Clone, Copy, Debug)]
@@ -102,6 +105,8 @@ struct Inner {
     news: mpsc::UnboundedSender<News>,
     /// Where it is kept between two runs.
     disk: Option<Disk>,
+    /// What the last run left of secrets, until they are kept.
+    lasting: Mutex<Option<Lasting>>,
     /// Cancelled once the server was asked about what an earlier run left.
     settled: CancellationToken,
     /// How long an answer's body may take to arrive, when it has to be read whole.
@@ -165,7 +170,7 @@ impl Cache {
         Self::with_clock(mode, options, file, upstream, caller, stop, Arc::default())
     }
 
-    fn with_clock(
+    pub(crate) fn with_clock(
         mode: Mode,
         options: Options,
         file: Option<Opened>,
@@ -180,7 +185,7 @@ impl Cache {
         let (keys, texts) = (Keys::new(&options, root), Texts::new(root));
         let store = Mutex::new(Store::new(Arc::clone(&options), texts));
         let shared = Arc::new(Shared { store, renewals: Renewals::default(), clock, kv: OnceLock::new() });
-        let (disk, changed) = take_in(&shared, file, &news);
+        let TakenIn { disk, changed, lasting } = take_in(&shared, file, &news);
         let settled = CancellationToken::new();
         if shared.store().unconfirmed().is_empty() {
             settled.cancel();
@@ -196,6 +201,7 @@ impl Cache {
             left: Left::default(),
             news,
             disk: disk.clone(),
+            lasting: Mutex::new(lasting),
             settled: settled.clone(),
             body_timeout: caller.timeout,
             hits: AtomicU64::new(0),
@@ -259,9 +265,12 @@ impl Cache {
     ) -> impl Future<Output = ()> + Send + 'static {
         let shared = Arc::downgrade(&self.0.shared);
         let own = move || Some(shared.upgrade()?.store().own_tokens().into_iter().next()?.1);
+        let lasting = self.0.lasting.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
         let (kv, run) = Kv::new(
             settings,
             self.0.options.client_control,
+            lasting,
+            Arc::clone(&self.0.shared.clock),
             Arc::clone(&self.0.upstream),
             caller,
             Box::new(own),
@@ -335,9 +344,7 @@ impl Cache {
 
     /// Returns when what was forgotten before is forgotten on disk as well.
     pub async fn settle(&self) {
-        if let Some(disk) = &self.0.disk {
-            Box::pin(disk.settle(&self.0.shared)).await;
-        }
+        self.0.settle().await;
     }
 
     /// Writes all that waits, for tests that will not wait for it.
@@ -361,9 +368,22 @@ impl Cache {
         Numbers { hits, misses, renewals, renewal_failures, dropped, bytes, entries, held, static_secrets }
     }
 
-    /// What it holds, without what it says.
+    /// What it holds, without what it says: leases and tokens, then secrets of KV mounts.
     pub fn holdings(&self, wanted: &HoldingsWanted) -> Holdings {
-        self.0.shared.store().holdings(wanted, self.0.shared.clock.now())
+        let mut told = match wanted.from {
+            0..SECRETS_FROM => self.0.shared.store().holdings(wanted, self.0.shared.clock.now()),
+            _ => Holdings::default(),
+        };
+        if told.next.is_none()
+            && let Some(kv) = self.0.shared.kv()
+        {
+            let from = wanted.from.saturating_sub(SECRETS_FROM) as u64;
+            let most = wanted.most.saturating_sub(told.entries.len());
+            let secrets = kv.holdings(from, &HoldingsWanted { most, ..wanted.clone() });
+            told.next = secrets.next.map(|next| next.saturating_add(SECRETS_FROM));
+            told.entries.extend(secrets.entries);
+        }
+        told
     }
 
     /// Whether anything is remembered at all.
@@ -507,6 +527,12 @@ impl Inner {
         Some(Answer { response, origin: Origin::Cache { age: hit.age } })
     }
 
+    async fn settle(&self) {
+        if let Some(disk) = &self.disk {
+            Box::pin(disk.settle(&self.shared)).await;
+        }
+    }
+
     fn tell(&self, news: Option<News>) {
         if let Some(news) = news {
             // Fails only at the end of the program.
@@ -549,25 +575,34 @@ impl Inner {
     }
 }
 
+/// What became of the file of an earlier run.
+#[derive(Default)]
+struct TakenIn {
+    disk: Option<Disk>,
+    changed: Option<Arc<Notify>>,
+    lasting: Option<Lasting>,
+}
+
 /// Takes in what an earlier run left, and has changes noted from here on.
-fn take_in(
-    shared: &Shared,
-    file: Option<Opened>,
-    news: &mpsc::UnboundedSender<News>,
-) -> (Option<Disk>, Option<Arc<Notify>>) {
-    let Some(Opened { disk, records, damaged, .. }) = file else { return (None, None) };
+fn take_in(shared: &Shared, file: Option<Opened>, news: &mpsc::UnboundedSender<News>) -> TakenIn {
+    let Some(Opened { disk, records, secrets, left_out, damaged, keeps_secrets, root }) = file else {
+        return TakenIn::default();
+    };
     let mut store = shared.store();
     let changed = disk.as_ref().map(|_| store.keep_journal());
-    if !records.is_empty() || damaged > 0 {
+    store.leave_out(&left_out);
+    if !records.is_empty() || damaged > 0 || !left_out.records.is_empty() {
         let restored = store.restore(records, Clocks::read(&shared.clock), fastrand::f64);
         for (id, at) in restored.due {
             // Fails only at the end of the program.
             let _ = news.send(News::At(id, at));
         }
-        let (entries, ended, too_many) = (restored.entries, restored.ended, restored.too_many);
+        let entries = restored.entries;
+        let (ended, too_many) = (restored.ended + left_out.ended, restored.too_many + left_out.too_many);
         info!(target: "cache.persist", entries, ended, too_many, damaged, "the cache of the last run is taken in");
     }
-    (disk, changed)
+    let lasting = keeps_secrets.then(|| Lasting { root, left: secrets, news: changed.clone() });
+    TakenIn { disk, changed, lasting }
 }
 
 #[cfg(test)]

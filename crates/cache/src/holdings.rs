@@ -11,6 +11,8 @@ pub enum HoldingKind {
     Token,
     /// A lease.
     Lease,
+    /// A secret of a KV mount.
+    Secret,
 }
 
 impl HoldingKind {
@@ -20,6 +22,7 @@ impl HoldingKind {
             Self::Own => "own",
             Self::Token => "token",
             Self::Lease => "lease",
+            Self::Secret => "secret",
         }
     }
 }
@@ -29,7 +32,7 @@ impl HoldingKind {
 pub struct Holding {
     /// What it is about.
     pub kind: HoldingKind,
-    /// A name for it as long as this process runs; nothing can be told from it.
+    /// A name for it as long as this process runs; nothing can be told from it. Empty for a secret.
     pub handle: String,
     /// The handle of the token it hangs below.
     pub below: Option<String>,
@@ -39,7 +42,7 @@ pub struct Holding {
     pub namespace: Option<String>,
     /// How long ago the server gave it.
     pub age: Option<Duration>,
-    /// How long it lives if nobody renews it.
+    /// How long it lives if nobody renews it; of a secret, how long it is fresh.
     pub left: Option<Duration>,
     /// When it is renewed, checked or let go.
     pub due: Option<Duration>,
@@ -49,6 +52,41 @@ pub struct Holding {
     pub children: usize,
     /// Bytes of the answer; `None` when none is handed out.
     pub bytes: Option<usize>,
+    /// Of a secret alone.
+    pub secret: Option<SecretHolding>,
+}
+
+/// What is told of a secret besides.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct SecretHolding {
+    /// Its version, if it has one.
+    pub version: Option<u64>,
+    /// Tokens that have read it and may be answered with it.
+    pub readers: usize,
+    /// How it may be served.
+    pub state: SecretState,
+}
+
+/// How a secret may be served.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum SecretState {
+    /// To its readers.
+    Fresh,
+    /// The same, while the server fails; otherwise it is read anew.
+    Stale,
+    /// An earlier run left it: the same as stale, until it is read anew.
+    Unchecked,
+}
+
+impl SecretState {
+    /// One word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Fresh => "fresh",
+            Self::Stale => "stale",
+            Self::Unchecked => "unchecked",
+        }
+    }
 }
 
 /// Some of what is remembered.

@@ -30,7 +30,7 @@ mod wish;
 pub use answer::{Answer, Origin};
 pub use cache::{Cache, Mode, Numbers};
 pub use clear::{Clear, ClearError, ClearRequest, Cleared};
-pub use holdings::{Holding, HoldingKind, Holdings, HoldingsWanted};
+pub use holdings::{Holding, HoldingKind, Holdings, HoldingsWanted, SecretHolding, SecretState};
 pub use kv::{KvVersion, Revalidate, StaticNumbers, StaticSecrets};
 pub use options::Options;
 pub use store::Held;

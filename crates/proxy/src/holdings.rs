@@ -50,6 +50,11 @@ pub(crate) fn holdings(cache: &Cache, request: &Request<Inbound>) -> Response<Bo
             "renewal_failures": numbers.renewal_failures,
             "dropped": numbers.dropped,
             "next_expiry_seconds": seconds(numbers.held.soonest),
+            "secrets": numbers.static_secrets.entries,
+            "secret_bytes": numbers.static_secrets.bytes,
+            "secret_hits": numbers.static_secrets.hits,
+            "secret_revalidations": numbers.static_secrets.revalidated,
+            "secret_stale": numbers.static_secrets.stale,
         },
         "entries": told.entries.iter().map(entry).collect::<Vec<_>>(),
         "next": told.next,
@@ -70,6 +75,9 @@ fn entry(holding: &Holding) -> Value {
         "next_renewal_seconds": if holding.fading { None } else { seconds(holding.due) },
         "children": holding.children,
         "bytes": holding.bytes,
+        "version": holding.secret.and_then(|secret| secret.version),
+        "readers": holding.secret.map(|secret| secret.readers),
+        "state": holding.secret.map(|secret| secret.state.word()),
     })
 }
 

@@ -16,7 +16,6 @@ mod counters;
 mod doors;
 mod filter;
 mod forward;
-mod frames;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 mod guard;

@@ -10,10 +10,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
+use vault::websocket::{Frames, NoFrame};
 use vault::{Body, Tunnel};
 
 use crate::filter::Filter;
-use crate::frames::{Frames, NoFrame};
 
 /// Open at a time; more are answered with 503.
 const MOST_OPEN: usize = 256;
@@ -148,12 +148,23 @@ impl Watch {
     /// Why what comes now must not pass, if so.
     fn objects(&mut self, piece: &Bytes) -> Option<&'static str> {
         drop(self.bytes.push(piece.clone()));
-        let read = self.frames.read(piece, |payload| drop(self.messages.push(piece.slice_ref(payload))));
+        let read = self.read(piece);
         match read {
             _ if self.bytes.found + self.messages.found > 0 => Some("the server said our own token"),
-            Err(NoFrame) => Some("the server said what is no WebSocket"),
+            Err(NoFrame(_)) => Some("the server said what is no WebSocket"),
             Ok(()) => None,
         }
+    }
+
+    /// Looks at what belongs to messages, in order and without what frames them.
+    fn read(&mut self, piece: &Bytes) -> Result<(), NoFrame> {
+        let mut rest = &piece[..];
+        while let Some(part) = self.frames.next(&mut rest)? {
+            if part.frame.speaks() {
+                drop(self.messages.push(piece.slice_ref(part.payload)));
+            }
+        }
+        Ok(())
     }
 }
 

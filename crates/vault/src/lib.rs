@@ -28,6 +28,7 @@ mod traffic;
 mod transport;
 mod upload;
 mod user_agent;
+pub mod websocket;
 
 pub use address::{Address, AddressError};
 pub use body::{Body, BodyError, Gathered};

@@ -72,6 +72,10 @@ impl Inner {
         let mut response = match self.upstream.lend(request).await {
             Ok(response) => response,
             Err(error) => {
+                // It may have been done all the same.
+                if watch.take().is_some() && !safe {
+                    self.settle().await;
+                }
                 if let (Some(flight), true) = (flight, safe) {
                     flight.land(&Landing::Failed(error.clone()));
                 }
@@ -81,19 +85,21 @@ impl Inner {
         if !safe {
             self.overtake(request);
         }
-        if let Some(watch) = &mut watch {
-            watch.head(&mut response).await;
-        }
+        let mut forgot = match &mut watch {
+            Some(watch) => watch.head(&mut response).await,
+            None => false,
+        };
         let looked_into = policy::may_hold_secret(response.status, &response.headers);
         // Reads that others wait for are read whole as well, whatever they hold.
         let shared = safe && flight.as_ref().is_some_and(Flight::is_awaited);
         let observed = if response.status.is_success() { asked.observation.as_ref() } else { None };
         if let Some(observation) = observed.filter(|observation| !observation.is_renewal()) {
             self.forget(observation);
+            forgot = true;
+        }
+        if forgot {
             // Not to come back after a crash: before the answer leaves.
-            if let Some(disk) = &self.disk {
-                Box::pin(disk.settle(&self.shared)).await;
-            }
+            self.settle().await;
         }
         // The server does not know any more what was to be renewed.
         if matches!(response.status.as_u16(), 400 | 404)

@@ -1,4 +1,4 @@
-//! The cache against a server that is simple enough to be right: random logins, leases, writes, renewals,
+//! The cache against a server that is simple enough to be right (secrets of KV mounts: `kv/tests/model.rs`): random logins, leases, writes, renewals,
 //! revocations, faults, suspends and steps of time, several at once, and after each a look whether the answer was one
 //! that must not be given.
 //!

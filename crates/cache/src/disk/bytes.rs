@@ -1,5 +1,6 @@
 //! Numbers and texts in a row of bytes, with their lengths. What is read is checked; nothing is assumed.
 
+use http::{HeaderMap, HeaderName, HeaderValue};
 use zeroize::Zeroize;
 
 /// Writes. Wiped when dropped without being taken.
@@ -28,6 +29,14 @@ impl Writer {
         self.byte(u8::from(value.is_some()));
         if let Some(value) = value {
             write(self, value);
+        }
+    }
+
+    pub(super) fn headers(&mut self, headers: &HeaderMap) {
+        self.number(headers.len() as u64);
+        for (name, value) in headers {
+            self.text(name.as_str());
+            self.bytes(value.as_bytes());
         }
     }
 
@@ -80,6 +89,15 @@ impl<'a> Reader<'a> {
     /// What may be missing; broken is something else.
     pub(super) fn maybe<T>(&mut self, read: impl FnOnce(&mut Self) -> Option<T>) -> Option<Option<T>> {
         if self.flag()? { read(self).map(Some) } else { Some(None) }
+    }
+
+    pub(super) fn headers(&mut self) -> Option<HeaderMap> {
+        let mut headers = HeaderMap::new();
+        for _ in 0..self.number()? {
+            let name = HeaderName::from_bytes(self.bytes()?).ok()?;
+            headers.try_append(name, HeaderValue::from_bytes(self.bytes()?).ok()?).ok()?;
+        }
+        Some(headers)
     }
 
     /// Nothing may be left over.

@@ -8,9 +8,11 @@ mod bytes;
 mod confirm;
 mod file;
 mod header;
+mod intake;
 mod open;
 mod record;
 mod seal;
+mod secret;
 mod service_account;
 #[cfg(test)]
 mod tests;
@@ -32,10 +34,13 @@ use crate::store::disk::{Changes, Clocks, wall_now};
 
 pub(crate) use self::confirm::{PATIENCE as SETTLE_PATIENCE, confirm};
 pub use self::header::Home;
+pub(crate) use self::intake::LeftOut;
+pub use self::intake::{Room, SecretRoom};
 pub use self::open::{DiskError, DiskSettings, FILE_NAME, Opened, open};
 pub(crate) use self::record::{Kind, Record, StoredAnswer, StoredLife, StoredSubject, Wall};
 pub use self::seal::KeyMaterial;
 pub(crate) use self::seal::Root;
+pub(crate) use self::secret::{SecretChanges, StoredBody, StoredReader, StoredSecrets, StoredVariant};
 pub use self::service_account::service_account_key;
 
 /// Changes are gathered this long before they are written.
@@ -102,7 +107,7 @@ impl Disk {
             news.notified().await;
             for _ in 0..RENEWALS_GATHER {
                 sleep(GATHER).await;
-                if shared.store().has_urgent_changes() {
+                if shared.store().has_urgent_changes() || shared.kv().is_some_and(|kv| kv.has_gone()) {
                     break;
                 }
             }
@@ -124,6 +129,9 @@ impl Disk {
 
     /// The same at the end, and lets go of the file: another cache may take it over.
     pub(crate) async fn finish(&self, shared: &Arc<Shared>) {
+        if let Some(kv) = shared.kv() {
+            kv.note_times();
+        }
         self.write_all(shared).await;
         let mut file = Arc::clone(&self.0.file).lock_owned().await;
         self.0.closed.store(true, Relaxed);
@@ -133,6 +141,11 @@ impl Disk {
 
     /// Returns when nothing that was forgotten before lies on the disk any more.
     pub(crate) async fn settle(&self, shared: &Arc<Shared>) {
+        // Nothing waits, and nothing is being written: this is asked after every write.
+        let nothing_waits = !shared.store().has_gone() && !shared.kv().is_some_and(|kv| kv.has_gone());
+        if nothing_waits && self.0.file.try_lock().is_ok() {
+            return;
+        }
         if timeout(PATIENCE, self.flush(shared, What::Gone)).await.is_err() {
             error!(target: "cache.persist", path = %self.0.path.display(), "the disk does not answer; what was revoked may be remembered after a crash");
         }
@@ -144,13 +157,17 @@ impl Disk {
         if self.0.closed.load(Relaxed) {
             return Done::Nothing;
         }
-        let changes = shared.store().take_changes(what == What::Gone, Clocks::read(&shared.clock));
-        if changes.is_empty() {
+        let (only_gone, clocks) = (what == What::Gone, Clocks::read(&shared.clock));
+        let changes = shared.store().take_changes(only_gone, clocks);
+        let secrets = shared.kv().map(|kv| kv.take_changes(only_gone, clocks)).unwrap_or_default();
+        if changes.is_empty() && secrets.is_empty() {
             return Done::Nothing;
         }
         let (inner, shared) = (Arc::clone(&self.0), Arc::clone(shared));
         // Only a panic or the runtime's end stops it.
-        spawn_blocking(move || inner.write(file, changes, what, &shared)).await.unwrap_or(Done::Failed)
+        spawn_blocking(move || inner.write(file, changes, secrets, what, &shared))
+            .await
+            .unwrap_or(Done::Failed)
     }
 }
 
@@ -159,19 +176,24 @@ impl Inner {
         &self,
         mut file: OwnedMutexGuard<Option<File>>,
         changes: Changes,
+        secrets: SecretChanges,
         what: What,
         shared: &Shared,
     ) -> Done {
-        match self.try_to_write(&mut file, &changes) {
+        let nothing_is_written = || {
+            shared.store().nothing_is_written();
+            shared.kv().inspect(|kv| kv.nothing_is_written());
+        };
+        match self.try_to_write(&mut file, &changes, &secrets) {
             Ok(is_new) => {
                 if is_new {
-                    shared.store().nothing_is_written();
+                    nothing_is_written();
                 }
                 self.commits.fetch_add(1, Relaxed);
                 if self.failing.swap(false, Relaxed) {
                     info!(target: "cache.persist", path = %self.path.display(), "the cache is written to disk again");
                 }
-                debug!(target: "cache.persist", written = changes.records.len(), removed = changes.gone.len(), "written");
+                debug!(target: "cache.persist", written = changes.records.len() + secrets.len(), removed = changes.gone.len() + secrets.gone.len(), "written");
                 Done::Written
             }
             Err(problem) => {
@@ -184,11 +206,11 @@ impl Inner {
                     match atomic_file::remove(&self.path) {
                         Ok(()) => {
                             warn!(target: "cache.persist", path = %self.path.display(), "removed, because a revocation could not be written to it");
-                            shared.store().nothing_is_written();
+                            nothing_is_written();
                             return Done::Failed;
                         }
                         Err(error) if error.is_missing() => {
-                            shared.store().nothing_is_written();
+                            nothing_is_written();
                             return Done::Failed;
                         }
                         Err(error) => {
@@ -197,15 +219,25 @@ impl Inner {
                     }
                 }
                 shared.store().put_back(changes);
+                shared.kv().inspect(|kv| kv.put_back(secrets));
                 Done::Failed
             }
         }
     }
 
     /// Returns whether the file is a new one, which lacks what was written before.
-    fn try_to_write(&self, file: &mut Option<File>, changes: &Changes) -> Result<bool, FileProblem> {
-        let removed: Vec<(u8, u64)> = changes.gone.iter().map(|(kind, id)| (*kind as u8, *id)).collect();
-        let mut written = Vec::with_capacity(changes.records.len() + 1);
+    fn try_to_write(
+        &self,
+        file: &mut Option<File>,
+        changes: &Changes,
+        secrets: &SecretChanges,
+    ) -> Result<bool, FileProblem> {
+        let gone = changes.gone.iter().chain(&secrets.gone);
+        let removed: Vec<(u8, u64)> = gone.map(|(kind, id)| (*kind as u8, *id)).collect();
+        let mut written = Vec::with_capacity(changes.records.len() + secrets.len() + 1);
+        for (kind, id, plain) in secrets.encoded() {
+            written.push(self.sealed(kind, id, plain)?);
+        }
         for record in &changes.records {
             written.push(self.sealed(record.kind(), record.id, record.encode())?);
         }

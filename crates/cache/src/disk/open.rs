@@ -9,8 +9,10 @@ use tracing::{info, warn};
 use super::Disk;
 use super::file::{File, FileProblem};
 use super::header::{self, Home};
-use super::record::{Kind, Record, Wall};
+use super::intake::{Intake, LeftOut, Room, SecretRoom};
+use super::record::{Record, Wall};
 use super::seal::{DataKey, KeyMaterial, Root, Sealer};
+use super::secret::StoredSecrets;
 use crate::store::disk::wall_now;
 
 /// The file's name in its folder. Upstream's file (`vault-agent-cache.db`) is another one and stays untouched.
@@ -32,6 +34,10 @@ pub struct DiskSettings {
     pub keep_after_import: bool,
     /// Whether what cannot be taken in is a reason not to start.
     pub strict: bool,
+    /// How much may be taken in.
+    pub room: Room,
+    /// And of secrets of KV mounts; `None`: none of them, and what is there of them is removed.
+    pub secrets: Option<SecretRoom>,
 }
 
 /// Why there is no start.
@@ -60,8 +66,12 @@ pub enum DiskError {
 pub struct Opened {
     pub(crate) disk: Option<Disk>,
     pub(crate) records: Vec<Record>,
+    pub(crate) secrets: StoredSecrets,
+    pub(crate) left_out: LeftOut,
     /// How many could not be read.
     pub(crate) damaged: usize,
+    /// Whether secrets of KV mounts are to be written.
+    pub(crate) keeps_secrets: bool,
     pub(crate) root: Root,
 }
 
@@ -70,6 +80,7 @@ impl std::fmt::Debug for Opened {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Opened")
             .field("records", &self.records.len())
+            .field("secrets", &self.secrets.bodies.len())
             .field("damaged", &self.damaged)
             .finish_non_exhaustive()
     }
@@ -104,7 +115,7 @@ pub fn open(settings: &DiskSettings) -> Result<Opened, DiskError> {
     if let Unfit::Problem(problem @ (FileProblem::Unavailable(_) | FileProblem::Path(_))) = &problem {
         warn!(target: "cache.persist", path = %path.display(), error = %problem, "the cache cannot be kept on disk; it goes on in memory, and this is tried again");
         let (key, header) = new_key(settings)?;
-        return opened(path, None, &key, header, Vec::new());
+        return opened(path, None, &key, Found::nothing(header), settings);
     }
     let aside = atomic_file::move_aside(&path)?;
     warn!(target: "cache.persist", path = %path.display(), moved_to = %aside.display(), "the cache on disk is of no use: {problem}; starting with an empty one");
@@ -115,7 +126,7 @@ pub fn open(settings: &DiskSettings) -> Result<Opened, DiskError> {
             strict(&problem)?;
             warn!(target: "cache.persist", path = %path.display(), error = %problem, "the cache cannot be kept on disk; it goes on in memory, and this is tried again");
             let (key, header) = new_key(settings)?;
-            opened(path, None, &key, header, Vec::new())
+            opened(path, None, &key, Found::nothing(header), settings)
         }
     }
 }
@@ -138,13 +149,21 @@ impl std::fmt::Display for Unfit {
 }
 
 /// What a file held.
+#[derive(Default)]
 struct Found {
-    key: DataKey,
     header: Vec<u8>,
     records: Vec<Record>,
+    secrets: StoredSecrets,
+    left_out: LeftOut,
     damaged: usize,
     /// It was there before.
     old: bool,
+}
+
+impl Found {
+    fn nothing(header: Vec<u8>) -> Self {
+        Self { header, ..Self::default() }
+    }
 }
 
 fn new_key(settings: &DiskSettings) -> Result<(DataKey, Vec<u8>), DiskError> {
@@ -153,51 +172,43 @@ fn new_key(settings: &DiskSettings) -> Result<(DataKey, Vec<u8>), DiskError> {
     Ok((key, header))
 }
 
-fn read(file: &File, settings: &DiskSettings) -> Result<Found, Unfit> {
+fn read(file: &File, settings: &DiskSettings) -> Result<(DataKey, Found), Unfit> {
     let Some(header) = file.header().map_err(Unfit::Problem)? else {
         let (key, header) = new_key(settings).map_err(|_| Unfit::NoKey)?;
         file.begin(&header).map_err(Unfit::Problem)?;
-        return Ok(Found { key, header, records: Vec::new(), damaged: 0, old: false });
+        return Ok((key, Found::nothing(header)));
     };
     let key = header::open(&header, &settings.key, &settings.home).map_err(Unfit::Misfit)?;
     let sealer = Sealer::new(&key).ok_or(Unfit::NoKey)?;
-    let (mut records, mut damaged, mut stamp) = (Vec::new(), Vec::new(), 0);
-    let read = file.for_each(|kind, id, sealed| {
-        let opened = Kind::of(kind).and_then(|kind| Some((kind, sealer.open(kind, id, sealed)?)));
-        match opened {
-            Some((Kind::Stamp, bytes)) => {
-                stamp = bytes.first_chunk().map_or(0, |bytes| Wall::from_le_bytes(*bytes));
-            }
-            // Of another part of the cache, which is not in this version.
-            Some((Kind::Body, _)) => {}
-            Some((kind, bytes)) => match Record::decode(kind, id, &bytes) {
-                Some(record) => records.push(record),
-                None => damaged.push((kind as u8, id)),
-            },
-            None => damaged.push((kind, id)),
-        }
-    });
-    read.map_err(Unfit::Problem)?;
+    let now = wall_now();
+    let mut intake = Intake::new(&sealer, settings.room, settings.secrets, now);
+    file.for_each(|kind, id, sealed| intake.show(kind, id, sealed)).map_err(Unfit::Problem)?;
+    let Intake { records, secrets, left_out, damaged, stamp, .. } = intake;
     if !damaged.is_empty() {
         warn!(target: "cache.persist", records = damaged.len(), "damaged records of the cache are left out");
         file.commit(&damaged, &[]).map_err(Unfit::Problem)?;
     }
-    if wall_now().saturating_add(CLOCK_GRAIN) < stamp {
+    let damaged = damaged.len();
+    if now.saturating_add(CLOCK_GRAIN) < stamp {
         warn!(target: "cache.persist", records = records.len(), "the clock stands before the time when the cache was last written: nobody knows what of it is still alive, so it starts empty");
-        records = Vec::new();
         file.begin(&header).map_err(Unfit::Problem)?;
+        return Ok((key, Found { damaged, old: true, ..Found::nothing(header) }));
     }
-    Ok(Found { key, header, records, damaged: damaged.len(), old: true })
+    Ok((key, Found { header, records, secrets, left_out, damaged, old: true }))
 }
 
-fn finish(path: PathBuf, file: File, found: Found, settings: &DiskSettings) -> Result<Opened, DiskError> {
-    let Found { key, header, records, damaged, old } = found;
-    if old && !settings.keep_after_import {
+fn finish(
+    path: PathBuf,
+    file: File,
+    (key, found): (DataKey, Found),
+    settings: &DiskSettings,
+) -> Result<Opened, DiskError> {
+    if found.old && !settings.keep_after_import {
         drop(file);
         remove_imported(&path, settings)?;
-        return Ok(Opened { disk: None, damaged, ..opened(path, None, &key, header, records)? });
+        return Ok(Opened { disk: None, ..opened(path, None, &key, found, settings)? });
     }
-    Ok(Opened { damaged, ..opened(path, Some(file), &key, header, records)? })
+    opened(path, Some(file), &key, found, settings)
 }
 
 fn remove_imported(path: &Path, settings: &DiskSettings) -> Result<(), DiskError> {
@@ -220,11 +231,13 @@ fn opened(
     path: PathBuf,
     file: Option<File>,
     key: &DataKey,
-    header: Vec<u8>,
-    records: Vec<Record>,
+    found: Found,
+    settings: &DiskSettings,
 ) -> Result<Opened, DiskError> {
+    let Found { header, records, secrets, left_out, damaged, .. } = found;
     let sealer = Sealer::new(key).ok_or(DiskError::NoKey)?;
     let root = sealer.root();
     let disk = Some(Disk::new(path, header, sealer, file));
-    Ok(Opened { disk, records, damaged: 0, root })
+    let keeps_secrets = settings.secrets.is_some();
+    Ok(Opened { disk, records, secrets, left_out, damaged, keeps_secrets, root })
 }

@@ -2,7 +2,7 @@
 //! 1970; nothing of the request is kept but where it asked and the hash that it is found by. Pure.
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, StatusCode};
 use vault::{Accessor, LeaseId, SecretString, Token};
 
 use super::bytes::{Reader, Writer};
@@ -21,13 +21,16 @@ pub(crate) enum Kind {
     Token = 2,
     /// A lease, with the answer that held it.
     Lease = 3,
-    /// A body of the KV cache; nobody writes them yet.
+    /// A secret of a KV mount.
     Body = 4,
     /// When the file was last written.
     Stamp = 5,
+    /// A token, by its hash, and the secrets that it has read.
+    Reader = 6,
 }
 
-pub(super) const KINDS: &[Kind] = &[Kind::Own, Kind::Token, Kind::Lease, Kind::Body, Kind::Stamp];
+pub(super) const KINDS: &[Kind] =
+    &[Kind::Own, Kind::Token, Kind::Lease, Kind::Body, Kind::Stamp, Kind::Reader];
 
 impl Kind {
     pub(super) fn of(number: u8) -> Option<Self> {
@@ -128,11 +131,7 @@ impl Record {
         to.maybe(self.answer.as_ref(), |to, answer| {
             to.bytes(&answer.key);
             to.number(answer.status.as_u16().into());
-            to.number(answer.headers.len() as u64);
-            for (name, value) in &answer.headers {
-                to.text(name.as_str());
-                to.bytes(value.as_bytes());
-            }
+            to.headers(&answer.headers);
             to.number(answer.since);
             to.number(answer.told.start.into());
             to.number(answer.told.length.into());
@@ -156,7 +155,7 @@ impl Record {
                 StoredSubject::Token { token, accessor }
             }
             Kind::Lease => StoredSubject::Lease { lease: from.text()?.into() },
-            Kind::Body | Kind::Stamp => return None,
+            Kind::Body | Kind::Reader | Kind::Stamp => return None,
         };
         let namespace = from.maybe(Reader::text)?.map(Into::into);
         let path = from.text()?.into();
@@ -175,12 +174,7 @@ impl StoredAnswer {
     fn decode(from: &mut Reader<'_>) -> Option<Self> {
         let key = from.bytes()?.try_into().ok()?;
         let status = StatusCode::from_u16(u16::try_from(from.number()?).ok()?).ok()?;
-        let count = from.number()?;
-        let mut headers = HeaderMap::new();
-        for _ in 0..count {
-            let name = HeaderName::from_bytes(from.bytes()?).ok()?;
-            headers.try_append(name, HeaderValue::from_bytes(from.bytes()?).ok()?).ok()?;
-        }
+        let headers = from.headers()?;
         let since = from.number()?;
         let mut place = || u32::try_from(from.number()?).ok();
         let told = Span { start: place()?, length: place()? };
@@ -206,6 +200,7 @@ impl StoredSubject {
 
 #[cfg(test)]
 pub(super) mod tests {
+    use http::HeaderValue;
     use proptest::prelude::*;
 
     use super::*;
@@ -268,7 +263,7 @@ pub(super) mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_read_without_harm(kind in 0u8..7, bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        fn any_bytes_are_read_without_harm(kind in 0u8..8, bytes in prop::collection::vec(any::<u8>(), 0..300)) {
             if let Some(kind) = Kind::of(kind) {
                 let _ = Record::decode(kind, 1, &bytes);
             }

@@ -121,6 +121,13 @@ impl Root {
         Some(secret)
     }
 
+    /// For the tokens that read secrets. `None` only if the crypto itself fails.
+    pub(crate) fn reader_secret(&self) -> Option<Zeroizing<[u8; KEY_LEN]>> {
+        let mut secret = Zeroizing::new([0; KEY_LEN]);
+        expand(&self.0, b"sidekey cache 1: readers", secret.as_mut())?;
+        Some(secret)
+    }
+
     /// For tokens. `None` only if the crypto itself fails.
     pub(crate) fn text_secret(&self) -> Option<Zeroizing<[u8; KEY_LEN]>> {
         let mut secret = Zeroizing::new([0; KEY_LEN]);

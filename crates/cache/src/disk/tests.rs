@@ -90,6 +90,8 @@ fn settings(folder: &Path) -> DiskSettings {
         home: Home { server: "https://server".into(), machine: "machine".into() },
         keep_after_import: true,
         strict: false,
+        room: Room::from(&Options::default()),
+        secrets: None,
     }
 }
 

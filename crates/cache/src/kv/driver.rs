@@ -16,10 +16,11 @@ use vault::api::{ApiError, Caller};
 use vault::{BoxFuture, Namespace, Request, Token, Upstream};
 
 use super::bodies::Arrived;
+use super::hash::TokenHash;
 use super::meaning::{Meaning, Variant};
 use super::settings::Revalidate;
 use super::state::Refresh;
-use super::tokens::{Due, Standing, TokenHash};
+use super::tokens::{Due, Standing};
 use super::writes::Ticket;
 use super::{Asked, Kv, reading};
 use crate::policy::may_hold_secret;
@@ -89,10 +90,11 @@ pub(super) async fn run(
             },
             () = sleep_until(next), if rhythm.is_some() => {
                 looked_at = Instant::now();
+                let now = driver.kv.now();
                 let mut state = driver.kv.state();
-                state.sweep(looked_at);
-                let grants = state.due_grants(looked_at).into_iter().map(Job::Grants);
-                let bodies = state.due_bodies(looked_at).into_iter().map(Job::Body);
+                state.sweep(now);
+                let grants = state.due_grants(now).into_iter().map(Job::Grants);
+                let bodies = state.due_bodies(now).into_iter().map(Job::Body);
                 let room = MOST_PENDING.saturating_sub(pending.len());
                 pending.extend(grants.chain(bodies).take(room));
             }
@@ -133,17 +135,17 @@ impl Driver {
     /// Makes a token and a mount known, then keeps what was read.
     async fn admit(&self, admission: Box<Admission>) {
         let Admission { ticket, hash, token, meaning, body } = *admission;
-        let known = self.kv.state().mounts.find(&meaning.key.place, Instant::now()).is_some();
+        let known = self.kv.state().mounts.find(&meaning.key.place, self.kv.now()).is_some();
         if !known && !self.learn_mount(&meaning, &token).await {
             return;
         }
-        if self.kv.state().standing(hash, Instant::now()) == Standing::Unknown
+        if self.kv.state().standing(hash, self.kv.now()) == Standing::Unknown
             && !self.learn_token(hash, &token, meaning.namespace.as_ref()).await
         {
             return;
         }
         let mut state = self.kv.state();
-        let now = Instant::now();
+        let now = self.kv.now();
         match body {
             Some((arrived, _room)) => {
                 state.read(ticket, hash, &meaning, &arrived, now);
@@ -159,13 +161,13 @@ impl Driver {
             Err(error) if is_refusal(&error) => None,
             Err(_) => return false,
         };
-        self.kv.state().mounts.learn(meaning, found, Instant::now());
+        self.kv.state().mounts.learn(meaning, found, self.kv.now());
         true
     }
 
     /// False: nothing was learnt.
     async fn learn_token(&self, hash: TokenHash, token: &Arc<Token>, namespace: Option<&Namespace>) -> bool {
-        let ticket = self.kv.state().writes.ticket(Instant::now());
+        let ticket = self.kv.state().writes.ticket(self.kv.now());
         let mut answer = self.ask(namespace, token, self.get("auth/token/lookup-self")).await;
         if namespace.is_some() && answer.as_ref().is_err_and(is_refusal) {
             // A token of a namespace above looks at itself there.
@@ -176,12 +178,12 @@ impl Driver {
             Err(error) if is_refusal(&error) => None,
             Err(_) => return false,
         };
-        self.kv.state().looked(ticket, hash, Arc::clone(token), looked, Instant::now())
+        self.kv.state().looked(ticket, hash, Arc::clone(token), looked, self.kv.now())
     }
 
     /// A token that was refused something may be dead.
     async fn check(&self, hash: TokenHash) {
-        let Some(token) = self.kv.state().check(hash, Instant::now()) else { return };
+        let Some(token) = self.kv.state().check(hash, self.kv.now()) else { return };
         if let Err(error) = self.ask(None, &token, self.get("auth/token/lookup-self")).await
             && error.status() == Some(StatusCode::FORBIDDEN)
         {
@@ -192,7 +194,7 @@ impl Driver {
 
     async fn look_at_grants(&self, due: Due) {
         let Due { hash, token, namespace, what } = due;
-        let ticket = self.kv.state().writes.ticket(Instant::now());
+        let ticket = self.kv.state().writes.ticket(self.kv.now());
         let mut paths: Vec<&str> = what.iter().map(|meaning| &*meaning.path).collect();
         paths.dedup();
         let request = self.get("sys/capabilities-self").json(&json!({ "paths": paths }));
@@ -223,7 +225,7 @@ impl Driver {
     async fn refresh(&self, refresh: Refresh) {
         let Refresh { hash, token, meaning } = refresh;
         let (ticket, metadata) = {
-            let (state, now) = (self.kv.state(), Instant::now());
+            let (state, now) = (self.kv.state(), self.kv.now());
             let by_metadata = state.settings.revalidate == Revalidate::Metadata;
             let versioned = state.version(&meaning.key).is_some();
             let path =
@@ -233,7 +235,7 @@ impl Driver {
         let namespace = meaning.namespace.clone();
         if let Some(path) = metadata
             && let Ok(data) = self.ask(namespace.as_ref(), &token, self.get(&path)).await
-            && self.kv.state().compared(ticket, hash, &meaning, &data, Instant::now()).is_some()
+            && self.kv.state().compared(ticket, hash, &meaning, &data, self.kv.now()).is_some()
         {
             return;
         }
@@ -242,7 +244,7 @@ impl Driver {
             Variant::Latest => meaning.path.to_string(),
             Variant::List => format!("{}?list=true", meaning.path),
         };
-        let ticket = self.kv.state().writes.ticket(Instant::now());
+        let ticket = self.kv.state().writes.ticket(self.kv.now());
         let request = self.get(&path).namespace(namespace.as_ref()).token(&token);
         let most = self.kv.state().settings.max_entry_bytes;
         let sent = tokio::time::timeout(self.caller.timeout, self.upstream.send(request)).await;
@@ -250,7 +252,7 @@ impl Driver {
         match response.status {
             StatusCode::FORBIDDEN => self.kv.state().refused(hash, &meaning.key),
             StatusCode::NOT_FOUND => {
-                self.kv.state().absent(ticket, hash, &meaning, None, Instant::now());
+                self.kv.state().absent(ticket, hash, &meaning, None, self.kv.now());
             }
             status if may_hold_secret(status, &response.headers) => {
                 let headers = response.headers;

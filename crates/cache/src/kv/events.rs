@@ -4,7 +4,7 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use http::{HeaderName, Method, StatusCode};
+use http::{HeaderMap, HeaderName, Method, StatusCode, header};
 use serde_json::Value;
 use tokio::time::{sleep, timeout};
 use tracing::{debug, info, warn};
@@ -12,7 +12,7 @@ use vault::api::Caller;
 use vault::{Body, Token, Upstream};
 
 use super::Kv;
-use super::frames::{Ended, Frames, Message, key};
+use super::frames::{Ended, Message, Messages, accept, key};
 use super::meaning::Reach;
 
 /// How long nothing may come before we ask whether the server is there, and how long it may take to say so.
@@ -68,15 +68,19 @@ enum Outcome {
 }
 
 async fn listen(kv: &Weak<Kv>, upstream: &dyn Upstream, caller: &Caller, token: &Token) -> Outcome {
-    let request = caller.request(Method::GET, SUBSCRIPTION).token(token);
+    let (request, key) = (caller.request(Method::GET, SUBSCRIPTION).token(token), key());
     let request = request
         .header(HeaderName::from_static("sec-websocket-version"), "13")
-        .header(HeaderName::from_static("sec-websocket-key"), &key());
+        .header(HeaderName::from_static("sec-websocket-key"), &key);
     let request = vault::Request { upgrade: true, ..request };
     let tunnel = match timeout(caller.timeout, upstream.send(request)).await {
         Err(_) => return Outcome::Ended("the server does not answer".to_owned()),
         Ok(Err(why)) => return Outcome::Ended(why.to_string()),
         Ok(Ok(response)) => match response.body {
+            // Whoever changed over without having understood the key speaks something else.
+            Body::Tunnel(_) if !is_accepted(&response.headers, &key) => {
+                return Outcome::Ended("the server's Sec-WebSocket-Accept is wrong".to_owned());
+            }
             Body::Tunnel(tunnel) => tunnel,
             _ if response.status.is_server_error() => {
                 return Outcome::Ended(format!("status {}", response.status));
@@ -95,8 +99,13 @@ async fn listen(kv: &Weak<Kv>, upstream: &dyn Upstream, caller: &Caller, token: 
     Outcome::Ended(hear(kv, tunnel).await.to_string())
 }
 
+fn is_accepted(headers: &HeaderMap, key: &str) -> bool {
+    let mut given = headers.get_all(header::SEC_WEBSOCKET_ACCEPT).iter();
+    given.next().is_some_and(|given| given.as_bytes() == accept(key).as_bytes()) && given.next().is_none()
+}
+
 async fn hear(kv: &Weak<Kv>, tunnel: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin) -> Ended {
-    let mut frames = Frames::new(tunnel);
+    let mut frames = Messages::new(tunnel);
     loop {
         let heard = match timeout(SILENCE, frames.next()).await {
             Ok(heard) => heard,

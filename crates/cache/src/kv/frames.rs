@@ -1,10 +1,14 @@
 //! As much of WebSocket (RFC 6455) as is needed to listen: text comes in, pings are answered.
 
+use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::{Buf as _, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use vault::websocket::{Frames, NoFrame, Piece};
 
 /// Events are short; a longer message ends the connection.
-const LONGEST: usize = 1024 * 1024;
+const LONGEST: u64 = 1024 * 1024;
 
 /// What came.
 #[derive(Debug, Eq, PartialEq)]
@@ -29,27 +33,41 @@ pub(super) enum Ended {
     Malformed(&'static str),
 }
 
+impl From<NoFrame> for Ended {
+    fn from(NoFrame(why): NoFrame) -> Self {
+        Self::Malformed(why)
+    }
+}
+
 /// A value for `Sec-WebSocket-Key`: 16 bytes in base64.
 pub(super) fn key() -> String {
-    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let letter = |n: usize| LETTERS.get(n % 64).map_or('A', |letter| char::from(*letter));
-    let mut key: String = (0..21).map(|_| letter(fastrand::usize(..64))).collect();
-    // The last one holds two bits of the sixteenth byte.
-    key.push(letter(fastrand::usize(..4) * 16));
-    key + "=="
+    let bytes: [u8; 16] = std::array::from_fn(|_| fastrand::u8(..));
+    STANDARD.encode(bytes)
+}
+
+/// What the server is to answer to such a key, to show that it understood: `Sec-WebSocket-Accept` (section 4.2.2).
+pub(super) fn accept(key: &str) -> String {
+    const SALT: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+    let digest = digest(&SHA1_FOR_LEGACY_USE_ONLY, format!("{key}{SALT}").as_bytes());
+    STANDARD.encode(digest)
 }
 
 /// Reads messages, and answers pings.
-pub(super) struct Frames<S> {
+pub(super) struct Messages<S> {
     stream: S,
     arrived: BytesMut,
+    frames: Frames,
+    /// A text so far, and whether more of it is to come.
     text: Vec<u8>,
     within: bool,
+    /// What a ping says, so far.
+    ping: Vec<u8>,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> Messages<S> {
     pub(super) fn new(stream: S) -> Self {
-        Self { stream, arrived: BytesMut::new(), text: Vec::new(), within: false }
+        let (arrived, frames, text, within, ping) = Default::default();
+        Self { stream, arrived, frames, text, within, ping }
     }
 
     /// Asks whether the other side is there.
@@ -59,66 +77,58 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
 
     /// The next message. It may be given up, and asked for again: what was read is kept.
     pub(super) async fn next(&mut self) -> Result<Message, Ended> {
-        let (last, code, payload) = loop {
-            if let Some(frame) = self.take()? {
-                break frame;
+        loop {
+            match self.take()? {
+                Some((0x9, _)) => {
+                    let payload = std::mem::take(&mut self.ping);
+                    self.send(0xa, &payload).await?;
+                    return Ok(Message::Alive);
+                }
+                Some((0xa, _)) => return Ok(Message::Alive),
+                Some((0x8, _)) => return Err(Ended::Closed),
+                Some((_, false)) => return Ok(Message::Alive),
+                Some((_, true)) => return Ok(Message::Text(std::mem::take(&mut self.text))),
+                None => {}
             }
             if self.stream.read_buf(&mut self.arrived).await? == 0 {
                 return Err(Ended::Closed);
             }
-        };
-        match code {
-            0x9 => {
-                self.send(0xa, &payload).await?;
-                Ok(Message::Alive)
-            }
-            0xa => Ok(Message::Alive),
-            0x8 => Err(Ended::Closed),
-            0x0..=0x2 if (code == 0) == self.within => {
-                self.text.extend_from_slice(&payload);
-                self.within = !last;
-                Ok(if last { Message::Text(std::mem::take(&mut self.text)) } else { Message::Alive })
-            }
-            _ => Err(Ended::Malformed("a message out of order")),
         }
     }
 
-    /// A whole frame out of what has arrived: whether it is the last of its message, what it is, and what is in it.
-    fn take(&mut self) -> Result<Option<(bool, u8, Vec<u8>)>, Ended> {
-        let mut rest = &self.arrived[..];
-        let Some(([first, second], behind)) = rest.split_first_chunk() else { return Ok(None) };
-        rest = behind;
-        if first & 0x70 != 0 {
-            return Err(Ended::Malformed("an extension nobody asked for"));
-        }
-        if second & 0x80 != 0 {
-            return Err(Ended::Malformed("a server's message must not be masked"));
-        }
-        let (last, code) = (first & 0x80 != 0, first & 0x0f);
-        let length = match second & 0x7f {
-            126 => {
-                let Some((length, behind)) = rest.split_first_chunk() else { return Ok(None) };
-                rest = behind;
-                u64::from(u16::from_be_bytes(*length))
+    /// Reads to the end of a frame: what it is, and whether it is the last of its message. `None`: more is to come.
+    fn take(&mut self) -> Result<Option<(u8, bool)>, Ended> {
+        loop {
+            let mut rest = &self.arrived[..];
+            let before = rest.len();
+            let Some(Piece { frame, payload, begins, ends }) = self.frames.next(&mut rest)? else {
+                self.arrived.clear();
+                return Ok(None);
+            };
+            if begins {
+                let goes_on = frame.code == 0;
+                match frame.code {
+                    0x0..=0x2 if goes_on != self.within => {
+                        return Err(Ended::Malformed("a message out of order"));
+                    }
+                    0x0..=0x2 if frame.length.saturating_add(self.text.len() as u64) > LONGEST => {
+                        return Err(Ended::Malformed("a message that is too long"));
+                    }
+                    0x0..=0x2 => self.within = !frame.last,
+                    0x8..=0xa if frame.length > 125 || !frame.last => {
+                        return Err(Ended::Malformed("a control message that is too long"));
+                    }
+                    0x8..=0xa => self.ping.clear(),
+                    _ => return Err(Ended::Malformed("a message of no kind")),
+                }
             }
-            127 => {
-                let Some((length, behind)) = rest.split_first_chunk() else { return Ok(None) };
-                rest = behind;
-                u64::from_be_bytes(*length)
+            if frame.speaks() { &mut self.text } else { &mut self.ping }.extend_from_slice(payload);
+            let used = before - rest.len();
+            self.arrived.advance(used);
+            if ends {
+                return Ok(Some((frame.code, frame.last)));
             }
-            short => u64::from(short),
-        };
-        let length = usize::try_from(length).unwrap_or(usize::MAX);
-        if code >= 0x8 && (length > 125 || !last) {
-            return Err(Ended::Malformed("a control message that is too long"));
         }
-        if length.saturating_add(self.text.len()) > LONGEST {
-            return Err(Ended::Malformed("a message that is too long"));
-        }
-        let Some(payload) = rest.get(..length).map(<[u8]>::to_vec) else { return Ok(None) };
-        let whole = self.arrived.len() - rest.len() + length;
-        self.arrived.advance(whole);
-        Ok(Some((last, code, payload)))
     }
 
     async fn send(&mut self, code: u8, payload: &[u8]) -> Result<(), Ended> {
@@ -142,7 +152,7 @@ mod tests {
         let (ours, mut theirs) = tokio::io::duplex(4096);
         theirs.write_all(bytes).await.unwrap();
         theirs.shutdown().await.unwrap();
-        let mut frames = Frames::new(ours);
+        let mut frames = Messages::new(ours);
         let mut all = Vec::new();
         loop {
             let one = frames.next().await.map_err(|why| why.to_string());
@@ -185,5 +195,11 @@ mod tests {
             assert!(key.len() == 24 && key.ends_with("=="));
             assert!("AQgw".contains(key.as_bytes()[21] as char), "{key}");
         }
+    }
+
+    /// The example of RFC 6455 section 1.3.
+    #[test]
+    fn what_is_to_be_answered_to_a_key() {
+        assert_eq!(accept("dGhlIHNhbXBsZSBub25jZQ=="), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
     }
 }

@@ -7,9 +7,12 @@
 //! where the server tells of changes.
 
 mod bodies;
+mod disk;
 mod driver;
 mod events;
 mod frames;
+mod hash;
+mod holdings;
 mod meaning;
 mod mounts;
 mod patterns;
@@ -26,23 +29,29 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use http::{HeaderValue, Method, StatusCode, header};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, timeout};
+use tracing::info;
 use vault::api::Caller;
 use vault::{Request, Secret, SendError, Token, Upstream};
 
 pub use self::settings::{KvVersion, Revalidate, StaticSecrets};
 
+use self::hash::{Hasher, TokenHash};
 pub(crate) use self::meaning::siblings;
 use self::meaning::{Meaning, meaning};
 use self::patterns::Patterns;
 use self::reading::Verdict;
 use self::settings::Settings;
-use self::state::{Decision, State};
-use self::tokens::{Hasher, TokenHash};
+use self::state::{Decision, Past, State};
+pub(crate) use self::state::{MOST_TOKENS, most_grants};
 use crate::answer::{Answer, Kept, Origin};
-use crate::cache::Cache;
+use crate::cache::{Cache, UNCONFIRMED};
 use crate::clear::Clear;
+use crate::clock::Clock;
+use crate::disk::{Root, SecretChanges, StoredSecrets};
+use crate::holdings::{Holdings, HoldingsWanted};
+use crate::store::disk::Clocks;
 use crate::wish::Wish;
 
 /// What static secrets did, and what is kept.
@@ -71,12 +80,21 @@ pub(crate) struct Kv {
     /// Clients may bypass the cache with `Cache-Control`.
     controlled: bool,
     hasher: Hasher,
+    clock: Arc<Clock>,
     news: mpsc::Sender<driver::News>,
     /// Room for bodies that wait for the driver.
     waiting: Arc<tokio::sync::Semaphore>,
     hits: AtomicU64,
     stale: AtomicU64,
     revalidated: AtomicU64,
+}
+
+/// What outlives the process.
+pub(crate) struct Lasting {
+    pub(crate) root: Root,
+    pub(crate) left: StoredSecrets,
+    /// Who writes what has changed, if anybody does.
+    pub(crate) news: Option<Arc<Notify>>,
 }
 
 /// A read that static secrets are about, and who asks.
@@ -90,17 +108,32 @@ impl Kv {
     pub(crate) fn new(
         settings: &StaticSecrets,
         controlled: bool,
+        lasting: Option<Lasting>,
+        clock: Arc<Clock>,
         upstream: Arc<dyn Upstream>,
         caller: Caller,
         own: events::OwnToken,
     ) -> (Arc<Self>, impl Future<Output = ()> + Send + 'static) {
         let (news, receiver) = mpsc::channel(MOST_NEWS);
+        let mut state = State::new(Settings::from(settings));
+        let allowed = Patterns::new(&settings.paths);
+        let hasher = Hasher::new(lasting.as_ref().map(|lasting| &lasting.root));
+        if let Some(Lasting { left, news, .. }) = lasting {
+            if let Some(news) = news {
+                state.keep_journal(&news);
+            }
+            let secrets = state.restore(left, &allowed, &hasher, Clocks::read(&clock));
+            if secrets > 0 {
+                info!(target: "cache.persist", secrets, "secrets of the last run are taken in, for as long as the server cannot be asked");
+            }
+        }
         let kv = Arc::new(Self {
-            state: Mutex::new(State::new(Settings::from(settings))),
-            allowed: Patterns::new(&settings.paths),
+            state: Mutex::new(state),
+            allowed,
             optimistic: settings.optimistic,
             controlled,
-            hasher: Hasher::default(),
+            hasher,
+            clock,
             news,
             waiting: Arc::new(tokio::sync::Semaphore::new(driver::MOST_WAITING)),
             hits: AtomicU64::new(0),
@@ -124,6 +157,45 @@ impl Kv {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
+
+    /// What time it is for all that is kept.
+    fn now(&self) -> Instant {
+        self.clock.now()
+    }
+
+    /// Some of the secrets, without what they say.
+    pub(crate) fn holdings(&self, from: u64, wanted: &HoldingsWanted) -> Holdings {
+        self.state().holdings(from, wanted, self.now())
+    }
+
+    // === On disk ===
+
+    /// Whether something lies on the disk that should not.
+    pub(crate) fn has_gone(&self) -> bool {
+        self.state().has_gone()
+    }
+
+    /// What is to be written next.
+    pub(crate) fn take_changes(&self, only_gone: bool, clocks: Clocks) -> SecretChanges {
+        self.state().take_changes(only_gone, clocks, &self.hasher)
+    }
+
+    /// They could not be written.
+    pub(crate) fn put_back(&self, changes: SecretChanges) {
+        self.state().put_back(changes);
+    }
+
+    /// The file is another one.
+    pub(crate) fn nothing_is_written(&self) {
+        self.state().nothing_is_written();
+    }
+
+    /// All times are to be written as they are.
+    pub(crate) fn note_times(&self) {
+        self.state().note_times();
+    }
+
+    // === Answering ===
 
     pub(crate) fn numbers(&self) -> StaticNumbers {
         let (entries, bytes) = self.state().size();
@@ -167,7 +239,7 @@ impl Kv {
     /// Answers from memory where that is allowed, else through `cache`; from memory again when the server fails.
     pub(crate) async fn answer(&self, cache: &Cache, request: Cow<'_, Request>) -> Result<Answer, SendError> {
         let Some(asked) = self.asked(&request) else { return cache.leasing(request).await };
-        let now = Instant::now();
+        let now = self.now();
         let (decision, held) = {
             let mut state = self.state();
             let decision = state.decide(asked.hash, &asked.meaning, now);
@@ -179,7 +251,7 @@ impl Kv {
                 self.hits.fetch_add(1, Relaxed);
                 return Ok(from_memory(&kept, Origin::Cache { age }));
             }
-            Decision::Stale(kept, age) => return Ok(self.past_its_time(&kept, age)),
+            Decision::Stale(past) => return Ok(self.past_its_time(&past)),
             // Neither is the server asked, nor is what it does not say taken for a failure of its.
             _ if self.controlled && Wish::of(&request.headers).only_if_cached => {
                 return cache.leasing(request).await;
@@ -207,9 +279,9 @@ impl Kv {
             Err(error) => !matches!(error, SendError::Upload(_) | SendError::Downgrade),
         };
         if failed {
-            let stale = self.state().stale(asked.hash, &asked.meaning, Instant::now());
-            if let Some((kept, age)) = stale {
-                return Ok(self.past_its_time(&kept, age));
+            let stale = self.state().stale(asked.hash, &asked.meaning, self.now());
+            if let Some(past) = stale {
+                return Ok(self.past_its_time(&past));
             }
         }
         let mut answer = answered?;
@@ -223,11 +295,14 @@ impl Kv {
         Ok(answer)
     }
 
-    fn past_its_time(&self, kept: &Kept, age: Duration) -> Answer {
+    fn past_its_time(&self, past: &Past) -> Answer {
         self.stale.fetch_add(1, Relaxed);
-        let mut answer = from_memory(kept, Origin::Stale { age });
+        let mut answer = from_memory(&past.kept, Origin::Stale { age: past.age });
         let warning = HeaderValue::from_static("110 - \"Response is Stale\"");
         answer.response.headers.insert(header::WARNING, warning);
+        if past.unchecked {
+            answer.response.headers.append(header::WARNING, UNCONFIRMED);
+        }
         answer
     }
 
@@ -235,7 +310,7 @@ impl Kv {
     async fn revalidate(&self, cache: &Cache, request: &Request, asked: &Asked) -> Option<Answer> {
         let (ticket, path) = {
             let state = self.state();
-            let now = Instant::now();
+            let now = self.now();
             (state.writes.ticket(now), state.mounts.metadata_path(&asked.meaning, now)?)
         };
         let target = format!("/v1/{path}");
@@ -247,7 +322,7 @@ impl Kv {
         }
         let body = answer.response.body.collect(MOST_METADATA, METADATA_PATIENCE).await.ok()?;
         let data = Secret::parse(&body).ok()??.data?;
-        let now = Instant::now();
+        let now = self.now();
         let (kept, verdict) = self.state().compared(ticket, asked.hash, &asked.meaning, &data, now)?;
         let age = now.saturating_duration_since(kept.since);
         Some(match verdict {

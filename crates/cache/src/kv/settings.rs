@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::reading::Engine;
+use super::reading::{Engine, Facts};
 
 /// What becomes of a body whose time is over, when it is asked for.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -43,6 +43,8 @@ pub struct StaticSecrets {
     pub revalidate: Revalidate,
     /// How long a token's permission to read a path is taken for granted.
     pub capability_ttl: Duration,
+    /// How much longer than `ttl` and that, while the server fails.
+    pub capability_stale_if_error: Duration,
     /// Whether permissions that could not be looked at again are kept until their time is over; else they go.
     pub optimistic: bool,
     /// Bodies kept at most.
@@ -65,10 +67,24 @@ pub(crate) struct Settings {
     pub(crate) negative_ttl: Duration,
     pub(crate) revalidate: Revalidate,
     pub(crate) capability_ttl: Duration,
+    pub(crate) capability_stale_if_error: Duration,
     pub(crate) max_entries: usize,
     pub(crate) max_bytes: usize,
     pub(crate) max_entry_bytes: usize,
     pub(crate) engine: Option<Engine>,
+}
+
+impl Settings {
+    /// How long a body is fresh.
+    pub(super) fn fresh_for(&self, facts: &Facts) -> Duration {
+        facts.at_most.map_or(self.ttl, |most| most.min(self.ttl))
+    }
+
+    /// How long a permission is taken for granted while the server fails; `None`: nothing is served then.
+    pub(super) fn longest_grant(&self) -> Option<Duration> {
+        (!self.stale_if_error.is_zero())
+            .then(|| self.ttl + self.capability_ttl + self.capability_stale_if_error)
+    }
 }
 
 impl From<&StaticSecrets> for Settings {
@@ -79,6 +95,7 @@ impl From<&StaticSecrets> for Settings {
             negative_ttl: all.negative_ttl,
             revalidate: all.revalidate,
             capability_ttl: all.capability_ttl,
+            capability_stale_if_error: all.capability_stale_if_error,
             max_entries: all.max_entries,
             max_bytes: all.max_bytes,
             max_entry_bytes: all.max_entry_bytes,

@@ -9,24 +9,36 @@ use tokio::time::Instant;
 use vault::{Namespace, Token};
 
 use super::bodies::Bodies;
+use super::hash::TokenHash;
 use super::meaning::{BodyKey, Meaning, Names, Reach};
 use super::mounts::Mounts;
 use super::reading::{self, Verdict};
 use super::settings::{Revalidate, Settings};
-use super::tokens::{Due, Standing, TokenHash, Tokens};
+use super::tokens::{Due, Standing, Tokens};
 use super::writes::{Ticket, Writes};
 use crate::answer::Kept;
-pub(crate) use learning::Learned;
+pub(crate) use learning::{Learned, MOST_TOKENS, most_grants};
 
 /// After a failure the server is not asked again for so long, where there is something to serve.
 const FAILING_FOR: Duration = Duration::from_secs(5);
+
+/// In the time that something may be served while the server fails, it is written to disk so often at most.
+const TIMES_WRITTEN: u32 = 8;
+
+/// What may be served because the server fails.
+pub(crate) struct Past {
+    pub(crate) kept: Kept,
+    pub(crate) age: Duration,
+    /// An earlier run left it, or the permission.
+    pub(crate) unchecked: bool,
+}
 
 /// What to do with a request.
 pub(crate) enum Decision {
     /// Answer it from memory; it is so old.
     Serve(Kept, Duration),
-    /// The server failed a moment ago, and this may be served past its time; it is so old.
-    Stale(Kept, Duration),
+    /// The server failed a moment ago, and this may be served past its time.
+    Stale(Past),
     /// What is kept is too old. This reader may have it if it is still the same.
     Revalidate,
     /// Ask the server.
@@ -43,9 +55,9 @@ pub(crate) struct Refresh {
 /// All of it.
 pub(crate) struct State {
     pub(crate) settings: Settings,
-    bodies: Bodies,
-    tokens: Tokens,
-    names: Names,
+    pub(super) bodies: Bodies,
+    pub(super) tokens: Tokens,
+    pub(super) names: Names,
     pub(crate) mounts: Mounts,
     pub(crate) writes: Writes,
 }
@@ -54,9 +66,9 @@ impl State {
     pub(crate) fn new(settings: Settings) -> Self {
         Self {
             mounts: Mounts::new(settings.engine),
+            bodies: Bodies::new(settings.stale_if_error / TIMES_WRITTEN),
+            tokens: Tokens::new(settings.longest_grant().unwrap_or_default() / TIMES_WRITTEN),
             settings,
-            bodies: Bodies::default(),
-            tokens: Tokens::default(),
             names: Names::default(),
             writes: Writes::default(),
         }
@@ -88,16 +100,16 @@ impl State {
         }
         let Some(granted) = self.tokens.grant(hash, key, now) else { return Decision::Fetch };
         let Some(stored) = self.bodies.get(key) else { return Decision::Fetch };
-        let allowed = now < granted + self.settings.capability_ttl;
+        // What an earlier run left is not served while the server answers.
+        let allowed =
+            granted.checked && !stored.unchecked && now < granted.since + self.settings.capability_ttl;
         if allowed && stored.is_fresh(now) {
             let (kept, age) = (stored.kept(), now - stored.since);
             self.bodies.used(key, hash);
             return Decision::Serve(kept, age);
         }
         if stored.failing.is_some_and(|until| now < until) {
-            return self
-                .stale_now(hash, key, now)
-                .map_or(Decision::Fetch, |(kept, age)| Decision::Stale(kept, age));
+            return self.stale_now(hash, key, now).map_or(Decision::Fetch, Decision::Stale);
         }
         // The server's own word on how long a secret is good is not stretched by asking for its metadata.
         match self.settings.revalidate {
@@ -108,12 +120,7 @@ impl State {
 
     /// What may be served when the server has no answer: past its time, within the bound, for this very token. For a
     /// moment the server is not asked again.
-    pub(crate) fn stale(
-        &mut self,
-        hash: TokenHash,
-        meaning: &Meaning,
-        now: Instant,
-    ) -> Option<(Kept, Duration)> {
+    pub(crate) fn stale(&mut self, hash: TokenHash, meaning: &Meaning, now: Instant) -> Option<Past> {
         let found = self.stale_now(hash, &meaning.key, now).filter(|_| meaning.from_memory)?;
         if let Some(stored) = self.bodies.get_mut(&meaning.key) {
             stored.failing = Some(now + FAILING_FOR);
@@ -126,14 +133,17 @@ impl State {
         meaning.from_memory && self.stale_now(hash, &meaning.key, now).is_some()
     }
 
-    fn stale_now(&mut self, hash: TokenHash, key: &BodyKey, now: Instant) -> Option<(Kept, Duration)> {
+    fn stale_now(&mut self, hash: TokenHash, key: &BodyKey, now: Instant) -> Option<Past> {
         let granted = self.tokens.grant(hash, key, now)?;
         let stored = self.bodies.get(key)?;
         // Permissions are never taken for granted longer than is documented.
-        let allowed = now < granted + self.settings.ttl + self.settings.capability_ttl;
+        let allowed = now < granted.since + self.settings.longest_grant()?;
         let bound = stored.since + stored.fresh_for + self.settings.stale_if_error;
-        (allowed && now < bound && !self.settings.stale_if_error.is_zero())
-            .then(|| (stored.kept(), now - stored.since))
+        (allowed && now < bound).then(|| Past {
+            kept: stored.kept(),
+            age: now - stored.since,
+            unchecked: stored.unchecked || !granted.checked,
+        })
     }
 
     /// Whether an answer is the version that is kept: whoever re-read it had nothing new.
@@ -154,21 +164,18 @@ impl State {
             return None;
         }
         let lag = self.longest_lag();
-        let stored = self.bodies.get_mut(&meaning.key)?;
+        let stored = self.bodies.get(&meaning.key).filter(|stored| !stored.unchecked)?;
         let verdict = reading::compare(data, meaning.key.variant, stored.facts.version.as_ref()?);
         match verdict {
             Verdict::Changed => return None,
             Verdict::Behind if now >= stored.since + lag => return None,
             Verdict::Behind => {}
-            Verdict::Same => {
-                stored.since = stored.since.max(ticket.sent_at);
-                (stored.hits, stored.not_before) = (0, None);
-            }
+            Verdict::Same => self.bodies.confirm(&meaning.key, ticket.sent_at),
         }
-        let kept = stored.kept();
+        let kept = self.bodies.get(&meaning.key)?.kept();
         let granted = self.tokens.grant(hash, &meaning.key, now)?;
         self.bodies.used(&meaning.key, hash);
-        (now < granted + self.settings.capability_ttl).then_some((kept, verdict))
+        (granted.checked && now < granted.since + self.settings.capability_ttl).then_some((kept, verdict))
     }
 
     /// A standby may be behind so long after something newer was read.
@@ -236,6 +243,11 @@ impl State {
         }
     }
 
+    /// A token was refused something.
+    pub(crate) fn doubt(&mut self, hash: TokenHash) {
+        self.tokens.doubt(hash);
+    }
+
     /// A token is gone of which only the accessor was told.
     pub(crate) fn accessor_gone(&mut self, accessor: &str) {
         self.writes.permitted();
@@ -296,7 +308,7 @@ impl State {
     /// Lets go of what cannot be served any more.
     pub(crate) fn sweep(&mut self, now: Instant) {
         let Settings { ttl, capability_ttl, stale_if_error, .. } = self.settings;
-        self.tokens.sweep(ttl + capability_ttl, now);
+        self.tokens.sweep(self.settings.longest_grant().unwrap_or(ttl + capability_ttl), now);
         // Longer than they are fresh, so that an older version is known for one.
         let more = stale_if_error.max(ttl);
         self.bodies.remove_where(|stored| now >= stored.since + stored.fresh_for + more);

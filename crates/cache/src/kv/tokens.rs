@@ -5,42 +5,16 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_lc_rs::hmac;
 use tokio::time::Instant;
 use vault::{Namespace, Token};
 
+use super::disk::{Journal, OnDisk};
+use super::hash::{Hasher, TokenHash};
 use super::meaning::{BodyKey, Meaning};
 use super::reading::Looked;
 use crate::answer::Kept;
-
-/// A token by its keyed hash: comparing and finding need no token.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub(crate) struct TokenHash([u8; 16]);
-
-/// Makes them, with a secret of this process.
-pub(crate) struct Hasher(hmac::Key);
-
-impl Default for Hasher {
-    fn default() -> Self {
-        let mut secret = zeroize::Zeroizing::new([0; 32]);
-        if aws_lc_rs::rand::fill(&mut *secret).is_err() {
-            // The system's randomness does not fail once it has started; without it nothing here could run.
-            fastrand::fill(&mut *secret);
-        }
-        Self(hmac::Key::new(hmac::HMAC_SHA256, &*secret))
-    }
-}
-
-impl Hasher {
-    pub(crate) fn hash(&self, token: &str) -> TokenHash {
-        let tag = hmac::sign(&self.0, token.as_bytes());
-        let mut hash = [0; 16];
-        for (to, from) in hash.iter_mut().zip(tag.as_ref()) {
-            *to = *from;
-        }
-        TokenHash(hash)
-    }
-}
+use crate::disk::{Kind, StoredReader};
+use crate::store::disk::Clocks;
 
 /// That a token read something itself.
 pub(crate) struct Grant {
@@ -50,7 +24,19 @@ pub(crate) struct Grant {
     used: Instant,
     /// Being renewed; not tried again before this time.
     not_before: Option<Instant>,
+    /// An earlier run left it, and the server has not been asked since.
+    unchecked: bool,
+    /// `since` as it stands on the disk.
+    written: Option<Instant>,
     meaning: Meaning,
+}
+
+/// A grant that holds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Granted {
+    pub(crate) since: Instant,
+    /// The server was asked in this run; otherwise it counts only while the server cannot be.
+    pub(crate) checked: bool,
 }
 
 /// "Nothing there", said to one token.
@@ -63,14 +49,16 @@ struct Absent {
 
 /// A token that lives, as far as we know.
 pub(crate) struct Known {
-    pub(crate) token: Arc<Token>,
-    pub(crate) looked: Looked,
+    /// `None`: an earlier run knew it, and it has not been seen since.
+    token: Option<Arc<Token>>,
+    looked: Looked,
     /// An unusable one is looked at again then.
     again: Instant,
     used: Instant,
     checked: Instant,
     grants: HashMap<BodyKey, Grant>,
     absent: HashMap<BodyKey, Absent>,
+    on_disk: OnDisk,
 }
 
 impl Known {
@@ -105,12 +93,17 @@ pub(crate) struct Due {
 }
 
 /// All of them.
-#[derive(Default)]
 pub(crate) struct Tokens {
     all: HashMap<TokenHash, Known>,
+    pub(crate) journal: Journal<TokenHash>,
 }
 
 impl Tokens {
+    /// `grain`: how much the times on the disk may be behind.
+    pub(crate) fn new(grain: Duration) -> Self {
+        Self { all: HashMap::new(), journal: Journal::new(Kind::Reader, grain) }
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.all.len()
     }
@@ -122,13 +115,15 @@ impl Tokens {
     pub(crate) fn standing(&self, hash: TokenHash, now: Instant) -> Standing {
         match self.all.get(&hash) {
             Some(known) if !known.looked.usable && now < known.again => Standing::Never,
-            Some(known) if known.looked.usable && known.lives(now) => Standing::Usable,
+            Some(known) if known.looked.usable && known.lives(now) && known.token.is_some() => {
+                Standing::Usable
+            }
             _ => Standing::Unknown,
         }
     }
 
     pub(crate) fn token(&self, hash: TokenHash) -> Option<Arc<Token>> {
-        self.all.get(&hash).map(|known| Arc::clone(&known.token))
+        self.all.get(&hash)?.token.clone()
     }
 
     /// What `lookup-self` said. Grants stay.
@@ -140,28 +135,106 @@ impl Tokens {
         again: Instant,
         now: Instant,
     ) {
-        let (grants, absent) = match self.all.remove(&hash) {
+        let before = self.all.remove(&hash);
+        let mut on_disk = before.as_ref().map(|before| before.on_disk).unwrap_or_default();
+        if on_disk.number == 0 {
+            on_disk.number = self.journal.number();
+        }
+        let (grants, absent) = match before {
             Some(before) if looked.usable => (before.grants, before.absent),
-            _ => Default::default(),
+            _ => {
+                self.journal.gone(&hash, on_disk);
+                on_disk.written = false;
+                Default::default()
+            }
         };
-        self.all.insert(hash, Known { token, looked, again, used: now, checked: now, grants, absent });
+        if !grants.is_empty() {
+            self.journal.changed(&hash);
+        }
+        let token = Some(token);
+        self.all
+            .insert(hash, Known { token, looked, again, used: now, checked: now, grants, absent, on_disk });
     }
 
-    /// A token's grant for something, if it lives: when it was given.
-    pub(crate) fn grant(&mut self, hash: TokenHash, key: &BodyKey, now: Instant) -> Option<Instant> {
+    /// Takes in one that an earlier run knew.
+    pub(crate) fn take_back(
+        &mut self,
+        hash: TokenHash,
+        looked: Looked,
+        grants: Vec<(Meaning, Instant)>,
+        on_disk: OnDisk,
+        now: Instant,
+    ) {
+        let grant = |(meaning, since): (Meaning, Instant)| {
+            let written = Some(since);
+            let key = meaning.key.clone();
+            (key, Grant { since, used: since, not_before: None, unchecked: true, written, meaning })
+        };
+        let (grants, absent) = (grants.into_iter().map(grant).collect(), HashMap::new());
+        let known =
+            Known { token: None, looked, again: now, used: now, checked: now, grants, absent, on_disk };
+        self.all.insert(hash, known);
+    }
+
+    /// A token as it is to lie on the disk; `None` for one that has read nothing.
+    pub(crate) fn record(
+        &mut self,
+        hash: TokenHash,
+        clocks: Clocks,
+        hasher: &Hasher,
+    ) -> Option<StoredReader> {
+        let known = self.all.get_mut(&hash).filter(|known| known.looked.usable)?;
+        if known.grants.is_empty() {
+            return None;
+        }
+        known.on_disk.written = true;
+        let mut grants = Vec::with_capacity(known.grants.len());
+        for (key, grant) in &mut known.grants {
+            grant.written = Some(grant.since);
+            grants.push((hasher.name(key).to_bytes(), clocks.wall_of(grant.since)));
+        }
+        Some(StoredReader {
+            id: known.on_disk.number,
+            hash: hash.to_bytes(),
+            until: known.looked.until.map(|until| clocks.wall_after(until)),
+            orphan: known.looked.orphan,
+            accessor: known.looked.accessor.as_deref().map(Into::into),
+            grants,
+        })
+    }
+
+    /// What living tokens have read, once for each.
+    pub(crate) fn granted(&self, now: Instant) -> impl Iterator<Item = &BodyKey> {
+        let living = self.all.values().filter(move |known| known.looked.usable && known.lives(now));
+        living.flat_map(|known| known.grants.keys())
+    }
+
+    /// Those of which another time stands on the disk.
+    pub(crate) fn behind(&self) -> Vec<TokenHash> {
+        let is_behind = |known: &Known| known.grants.values().any(|grant| grant.written != Some(grant.since));
+        self.all.iter().filter(|(_, known)| is_behind(known)).map(|(hash, _)| *hash).collect()
+    }
+
+    pub(crate) fn hashes(&self) -> Vec<TokenHash> {
+        self.all.keys().copied().collect()
+    }
+
+    /// A token's grant for something, if it lives.
+    pub(crate) fn grant(&mut self, hash: TokenHash, key: &BodyKey, now: Instant) -> Option<Granted> {
         let known = self.all.get_mut(&hash)?;
         if !known.looked.usable || !known.lives(now) {
             return None;
         }
         let grant = known.grants.get_mut(key)?;
         (known.used, grant.used) = (now, now);
-        Some(grant.since)
+        Some(Granted { since: grant.since, checked: !grant.unchecked && known.token.is_some() })
     }
 
     /// The same without making use of it.
     pub(crate) fn peek(&self, hash: TokenHash, key: &BodyKey, now: Instant) -> Option<Instant> {
         let known = self.all.get(&hash).filter(|known| known.looked.usable && known.lives(now))?;
-        Some(known.grants.get(key)?.since)
+        let grant = known.grants.get(key).filter(|grant| !grant.unchecked)?;
+        Some(grant.since)
     }
 
     /// A token read something itself, asking at `since`.
@@ -171,8 +244,11 @@ impl Tokens {
         known.used = now;
         // A later answer may come first.
         let since = known.grants.get(&meaning.key).map_or(since, |before| before.since.max(since));
-        let grant = Grant { since, used: since, not_before: None, meaning: meaning.clone() };
-        known.grants.insert(meaning.key.clone(), grant);
+        let written = known.grants.get(&meaning.key).and_then(|before| before.written);
+        self.journal.confirmed(&hash, since, written);
+        let (unchecked, meaning) = (false, meaning.clone());
+        let key = meaning.key.clone();
+        known.grants.insert(key, Grant { since, used: since, not_before: None, unchecked, written, meaning });
     }
 
     /// A grant that is there is good from `since` on.
@@ -180,6 +256,7 @@ impl Tokens {
         if let Some(grant) = self.all.get_mut(&hash).and_then(|known| known.grants.get_mut(key)) {
             grant.since = grant.since.max(since);
             grant.not_before = None;
+            self.journal.confirmed(&hash, grant.since, grant.written);
         }
     }
 
@@ -187,6 +264,8 @@ impl Tokens {
         if let Some(known) = self.all.get_mut(&hash) {
             known.grants.remove(key);
             known.absent.remove(key);
+            // Also what was not taken in of it when it came back.
+            self.journal.stripped(&hash, &mut known.on_disk);
         }
     }
 
@@ -217,36 +296,57 @@ impl Tokens {
 
     /// One token, and all that may have died with it.
     pub(crate) fn forget(&mut self, hash: TokenHash) {
-        self.all.remove(&hash);
+        self.forget_alone(hash);
         self.forget_children();
     }
 
     pub(crate) fn forget_alone(&mut self, hash: TokenHash) {
-        self.all.remove(&hash);
+        if let Some(known) = self.all.remove(&hash) {
+            self.journal.gone(&hash, known.on_disk);
+        }
+    }
+
+    /// One that an earlier run knew was refused something: it cannot be looked at, so it goes.
+    pub(crate) fn doubt(&mut self, hash: TokenHash) {
+        if self.all.get(&hash).is_some_and(|known| known.token.is_none()) {
+            self.forget_alone(hash);
+        }
     }
 
     pub(crate) fn forget_accessor(&mut self, accessor: &str) {
-        self.all.retain(|_, known| known.looked.accessor.as_deref() != Some(accessor));
+        self.retain(|known| known.looked.accessor.as_deref() != Some(accessor));
         self.forget_children();
     }
 
     /// Whose child a token is the server does not tell; those without a parent are safe.
     fn forget_children(&mut self) {
-        self.all.retain(|_, known| known.looked.orphan);
+        self.retain(|known| known.looked.orphan);
     }
 
     pub(crate) fn clear(&mut self) {
-        self.all.clear();
+        self.retain(|_| false);
+    }
+
+    fn retain(&mut self, mut stays: impl FnMut(&mut Known) -> bool) {
+        let journal = &mut self.journal;
+        self.all.retain(|hash, known| {
+            let stays = stays(known);
+            if !stays {
+                journal.gone(hash, known.on_disk);
+            }
+            stays
+        });
     }
 
     /// Whether it is time to look whether a token lives; at most so often.
     pub(crate) fn check(&mut self, hash: TokenHash, now: Instant, every: Duration) -> Option<Arc<Token>> {
         let known = self.all.get_mut(&hash)?;
+        let token = known.token.clone()?;
         if now < known.checked + every {
             return None;
         }
         known.checked = now;
-        Some(Arc::clone(&known.token))
+        Some(token)
     }
 
     // === Time ===
@@ -255,13 +355,13 @@ impl Tokens {
     pub(crate) fn due(&mut self, age: Duration, pause: Duration, now: Instant) -> Vec<Due> {
         let mut all = Vec::new();
         for (hash, known) in &mut self.all {
-            if !known.looked.usable || !known.lives(now) {
+            let Some(token) = known.token.clone().filter(|_| known.looked.usable && known.lives(now)) else {
                 continue;
-            }
+            };
             let mut by_namespace: HashMap<Option<Namespace>, Vec<Meaning>> = HashMap::new();
             for grant in known.grants.values_mut() {
                 let waits = grant.not_before.is_some_and(|at| now < at);
-                if now >= grant.since + age && grant.used > grant.since && !waits {
+                if now >= grant.since + age && grant.used > grant.since && !waits && !grant.unchecked {
                     grant.not_before = Some(now + pause);
                     by_namespace
                         .entry(grant.meaning.namespace.clone())
@@ -271,7 +371,7 @@ impl Tokens {
             }
             for (namespace, what) in by_namespace {
                 for part in what.chunks(MOST_PATHS) {
-                    let (namespace, token) = (namespace.clone(), Arc::clone(&known.token));
+                    let (namespace, token) = (namespace.clone(), Arc::clone(&token));
                     all.push(Due { hash: *hash, token, namespace, what: part.to_vec() });
                 }
             }
@@ -281,7 +381,7 @@ impl Tokens {
 
     /// Lets go of what is of no use any more.
     pub(crate) fn sweep(&mut self, longest: Duration, now: Instant) {
-        self.all.retain(|_, known| {
+        self.retain(|known| {
             known.grants.retain(|_, grant| now < grant.since + longest);
             known.absent.retain(|_, absent| now < absent.until);
             let busy = !known.grants.is_empty() || !known.absent.is_empty();
@@ -306,7 +406,8 @@ impl Tokens {
             if grants <= most_grants && self.len() <= most_tokens {
                 return;
             }
-            grants -= self.all.remove(&hash).map_or(0, |known| known.grants.len());
+            grants -= self.all.get(&hash).map_or(0, |known| known.grants.len());
+            self.forget_alone(hash);
         }
     }
 }

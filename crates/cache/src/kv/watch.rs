@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
-use tokio::time::Instant;
 use vault::{Gathered, Request, Response, Token};
 
 use super::bodies::{Arrived, Wiped};
@@ -53,7 +52,7 @@ impl Kv {
             Some((asked, _)) => Some(asked.hash),
             None => request.token_sent().map(|token| self.hasher.hash(token)),
         };
-        Watch { kv: Arc::clone(self), ticket: self.state().writes.ticket(Instant::now()), read, write, token }
+        Watch { kv: Arc::clone(self), ticket: self.state().writes.ticket(self.now()), read, write, token }
     }
 
     /// What an answer to a read of ours or of a client's tells.
@@ -65,7 +64,7 @@ impl Kv {
         headers: &HeaderMap,
         body: &[u8],
     ) -> Option<Kept> {
-        let now = Instant::now();
+        let now = self.now();
         let mut state = self.state();
         let standing = state.standing(asked.hash, now);
         if standing == Standing::Never || body.len() > state.settings.max_entry_bytes {
@@ -112,8 +111,9 @@ impl Kv {
 }
 
 impl Watch {
-    /// The head of the answer came.
-    pub(crate) async fn head(&mut self, response: &mut Response) {
+    /// The head of the answer came. What it makes wrong is forgotten; true: that is to be on the disk before the answer
+    /// leaves.
+    pub(crate) async fn head(&mut self, response: &mut Response) -> bool {
         let status = response.status;
         if status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS {
             // It was refused: nothing has changed.
@@ -123,8 +123,11 @@ impl Watch {
             && let Some(token) = self.token
         {
             let _ = self.kv.news.try_send(News::Check(token));
+            self.kv.state().doubt(token);
         }
-        let Some((asked, _)) = &self.read else { return };
+        self.forget();
+        let refused = matches!(status, StatusCode::FORBIDDEN | StatusCode::NOT_FOUND);
+        let Some((asked, _)) = &self.read else { return refused || self.write.is_some() };
         match status {
             StatusCode::FORBIDDEN => self.kv.state().refused(asked.hash, &asked.meaning.key),
             StatusCode::NOT_FOUND => {
@@ -139,11 +142,21 @@ impl Watch {
                     }
                     _ => None,
                 };
-                let now = Instant::now();
+                let now = self.kv.now();
                 self.kv.state().absent(self.ticket, asked.hash, &asked.meaning, arrived.as_ref(), now);
             }
             _ => {}
         }
+        refused
+    }
+
+    /// What a write may have changed.
+    fn forget(&self) {
+        let Some(write) = &self.write else { return };
+        if let Some(observation) = &write.observation {
+            self.kv.observe(observation);
+        }
+        self.kv.state().wrote(&write.place, write.reach, write.made.clone());
     }
 
     /// The whole body of an answer that may hold a secret came. What is to be answered in its place, if anything.
@@ -156,12 +169,9 @@ impl Watch {
     }
 }
 
+/// Once more: a read that was sent before the write was done is not kept.
 impl Drop for Watch {
     fn drop(&mut self) {
-        let Some(write) = self.write.take() else { return };
-        if let Some(observation) = &write.observation {
-            self.kv.observe(observation);
-        }
-        self.kv.state().wrote(&write.place, write.reach, write.made);
+        self.forget();
     }
 }

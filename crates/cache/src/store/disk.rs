@@ -11,7 +11,7 @@ use vault::{Namespace, Token};
 
 use super::{Id, MOST_LEVELS, Node, Renewable, Renewal, Store, Subject};
 use crate::clock::Clock;
-use crate::disk::{Kind, Record, StoredAnswer, StoredLife, StoredSubject, Wall};
+use crate::disk::{Kind, LeftOut, Record, StoredAnswer, StoredLife, StoredSubject, Wall};
 
 /// What has changed since it was last written. Only names are kept here: what they stand for is read when its time has
 /// come, so that many changes of one entry are one, and none costs memory.
@@ -73,13 +73,25 @@ impl Clocks {
         Self { now: clock.now(), wall: wall_now() }
     }
 
-    fn wall_of(&self, moment: Instant) -> Wall {
+    pub(crate) fn wall_of(&self, moment: Instant) -> Wall {
         let back = u64::try_from(self.now.saturating_duration_since(moment).as_millis()).unwrap_or(u64::MAX);
         self.wall.saturating_sub(back)
     }
 
+    /// The same for what lies in the future; what does not is now.
+    pub(crate) fn wall_after(&self, moment: Instant) -> Wall {
+        let ahead = u64::try_from(moment.saturating_duration_since(self.now).as_millis()).unwrap_or(u64::MAX);
+        self.wall.saturating_add(ahead)
+    }
+
+    /// `None` for what does not lie in the future, or after all time.
+    pub(crate) fn moment_after(&self, wall: Wall) -> Option<Instant> {
+        let ahead = wall.checked_sub(self.wall).filter(|ahead| *ahead > 0)?;
+        self.now.checked_add(Duration::from_millis(ahead))
+    }
+
     /// `None` for what lies in the future, or before all time.
-    pub(super) fn moment_of(&self, wall: Wall) -> Option<Instant> {
+    pub(crate) fn moment_of(&self, wall: Wall) -> Option<Instant> {
         self.now.checked_sub(Duration::from_millis(self.wall.checked_sub(wall)?))
     }
 }
@@ -147,6 +159,19 @@ impl Store {
         }
     }
 
+    /// Whether something lies on the disk that should not.
+    pub(crate) fn has_gone(&self) -> bool {
+        !self.journal.gone.is_empty() || !self.journal.stripped.is_empty()
+    }
+
+    /// Records that were not taken in go from the disk.
+    pub(crate) fn leave_out(&mut self, left_out: &LeftOut) {
+        self.journal.last = self.journal.last.max(left_out.last);
+        self.journal.gone.extend(&left_out.records);
+        self.journal.soon = true;
+        self.journal.news.notify_one();
+    }
+
     /// Whether something waits to be written that is more than a renewal.
     pub(crate) fn has_urgent_changes(&self) -> bool {
         self.journal.soon
@@ -202,13 +227,10 @@ impl Store {
         self.journal.news.notify_one();
     }
 
-    /// The file is not there any more: all is to be written, and nothing to be removed.
+    /// The file is another one: all is to be written. What was to be removed may stand in it all the same.
     pub(crate) fn nothing_is_written(&mut self) {
-        self.journal.gone.clear();
-        self.journal.stripped.clear();
-        for (place, (round, node)) in (0u32..).zip(&mut self.nodes) {
-            if let Some(node) = node {
-                node.on_disk.written = false;
+        for (place, (round, node)) in (0u32..).zip(&self.nodes) {
+            if node.is_some() {
                 self.journal.changed.insert(Id { place, round: *round });
             }
         }

@@ -44,6 +44,7 @@ impl Store {
             fading: node.life.is_some_and(|life| life.is_fading()),
             children: node.children.len(),
             bytes: node.kept.as_ref().map(|kept| kept.body.len()),
+            secret: None,
         }
     }
 

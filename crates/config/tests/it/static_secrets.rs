@@ -26,18 +26,20 @@ fn every_key_and_its_default() {
         negative_ttl: Duration::ZERO,
         revalidate: Revalidate::None,
         capability_ttl: seconds(30),
+        capability_stale_if_error: Duration::ZERO,
         max_entries: 10_000,
         max_bytes: 64 << 20,
         max_entry_bytes: 1 << 20,
         kv_version: KvVersion::Auto,
         events: false,
         optimistic: true,
+        persist: false,
         plain_listeners: false,
         vaults: false,
     };
     assert_eq!(least, default);
     let all = read(
-        "paths = [\"+/secret/data/a\", \"kv/*\"]\n ttl = \"5m\"\n stale_if_error = 600\n negative_ttl = \"5s\"\n revalidate = \"metadata\"\n capability_ttl = \"1m\"\n max_entries = 5\n max_bytes = 5000\n max_entry_bytes = 1000\n kv_version = 2\n events = true\n plain_listeners = true",
+        "paths = [\"+/secret/data/a\", \"kv/*\"]\n ttl = \"5m\"\n stale_if_error = 600\n negative_ttl = \"5s\"\n revalidate = \"metadata\"\n capability_ttl = \"1m\"\n capability_stale_if_error = \"2m\"\n max_entries = 5\n max_bytes = 5000\n max_entry_bytes = 1000\n kv_version = 2\n events = true\n plain_listeners = true",
     );
     let wanted = StaticSecrets {
         paths: vec!["+/secret/data/a".to_owned(), "kv/*".to_owned()],
@@ -46,16 +48,21 @@ fn every_key_and_its_default() {
         negative_ttl: seconds(5),
         revalidate: Revalidate::Metadata,
         capability_ttl: seconds(60),
+        capability_stale_if_error: seconds(120),
         max_entries: 5,
         max_bytes: 5000,
         max_entry_bytes: 1000,
         kv_version: KvVersion::Two,
         events: true,
         optimistic: true,
+        persist: false,
         plain_listeners: true,
         vaults: false,
     };
     assert_eq!(all, wanted);
+    let file =
+        "stale_if_error = \"1h\"\n persist = true\n}\npersist \"file\" { path = \"/p\" key_file = \"/k\"";
+    assert!(read(&format!("paths = [\"a\"]\n {file}")).persist);
     // A permission is not taken for granted longer than the secret is fresh.
     assert_eq!(read("paths = [\"a\"]\n ttl = \"10s\"").capability_ttl, seconds(10));
     assert_eq!(proxy().fine(&format!("{LISTENER}cache {{}}")).settings.cache.unwrap().static_secrets, None);
@@ -73,9 +80,18 @@ fn what_makes_no_sense_is_refused_with_one_error_each() {
         ("paths = [\"a\"]\n ttl = \"0s\"", "`ttl` must be between 1s and 24h"),
         ("paths = [\"a\"]\n ttl = -5", "`ttl` must be between 1s and 24h"),
         ("paths = [\"a\"]\n capability_ttl = \"1m\"", "`capability_ttl` must be between 1s and 30s"),
+        (
+            "paths = [\"a\"]\n capability_stale_if_error = \"1m\"",
+            "`capability_stale_if_error` must be between 0s and 0s",
+        ),
         ("paths = [\"a\"]\n negative_ttl = \"6s\"", "`negative_ttl` must be between 0s and 5s"),
         ("paths = [\"a\"]\n revalidate = \"yes\"", "\"yes\" is no value of `revalidate`"),
         ("paths = [\"a\"]\n kv_version = 3", "\"3\" is no value of `kv_version`"),
+        ("paths = [\"a\"]\n persist = true", "`persist` of static_secrets needs a `persist` block"),
+        (
+            "paths = [\"a\"]\n persist = true }\n persist \"file\" { path = \"/p\" key_file = \"/k\"",
+            "`persist` needs `stale_if_error`",
+        ),
         ("paths = [\"a\"]\n max_entries = 0", "`max_entries` must be between 1 and 1000000"),
         (
             "paths = [\"a\"]\n max_bytes = 10\n max_entry_bytes = 11",

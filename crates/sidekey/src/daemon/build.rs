@@ -129,6 +129,7 @@ pub(super) fn static_secrets(kept: &config::StaticSecrets) -> cache::StaticSecre
             config::Revalidate::Full => cache::Revalidate::Full,
         },
         capability_ttl: kept.capability_ttl,
+        capability_stale_if_error: kept.capability_stale_if_error,
         optimistic: kept.optimistic,
         max_entries: kept.max_entries,
         max_bytes: kept.max_bytes,

@@ -4,11 +4,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use atomic_file::{FileError, KeyError};
-use cache::disk::{self, DiskError, DiskSettings, Home, KeyMaterial, Opened};
+use cache::disk::{self, DiskError, DiskSettings, Home, KeyMaterial, Opened, SecretRoom};
 use config::{Environment, KeySource, Persist, PersistKey};
 use thiserror::Error;
 use tokio::task::spawn_blocking;
 use vault::{Address, SecretString};
+
+use super::build::{cache_options, static_secrets};
 
 /// Why the cache cannot be on disk as it was asked for.
 #[derive(Debug, Error)]
@@ -41,10 +43,14 @@ const SHORTEST_PASSPHRASE: usize = 12;
 /// # Errors
 /// [`PersistError`].
 pub(super) async fn settings(
+    cache: &config::Cache,
     persist: &Persist,
     environment: &Arc<Environment>,
     server: &Address,
 ) -> Result<DiskSettings, PersistError> {
+    let room = (&cache_options(&cache.bounds)).into();
+    let kept = cache.static_secrets.as_ref().filter(|kept| kept.persist);
+    let secrets = kept.map(|kept| SecretRoom::from(&static_secrets(kept)));
     let (persist, environment, server) = (persist.clone(), Arc::clone(environment), server.to_string());
     let read = spawn_blocking(move || {
         let key = key(&persist.key, &environment)?;
@@ -59,6 +65,8 @@ pub(super) async fn settings(
             home: Home { server, machine },
             keep_after_import: persist.keep_after_import,
             strict: persist.exit_on_err,
+            room,
+            secrets,
         })
     });
     read.await.unwrap_or(Err(PersistError::Panicked))

@@ -113,6 +113,16 @@ async fn writes_and_versions() {
         assert_eq!(seen(&reader.get(&path).await.unwrap()), ("HIT".into(), 200, json!(color)));
     }
     kept.warm(&reader, APP).await;
+    // It is told what is kept, and not what it says.
+    let told = reader.send("GET", "/agent/v1/cache?path=/v1/secret/data/", &[], "").await.unwrap().body;
+    let text = String::from_utf8(told).unwrap();
+    assert!(!text.contains("blue") && !text.contains("red"), "{text}");
+    let told: Value = serde_json::from_str(&text).unwrap();
+    let entries = told["entries"].as_array().unwrap();
+    let newest = entries.iter().find(|one| one["path"] == "/v1/secret/data/app").unwrap();
+    assert_eq!((&newest["kind"], &newest["version"]), (&json!("secret"), &json!(2)), "{text}");
+    assert_eq!((&newest["readers"], &newest["state"]), (&json!(1), &json!("fresh")), "{text}");
+    assert_eq!((entries.len(), &told["numbers"]["secrets"]), (3, &json!(3)), "{text}");
     kept.warm(&reader, "secret/metadata/app").await;
     kept.warm(&reader, "secret/metadata/?list=true").await;
     // Destroyed through here: at once.

@@ -134,6 +134,53 @@ async fn a_restart_loses_nothing_and_brings_nothing_back() {
     assert!(agent.stop().await.unwrap().success());
 }
 
+/// A secret that a client has read is there for it after a restart while the server is away, and for nobody else.
+#[tokio::test]
+async fn a_restart_while_the_server_is_away_serves_secrets_to_their_readers() {
+    let mut stage = Stage::new().await;
+    let policy = json!({"policy": "path \"secret/*\" { capabilities = [\"read\"] }"});
+    stage.root.write("sys/policies/acl/reader", &policy).await.unwrap();
+    let body = json!({"policies": ["reader"], "no_parent": true, "ttl": "1h"});
+    let mut tokens = Vec::new();
+    for _ in 0..2 {
+        let answer = stage.root.write("auth/token/create", &body).await.unwrap();
+        tokens.push(answer["auth"]["client_token"].as_str().unwrap().to_owned());
+    }
+    let secrets = "static_secrets {\n paths = [\"secret/*\"]\n ttl = \"1m\"\n stale_if_error = \"1h\"\n persist = true\n }";
+    let program = stage.lasting(&format!("{}\n {secrets}", stage.file_store("")));
+    let (mut agent, api) = program.start_listening().await.unwrap();
+    agent.says("token stored").await.unwrap();
+    let reader = api.with_token(Some(&tokens[0]));
+    testkit::eventually("a hit", || async {
+        reader.get("secret/data/app").await.ok().filter(|answer| answer.cache() == "HIT")
+    })
+    .await
+    .unwrap();
+    assert!(agent.stop().await.unwrap().success());
+    let bytes = std::fs::read(stage.path(FILE)).unwrap();
+    for secret in [&*tokens[0], "blue", "secret/data/app"] {
+        assert!(!bytes.windows(secret.len()).any(|part| part == secret.as_bytes()), "{secret} lies open");
+    }
+
+    // With the server there it is asked first.
+    let (mut agent, api) = start(&program).await;
+    agent.says("secrets of the last run are taken in").await.unwrap();
+    let reader = api.with_token(Some(&tokens[0]));
+    assert_eq!(reader.get("secret/data/app").await.unwrap().cache(), "MISS");
+    assert!(agent.stop().await.unwrap().success());
+
+    stage.server.kill().await;
+    let (mut agent, api) = program.start_listening().await.unwrap();
+    let answer = api.with_token(Some(&tokens[0])).get("secret/data/app").await.unwrap();
+    assert_eq!((answer.status.as_u16(), answer.cache()), (200, "STALE"));
+    assert_eq!(answer.json["data"]["data"]["color"], "blue");
+    assert!(answer.header("warning").starts_with("110 "), "{:?}", answer.header("warning"));
+    let other = api.with_token(Some(&tokens[1]));
+    let refused = tokio::time::timeout(std::time::Duration::from_secs(2), other.get("secret/data/app")).await;
+    assert!(refused.is_err() || refused.unwrap().unwrap().status.is_server_error());
+    assert!(agent.stop().await.unwrap().success());
+}
+
 fn service_account(nth: u64) -> String {
     use base64::Engine as _;
     let encode = |json: Value| base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(json.to_string());

@@ -10,15 +10,20 @@ use vault::Token;
 use super::State;
 use crate::answer::Kept;
 use crate::kv::bodies::{Arrived, Stored};
+use crate::kv::hash::TokenHash;
 use crate::kv::meaning::{BodyKey, Meaning, Variant};
 use crate::kv::reading::{self, Engine, Facts, Looked};
-use crate::kv::tokens::{Standing, TokenHash};
+use crate::kv::tokens::Standing;
 use crate::kv::writes::Ticket;
 
 /// More tokens than this are not known at a time.
-const MOST_TOKENS: usize = 16_384;
-/// So many grants there may be for each body.
-const GRANTS_PER_ENTRY: usize = 8;
+pub(crate) const MOST_TOKENS: usize = 16_384;
+
+/// So many grants there may be where there may be so many bodies: eight for each.
+pub(crate) fn most_grants(entries: usize) -> usize {
+    entries.saturating_mul(8).max(1024)
+}
+
 /// A token that may not look at itself is asked about again then.
 const UNKNOWN_FOR: Duration = Duration::from_secs(60);
 /// A token that may not be served from memory is looked at again then.
@@ -73,7 +78,7 @@ impl State {
         if meaning.key.variant == Variant::Latest && self.writes.is_behind(&names, &facts) {
             return Learned::No;
         }
-        let fresh_for = facts.at_most.map_or(self.settings.ttl, |most| most.min(self.settings.ttl));
+        let fresh_for = self.settings.fresh_for(&facts);
         self.bodies.insert(meaning.clone(), names, arrived, facts, ticket.sent_at, fresh_for);
         self.bodies.shrink(self.settings.max_entries, self.settings.max_bytes);
         Learned::Kept
@@ -81,7 +86,9 @@ impl State {
 
     fn is_behind(&self, stored: &Stored, facts: &Facts, now: Instant) -> bool {
         let (Some(held), Some(new)) = (&stored.facts.version, &facts.version) else { return false };
+        // What an earlier run left does not stand against what the server says.
         reading::is_older(new, held)
+            && !stored.unchecked
             && stored.meaning.key.variant == Variant::Latest
             && now < stored.since + self.longest_lag()
     }
@@ -90,8 +97,7 @@ impl State {
     pub(crate) fn give(&mut self, ticket: Ticket, hash: TokenHash, meaning: &Meaning, now: Instant) {
         if self.writes.permits(ticket) {
             self.tokens.give(hash, meaning, ticket.sent_at, now);
-            let most = self.settings.max_entries.saturating_mul(GRANTS_PER_ENTRY).max(1024);
-            self.tokens.shrink(most, MOST_TOKENS);
+            self.tokens.shrink(most_grants(self.settings.max_entries), MOST_TOKENS);
         }
     }
 

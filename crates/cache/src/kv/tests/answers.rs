@@ -249,3 +249,40 @@ async fn clients_that_may_not_control_the_cache_do_not() {
     assert_eq!(door.server.count(READ_A), 1);
     assert_eq!(door.ask(get("s.b", A).header(header::CACHE_CONTROL, "only-if-cached")).await.1, 200);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_kept_is_told_without_what_it_says() {
+    let door = door(&StaticSecrets { stale_if_error: Duration::from_secs(60), ..settings() });
+    door.server.token("s.a", &[A, "secret/data/a?version=1", "secret/data/canary"]);
+    door.server.write("canary", 7);
+    door.word("s.a", A).await;
+    door.word("s.b", A).await;
+    door.word("s.a", "secret/data/a?version=1").await;
+    seconds(3).await;
+    door.word("s.a", "secret/data/canary").await;
+    // A page at a time, leases and tokens first.
+    let (mut from, mut all) = (Some(0), Vec::new());
+    while let Some(place) = from {
+        let wanted = crate::HoldingsWanted { from: place, most: 1, path: String::new() };
+        let told = door.cache.holdings(&wanted);
+        assert!(told.entries.len() <= 1 && told.next.is_none_or(|next| next > place));
+        from = told.next;
+        all.extend(told.entries);
+    }
+    let told: Vec<_> = all.iter().map(|one| (one.kind.word(), one.path.as_str())).collect();
+    let path = |path| ("secret", path);
+    assert_eq!(
+        told,
+        [path("/v1/secret/data/a"), path("/v1/secret/data/a?version=1"), path("/v1/secret/data/canary")]
+    );
+    let secret = |at: usize| all[at].secret.unwrap();
+    assert_eq!((secret(0).version, secret(0).readers, secret(0).state.word()), (Some(1), 2, "fresh"));
+    assert_eq!((secret(1).version, secret(1).readers), (Some(1), 1));
+    assert!(all[0].age.unwrap() >= Duration::from_secs(3) && all[2].age.unwrap() < Duration::from_secs(1));
+    assert!(all[0].bytes.unwrap() > 50 && all[0].left.unwrap() < Duration::from_secs(28));
+    let some = crate::HoldingsWanted { from: 0, most: 9, path: "/v1/secret/data/c".to_owned() };
+    assert_eq!(door.cache.holdings(&some).entries.len(), 1);
+    seconds(31).await;
+    assert_eq!(door.cache.holdings(&some).entries[0].secret.unwrap().state.word(), "stale");
+    assert_eq!(door.cache.numbers().static_secrets.entries, 3);
+}

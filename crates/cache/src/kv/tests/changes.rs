@@ -3,8 +3,9 @@
 use super::*;
 
 /// A server of Vault Enterprise, as far as it tells of changes.
-async fn telling()
--> (std::net::SocketAddr, tokio::sync::mpsc::Sender<Vec<u8>>, tokio::task::JoinHandle<String>) {
+async fn telling(
+    accept: impl Fn(&str) -> String + Send + 'static,
+) -> (std::net::SocketAddr, tokio::sync::mpsc::Sender<Vec<u8>>, tokio::task::JoinHandle<String>) {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -15,7 +16,12 @@ async fn telling()
         while !head.ends_with(b"\r\n\r\n") {
             head.push(stream.read_u8().await.unwrap());
         }
-        let accepted = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: x\r\n\r\n";
+        let text = String::from_utf8(head.clone()).unwrap();
+        let key = text.lines().find_map(|line| line.strip_prefix("sec-websocket-key: ")).unwrap();
+        let accepted = format!(
+            "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: {}\r\n\r\n",
+            accept(key)
+        );
         stream.write_all(accepted.as_bytes()).await.unwrap();
         while let Some(frame) = frames.recv().await {
             stream.write_all(&frame).await.unwrap();
@@ -39,7 +45,7 @@ impl Upstream for Both {
 
 #[tokio::test]
 async fn changes_that_the_server_tells_of_are_heeded_at_once() {
-    let (address, frames, task) = telling().await;
+    let (address, frames, task) = telling(frames::accept).await;
     let fake = Arc::new(FakeServer::default());
     fake.write("a", 1);
     fake.token("s.a", &[A]);
@@ -80,4 +86,27 @@ async fn changes_that_the_server_tells_of_are_heeded_at_once() {
         "{head}"
     );
     assert!(head.to_lowercase().contains("x-vault-token: s.own"), "{head}");
+}
+
+/// A server that changes over and did not understand: what it says is not heard.
+#[tokio::test]
+async fn a_server_that_did_not_understand_the_key_is_not_listened_to() {
+    let (address, frames, task) = telling(|key| format!("not {key}")).await;
+    let client = vault::ClientSettings::new(format!("http://{address}").parse().unwrap());
+    let both = Both { fake: Arc::default(), telling: vault::Client::new(&client).unwrap() };
+    let (cache, keep_alive) =
+        Cache::new(Mode::Remember, Arc::new(both), Caller::default(), CancellationToken::new());
+    tokio::spawn(keep_alive);
+    cache.set_own_token(0, Arc::new(Token::new("s.own").unwrap()));
+    let kept = StaticSecrets { events: true, ..settings() };
+    tokio::spawn(cache.keep_static_secrets(&kept, Caller::default(), CancellationToken::new()));
+    // It hangs up; a write to the closed connection fails in the end.
+    for _ in 0..500 {
+        if frames.send(b"\x89\x00".to_vec()).await.is_err() {
+            assert!(task.await.unwrap_err().is_panic());
+            return;
+        }
+        sleep(Duration::from_millis(10)).await;
+    }
+    unreachable!("it listens on");
 }

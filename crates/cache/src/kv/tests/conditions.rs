@@ -286,6 +286,45 @@ async fn condition_7_stale_answers_have_their_bounds() {
     assert_eq!(door.status("s.a", A).await, 500);
 }
 
+/// Who asks for it bridges an outage with permissions as well: never for a refusal, never past the token's end, never
+/// longer than the secret.
+#[tokio::test(start_paused = true)]
+async fn condition_7_permissions_outlast_an_outage_only_where_somebody_said_so() {
+    let second = Duration::from_secs;
+    let kept = StaticSecrets { stale_if_error: second(600), ..settings() };
+    // ttl and capability_ttl are 40 s; the secret may be 630 s old.
+    for (more, until) in [(0, 40), (100, 140), (600, 630)] {
+        let kept = StaticSecrets { capability_stale_if_error: second(more), ..kept.clone() };
+        let door = door(&kept);
+        door.word("s.a", A).await;
+        door.server.world().failing = Some(503);
+        let mut last = 0;
+        for after in 1..700 {
+            seconds(1).await;
+            if door.word("s.a", A).await != "MISS" {
+                last = after;
+            }
+            assert_eq!(door.status("s.b", A).await, 503);
+        }
+        assert!((until - 2..=until).contains(&last), "{more}: {last}");
+    }
+    let kept = StaticSecrets { capability_stale_if_error: second(600), ..kept };
+    let door = door(&kept);
+    door.server.look("s.b", "ttl", json!(60));
+    for token in ["s.a", "s.b"] {
+        door.word(token, A).await;
+    }
+    seconds(50).await;
+    // It is no longer than capability_ttl while the server answers.
+    door.server.allow("s.a", &[]);
+    assert_eq!(door.status("s.a", A).await, 403);
+    door.server.world().failing = Some(503);
+    assert_eq!(door.status("s.a", A).await, 503);
+    assert_eq!(door.word("s.b", A).await, "STALE");
+    seconds(10).await;
+    assert_eq!(door.status("s.b", A).await, 503);
+}
+
 #[tokio::test(start_paused = true)]
 async fn condition_8_bodies_are_wiped_when_they_go_and_are_never_shown() {
     let text = crate::kv::bodies::Wiped::new(b"canary");

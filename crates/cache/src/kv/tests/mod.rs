@@ -3,6 +3,8 @@
 mod answers;
 mod changes;
 mod conditions;
+mod model;
+mod restart;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -176,6 +178,7 @@ fn settings() -> StaticSecrets {
         negative_ttl: Duration::ZERO,
         revalidate: Revalidate::None,
         capability_ttl: Duration::from_secs(10),
+        capability_stale_if_error: Duration::ZERO,
         optimistic: true,
         max_entries: 100,
         max_bytes: 1 << 20,

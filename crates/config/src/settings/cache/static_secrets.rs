@@ -43,6 +43,8 @@ pub struct StaticSecrets {
     pub revalidate: Revalidate,
     /// How long a permission is taken for granted.
     pub capability_ttl: Duration,
+    /// How much longer than `ttl` and that, while the server fails.
+    pub capability_stale_if_error: Duration,
     /// Secrets kept at most.
     pub max_entries: usize,
     /// Their bytes at most.
@@ -55,6 +57,8 @@ pub struct StaticSecrets {
     pub events: bool,
     /// A permission that could not be looked at again is kept until its time is over; else it goes.
     pub optimistic: bool,
+    /// They are on disk as well, for a restart while the server is away.
+    pub persist: bool,
     /// Listeners without TLS that others than this machine reach are served from memory as well.
     pub plain_listeners: bool,
     /// It was asked for with Vault's own key, `cache_static_secrets`.
@@ -78,16 +82,23 @@ pub(super) fn read<'a>(cache: &Fields<'a>, block: &Block<'a>) -> Option<StaticSe
     let reader = Reader { fields: &fields };
     let ttl = reader.duration("ttl", TTL, TTLS.0, TTLS.1);
     let max_bytes = reader.number("max_bytes", MAX_BYTES, 64 * 1024 * 1024 * 1024);
+    let stale_if_error = reader.duration("stale_if_error", Duration::ZERO, Duration::ZERO, TTLS.1);
     let secrets = StaticSecrets {
         paths: reader.paths(block),
         ttl,
-        stale_if_error: reader.duration("stale_if_error", Duration::ZERO, Duration::ZERO, TTLS.1),
+        stale_if_error,
         negative_ttl: reader.duration("negative_ttl", Duration::ZERO, Duration::ZERO, LONGEST_NEGATIVE),
         revalidate: reader.choice(
             "revalidate",
             &[("none", Revalidate::None), ("metadata", Revalidate::Metadata), ("full", Revalidate::Full)],
         ),
         capability_ttl: reader.duration("capability_ttl", TTL.min(ttl), TTLS.0, ttl),
+        capability_stale_if_error: reader.duration(
+            "capability_stale_if_error",
+            Duration::ZERO,
+            Duration::ZERO,
+            stale_if_error,
+        ),
         max_entries: reader.number("max_entries", MAX_ENTRIES, 1_000_000),
         max_bytes,
         max_entry_bytes: reader.number(
@@ -99,6 +110,7 @@ pub(super) fn read<'a>(cache: &Fields<'a>, block: &Block<'a>) -> Option<StaticSe
             .choice("kv_version", &[("auto", KvVersion::Auto), ("1", KvVersion::One), ("2", KvVersion::Two)]),
         events: fields.lax_bool("events").unwrap_or(false),
         optimistic: true,
+        persist: reader.persist(cache, stale_if_error),
         plain_listeners: fields.lax_bool("plain_listeners").unwrap_or(false),
         vaults: false,
     };
@@ -129,12 +141,14 @@ pub(super) fn read_vaults(cache: &Fields<'_>) -> Option<StaticSecrets> {
         negative_ttl: Duration::ZERO,
         revalidate: Revalidate::None,
         capability_ttl: interval,
+        capability_stale_if_error: Duration::ZERO,
         max_entries: 10_000,
         max_bytes: 64 * 1024 * 1024,
         max_entry_bytes: 1024 * 1024,
         kv_version: KvVersion::Auto,
         events: true,
         optimistic: behavior != "pessimistic",
+        persist: false,
         // As with Vault, whose files say nothing about it.
         plain_listeners: true,
         vaults: true,
@@ -188,6 +202,31 @@ impl Reader<'_, '_> {
         paths
     }
 
+    /// What comes back from the disk is for outages alone.
+    fn persist(&self, cache: &Fields<'_>, stale_if_error: Duration) -> bool {
+        const KEY: &str = "persist";
+        let wanted = self.fields.lax_bool(KEY).unwrap_or(false);
+        let why = if !wanted {
+            None
+        } else if !cache.has("persist") {
+            Some((
+                "`persist` of static_secrets needs a `persist` block in `cache`",
+                "it says where the file is",
+            ))
+        } else if stale_if_error.is_zero() {
+            Some((
+                "`persist` needs `stale_if_error`",
+                "secrets from the disk are served while the server fails, and never otherwise",
+            ))
+        } else {
+            None
+        };
+        if let Some((message, hint)) = why {
+            self.fields.refuse_with(self.fields.span_of(KEY), message, hint);
+        }
+        wanted
+    }
+
     fn duration(&self, key: &'static str, default: Duration, least: Duration, most: Duration) -> Duration {
         let Some(given) = self.fields.duration(key) else { return default };
         let nanoseconds = u64::try_from(given.nanoseconds()).ok();
@@ -196,6 +235,9 @@ impl Reader<'_, '_> {
             None => {
                 let message = format!("`{key}` must be between {} and {}", shown(least), shown(most));
                 let hint = match key {
+                    "capability_stale_if_error" => {
+                        "a permission is of no use longer than the secret: `stale_if_error`"
+                    }
                     "capability_ttl" => "a permission is not taken for granted longer than `ttl`",
                     _ => "a number of seconds, or text like \"90s\", \"5m\"",
                 };

@@ -54,8 +54,21 @@ pub(super) fn list(arguments: &ListArgs) -> Result<String, Problem> {
     if entries.is_empty() {
         return Ok("Nothing is remembered.\n".to_owned());
     }
-    let title =
-        ["KIND", "ENTRY", "BELOW", "NAMESPACE", "PATH", "AGE", "TTL LEFT", "RENEWAL IN", "CHILDREN", "BYTES"];
+    let title = [
+        "KIND",
+        "ENTRY",
+        "BELOW",
+        "NAMESPACE",
+        "PATH",
+        "AGE",
+        "TTL LEFT",
+        "RENEWAL IN",
+        "CHILDREN",
+        "BYTES",
+        "VERSION",
+        "READERS",
+        "STATE",
+    ];
     let time =
         |value: &Value| value.as_u64().map_or_else(|| "-".to_owned(), |seconds| format!("{seconds} s"));
     let mut text = table_of(
@@ -72,6 +85,9 @@ pub(super) fn list(arguments: &ListArgs) -> Result<String, Problem> {
                 time(&one["next_renewal_seconds"]),
                 shown(&one["children"]),
                 shown(&one["bytes"]),
+                shown(&one["version"]),
+                shown(&one["readers"]),
+                shown(&one["state"]),
             ]
         }),
     );
@@ -102,6 +118,11 @@ pub(super) fn stats(arguments: &StatsArgs) -> Result<String, Problem> {
         ("renewals", "renewals"),
         ("renewals that failed", "renewal_failures"),
         ("let go for want of room", "dropped"),
+        ("KV secrets kept", "secrets"),
+        ("their bytes", "secret_bytes"),
+        ("KV reads answered from memory", "secret_hits"),
+        ("the same, after asking whether it is still right", "secret_revalidations"),
+        ("the same, past their time, because the server failed", "secret_stale"),
     ];
     let rows = rows.iter().map(|(what, key)| vec![(*what).to_owned(), shown(&numbers[*key])]);
     Ok(table_of(&["CACHE", ""], rows))

@@ -87,8 +87,10 @@ impl Units {
         settings: &Settings,
         fixed: &Fixed,
     ) -> Result<File, PersistError> {
-        let Some(persist) = spec.persist() else { return Ok(File::None) };
-        let disk = persist::settings(persist, &fixed.environment, &settings.vault.address).await?;
+        let Some((cache, persist)) = spec.settings.as_ref().zip(spec.persist()) else {
+            return Ok(File::None);
+        };
+        let disk = persist::settings(cache, persist, &fixed.environment, &settings.vault.address).await?;
         let open = self.cache.as_ref().and_then(|old| old.spec.persist());
         Ok(match open.is_some_and(|open| open.path == persist.path) {
             true => File::Handed(Box::new(disk)),
