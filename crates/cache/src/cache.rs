@@ -282,6 +282,12 @@ impl Cache {
         }
     }
 
+    /// Only these identities are ours from now on. What hangs on the token of another goes: it is not answered with
+    /// and not renewed any more; nothing is revoked. Where clients got that token through us it stays, as theirs.
+    pub fn forget_own_tokens_but(&self, whose: &[usize]) {
+        self.0.shared.store().forget_own_but(whose);
+    }
+
     /// Forgets what `clear` names. Nothing is revoked. Returns how many answers went.
     pub fn clear(&self, clear: &Clear) -> usize {
         self.clear_as(&clear.clone().into()).answers

@@ -397,6 +397,41 @@ async fn row_11_leases_of_our_former_token_go_when_it_is_dead() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_hangs_on_an_identity_that_is_gone_goes_with_it() {
+    let door = door(3600);
+    let other = Arc::new(Token::new("s.other").unwrap());
+    let others = || Request::new(Method::GET, "database/creds/app").token(&Token::new("s.other").unwrap());
+    door.cache.set_own_token(1, Arc::clone(&other));
+    for request in [creds(), others()] {
+        assert_eq!(door.origin(request.clone()).await, "MISS");
+        assert_eq!(door.origin(request).await, "HIT");
+    }
+    door.cache.forget_own_tokens_but(&[0, 1]);
+    assert_eq!(door.cache.len(), 2);
+    door.cache.forget_own_tokens_but(&[0]);
+    assert_eq!((door.cache.len(), door.cache.numbers().held.leases), (1, 1));
+    assert_eq!(door.origin(creds()).await, "HIT");
+    // Not remembered either, as of any token that is not known.
+    for _ in 0..2 {
+        assert_eq!(door.origin(others()).await, "MISS");
+    }
+    sleep(seconds(3000)).await;
+    assert_eq!(door.server.count("sys/leases/renew"), 1, "the other's lease was renewed");
+    // It comes back.
+    door.cache.set_own_token(1, other);
+    assert_eq!(door.origin(others()).await, "MISS");
+    assert_eq!(door.origin(others()).await, "HIT");
+
+    // A token that a client got through us is the client's as well.
+    let child = issued(&door.ask(login()).await.1);
+    let below = || Request::new(Method::GET, "database/creds/app").token(&child);
+    assert_eq!(door.origin(below()).await, "MISS");
+    door.cache.set_own_token(2, Arc::new(child.clone()));
+    door.cache.forget_own_tokens_but(&[0]);
+    assert_eq!(door.origin(below()).await, "HIT");
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_nobody_asks_for_may_be_let_go() {
     let door = door_with(100, Options { max_idle_renewals: 2, ..Options::default() });
     door.ask(creds()).await;

@@ -411,6 +411,53 @@ async fn one_identity_of_several_comes_and_goes_alone() {
     assert_eq!(client.get("secret/data/app").await.unwrap().status.as_u16(), 200);
 }
 
+#[tokio::test]
+async fn an_identity_that_goes_for_good_leaves_nothing_in_the_cache() {
+    let ports = [free_pair().unwrap(), free_pair().unwrap()];
+    let named = |stage: &Stage, name: &str, port: u16| {
+        let sink = if name == "a" { "token".to_owned() } else { format!("token-{name}") };
+        login(stage, &sink).replace("auto_auth {", &format!("auto_auth \"{name}\" {{"))
+            + &listener(port, &format!(" auto_auth = \"{name}\""))
+    };
+    let one = |stage: &Stage| named(stage, "a", ports[0]) + "cache {}\n";
+    let two = |stage: &Stage| named(stage, "b", ports[1]) + &one(stage);
+    let scene = Scene::start(two).await;
+    scene.file("token-b", |text| !text.is_empty()).await;
+    let create = json!({"policies": ["default"], "ttl": "1h"});
+    let asked = async |port: u16| {
+        at(port).post("auth/token/create", &create).await.map(|answer| answer.cache().to_owned())
+    };
+    // How many there are: tokens of our own, and tokens below them.
+    let held = async || {
+        let answer = scene.control.send("GET", "/agent/v1/cache", &[], "").await.unwrap().json;
+        let entries = answer["entries"].as_array().unwrap_or_else(|| panic!("{answer}"));
+        let count = |kind: &str| entries.iter().filter(|entry| entry["kind"] == kind).count();
+        (count("own"), count("token"))
+    };
+    for port in ports {
+        // The token is in its file before the cache knows it.
+        let remembered = async || asked(port).await.ok().filter(|cache| cache == "HIT");
+        eventually("it to be remembered", remembered).await.unwrap();
+    }
+    assert_eq!(held().await, (2, 2));
+    scene.changes(&two(&scene.stage).replace(" auto_auth = \"b\"", " auto_auth = \"a\"")).await;
+    assert_eq!(held().await, (1, 1), "no listener is its own any more");
+    scene.changes(&two(&scene.stage)).await;
+    eventually("it to come back", async || asked(ports[1]).await.ok().filter(|cache| cache == "HIT"))
+        .await
+        .unwrap();
+    assert_eq!(held().await, (2, 2));
+    let changes = scene.changes(&one(&scene.stage)).await;
+    assert!(changes.contains(&"auto_auth b removed".to_owned()), "{changes:?}");
+    assert_eq!(held().await, (1, 1));
+    assert_eq!(asked(ports[0]).await.unwrap(), "HIT");
+    scene.changes(&two(&scene.stage)).await;
+    eventually("it to come back", async || asked(ports[1]).await.ok().filter(|cache| cache == "HIT"))
+        .await
+        .unwrap();
+    assert_eq!(held().await, (2, 2));
+}
+
 /// Clients that never stop asking; how often they did, and what was lost.
 struct Load {
     stop: Arc<AtomicBool>,

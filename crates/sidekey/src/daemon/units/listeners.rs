@@ -224,7 +224,7 @@ impl Units {
         }
     }
 
-    /// Makes the tokens of identities that listeners use known to the cache.
+    /// Makes the tokens of identities that listeners use known to the cache, and has it forget the others.
     fn make_known(&mut self, tasks: &mut Tasks) {
         let Some(cache) = &self.cache else { return };
         let Contexts { all, known, names } = &mut self.contexts;
@@ -235,15 +235,17 @@ impl Units {
             }
             stays
         });
+        let mut ours = Vec::new();
         for login in all.keys().flatten().filter_map(|id| self.logins.iter().find(|login| login.id == *id)) {
-            if known.contains_key(&login.id) {
-                continue;
-            }
             let place = names.iter().position(|name| *name == login.name());
             let whose = place.unwrap_or_else(|| {
                 names.push(login.name());
                 names.len() - 1
             });
+            ours.push(whose);
+            if known.contains_key(&login.id) {
+                continue;
+            }
             let stop = login.scope().stop().child_token();
             let keep = keep_own_token(cache.cache.clone(), whose, login.identity.tokens.clone());
             let until = stop.clone();
@@ -253,6 +255,7 @@ impl Units {
             });
             known.insert(login.id, (cache.id, stop));
         }
+        cache.cache.forget_own_tokens_but(&ours);
     }
 }
 
