@@ -21,7 +21,7 @@ mod watch;
 mod writes;
 
 use std::borrow::Cow;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -69,7 +69,7 @@ pub(crate) struct Kv {
     allowed: Patterns,
     optimistic: bool,
     /// Clients may bypass the cache with `Cache-Control`.
-    controlled: bool,
+    controlled: AtomicBool,
     hasher: Hasher,
     news: mpsc::Sender<driver::News>,
     /// Room for bodies that wait for the driver.
@@ -99,7 +99,7 @@ impl Kv {
             state: Mutex::new(State::new(Settings::from(settings))),
             allowed: Patterns::new(&settings.paths),
             optimistic: settings.optimistic,
-            controlled,
+            controlled: AtomicBool::new(controlled),
             hasher: Hasher::default(),
             news,
             waiting: Arc::new(tokio::sync::Semaphore::new(driver::MOST_WAITING)),
@@ -121,6 +121,11 @@ impl Kv {
         (kv, run)
     }
 
+    /// Whether clients may bypass the cache.
+    pub(crate) fn set_controlled(&self, controlled: bool) {
+        self.controlled.store(controlled, Relaxed);
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
@@ -137,7 +142,7 @@ impl Kv {
     }
 
     fn asked(&self, request: &Request) -> Option<Asked> {
-        let meaning = meaning(request, &self.allowed, self.controlled)?;
+        let meaning = meaning(request, &self.allowed, self.controlled.load(Relaxed))?;
         let token = request.token_sent()?;
         Some(Asked { meaning, hash: self.hasher.hash(token) })
     }
@@ -181,7 +186,7 @@ impl Kv {
             }
             Decision::Stale(kept, age) => return Ok(self.past_its_time(&kept, age)),
             // Neither is the server asked, nor is what it does not say taken for a failure of its.
-            _ if self.controlled && Wish::of(&request.headers).only_if_cached => {
+            _ if self.controlled.load(Relaxed) && Wish::of(&request.headers).only_if_cached => {
                 return cache.leasing(request).await;
             }
             Decision::Revalidate => {
