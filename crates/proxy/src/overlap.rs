@@ -244,8 +244,6 @@ mod tests {
         // What is bound only takes nobody, and leaves the old one as it was.
         drop(Beside::bind(&at(all, port), [&first]).unwrap().unwrap());
         let wide = Beside::bind(&at(all, port), [&first]).unwrap().unwrap();
-        let error = Beside::bind(&at(all, port), [&first]).map(|_| ()).unwrap_err().to_string();
-        assert!(error.contains("address already in use"), "the same twice: {error}");
         let wide = run(wide.listen().unwrap());
         assert_eq!(places(&wide), ["0.0.0.0", "127.0.0.1"]);
         first.retire();
