@@ -84,7 +84,8 @@ enum Place {
 }
 
 impl Beside {
-    /// `None` where none of `others`, which are to go, has that port.
+    /// `None` where none of `others`, which are to go, has that port. No other new one may overlap with it: the system
+    /// would not notice.
     ///
     /// # Errors
     /// [`ListenError`].
@@ -155,28 +156,23 @@ fn covers(wide: &Arc<TcpListener>, address: SocketAddr, other: &Arc<TcpListener>
 
 fn bind(address: SocketAddr, others: &[Arc<TcpListener>]) -> io::Result<TcpSocket> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    share(&socket, true)?;
+    // Connections of the others are no obstacle.
+    socket.set_reuseaddr(true)?;
+    socket.set_reuseport(true)?;
     let _shared = Sharing::of(others)?;
     socket.bind(address)?;
-    // Not with another one that is new.
-    share(&socket, false)?;
+    socket.set_reuseport(false)?;
     Ok(socket)
 }
 
 fn listen(socket: TcpSocket, others: &[Arc<TcpListener>]) -> io::Result<TcpListener> {
     // The system looks at all of them once more.
-    share(&socket, true)?;
+    socket.set_reuseport(true)?;
     let shared = Sharing::of(others)?;
     let listener = socket.listen(BACKLOG)?;
     drop(shared);
     set_socket_reuseport(&listener, false)?;
     Ok(listener)
-}
-
-/// Connections of the others are no obstacle (`SO_REUSEADDR`), nor are they themselves.
-fn share(socket: &TcpSocket, yes: bool) -> io::Result<()> {
-    socket.set_reuseaddr(yes)?;
-    socket.set_reuseport(yes)
 }
 
 /// As long as it is there, other sockets of this user may have the same port.

@@ -70,6 +70,13 @@ fn is_at(one: &Endpoint, other: &Endpoint) -> bool {
     }
 }
 
+/// Whether the system takes one of them only.
+fn overlap(one: &Endpoint, other: &Endpoint) -> bool {
+    let (Endpoint::Tcp(one), Endpoint::Tcp(other)) = (one, other) else { return false };
+    let any = one.ip().is_unspecified() || other.ip().is_unspecified();
+    one.port() == other.port() && (any || one.ip() == other.ip())
+}
+
 fn name(endpoint: &Endpoint) -> String {
     match endpoint {
         Endpoint::Tcp(address) => address.to_string(),
@@ -110,11 +117,17 @@ impl Units {
             ) {
                 (Some(old), _) if old.listening.fits(listener) => Ok(Place::Same),
                 (Some(old), _) | (None, Some(old)) => old.listening.succeeded(listener).map(Place::Bound),
-                (None, None) => match Beside::bind(listener, going.iter().copied()) {
-                    Ok(Some(beside)) => Ok(Place::Beside(beside)),
-                    Ok(None) => Bound::bind(listener).await.map(Place::Bound),
-                    Err(error) => Err(error),
-                },
+                (None, None) => {
+                    let here = |other: &&Listener| overlap(&other.endpoint, &listener.endpoint);
+                    // Two new ones that overlap fail as they do at a start.
+                    let going =
+                        if settings.listeners.iter().filter(here).count() == 1 { &*going } else { &[] };
+                    match Beside::bind(listener, going.iter().copied()) {
+                        Ok(Some(beside)) => Ok(Place::Beside(beside)),
+                        Ok(None) => Bound::bind(listener).await.map(Place::Bound),
+                        Err(error) => Err(error),
+                    }
+                }
             };
             match place {
                 Ok(place) => all.push(Next { old, parked, place, settings: listener.clone() }),

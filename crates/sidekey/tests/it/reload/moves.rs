@@ -34,6 +34,7 @@ async fn a_listener_moves_to_an_address_that_overlaps() {
     let foreign = std::net::TcpListener::bind(("127.0.0.3", taken)).unwrap();
     for text in [
         wide.clone() + &listener(port, ""),
+        wide.clone() + &listener_at("127.0.0.2", port, " tls_disable = true"),
         wide.clone() + &listener_at("127.0.0.3", taken, " tls_disable = true"),
         wide.clone() + "pid_file = \"/no/such/folder/pid\"",
     ] {
