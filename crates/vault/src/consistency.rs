@@ -183,10 +183,11 @@ mod tests {
         for _ in 0..2 {
             upstream.lend(&request).await.unwrap();
         }
-        let asked = replica.0.lock().unwrap();
-        let states: Vec<_> = asked.iter().map(|headers| headers.get(headers::INDEX).cloned()).collect();
-        assert_eq!(states, [None, Some(index(1, 1))]);
-        drop(asked);
+        let states = || {
+            let asked = replica.0.lock().unwrap();
+            asked.iter().map(|headers| headers.get(headers::INDEX).cloned()).collect::<Vec<_>>()
+        };
+        assert_eq!(states(), [None, Some(index(1, 1))]);
         // It may be turned off and on.
         upstream.set(None);
         upstream.lend(&request).await.unwrap();
@@ -194,9 +195,8 @@ mod tests {
         for _ in 0..2 {
             upstream.lend(&request).await.unwrap();
         }
+        assert_eq!(states()[2..], [None, None, Some(index(4, 1))]);
         let asked = replica.0.lock().unwrap();
-        let states: Vec<_> = asked[2..].iter().map(|headers| headers.get(headers::INDEX).cloned()).collect();
-        assert_eq!(states, [None, None, Some(index(4, 1))]);
         assert!(asked[4].contains_key(headers::INCONSISTENT));
     }
 
