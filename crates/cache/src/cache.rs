@@ -3,10 +3,11 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::hash::{BuildHasher as _, RandomState};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use http::{HeaderValue, header};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::timeout;
@@ -92,7 +93,7 @@ pub struct Cache(Arc<Inner>);
 
 struct Inner {
     mode: Mode,
-    options: Arc<Options>,
+    options: ArcSwap<Options>,
     upstream: Arc<dyn Upstream>,
     shared: Arc<Shared>,
     keys: Keys,
@@ -122,6 +123,8 @@ struct Inner {
 pub(crate) struct Shared {
     store: Mutex<Store>,
     pub(crate) renewals: Renewals,
+    /// Most renewals, look-ups and revocations in a second.
+    pub(crate) per_second: AtomicU32,
     pub(crate) clock: Arc<Clock>,
     /// Set once, if they are kept at all.
     kv: OnceLock<Arc<Kv>>,
@@ -184,7 +187,13 @@ impl Cache {
         let root = file.as_ref().map(|file| &file.root);
         let (keys, texts) = (Keys::new(&options, root), Texts::new(root));
         let store = Mutex::new(Store::new(Arc::clone(&options), texts));
-        let shared = Arc::new(Shared { store, renewals: Renewals::default(), clock, kv: OnceLock::new() });
+        let shared = Arc::new(Shared {
+            store,
+            renewals: Renewals::default(),
+            per_second: AtomicU32::new(options.renewals_per_second),
+            clock,
+            kv: OnceLock::new(),
+        });
         let TakenIn { disk, changed, lasting } = take_in(&shared, file, &news);
         let settled = CancellationToken::new();
         if shared.store().unconfirmed().is_empty() {
@@ -208,14 +217,13 @@ impl Cache {
             misses: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
             full: AtomicBool::new(false),
-            options: Arc::clone(&options),
+            options: ArcSwap::new(options),
         });
         let door = Arc::downgrade(&inner);
         let keeper = Keeper {
             shared,
             upstream,
             caller,
-            per_second: options.renewals_per_second,
             refetch: Box::new(move |request| Box::pin(Inner::refetch(Weak::clone(&door), request))),
         };
         let keep_alive = async move {
@@ -251,7 +259,7 @@ impl Cache {
 
     /// How the client spelled the head of its request, if this cache wants to know it, for [`Request::spelling`].
     pub fn spelling(&self, head: &http::request::Parts) -> Option<Box<[u8; 16]>> {
-        let wanted = self.0.options.strict_keys && self.0.mode == Mode::Remember;
+        let wanted = self.0.options.load().strict_keys && self.0.mode == Mode::Remember;
         wanted.then(|| Box::new(self.0.keys.spelling(head)))
     }
 
@@ -268,7 +276,7 @@ impl Cache {
         let lasting = self.0.lasting.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
         let (kv, run) = Kv::new(
             settings,
-            self.0.options.client_control,
+            self.0.options.load().client_control,
             lasting,
             Arc::clone(&self.0.shared.clock),
             Arc::clone(&self.0.upstream),
@@ -289,6 +297,28 @@ impl Cache {
             let old = self.0.shared.store().set_own(whose, token);
             self.0.tell(old.map(News::Doubt));
         }
+    }
+
+    /// Goes by other options from now on. What makes up keys stays as it was ([`Options::strict_keys`],
+    /// [`Options::key_extra_headers`]): under other keys nothing would be found again. What there is no more room for
+    /// goes at once; how often entries are looked up counts for each from its next renewal on.
+    pub fn set_options(&self, options: Options) {
+        let old = self.0.options.load_full();
+        let (strict_keys, key_extra_headers) = (old.strict_keys, old.key_extra_headers.clone());
+        let options = Arc::new(Options { strict_keys, key_extra_headers, ..options });
+        self.0.shared.per_second.store(options.renewals_per_second, Relaxed);
+        if let Some(kv) = self.0.shared.kv() {
+            kv.set_controlled(options.client_control);
+        }
+        let dropped = self.0.shared.store().set_options(Arc::clone(&options));
+        self.0.dropped.fetch_add(dropped as u64, Relaxed);
+        self.0.options.store(options);
+    }
+
+    /// Only these identities are ours from now on. What hangs on the token of another goes: it is not answered with
+    /// and not renewed any more; nothing is revoked. Where clients got that token through us it stays, as theirs.
+    pub fn forget_own_tokens_but(&self, whose: &[usize]) {
+        self.0.shared.store().forget_own_but(whose);
     }
 
     /// Forgets what `clear` names. Nothing is revoked. Returns how many answers went.
@@ -435,10 +465,13 @@ impl Cache {
     /// The same without secrets of KV mounts.
     pub(crate) async fn leasing(&self, request: Cow<'_, Request>) -> Result<Answer, SendError> {
         let inner = &self.0;
-        let controlled = inner.options.client_control;
+        let (controlled, denied) = {
+            let options = inner.options.load();
+            (options.client_control, options.denies(request.path()))
+        };
         let wish = if controlled { Wish::of(&request.headers) } else { Wish::default() };
         let passes = request.upload.is_some() || request.upgrade || !may_be_cached(&request);
-        if passes || wish.no_store || inner.options.denies(request.path()) {
+        if passes || wish.no_store || denied {
             return match wish.only_if_cached {
                 true => Ok(Answer { response: absent(), origin: Origin::Absent }),
                 false => inner.ask(&request, None, None, false).await,

@@ -25,6 +25,12 @@ impl Pace {
         Self { per_second, most, allowance: most, since: now, held_until: now }
     }
 
+    /// Another rate from now on.
+    pub(crate) fn set(&mut self, per_second: u32, most: usize) {
+        self.per_second = f64::from(per_second.max(1));
+        self.most = (most as f64).min(self.per_second);
+    }
+
     /// Whether one more may be asked now.
     pub(crate) fn allows(&mut self, now: Instant) -> bool {
         let gained = now.saturating_duration_since(self.since).as_secs_f64() * self.per_second;

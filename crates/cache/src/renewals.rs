@@ -51,8 +51,6 @@ pub(crate) struct Keeper {
     pub(crate) shared: Arc<Shared>,
     pub(crate) upstream: Arc<dyn Upstream>,
     pub(crate) caller: Caller,
-    /// Renewals, look-ups and revocations in a second.
-    pub(crate) per_second: u32,
     /// Asks for something once more and remembers the answer.
     pub(crate) refetch: Box<dyn Fn(Arc<Request>) -> BoxFuture<'static, ()> + Send + Sync>,
 }
@@ -82,8 +80,9 @@ pub(crate) async fn run(keeper: Keeper, mut news: mpsc::UnboundedReceiver<News>)
     let mut errands = VecDeque::new();
     let mut busy = HashSet::new();
     let mut under_way = FuturesUnordered::new();
-    let mut pace = Pace::new(keeper.per_second, AT_ONCE, Instant::now());
+    let mut pace = Pace::new(shared.per_second.load(Relaxed), AT_ONCE, Instant::now());
     loop {
+        pace.set(shared.per_second.load(Relaxed), AT_ONCE);
         let now = shared.clock.now();
         while let Some(Reverse((at, id))) =
             timers.peek().copied().filter(|Reverse((at, _))| *at <= now + GRAIN)

@@ -467,7 +467,7 @@ impl Store {
             on_disk: disk::OnDisk::default(),
         });
         self.note_changed(id, true);
-        let dropped = self.make_room(id);
+        let dropped = self.make_room(Some(id));
         Inserted { id, at, replaced: replaced.filter(|id| self.node(*id).is_some()), dropped }
     }
 }

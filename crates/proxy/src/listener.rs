@@ -1,13 +1,14 @@
 //! Binding, accepting, ending.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use config::{Endpoint, Listener};
 use rustix::net::sockopt::{set_socket_keepalive, set_tcp_keepidle};
 use thiserror::Error;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio::time::{sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -23,6 +24,7 @@ use crate::http1::serve_http1;
 use crate::http2::serve_http2;
 use crate::link::Link;
 use crate::listening::Listening;
+use crate::overlap::TcpSockets;
 use crate::peer::Process;
 use crate::plain;
 use crate::route::{Context, Site, Sites};
@@ -62,7 +64,7 @@ pub struct Bound {
 
 #[derive(Clone)]
 pub(crate) enum Accepting {
-    Tcp(Arc<TcpListener>),
+    Tcp(TcpSockets),
     Unix(Arc<Socket>),
 }
 
@@ -84,7 +86,7 @@ impl Bound {
                 let failed = |error: io::Error| bind_error("tcp", &address.to_string(), &error);
                 let listener = TcpListener::bind(address).await.map_err(failed)?;
                 let bound = listener.local_addr().map_err(failed)?;
-                (Accepting::Tcp(Arc::new(listener)), format!("{scheme}://{bound}"))
+                (Accepting::Tcp(listener.into()), format!("{scheme}://{bound}"))
             }
             Endpoint::Unix { path, access } => {
                 let shown = path.display().to_string();
@@ -98,7 +100,7 @@ impl Bound {
                 let listener = systemd::take_tcp(socket).and_then(TcpListener::from_std).map_err(failed)?;
                 let bound = listener.local_addr().map_err(failed)?;
                 settings.endpoint = Endpoint::Tcp(bound);
-                (Accepting::Tcp(Arc::new(listener)), format!("{scheme}://{bound}"))
+                (Accepting::Tcp(listener.into()), format!("{scheme}://{bound}"))
             }
             Endpoint::Systemd { socket, is_unix: true } => {
                 let failed = |error: io::Error| bind_error("unix", &format!("systemd:{socket}"), &error);
@@ -173,6 +175,19 @@ async fn run(
         }
     };
     let mut watching = std::pin::pin!(watching);
+    let serve = |Accepted { stream, who, process }| {
+        let Some(entered) = doors.enter(who) else { return };
+        if let Some(process) = process {
+            entered.link.is_of(process);
+        }
+        if sites.now().context.access.is_some() {
+            let _ = entered.link.client.set(client(&stream));
+        }
+        let (sites, tasks) = (sites.clone(), connections.clone());
+        let (tls, leave) = (tls.clone(), leave.clone());
+        // The loop's end waits for it.
+        connections.spawn(start(sites, stream, tls, entered, tasks, leave));
+    };
     loop {
         tokio::select! {
             () = stop.cancelled() => break,
@@ -180,19 +195,7 @@ async fn run(
             () = &mut watching => {}
             accepted = accept(&socket, &doors) => match accepted {
                 Ok(None) => doors.counters.count(Breach::Peer),
-                Ok(Some(Accepted { stream, who, process })) => {
-                    let Some(entered) = doors.enter(who) else { continue };
-                    if let Some(process) = process {
-                        entered.link.is_of(process);
-                    }
-                    if sites.now().context.access.is_some() {
-                        let _ = entered.link.client.set(client(&stream));
-                    }
-                    let (sites, tasks) = (sites.clone(), connections.clone());
-                    let (tls, leave) = (tls.clone(), leave.clone());
-                    // The loop's end waits for it.
-                    connections.spawn(start(sites, stream, tls, entered, tasks, leave));
-                }
+                Ok(Some(accepted)) => serve(accepted),
                 Err(error) => {
                     // Most likely no file descriptors are left; some will be, in a moment.
                     warn!(target: "listener", error = %error, "cannot accept a connection");
@@ -200,6 +203,12 @@ async fn run(
                 }
             },
         }
+    }
+    // Whoever has connected to a socket that is to be closed is answered.
+    while !stop.is_cancelled()
+        && let Some(accepted) = last(&socket)
+    {
+        accepted.map_or_else(|| doors.counters.count(Breach::Peer), serve);
     }
     drop(socket);
     connections.close();
@@ -240,20 +249,30 @@ async fn accept(socket: &Accepting, doors: &Doors) -> io::Result<Option<Accepted
 
 async fn accept_any(socket: &Accepting) -> io::Result<Option<Accepted>> {
     match socket {
-        Accepting::Tcp(listener) => {
-            let (stream, from) = listener.accept().await?;
-            let _ = stream.set_nodelay(true);
-            // A WebSocket may be silent for long; whether its client is still there the system finds out.
-            let _ = set_socket_keepalive(&stream, true);
-            let _ = set_tcp_keepidle(&stream, KEEP_ALIVE);
-            Ok(Some(Accepted { stream: Stream::Tcp(stream), who: Who::at(from.ip()), process: None }))
-        }
-        Accepting::Unix(socket) => {
-            let stream = socket.accept().await?;
-            let who = stream.peer_cred().map_or(Who::Unknown, |peer| Who::User(peer.uid()));
-            Ok(socket.admit(&stream).map(|process| Accepted { stream: Stream::Unix(stream), who, process }))
-        }
+        Accepting::Tcp(sockets) => sockets.accept().await.map(|accepted| Some(by_tcp(accepted))),
+        Accepting::Unix(socket) => socket.accept().await.map(|stream| by_unix(socket, stream)),
     }
+}
+
+/// One who waits at a socket that nobody else accepts from.
+fn last(socket: &Accepting) -> Option<Option<Accepted>> {
+    match socket {
+        Accepting::Tcp(sockets) => sockets.last().map(|accepted| Some(by_tcp(accepted))),
+        Accepting::Unix(socket) => socket.last().map(|stream| by_unix(socket, stream)),
+    }
+}
+
+fn by_tcp((stream, from): (TcpStream, SocketAddr)) -> Accepted {
+    let _ = stream.set_nodelay(true);
+    // A WebSocket may be silent for long; whether its client is still there the system finds out.
+    let _ = set_socket_keepalive(&stream, true);
+    let _ = set_tcp_keepidle(&stream, KEEP_ALIVE);
+    Accepted { stream: Stream::Tcp(stream), who: Who::at(from.ip()), process: None }
+}
+
+fn by_unix(socket: &Socket, stream: UnixStream) -> Option<Accepted> {
+    let who = stream.peer_cred().map_or(Who::Unknown, |peer| Who::User(peer.uid()));
+    socket.admit(&stream).map(|process| Accepted { stream: Stream::Unix(stream), who, process })
 }
 
 /// Serves a connection.

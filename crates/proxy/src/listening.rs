@@ -1,9 +1,10 @@
 //! A listener that is at work gets other settings: in place, or by another that takes its socket over.
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use config::{Endpoint, Listener, Role};
+use config::{Endpoint, Listener, ListenerTls, Role};
 use tracing::error;
 
 use crate::counters::Counters;
@@ -49,7 +50,7 @@ impl Listening {
     pub fn succeeded(&self, settings: &Listener) -> Result<Bound, ListenError> {
         let tls = settings.tls.as_ref().map(CertificateReloader::new).transpose()?;
         let socket = match &self.socket {
-            Accepting::Tcp(socket) => Accepting::Tcp(Arc::clone(socket)),
+            Accepting::Tcp(sockets) => Accepting::Tcp(sockets.clone()),
             Accepting::Unix(socket) => {
                 let failed = |error: io::Error| bind_error("unix", &self.address, &error);
                 Accepting::Unix(Arc::new(socket.succeeded(&settings.access.peers).map_err(failed)?))
@@ -72,9 +73,18 @@ impl Listening {
     }
 
     /// The same in favour of another with these settings, by which what is still asked here is judged. Where others may
-    /// connect there, connections end behind the request under way.
+    /// connect there, connections end behind the request under way; another certificate of ours is no reason.
     pub fn retire_for(mut self, settings: &Listener, context: Arc<Context>) {
-        if settings.tls != self.settings.tls || settings.access.peers != self.settings.access.peers {
+        let who = |settings: &Listener| {
+            let tls = settings.tls.clone();
+            tls.map(|tls| ListenerTls {
+                cert_file: PathBuf::new(),
+                key_file: PathBuf::new(),
+                reload: None,
+                ..tls
+            })
+        };
+        if who(settings) != who(&self.settings) || settings.access.peers != self.settings.access.peers {
             self.doors.closed.cancel();
         }
         let endpoint = self.settings.endpoint.clone();

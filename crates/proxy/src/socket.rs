@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use atomic_file::SocketFile;
 use config::{AllowedPeers, SocketAccess};
+use rustix::net::{SocketFlags, accept_with};
 use tokio::net::{UnixListener, UnixStream};
 use tracing::warn;
 
@@ -68,6 +69,16 @@ impl Socket {
 
     pub(crate) async fn accept(&self) -> io::Result<UnixStream> {
         Ok(self.bound.0.accept().await?.0)
+    }
+
+    /// Somebody who has connected already, where nobody else accepts here: the socket is about to be closed, and whoever
+    /// waits there would be lost with it.
+    pub(crate) fn last(&self) -> Option<UnixStream> {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let alone = Arc::strong_count(&self.bound) == 1;
+        // The runtime has not heard of all of them yet.
+        let stream = alone.then(|| accept_with(&self.bound.0, flags).ok())??;
+        UnixStream::from_std(stream.into()).ok()
     }
 
     /// The process at the other end, where it matters; `None` for one that is not served.

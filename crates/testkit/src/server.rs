@@ -175,6 +175,11 @@ impl Server {
         self.api(Some(&self.root))
     }
 
+    /// Sends it a signal: `STOP`, and it says nothing more until `CONT`.
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        self.process.signal(signal);
+    }
+
     /// Ends it as a power failure would.
     pub async fn kill(&mut self) {
         self.process.kill().await;

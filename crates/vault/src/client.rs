@@ -75,18 +75,36 @@ impl ClientSettings {
 #[derive(Clone)]
 pub struct Client {
     shared: Arc<Shared>,
+    /// Where it is not that of the others.
+    retry: Option<RetryPolicy>,
+}
+
+/// What may be another while it runs.
+struct Manners {
     retry: RetryPolicy,
+    retry_inconsistent: bool,
+    keep_alive: bool,
+    redirect_hosts: RedirectHosts,
+}
+
+impl Manners {
+    fn of(settings: &ClientSettings) -> Self {
+        Self {
+            retry: settings.retry,
+            retry_inconsistent: settings.retry_inconsistent,
+            keep_alive: settings.keep_alive,
+            redirect_hosts: settings.redirect_hosts.clone(),
+        }
+    }
 }
 
 struct Shared {
     address: Address,
     servers: Servers,
     timeout: Duration,
-    retry_inconsistent: bool,
-    keep_alive: bool,
     redirects: bool,
-    redirect_hosts: RedirectHosts,
     proxies: Proxies,
+    manners: ArcSwap<Manners>,
     connector: ArcSwap<Connector>,
     traffic: Arc<Traffic>,
 }
@@ -102,21 +120,19 @@ impl Client {
             address: settings.address.clone(),
             servers: Servers::new(settings.address.clone(), &settings.others, &settings.proxies),
             timeout: settings.timeout,
-            retry_inconsistent: settings.retry_inconsistent,
-            keep_alive: settings.keep_alive,
             redirects: settings.redirects,
-            redirect_hosts: settings.redirect_hosts.clone(),
             proxies: settings.proxies.clone(),
+            manners: ArcSwap::from_pointee(Manners::of(settings)),
             connector: ArcSwap::from_pointee(connector),
             traffic: Arc::default(),
         };
-        Ok(Self { shared: Arc::new(shared), retry: settings.retry })
+        Ok(Self { shared: Arc::new(shared), retry: None })
     }
 
     /// The same servers and connections with another stubbornness.
     #[must_use]
     pub fn with_retry(&self, retry: RetryPolicy) -> Self {
-        Self { shared: Arc::clone(&self.shared), retry }
+        Self { shared: Arc::clone(&self.shared), retry: Some(retry) }
     }
 
     /// The server's address, the first if there are several.
@@ -146,6 +162,15 @@ impl Client {
         self.shared.connector.store(Arc::new(connector));
         self.shared.servers.forget_connections();
         Ok(())
+    }
+
+    /// From the next request on, `retry`, `retry_inconsistent`, `keep_alive` and `redirect_hosts` are those of
+    /// `settings`, for its clones as well; one with a stubbornness of its own keeps that. Connections that may be kept stay.
+    pub fn set_manners(&self, settings: &ClientSettings) {
+        self.shared.manners.store(Arc::new(Manners::of(settings)));
+        if !settings.keep_alive {
+            self.shared.servers.forget_connections();
+        }
     }
 
     async fn attempts(&self, request: &Request) -> Result<Response, SendError> {
@@ -186,6 +211,10 @@ impl Client {
         deadline: Instant,
     ) -> Result<Response, SendError> {
         let servers = &self.shared.servers;
+        let (retry, retry_inconsistent) = {
+            let manners = self.shared.manners.load();
+            (self.retry.unwrap_or(manners.retry), manners.retry_inconsistent)
+        };
         let (mut tries, mut moved, mut first_answer) = (Tries::default(), 0, None);
         loop {
             let outcome = match &result {
@@ -207,11 +236,11 @@ impl Client {
             } else if elsewhere && moved + 1 < servers.count() {
                 moved += 1;
                 Retry::After(Duration::ZERO)
-            } else if !self.shared.retry_inconsistent && result.as_ref().is_ok_and(is_inconsistent) {
+            } else if !retry_inconsistent && result.as_ref().is_ok_and(is_inconsistent) {
                 Retry::No
             } else {
                 moved = 0;
-                retry::decide(self.retry, &request.method, outcome, tries, answered_for, fastrand::f64())
+                retry::decide(retry, &request.method, outcome, tries, answered_for, fastrand::f64())
             };
             let Retry::After(wait) = wait else { return result };
             if Instant::now() + wait >= deadline {
@@ -282,7 +311,7 @@ impl Shared {
         }
         let Some((address, target)) = redirect(&response, &server.address)? else { return Ok(response) };
         let servers = self.servers.all().map(|server| &server.address);
-        if !self.redirect_hosts.allow(&server.address, &address, servers) {
+        if !self.manners.load().redirect_hosts.allow(&server.address, &address, servers) {
             return Ok(response);
         }
         drop(response);
@@ -302,8 +331,12 @@ impl Shared {
         deadline: Instant,
     ) -> Result<Response, SendError> {
         let connector = self.connector.load();
-        let manner =
-            Manner { connector: &connector, keep_alive: self.keep_alive, timeout: self.timeout, deadline };
+        let manner = Manner {
+            connector: &connector,
+            keep_alive: self.manners.load().keep_alive,
+            timeout: self.timeout,
+            deadline,
+        };
         server.exchange(request, target, &manner).await
     }
 }

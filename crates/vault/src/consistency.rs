@@ -3,6 +3,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use arc_swap::ArcSwap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderValue, Method};
@@ -28,14 +29,23 @@ pub enum WhenInconsistent {
 /// An upstream that is never asked for older answers than it has given.
 pub struct Consistent {
     upstream: Arc<dyn Upstream>,
-    action: WhenInconsistent,
+    /// `None`: it only passes on.
+    action: ArcSwap<Option<WhenInconsistent>>,
     states: Mutex<Vec<State>>,
 }
 
 impl Consistent {
     /// Before `upstream`. Whether it repeats a 412 is its own setting.
-    pub fn new(upstream: Arc<dyn Upstream>, action: WhenInconsistent) -> Self {
-        Self { upstream, action, states: Mutex::default() }
+    pub fn new(upstream: Arc<dyn Upstream>, action: Option<WhenInconsistent>) -> Self {
+        Self { upstream, action: ArcSwap::from_pointee(action), states: Mutex::default() }
+    }
+
+    /// What counts from the next request on; `None` for nothing at all.
+    pub fn set(&self, action: Option<WhenInconsistent>) {
+        self.action.store(Arc::new(action));
+        if action.is_none() {
+            self.states().clear();
+        }
     }
 
     fn states(&self) -> MutexGuard<'_, Vec<State>> {
@@ -48,28 +58,32 @@ impl Consistent {
         request.method == Method::OPTIONS || own.iter().any(|name| request.headers.contains_key(name))
     }
 
-    async fn consistently(&self, mut request: Request) -> Result<Response, SendError> {
+    async fn consistently(
+        &self,
+        mut request: Request,
+        action: WhenInconsistent,
+    ) -> Result<Response, SendError> {
         if Self::is_clients(&request) {
             return self.upstream.send(request).await;
         }
         for state in self.states().iter() {
             request.headers.append(headers::INDEX, state.text.clone());
         }
-        if self.action == WhenInconsistent::Forward {
+        if action == WhenInconsistent::Forward {
             request.headers.insert(headers::INCONSISTENT, HeaderValue::from_static("forward-active-node"));
         }
         Ok(self.noted(self.upstream.send(request).await?))
     }
 
-    async fn lent(&self, request: &Request) -> Result<Response, SendError> {
+    async fn lent(&self, request: &Request, action: WhenInconsistent) -> Result<Response, SendError> {
         if Self::is_clients(request) {
             return self.upstream.lend(request).await;
         }
-        let as_it_is = self.action != WhenInconsistent::Forward && self.states().is_empty();
+        let as_it_is = action != WhenInconsistent::Forward && self.states().is_empty();
         if as_it_is {
             return Ok(self.noted(self.upstream.lend(request).await?));
         }
-        self.consistently(request.clone()).await
+        self.consistently(request.clone(), action).await
     }
 
     /// Remembers how new an answer is.
@@ -83,11 +97,17 @@ impl Consistent {
 
 impl Upstream for Consistent {
     fn send(&self, request: Request) -> BoxFuture<'_, Result<Response, SendError>> {
-        Box::pin(self.consistently(request))
+        match **self.action.load() {
+            None => self.upstream.send(request),
+            Some(action) => Box::pin(self.consistently(request, action)),
+        }
     }
 
     fn lend<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, Result<Response, SendError>> {
-        Box::pin(self.lent(request))
+        match **self.action.load() {
+            None => self.upstream.lend(request),
+            Some(action) => Box::pin(self.lent(request, action)),
+        }
     }
 }
 
@@ -158,14 +178,26 @@ mod tests {
     #[tokio::test]
     async fn what_is_lent_asks_for_the_same() {
         let replica = Arc::new(Replica::default());
-        let upstream = Consistent::new(Arc::clone(&replica) as _, WhenInconsistent::Fail);
+        let upstream = Consistent::new(Arc::clone(&replica) as _, Some(WhenInconsistent::Fail));
         let request = Request::new(Method::GET, "a");
         for _ in 0..2 {
             upstream.lend(&request).await.unwrap();
         }
+        let states = || {
+            let asked = replica.0.lock().unwrap();
+            asked.iter().map(|headers| headers.get(headers::INDEX).cloned()).collect::<Vec<_>>()
+        };
+        assert_eq!(states(), [None, Some(index(1, 1))]);
+        // It may be turned off and on.
+        upstream.set(None);
+        upstream.lend(&request).await.unwrap();
+        upstream.set(Some(WhenInconsistent::Forward));
+        for _ in 0..2 {
+            upstream.lend(&request).await.unwrap();
+        }
+        assert_eq!(states()[2..], [None, None, Some(index(4, 1))]);
         let asked = replica.0.lock().unwrap();
-        let states: Vec<_> = asked.iter().map(|headers| headers.get(headers::INDEX).cloned()).collect();
-        assert_eq!(states, [None, Some(index(1, 1))]);
+        assert!(asked[4].contains_key(headers::INCONSISTENT));
     }
 
     /// Answers with a state that grows, and notes what it was asked for.
@@ -185,7 +217,7 @@ mod tests {
     async fn what_was_answered_is_asked_for() {
         for action in [WhenInconsistent::Fail, WhenInconsistent::Forward] {
             let replica = Arc::new(Replica::default());
-            let upstream = Consistent::new(Arc::clone(&replica) as _, action);
+            let upstream = Consistent::new(Arc::clone(&replica) as _, Some(action));
             let request = || Request::new(Method::GET, "a");
             upstream.send(request()).await.unwrap();
             upstream.send(request()).await.unwrap();

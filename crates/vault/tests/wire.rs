@@ -415,6 +415,40 @@ async fn several_servers_stand_in_for_one_another() {
     assert!(matches!(client.send(get()).await, Err(SendError::Unreachable { .. })));
 }
 
+/// For all clones; what is kept is kept.
+#[tokio::test]
+async fn a_client_in_use_gets_other_manners() {
+    let raw = Raw::start(|head, _| match head.starts_with("GET /v1/a ") {
+        true => (status(500, "{}"), Then::Stay),
+        false => (ok("x"), Then::Stay),
+    })
+    .await;
+    let client = raw.client();
+    let (clone, own) = (client.clone(), client.with_retry(RetryPolicy::AtMost(1)));
+    let asks = async |client: &Client| {
+        let before = raw.asked();
+        assert_eq!(client.send(get()).await.unwrap().status, 500);
+        raw.asked() - before
+    };
+    assert_eq!((asks(&clone).await, asks(&own).await, raw.connections()), (1, 2, 1));
+    let mut settings = ClientSettings::new(raw.address.parse().unwrap());
+    settings.retry = RetryPolicy::AtMost(2);
+    client.set_manners(&settings);
+    assert_eq!((asks(&clone).await, asks(&own).await, raw.connections()), (3, 2, 1));
+    settings.keep_alive = false;
+    client.set_manners(&settings);
+    for connections in 2..5 {
+        clone.send(Request::new(Method::GET, "b")).await.unwrap();
+        assert_eq!(raw.connections(), connections);
+    }
+    settings.keep_alive = true;
+    client.set_manners(&settings);
+    for _ in 0..3 {
+        text(clone.send(Request::new(Method::GET, "b")).await.unwrap()).await;
+    }
+    assert_eq!(raw.connections(), 5);
+}
+
 #[tokio::test]
 async fn s31_one_redirect_is_followed_a_second_is_handed_on() {
     let target = Raw::start(|_, _| {

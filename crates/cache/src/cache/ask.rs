@@ -132,7 +132,7 @@ impl Inner {
         }
         let remembered = match (key, looked_into) {
             (Some(key), true) => {
-                let again = self.options.refresh_ahead.then(|| Arc::new(unguarded(request)));
+                let again = self.options.load().refresh_ahead.then(|| Arc::new(unguarded(request)));
                 let answered =
                     Answered { response: &response, body: &whole, sent_at, began, replaces, again };
                 self.remember(key, &asked, answered)
@@ -195,7 +195,8 @@ impl Inner {
             again,
         });
         self.tell(Some(News::At(inserted.id, inserted.at)));
-        if let Some(replaced) = inserted.replaced.filter(|_| replaces && self.options.revoke_replaced) {
+        if let Some(replaced) = inserted.replaced.filter(|_| replaces && self.options.load().revoke_replaced)
+        {
             let handle = store.handle(replaced);
             store.evict(replaced);
             self.tell(handle.map(News::Revoke));

@@ -397,6 +397,41 @@ async fn row_11_leases_of_our_former_token_go_when_it_is_dead() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_hangs_on_an_identity_that_is_gone_goes_with_it() {
+    let door = door(3600);
+    let other = Arc::new(Token::new("s.other").unwrap());
+    let others = || Request::new(Method::GET, "database/creds/app").token(&Token::new("s.other").unwrap());
+    door.cache.set_own_token(1, Arc::clone(&other));
+    for request in [creds(), others()] {
+        assert_eq!(door.origin(request.clone()).await, "MISS");
+        assert_eq!(door.origin(request).await, "HIT");
+    }
+    door.cache.forget_own_tokens_but(&[0, 1]);
+    assert_eq!(door.cache.len(), 2);
+    door.cache.forget_own_tokens_but(&[0]);
+    assert_eq!((door.cache.len(), door.cache.numbers().held.leases), (1, 1));
+    assert_eq!(door.origin(creds()).await, "HIT");
+    // Not remembered either, as of any token that is not known.
+    for _ in 0..2 {
+        assert_eq!(door.origin(others()).await, "MISS");
+    }
+    sleep(seconds(3000)).await;
+    assert_eq!(door.server.count("sys/leases/renew"), 1, "the other's lease was renewed");
+    // It comes back.
+    door.cache.set_own_token(1, other);
+    assert_eq!(door.origin(others()).await, "MISS");
+    assert_eq!(door.origin(others()).await, "HIT");
+
+    // A token that a client got through us is the client's as well.
+    let child = issued(&door.ask(login()).await.1);
+    let below = || Request::new(Method::GET, "database/creds/app").token(&child);
+    assert_eq!(door.origin(below()).await, "MISS");
+    door.cache.set_own_token(2, Arc::new(child.clone()));
+    door.cache.forget_own_tokens_but(&[0]);
+    assert_eq!(door.origin(below()).await, "HIT");
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_nobody_asks_for_may_be_let_go() {
     let door = door_with(100, Options { max_idle_renewals: 2, ..Options::default() });
     door.ask(creds()).await;
@@ -493,6 +528,52 @@ async fn row_15_there_is_an_end_to_what_is_remembered() {
     assert!(door.cache.len() > 3);
     door.cache.clear(&Clear::All);
     assert!(door.cache.numbers().bytes < 1000, "what is gone costs nothing: {:?}", door.cache.numbers());
+}
+
+#[tokio::test(start_paused = true)]
+async fn other_options_count_from_the_next_request_on() {
+    let no_store = || wishing(creds(), "no-store");
+    let door = door(600);
+    let other = |n: usize| get(&format!("database/creds/{n}"));
+    for n in 0..20 {
+        door.ask(other(n)).await;
+    }
+    let (first, _) = (door.ask(creds()).await, door.ask(creds()).await);
+    sleep(seconds(100)).await;
+    let left = |answer: &Value| answer["lease_duration"].as_u64().unwrap();
+    assert!(left(&door.ask(creds()).await.1) <= left(&first.1) - 100);
+    assert_eq!(door.origin(no_store()).await, "MISS");
+
+    let set = |options: Options| door.cache.set_options(options);
+    set(Options { adjust_ttl: false, client_control: false, strict_keys: true, ..Options::default() });
+    assert_eq!(left(&door.ask(creds()).await.1), left(&first.1));
+    assert_eq!(door.origin(no_store()).await, "HIT", "keys were to stay as they are");
+    set(Options { deny_paths: vec!["database/creds/app".into()], ..Options::default() });
+    assert_eq!((door.origin(creds()).await, door.origin(other(1)).await), ("MISS", "HIT"));
+    set(Options::default());
+    assert_eq!(door.origin(creds()).await, "HIT", "what was there is there again");
+    // One of them is our own token.
+    set(Options { max_entries: 6, ..Options::default() });
+    assert_eq!((door.cache.len(), door.cache.numbers().dropped), (5, 16));
+    assert_eq!(door.cache.numbers().held.leases, 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_rate_of_renewals_counts_at_once() {
+    let door = door_with(600, Options { renewals_per_second: 2, ..Options::default() });
+    let asks = (0..100).map(|n| door.ask(get(&format!("database/creds/{n}"))));
+    futures_util::future::join_all(asks.collect::<Vec<_>>()).await;
+    let renewed = || door.server.count("sys/leases/renew");
+    while renewed() == 0 {
+        sleep(seconds(1)).await;
+    }
+    let before = renewed();
+    sleep(seconds(10)).await;
+    assert!(renewed() - before <= 21, "{}", renewed() - before);
+    door.cache.set_options(Options { renewals_per_second: 100, ..Options::default() });
+    let before = renewed();
+    sleep(seconds(10)).await;
+    assert!(renewed() - before > 40, "{}", renewed() - before);
 }
 
 /// Many leases that came together are renewed at no more than the rate, and in time.

@@ -24,7 +24,7 @@ mod watch;
 mod writes;
 
 use std::borrow::Cow;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -78,7 +78,7 @@ pub(crate) struct Kv {
     allowed: Patterns,
     optimistic: bool,
     /// Clients may bypass the cache with `Cache-Control`.
-    controlled: bool,
+    controlled: AtomicBool,
     hasher: Hasher,
     clock: Arc<Clock>,
     news: mpsc::Sender<driver::News>,
@@ -131,7 +131,7 @@ impl Kv {
             state: Mutex::new(state),
             allowed,
             optimistic: settings.optimistic,
-            controlled,
+            controlled: AtomicBool::new(controlled),
             hasher,
             clock,
             news,
@@ -152,6 +152,11 @@ impl Kv {
             });
         };
         (kv, run)
+    }
+
+    /// Whether clients may bypass the cache.
+    pub(crate) fn set_controlled(&self, controlled: bool) {
+        self.controlled.store(controlled, Relaxed);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -209,7 +214,7 @@ impl Kv {
     }
 
     fn asked(&self, request: &Request) -> Option<Asked> {
-        let meaning = meaning(request, &self.allowed, self.controlled)?;
+        let meaning = meaning(request, &self.allowed, self.controlled.load(Relaxed))?;
         let token = request.token_sent()?;
         Some(Asked { meaning, hash: self.hasher.hash(token) })
     }
@@ -253,7 +258,7 @@ impl Kv {
             }
             Decision::Stale(past) => return Ok(self.past_its_time(&past)),
             // Neither is the server asked, nor is what it does not say taken for a failure of its.
-            _ if self.controlled && Wish::of(&request.headers).only_if_cached => {
+            _ if self.controlled.load(Relaxed) && Wish::of(&request.headers).only_if_cached => {
                 return cache.leasing(request).await;
             }
             Decision::Revalidate => {

@@ -1,6 +1,9 @@
 //! The bounds of a store: who has to go when there is no more room.
 
+use std::sync::Arc;
+
 use super::{Id, Node, Store, Subject};
+use crate::Options;
 
 /// What an entry costs beside its texts: its place, its share of the indexes, the allocator's own.
 const OVERHEAD: usize = size_of::<(u32, Option<Node>)>() + 150;
@@ -39,8 +42,14 @@ impl Node {
 }
 
 impl Store {
+    /// Goes by other options from now on; says how many entries were let go for want of room.
+    pub(crate) fn set_options(&mut self, options: Arc<Options>) -> usize {
+        self.options = options;
+        self.make_room(None)
+    }
+
     /// Lets go of others until there is room; says how many entries were let go. `new` stays in any case.
-    pub(super) fn make_room(&mut self, new: Id) -> usize {
+    pub(super) fn make_room(&mut self, new: Option<Id>) -> usize {
         let before = self.live;
         while (self.live > self.options.max_entries || self.bytes > self.options.max_bytes) && self.live > 1 {
             let Some(victim) = self.victim(new) else { break };
@@ -49,14 +58,14 @@ impl Store {
         before - self.live
     }
 
-    fn victim(&self, new: Id) -> Option<Id> {
+    fn victim(&self, new: Option<Id>) -> Option<Id> {
         let places = self.nodes.len();
-        let above = self.node(new).and_then(|node| node.parent);
+        let above = new.and_then(|new| self.node(new)?.parent);
         let at = |place: usize| {
             let (round, node) = self.nodes.get(place)?;
             let id = Id { place: u32::try_from(place).ok()?, round: *round };
             let worth = node.as_ref()?.worth()?;
-            (id != new && Some(id) != above).then_some((worth, id))
+            (Some(id) != new && Some(id) != above).then_some((worth, id))
         };
         let sample = (0..SAMPLE).filter_map(|_| at(fastrand::usize(..places.max(1))));
         let found = sample.min_by_key(|(worth, _)| *worth);

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{Id, Mark, Node, Place, Store, Subject};
+use super::{Id, Mark, Node, Place, Store, Subject, Whose};
 use crate::observe::Observation;
 
 impl Store {
@@ -159,6 +159,20 @@ impl Store {
         self.detach(id);
         if let Some(parent) = parent {
             self.drop_if_idle(parent);
+        }
+    }
+
+    /// Tokens of other identities than these are not our own any more.
+    pub(crate) fn forget_own_but(&mut self, whose: &[Whose]) {
+        let gone: Vec<Id> =
+            self.own.iter().filter(|(one, _)| !whose.contains(one)).map(|(_, id)| *id).collect();
+        self.own.retain(|one, _| whose.contains(one));
+        for id in gone {
+            // One that was handed out through us stays.
+            let nobodys = |node: &Node| matches!(node.subject, Subject::Own { .. });
+            if !self.is_own(id) && self.node(id).is_some_and(nobodys) {
+                self.evict(id);
+            }
         }
     }
 

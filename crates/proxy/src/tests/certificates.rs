@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::get;
-use super::sockets::{any_port, eventually, start, tcp};
+use super::sockets::{Torn, any_port, eventually, start, start_both, tcp, try_hear_all};
 use crate::breach::Breach;
 use crate::client_name::names;
 
@@ -271,5 +271,36 @@ async fn s26_a_certificates_name_is_a_caller() {
 fn what_is_no_certificate_has_no_name() {
     for bytes in [&b""[..], b"garbage", &[0x30, 0x82, 0xff, 0xff]] {
         assert!(names(&CertificateDer::from(bytes.to_vec())).is_empty());
+    }
+}
+
+/// Over TLS a proper end is said (close_notify), to HTTP/1.0 as well: without it an answer is known as torn.
+#[tokio::test]
+async fn s06_a_torn_answer_over_tls_has_no_proper_end() {
+    let authority = Authority::new();
+    let pair = authority.server();
+    let mut settings = authority.settings(&pair, &[]);
+    settings.require_client_cert = false;
+    settings.client_ca_file = None;
+    for version in VERSIONS {
+        let config = Arc::new(authority.client(None, version));
+        let hear = async |address: &str| {
+            let stream = TcpStream::connect(tcp(address)).await.unwrap();
+            let name = ServerName::try_from("localhost").unwrap();
+            let mut stream = TlsConnector::from(Arc::clone(&config)).connect(name, stream).await.unwrap();
+            stream.write_all(b"GET /v1/a HTTP/1.0\r\nHost: localhost\r\n\r\n").await.unwrap();
+            try_hear_all(&mut stream).await
+        };
+        let tls = |listener: &mut config::Listener| {
+            any_port(listener);
+            listener.tls = Some(settings.clone());
+        };
+        let (address, stop) = start_both(Torn, tls).await;
+        let torn = hear(&address).await.map_err(|why| why.kind());
+        assert_eq!(torn, Err(std::io::ErrorKind::UnexpectedEof), "{version:?}");
+        stop.cancel();
+        let (address, _, stop) = start(tls).await;
+        assert!(hear(&address).await.unwrap().starts_with("HTTP/1.0 200"), "{version:?}");
+        stop.cancel();
     }
 }

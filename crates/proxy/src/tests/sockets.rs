@@ -37,8 +37,15 @@ pub(super) async fn start(change: impl FnOnce(&mut Listener)) -> (String, Arc<Co
 
 /// The same before another server.
 pub(super) async fn start_before(upstream: impl vault::Upstream + 'static) -> (String, CancellationToken) {
+    start_both(upstream, any_port).await
+}
+
+pub(super) async fn start_both(
+    upstream: impl vault::Upstream + 'static,
+    change: impl FnOnce(&mut Listener),
+) -> (String, CancellationToken) {
     let mut listener = stand::listener();
-    any_port(&mut listener);
+    change(&mut listener);
     let bound = Bound::bind(&listener).await.unwrap();
     let context = stand::context(Arc::new(upstream), vault::TokenState::default());
     let (address, stop) = (bound.address().to_owned(), CancellationToken::new());
@@ -237,7 +244,7 @@ async fn a_refused_client_that_goes_on_sending_gets_its_answer() {
 }
 
 /// A server whose answers are `ab` and then break, without saying how long they are.
-struct Torn;
+pub(super) struct Torn;
 
 struct TornBody(u8);
 

@@ -12,6 +12,10 @@ use tokio::task::JoinSet;
 
 use crate::{Stage, put, sidekey};
 
+mod live;
+mod moves;
+mod troubles;
+
 /// An agent whose configuration is written anew again and again, and somebody who asks it to read it.
 struct Scene {
     stage: Stage,
@@ -25,7 +29,16 @@ const LEASED: &str =
 
 impl Scene {
     async fn start(text: impl FnOnce(&Stage) -> String) -> Self {
-        let stage = Stage::new().await;
+        Self::on(Stage::new().await, sidekey(), &[], text).await
+    }
+
+    /// With another program that becomes ours, and what it finds in its environment.
+    async fn on(
+        stage: Stage,
+        program: &std::path::Path,
+        environment: &[(&str, &str)],
+        text: impl FnOnce(&Stage) -> String,
+    ) -> Self {
         for (path, body) in [
             ("sys/mounts/pki", json!({"type": "pki"})),
             ("pki/root/generate/internal", json!({"common_name": "root", "key_type": "ec", "key_bits": 256})),
@@ -37,7 +50,8 @@ impl Scene {
             stage.root.write(path, &body).await.unwrap();
         }
         let text = text(&stage);
-        let program = Program::agent(sidekey(), stage.folder.path()).config(&whole(&stage, &text));
+        let program = Program::agent(program, stage.folder.path()).config(&whole(&stage, &text));
+        let program = environment.iter().fold(program, |program, (name, value)| program.env(name, value));
         let mut agent = program.start().unwrap();
         agent.says("token written").await.unwrap();
         let control = Api::new(&format!("unix://{}", stage.path("control").display()), None).unwrap();
@@ -84,6 +98,15 @@ impl Scene {
         (count("/v1/auth/token/accessors").await, count("/v1/sys/leases/lookup/pki/issue/app").await)
     }
 
+    /// Waits for a line that has not been there before this was asked.
+    async fn says_soon(&self, words: &str, before: usize) {
+        let count = || self.agent.output().iter().filter(|line| line.contains(words)).count();
+        let said = async || (count() > before).then_some(());
+        eventually(words, said)
+            .await
+            .unwrap_or_else(|why| panic!("{why}\n{}", self.agent.output().join("\n")));
+    }
+
     async fn file(&self, name: &str, is_right: impl Fn(&str) -> bool) -> String {
         let right = || async { Some(self.stage.read(name)).filter(|text| is_right(text)) };
         let found = eventually("the file", right).await;
@@ -91,7 +114,8 @@ impl Scene {
     }
 }
 
-/// With what all of them have: the server, a login, and a listener to ask for reloads.
+/// With what all of them have: the server, a login, and a listener to ask for reloads. What stands behind `#vault ` and
+/// `#api_proxy ` comes into these.
 fn whole(stage: &Stage, text: &str) -> String {
     let (role, secret) = (stage.path("role-id"), stage.path("secret-id"));
     if !role.exists() {
@@ -107,11 +131,17 @@ fn whole(stage: &Stage, text: &str) -> String {
         true => String::new(),
         false => login(stage, "token"),
     };
+    let inside = |stanza: &str| {
+        let lines = text.lines().filter_map(|line| line.strip_prefix(stanza));
+        lines.collect::<Vec<_>>().join("\n")
+    };
     format!(
-        "vault {{ address = {:?} }}\n{login}\nlistener \"unix\" {{\n address = {:?}\n tls_disable = true\n agent_api {{ enable_reload = true }}\n}}\napi_proxy {{\n use_auto_auth_token = true\n{}\n}}\n{text}\n",
+        "vault {{\n address = {:?}\n{}\n}}\n{login}\nlistener \"unix\" {{\n address = {:?}\n tls_disable = true\n agent_api {{ enable_reload = true }}\n}}\napi_proxy {{\n use_auto_auth_token = true\n{}\n{}\n}}\n{text}\n",
         stage.server.address(),
+        inside("#vault "),
         stage.path("control"),
         if several { "auto_auth = \"a\"" } else { "" },
+        inside("#api_proxy "),
     )
 }
 
@@ -129,7 +159,11 @@ fn template(stage: &Stage, name: &str, contents: &str) -> String {
 }
 
 fn listener(port: u16, keys: &str) -> String {
-    format!("listener \"tcp\" {{\n address = \"127.0.0.1:{port}\"\n tls_disable = true\n{keys}\n}}\n")
+    listener_at("127.0.0.1", port, &format!(" tls_disable = true\n{keys}"))
+}
+
+fn listener_at(host: &str, port: u16, keys: &str) -> String {
+    format!("listener \"tcp\" {{\n address = \"{host}:{port}\"\n{keys}\n}}\n")
 }
 
 fn at(port: u16) -> Api {
@@ -411,6 +445,53 @@ async fn one_identity_of_several_comes_and_goes_alone() {
     assert_eq!(client.get("secret/data/app").await.unwrap().status.as_u16(), 200);
 }
 
+#[tokio::test]
+async fn an_identity_that_goes_for_good_leaves_nothing_in_the_cache() {
+    let ports = [free_pair().unwrap(), free_pair().unwrap()];
+    let named = |stage: &Stage, name: &str, port: u16| {
+        let sink = if name == "a" { "token".to_owned() } else { format!("token-{name}") };
+        login(stage, &sink).replace("auto_auth {", &format!("auto_auth \"{name}\" {{"))
+            + &listener(port, &format!(" auto_auth = \"{name}\""))
+    };
+    let one = |stage: &Stage| named(stage, "a", ports[0]) + "cache {}\n";
+    let two = |stage: &Stage| named(stage, "b", ports[1]) + &one(stage);
+    let scene = Scene::start(two).await;
+    scene.file("token-b", |text| !text.is_empty()).await;
+    let create = json!({"policies": ["default"], "ttl": "1h"});
+    let asked = async |port: u16| {
+        at(port).post("auth/token/create", &create).await.map(|answer| answer.cache().to_owned())
+    };
+    // How many there are: tokens of our own, and tokens below them.
+    let held = async || {
+        let answer = scene.control.send("GET", "/agent/v1/cache", &[], "").await.unwrap().json;
+        let entries = answer["entries"].as_array().unwrap_or_else(|| panic!("{answer}"));
+        let count = |kind: &str| entries.iter().filter(|entry| entry["kind"] == kind).count();
+        (count("own"), count("token"))
+    };
+    for port in ports {
+        // The token is in its file before the cache knows it.
+        let remembered = async || asked(port).await.ok().filter(|cache| cache == "HIT");
+        eventually("it to be remembered", remembered).await.unwrap();
+    }
+    assert_eq!(held().await, (2, 2));
+    scene.changes(&two(&scene.stage).replace(" auto_auth = \"b\"", " auto_auth = \"a\"")).await;
+    assert_eq!(held().await, (1, 1), "no listener is its own any more");
+    scene.changes(&two(&scene.stage)).await;
+    eventually("it to come back", async || asked(ports[1]).await.ok().filter(|cache| cache == "HIT"))
+        .await
+        .unwrap();
+    assert_eq!(held().await, (2, 2));
+    let changes = scene.changes(&one(&scene.stage)).await;
+    assert!(changes.contains(&"auto_auth b removed".to_owned()), "{changes:?}");
+    assert_eq!(held().await, (1, 1));
+    assert_eq!(asked(ports[0]).await.unwrap(), "HIT");
+    scene.changes(&two(&scene.stage)).await;
+    eventually("it to come back", async || asked(ports[1]).await.ok().filter(|cache| cache == "HIT"))
+        .await
+        .unwrap();
+    assert_eq!(held().await, (2, 2));
+}
+
 /// Clients that never stop asking; how often they did, and what was lost.
 struct Load {
     stop: Arc<AtomicBool>,
@@ -453,6 +534,13 @@ impl Load {
         }
         (self.asked.load(Relaxed), lost)
     }
+}
+
+/// KiB of memory that a process has.
+fn resident(process: &Process) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", process.pid().unwrap())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
 /// Numbers that look like chance and are the same for the same seed.
@@ -539,6 +627,7 @@ async fn any_number_of_reloads_under_load_loses_nothing() {
     let held = scene.held().await;
     let (load, began) = (Load::on(ports.0), SystemTime::now());
     let (mut reloads, mut refused) = (0, 0);
+    let mut memory = Vec::new();
     while wanted.map_or_else(|| began.elapsed().unwrap() < Duration::from_secs(15), |wanted| reloads < wanted)
     {
         let (text, good) = thrown(&scene.stage, &mut dice, ports);
@@ -550,6 +639,11 @@ async fn any_number_of_reloads_under_load_loses_nothing() {
             scene.agent.output().join("\n")
         );
         reloads += 1;
+        if reloads % 100 == 0 {
+            // Always with the same configuration.
+            scene.changes(&first).await;
+            memory.push(resident(&scene.agent));
+        }
         refused += u64::from(!good);
         tokio::time::sleep(Duration::from_millis(dice.below(30))).await;
     }
@@ -561,8 +655,11 @@ async fn any_number_of_reloads_under_load_loses_nothing() {
     let (asked, lost) = load.end().await;
     let told =
         format!("{reloads} reloads ({refused} refused) in {took:?}, {asked} requests, {} lost", lost.len());
-    println!("{told}");
+    println!("{told}; KiB resident after each hundred: {memory:?}");
     assert!(lost.is_empty(), "{told}: {lost:?}");
+    if let (Some(early), Some(late), true) = (memory.get(1), memory.last(), memory.len() >= 10) {
+        assert!(*late < early + 4096, "it grows with each reload: {memory:?}");
+    }
     assert_eq!(scene.held().await, held, "{told}: a login or a lease more");
     let status = scene.control.send("GET", "/agent/v1/status", &[], "").await.unwrap().json;
     let shape = (
@@ -594,8 +691,8 @@ async fn another_cache_in_the_same_folder_begins_with_what_the_old_one_held() {
     assert_eq!(miss, "MISS");
     let hit = (first.clone(), "HIT".to_owned());
     assert_eq!(
-        scene.changes(&cache("max_entries = 500")).await,
-        ["cache  changed", "listener control changed"]
+        scene.changes(&cache("static_secrets { paths = [\"secret/data/app\"] }")).await,
+        ["cache  changed"]
     );
     assert_eq!(child().await, hit, "{}", scene.agent.output().join("\n"));
 

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use ::cache::disk::{DiskSettings, Opened};
 use ::cache::{Cache, Mode};
-use config::Settings;
+use config::{CacheBounds, Settings};
 use futures_util::FutureExt as _;
 use tracing::{error, warn};
-use vault::{Consistent, Namespace, Subsystem, Upstream, WhenInconsistent};
+use vault::{Consistent, Namespace, Subsystem};
 
 use super::server::{self, caller};
 use super::{Changes, Fixed, Id, Units};
@@ -20,26 +20,41 @@ pub(super) struct CacheUnit {
     pub(super) id: Id,
     spec: Spec,
     pub(super) cache: Cache,
+    consistent: Arc<Consistent>,
     scope: Scope,
 }
 
 /// One that is to be.
 pub(super) struct Next {
     spec: Spec,
-    upstream: Arc<dyn Upstream>,
+    consistent: Arc<Consistent>,
     file: File,
 }
 
-/// What makes it another.
+/// What it is made from.
 #[derive(PartialEq)]
 struct Spec {
     way: Id,
     settings: Option<config::Cache>,
-    consistency: Option<WhenInconsistent>,
     namespace: Option<Namespace>,
 }
 
 impl Spec {
+    /// Whether the same cache will do, with other options at most. Under other keys nothing would be found in it.
+    fn fits(&self, other: &Self) -> bool {
+        let lasting = |settings: &config::Cache| config::Cache {
+            bounds: CacheBounds {
+                strict_keys: settings.bounds.strict_keys,
+                key_extra_headers: settings.bounds.key_extra_headers.clone(),
+                ..CacheBounds::default()
+            },
+            ..settings.clone()
+        };
+        self.way == other.way
+            && self.namespace == other.namespace
+            && self.settings.as_ref().map(lasting) == other.settings.as_ref().map(lasting)
+    }
+
     fn persist(&self) -> Option<&config::Persist> {
         self.settings.as_ref()?.persist.as_ref()
     }
@@ -51,6 +66,21 @@ enum File {
     Opened(Box<Opened>),
     /// The cache that is there has it open.
     Handed(Box<DiskSettings>),
+}
+
+impl CacheUnit {
+    /// Goes by what may be another while it runs.
+    fn adjust(&mut self, settings: &Settings, changes: &mut Changes) {
+        self.consistent.set(settings.api_proxy.consistency);
+        if self.spec.settings == settings.cache {
+            return;
+        }
+        if let Some(new) = &settings.cache {
+            self.cache.set_options(cache_options(&new.bounds));
+        }
+        self.spec.settings.clone_from(&settings.cache);
+        changes.changed("cache", "");
+    }
 }
 
 impl Units {
@@ -65,20 +95,16 @@ impl Units {
         let spec = Spec {
             way: ways.proxied.id,
             settings: settings.cache.clone(),
-            consistency: settings.api_proxy.consistency,
             namespace: settings.vault.namespace.clone(),
         };
-        if self.cache.as_ref().is_some_and(|old| old.spec == spec) {
+        if self.cache.as_ref().is_some_and(|old| old.spec.fits(&spec)) {
             return None;
         }
         let file = self.prepare_file(&spec, settings, fixed).await;
         let file = file.map_err(|error| problems.push(error.into())).unwrap_or(File::None);
         let proxied = Arc::new(ways.proxied.client.clone());
-        let upstream: Arc<dyn Upstream> = match settings.api_proxy.consistency {
-            None => proxied,
-            Some(action) => Arc::new(Consistent::new(proxied, action)),
-        };
-        Some(Next { spec, upstream, file })
+        let consistent = Arc::new(Consistent::new(proxied, settings.api_proxy.consistency));
+        Some(Next { spec, consistent, file })
     }
 
     async fn prepare_file(
@@ -105,7 +131,12 @@ impl Units {
         tasks: &mut Tasks,
         changes: &mut Changes,
     ) {
-        let Some(Next { spec, upstream, file }) = next else { return };
+        let Some(Next { spec, consistent, file }) = next else {
+            if let Some(cache) = &mut self.cache {
+                cache.adjust(&self.settings, changes);
+            }
+            return;
+        };
         let old = self.cache.take();
         let remembered = old.as_ref().map(|old| old.cache.remembers()).unwrap_or_default();
         if let Some(old) = old {
@@ -127,8 +158,14 @@ impl Units {
         let mode = if spec.settings.is_some() { Mode::Remember } else { Mode::PassOn };
         let options = spec.settings.as_ref().map(|cache| cache_options(&cache.bounds)).unwrap_or_default();
         let caller = caller(settings, Subsystem::ApiProxy);
-        let (cache, keep_alive) =
-            Cache::with_options(mode, options, file, upstream, caller.clone(), scope.stop());
+        let (cache, keep_alive) = Cache::with_options(
+            mode,
+            options,
+            file,
+            Arc::clone(&consistent) as _,
+            caller.clone(),
+            scope.stop(),
+        );
         // It writes to disk what is left, at the end.
         tasks.start_graceful_in(&scope, "cache", keep_alive.map(Ok));
         if let Some(kept) = spec.settings.as_ref().and_then(|cache| cache.static_secrets.as_ref()) {
@@ -147,6 +184,6 @@ impl Units {
             (true, true) => changes.changed("cache", ""),
             (false, false) => {}
         }
-        self.cache = Some(CacheUnit { id: fixed.id(), spec, cache, scope });
+        self.cache = Some(CacheUnit { id: fixed.id(), spec, cache, consistent, scope });
     }
 }

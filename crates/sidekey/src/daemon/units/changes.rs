@@ -42,6 +42,9 @@ impl Changes {
         if before.telemetry != now.telemetry {
             self.changed("telemetry", "");
         }
+        if before.no_keep_alive != now.no_keep_alive {
+            self.changed("disable_keep_alives", "");
+        }
         if before.log.level != now.log.level {
             self.changed(
                 "log_level",

@@ -8,7 +8,7 @@ use cache::Cache;
 use config::{ApiProxy, Endpoint, Listener, Settings};
 use futures_util::FutureExt as _;
 use http::HeaderValue;
-use proxy::{Bound, Context, Handles, Listening, Refusal, Tunnels, WaitingRoom};
+use proxy::{Beside, Bound, Context, Handles, Listening, Refusal, Tunnels, WaitingRoom};
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
@@ -32,9 +32,17 @@ pub(super) struct Next {
     old: Option<usize>,
     /// The parked one whose socket it has.
     parked: Option<usize>,
-    /// If it is not the same socket with the same connections.
-    bound: Option<Bound>,
+    place: Place,
     settings: Listener,
+}
+
+/// Where a listener accepts.
+enum Place {
+    /// As before: the same socket with the same connections.
+    Same,
+    Bound(Bound),
+    /// Where others are that go. They are asked until all else is made.
+    Beside(Beside),
 }
 
 /// What listeners of one identity share.
@@ -62,12 +70,24 @@ fn is_at(one: &Endpoint, other: &Endpoint) -> bool {
     }
 }
 
+/// Whether the system takes one of them only.
+fn overlap(one: &Endpoint, other: &Endpoint) -> bool {
+    let (Endpoint::Tcp(one), Endpoint::Tcp(other)) = (one, other) else { return false };
+    let any = one.ip().is_unspecified() || other.ip().is_unspecified();
+    one.port() == other.port() && (any || one.ip() == other.ip())
+}
+
 fn name(endpoint: &Endpoint) -> String {
     match endpoint {
         Endpoint::Tcp(address) => address.to_string(),
         Endpoint::Unix { path, .. } => path.display().to_string(),
         Endpoint::Systemd { socket, .. } => format!("systemd:{socket}"),
     }
+}
+
+/// Whose token a listener uses.
+fn identity<'a>(settings: &'a Settings, listener: &Listener) -> Option<&'a Option<String>> {
+    Some(&settings.auto_auths.get(listener.auto_auth?)?.name)
 }
 
 impl Units {
@@ -77,25 +97,61 @@ impl Units {
         problems: &mut Vec<StartError>,
     ) -> Vec<Next> {
         let (mut taken, mut unparked) = (Vec::new(), Vec::new());
-        let mut all = Vec::new();
+        let mut places = Vec::new();
         for listener in &settings.listeners {
             let here = |old: &Doorstep| is_at(&old.settings.endpoint, &listener.endpoint);
             let old = take(&self.listeners, &mut taken, here);
             let parked = if old.is_none() { take(&self.parked, &mut unparked, here) } else { None };
-            let bound = match (
+            places.push((listener, old, parked));
+        }
+        let stays = |at: usize| taken.get(at).is_some_and(|taken| *taken);
+        let going = self.listeners.iter().enumerate().filter(|(at, _)| !stays(*at));
+        // systemd's sockets are never closed.
+        let going = going.filter(|(_, old)| !matches!(old.settings.endpoint, Endpoint::Systemd { .. }));
+        let going: Vec<&Listening> = going.map(|(_, old)| &old.listening).collect();
+        let mut all = Vec::new();
+        for (listener, old, parked) in places {
+            let place = match (
                 old.and_then(|at| self.listeners.get(at)),
                 parked.and_then(|at| self.parked.get(at)),
             ) {
-                (Some(old), _) if old.listening.fits(listener) => Ok(None),
-                (Some(old), _) | (None, Some(old)) => old.listening.succeeded(listener).map(Some),
-                (None, None) => Bound::bind(listener).await.map(Some),
+                (Some(old), _) if old.listening.fits(listener) => Ok(Place::Same),
+                (Some(old), _) | (None, Some(old)) => old.listening.succeeded(listener).map(Place::Bound),
+                (None, None) => {
+                    let here = |other: &&Listener| overlap(&other.endpoint, &listener.endpoint);
+                    // Two new ones that overlap fail as they do at a start.
+                    let going =
+                        if settings.listeners.iter().filter(here).count() == 1 { &*going } else { &[] };
+                    match Beside::bind(listener, going.iter().copied()) {
+                        Ok(Some(beside)) => Ok(Place::Beside(beside)),
+                        Ok(None) => Bound::bind(listener).await.map(Place::Bound),
+                        Err(error) => Err(error),
+                    }
+                }
             };
-            match bound {
-                Ok(bound) => all.push(Next { old, parked, bound, settings: listener.clone() }),
+            match place {
+                Ok(place) => all.push(Next { old, parked, place, settings: listener.clone() }),
                 Err(error) => problems.push(error.into()),
             }
         }
         all
+    }
+
+    /// Those that are beside others that go take their place: whoever connects now is answered by the new
+    /// configuration, so nothing else may go wrong after this.
+    pub(super) fn listen_beside(next: &mut [Next], problems: &mut Vec<StartError>) {
+        for next in next {
+            next.place = match std::mem::replace(&mut next.place, Place::Same) {
+                Place::Beside(beside) => match beside.listen() {
+                    Ok(bound) => Place::Bound(bound),
+                    Err(error) => {
+                        problems.push(error.into());
+                        continue;
+                    }
+                },
+                other => other,
+            };
+        }
     }
 
     pub(super) fn commit_listeners(
@@ -103,28 +159,35 @@ impl Units {
         next: Vec<Next>,
         fixed: &Fixed,
         tasks: &mut Tasks,
+        last: &Settings,
         changes: &mut Changes,
     ) {
         let contexts = self.contexts(fixed);
-        let mut old: Vec<Option<Doorstep>> = self.listeners.drain(..).map(Some).collect();
+        let proxied = last.api_proxy != self.settings.api_proxy;
+        let now = Arc::clone(&self.settings);
+        let mut before: Vec<Option<Doorstep>> = self.listeners.drain(..).map(Some).collect();
         let mut parked: Vec<Option<Doorstep>> = self.parked.drain(..).map(Some).collect();
-        for Next { old: place, parked: unparked, bound, settings } in next {
+        for Next { old, parked: unparked, place, settings } in next {
             let whose = settings.auto_auth.and_then(|whose| self.logins.get(whose)).map(|login| login.id);
             let Some(context) = contexts.get(&whose) else { continue };
-            let before = place.and_then(|at| old.get_mut(at)?.take());
+            let old = old.and_then(|at| before.get_mut(at)?.take());
             drop(unparked.and_then(|at| parked.get_mut(at)?.take()));
             let here = name(&settings.endpoint);
-            let doorstep = match (bound, before) {
-                (None, Some(mut before)) => {
+            let doorstep = match (place, old) {
+                (Place::Same, Some(mut before)) => {
                     let bare = |listener: &Listener| Listener { auto_auth: None, ..listener.clone() };
-                    let same = bare(&before.settings) == bare(&settings);
+                    let same = bare(&before.settings) == bare(&settings)
+                        && identity(last, &before.settings) == identity(&now, &settings);
                     if !same || !Arc::ptr_eq(&before.context, context) {
                         before.listening.serve(&settings, Arc::clone(context));
+                    }
+                    // Another cache, or another login of its identity, is told where it happens.
+                    if !same || proxied {
                         changes.changed("listener", here);
                     }
                     Doorstep { settings, context: Arc::clone(context), ..before }
                 }
-                (Some(bound), before) => {
+                (Place::Bound(bound), before) => {
                     let (listening, run) = bound.start(Arc::clone(context), tasks.stop());
                     tasks.start_graceful("listener", run.map(Ok));
                     match before {
@@ -137,11 +200,11 @@ impl Units {
                     }
                     Doorstep { settings, context: Arc::clone(context), listening }
                 }
-                (None, None) => continue,
+                (Place::Same, None) | (Place::Beside(_), _) => continue,
             };
             self.listeners.push(doorstep);
         }
-        for gone in old.into_iter().flatten() {
+        for gone in before.into_iter().flatten() {
             changes.removed("listener", name(&gone.settings.endpoint));
             gone.listening.retire();
             if matches!(gone.settings.endpoint, Endpoint::Systemd { .. }) {
@@ -224,7 +287,7 @@ impl Units {
         }
     }
 
-    /// Makes the tokens of identities that listeners use known to the cache.
+    /// Makes the tokens of identities that listeners use known to the cache, and has it forget the others.
     fn make_known(&mut self, tasks: &mut Tasks) {
         let Some(cache) = &self.cache else { return };
         let Contexts { all, known, names } = &mut self.contexts;
@@ -235,15 +298,17 @@ impl Units {
             }
             stays
         });
+        let mut ours = Vec::new();
         for login in all.keys().flatten().filter_map(|id| self.logins.iter().find(|login| login.id == *id)) {
-            if known.contains_key(&login.id) {
-                continue;
-            }
             let place = names.iter().position(|name| *name == login.name());
             let whose = place.unwrap_or_else(|| {
                 names.push(login.name());
                 names.len() - 1
             });
+            ours.push(whose);
+            if known.contains_key(&login.id) {
+                continue;
+            }
             let stop = login.scope().stop().child_token();
             let keep = keep_own_token(cache.cache.clone(), whose, login.identity.tokens.clone());
             let until = stop.clone();
@@ -253,6 +318,7 @@ impl Units {
             });
             known.insert(login.id, (cache.id, stop));
         }
+        cache.cache.forget_own_tokens_but(&ours);
     }
 }
 

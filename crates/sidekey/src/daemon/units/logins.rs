@@ -5,7 +5,7 @@ use std::path::Path;
 use auto_auth::sink::Sink;
 use config::{AutoAuth, MethodKind, Settings, SinkKind};
 use tracing::{error, info};
-use vault::TlsSettings;
+use vault::{RedirectHosts, TlsSettings};
 
 use super::{Changes, Fixed, Id, Slot, Units, server, take};
 use crate::daemon::build::StartError;
@@ -34,8 +34,9 @@ struct Spec {
     /// Without sinks.
     settings: AutoAuth,
     way: Id,
-    /// For the method that has a way of its own to the server.
-    tls: Option<TlsSettings>,
+    /// For the method that has a way of its own to the server: TLS, whether connections are kept, and where a redirect may
+    /// lead.
+    own: Option<(TlsSettings, bool, RedirectHosts)>,
 }
 
 pub(super) struct Next {
@@ -84,7 +85,10 @@ impl Units {
             let spec = Spec {
                 settings: AutoAuth { sinks: Vec::new(), ..auto_auth.clone() },
                 way: own.id,
-                tls: is_cert.then(|| settings.vault.tls.clone()),
+                own: is_cert.then(|| {
+                    let vault = &settings.vault;
+                    (vault.tls.clone(), settings.no_keep_alive.auto_auth, vault.redirect_hosts.clone())
+                }),
             };
             let login = match take(&self.logins, &mut taken, |old| old.spec == spec) {
                 Some(at) => Slot::Keep(at),

@@ -165,11 +165,14 @@ impl Units {
         let Some(ways) = self.prepare_ways(settings, fixed, &mut problems) else { return Err(problems) };
         let cache = self.prepare_cache(settings, &ways, fixed, &mut problems).await;
         // Listeners bind before sinks are checked: an address in use is the more common mistake.
-        let listeners = self.prepare_listeners(settings, &mut problems).await;
+        let mut listeners = self.prepare_listeners(settings, &mut problems).await;
         let logins = self.prepare_logins(settings, &ways, fixed, tasks, &mut problems);
         let has_new_cache = cache.is_some();
         let runners = self.prepare_runners(settings, &logins, has_new_cache, &mut problems);
         let outside = self.prepare_pid_file(outside, settings, &mut problems);
+        if problems.is_empty() {
+            Self::listen_beside(&mut listeners, &mut problems);
+        }
         if problems.is_empty() {
             Ok(Next { settings: Arc::clone(settings), outside, ways, cache, logins, listeners, runners })
         } else {
@@ -185,7 +188,7 @@ impl Units {
         self.commit_ways(next.ways, &before, &mut changes);
         self.commit_cache(next.cache, fixed, tasks, &mut changes).await;
         self.commit_logins(next.logins, fixed, tasks, &mut changes).await;
-        self.commit_listeners(next.listeners, fixed, tasks, &mut changes);
+        self.commit_listeners(next.listeners, fixed, tasks, &before, &mut changes);
         fixed.variables.want(&self.settings.templates);
         self.commit_runners(next.runners, fixed, tasks, &mut changes).await;
         self.commit_child(fixed, tasks, &mut changes);

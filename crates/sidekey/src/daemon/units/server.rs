@@ -31,15 +31,11 @@ pub(super) struct Way {
 /// The ways as they are to be; some may be the old ones.
 pub(super) type Next = Ways;
 
-/// What makes a client another. TLS is put in while it runs.
+/// What makes a client another. The rest is put in while it runs.
 fn is_same(one: &ClientSettings, other: &ClientSettings) -> bool {
     one.address == other.address
         && one.others == other.others
         && one.timeout == other.timeout
-        && one.retry == other.retry
-        && one.retry_inconsistent == other.retry_inconsistent
-        && one.keep_alive == other.keep_alive
-        && one.redirect_hosts == other.redirect_hosts
         && one.proxies == other.proxies
 }
 
@@ -132,6 +128,9 @@ impl Units {
     pub(super) fn commit_ways(&mut self, next: Next, before: &Settings, changes: &mut Changes) {
         if self.ways.is_some() && self.settings.vault != before.vault {
             changes.changed("vault", self.settings.vault.address.to_string());
+        }
+        for way in std::iter::once(&next.proxied).chain(&next.own) {
+            way.client.set_manners(&way.settings);
         }
         self.ways = Some(next);
     }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use rustix::process::Signal;
 use serde_json::json;
 use testkit::{Api, Cluster, Program, eventually, server_binary};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -125,5 +126,69 @@ async fn f19_the_active_node_dies_under_load() {
     );
     let (all, killed, next) = lose_the_active(&mut cluster, &listener, "standby").await;
     nothing_lost(&all, killed, &cluster.nodes()[next].root_api().unwrap()).await;
+    proxy.stop().await.unwrap();
+}
+
+/// A node that is stopped and says nothing: its connections stay, and nobody answers on them. A read goes elsewhere
+/// after a third of the time it has; a write does not, because it may have been carried out.
+#[tokio::test]
+async fn f19_the_active_node_hangs_under_load() {
+    const TIMEOUT: Duration = Duration::from_secs(12);
+    let folder = tempfile::tempdir().unwrap();
+    let cluster = Cluster::start(&server_binary().unwrap(), folder.path(), 3).await.unwrap();
+    let active = cluster.active().await.unwrap();
+    let root_token = cluster.nodes()[0].root_token().to_owned();
+    let root = cluster.nodes()[active].root_api().unwrap();
+    root.write("secret/data/app", &json!({"data": {"color": "blue"}})).await.unwrap();
+    let mut addresses: Vec<String> = cluster.nodes().iter().map(testkit::Server::address).collect();
+    addresses.swap(0, active);
+    let program = Program::proxy(sidekey(), folder.path())
+        .config(&format!("vault {{ addresses = {addresses:?} }}"))
+        .env("VAULT_CLIENT_TIMEOUT", &format!("{}s", TIMEOUT.as_secs()))
+        .listener("");
+    let (mut proxy, listener) = program.start_listening().await.unwrap();
+    let listener = listener.with_token(Some(&root_token));
+    let load = Load::start(&listener, Some("hung"));
+    sleep(Duration::from_secs(2)).await;
+    cluster.nodes()[active].signal(Signal::STOP);
+    let stopped = Instant::now();
+    let others = cluster.nodes().iter().enumerate().filter(|(number, _)| *number != active);
+    let others: Vec<Api> = others.map(|(_, node)| node.api(None).unwrap()).collect();
+    let elected = eventually("another active node", async || {
+        for node in &others {
+            if node.get("sys/health").await.is_ok_and(|health| health.status.as_u16() == 200) {
+                return Some(stopped.elapsed());
+            }
+        }
+        None
+    });
+    let elected = elected.await.unwrap();
+    sleep(TIMEOUT).await;
+    cluster.nodes()[active].signal(Signal::CONT);
+    sleep(Duration::from_secs(3)).await;
+    let all = load.stop().await;
+    let (refused, gap) = (refused(&all), gap(&all, stopped));
+    println!(
+        "F19 hangs: {} requests; refused: {:?}; a new active node after {elected:.1?}, gap {gap:.1?}",
+        all.len(),
+        refused.iter().map(|seen| (&seen.status, seen.ended - stopped)).collect::<Vec<_>>()
+    );
+    for seen in &refused {
+        let status = seen.status.as_ref().unwrap_or_else(|why| panic!("no answer: {why}, {seen:?}"));
+        assert!(seen.wrote.is_some() && *status >= 500, "a read was lost: {seen:?}");
+        assert!(seen.began <= stopped + elected.max(TIMEOUT / 3) + Duration::from_secs(1), "{seen:?}");
+    }
+    assert!(gap <= elected + TIMEOUT / 3 + Duration::from_secs(2), "{gap:?}");
+    assert!(all.last().unwrap().is_fine(), "{:?}", all.last());
+    // It stands by again, or is active; what it had been given is written once at most.
+    let active = cluster.active().await.unwrap();
+    let root = cluster.nodes()[active].root_api().unwrap();
+    for seen in all.iter().filter(|seen| seen.wrote.is_some()) {
+        let name = seen.wrote.as_deref().unwrap();
+        let kept = root.get(&format!("secret/metadata/{name}")).await.unwrap();
+        let times = kept.json["data"]["current_version"].as_u64().unwrap_or(0);
+        let wanted = if seen.is_fine() { 1..=1 } else { 0..=1 };
+        assert!(wanted.contains(&times), "{name} was written {times} times: {seen:?}");
+    }
     proxy.stop().await.unwrap();
 }
