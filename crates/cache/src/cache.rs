@@ -240,7 +240,12 @@ impl Cache {
                 disk.finish(&shared).await;
             }
         };
-        (Self(inner), keep_alive)
+        let cache = Self(inner);
+        if !options.leases {
+            // What another configuration left on disk.
+            cache.clear(&Clear::All);
+        }
+        (cache, keep_alive)
     }
 
     /// How the client spelled the head of its request, if this cache wants to know it, for [`Request::spelling`].
@@ -440,6 +445,10 @@ impl Cache {
         }
         let path = inner.path_hash(&request);
         let safe = request.is_safe();
+        if !inner.options.leases && !safe {
+            // Nothing would be shared either.
+            return inner.ask(&request, None, None, false).await;
+        }
         if wish.no_cache {
             return Inner::ask_apart(inner, request, key, None, path, true).await;
         }

@@ -125,7 +125,7 @@ impl Inner {
             self.note_renewal(observation, &whole, sent_at);
         }
         let remembered = match (key, looked_into) {
-            (Some(key), true) => {
+            (Some(key), true) if self.options.leases => {
                 let again = self.options.refresh_ahead.then(|| Arc::new(unguarded(request)));
                 let answered =
                     Answered { response: &response, body: &whole, sent_at, began, replaces, again };

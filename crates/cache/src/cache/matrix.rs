@@ -111,6 +111,24 @@ async fn denied_paths_are_asked_for_each_time() {
     assert_eq!(door.origin(creds()).await, "HIT");
 }
 
+/// `disable_caching_dynamic_secrets`: each asks for its own; equal reads at once are still one.
+#[tokio::test(start_paused = true)]
+async fn leases_and_tokens_may_be_left_out() {
+    let door = door_with(100, Options { leases: false, ..Options::default() });
+    let (one, two) = tokio::join!(door.ask(login()), door.ask(login()));
+    assert_ne!(one.1, two.1);
+    let (_, first) = door.ask(creds()).await;
+    assert_ne!(door.ask(creds()).await.1["lease_id"], first["lease_id"]);
+    assert_eq!(door.origin(wishing(creds(), "only-if-cached")).await, "504");
+    let before = door.server.count("sys/mounts");
+    tokio::join!(door.ask(get("sys/mounts")), door.ask(get("sys/mounts")));
+    assert_eq!(door.server.count("sys/mounts"), before + 1);
+    // Nobody keeps them alive, and a revocation that passes by finds nothing.
+    sleep(seconds(200)).await;
+    door.ask(put("sys/leases/revoke", &json!({"lease_id": first["lease_id"]}))).await;
+    assert_eq!((door.server.count("sys/leases/renew"), door.cache.len()), (0, 0));
+}
+
 /// In upstream the second renewal of a token was answered from memory, and renewed nothing.
 #[tokio::test(start_paused = true)]
 async fn row_5_renewals_reach_the_server_and_take_nothings_place() {

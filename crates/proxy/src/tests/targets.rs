@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::{Front, OURS, get};
+use crate::stand;
 
 /// What becomes of a target: it reaches the server like this, with our token or without, or it is refused.
 enum Becomes {
@@ -214,5 +215,38 @@ proptest! {
                 assert!(path == "/" || !path.ends_with('/'), "{raw:?}: {forwarded}");
             }
         });
+    }
+}
+
+/// As Vault's proxy has it; whoever reads the namespace behind us sees the whole one.
+#[tokio::test(start_paused = true)]
+async fn a_configured_namespace_stands_before_the_requests_own() {
+    for (ours, theirs, sent) in [
+        (None, "", None),
+        (None, "X-Vault-Namespace: a\r\n", Some("a")),
+        (Some("team"), "", Some("team")),
+        (Some("team"), "X-Vault-Namespace: /a/b/\r\n", Some("team/a/b")),
+        (Some("team/x"), "X-Vault-Namespace: a\r\n", Some("team/x/a")),
+        // The one above all others, in each of its spellings, is ours here.
+        (Some("team"), "X-Vault-Namespace: root\r\n", Some("team")),
+        (Some("team"), "X-Vault-Namespace: /\r\n", Some("team")),
+        // Nobody leaves it.
+        (Some("team"), "X-Vault-Namespace: ../b\r\n", None),
+        (Some("team"), "X-Vault-Namespace: a\r\nX-Vault-Namespace: b\r\n", None),
+        (Some("team"), "X-Vault-Namespace: a\r\nConnection: X-Vault-Namespace\r\n", Some("team/a")),
+    ] {
+        let mut front = Front::new();
+        let mut context =
+            stand::context(std::sync::Arc::clone(&front.recorder) as _, vault::TokenState::default());
+        context.namespace = ours.and_then(vault::Namespace::new);
+        front.before(context);
+        let answer = front.ask(format!("GET /v1/a HTTP/1.1\r\nHost: localhost\r\n{theirs}\r\n")).await;
+        let seen = front.recorder.seen.lock().unwrap();
+        if theirs.contains("..") || theirs.contains(": b") {
+            assert_eq!((answer.statuses(), seen.len()), (vec![400], 0), "{theirs}");
+            continue;
+        }
+        let found = seen[0].headers.get("x-vault-namespace").map(|value| value.to_str().unwrap());
+        assert_eq!(found, sent, "{ours:?} {theirs}");
     }
 }

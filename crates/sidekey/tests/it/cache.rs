@@ -8,6 +8,7 @@ mod databases;
 mod engines;
 mod forgotten;
 mod logins;
+mod namespaces;
 mod outage;
 
 use serde_json::{Value, json};

@@ -123,7 +123,7 @@ impl Units {
         let settings = &self.settings;
         let scope = tasks.scope();
         let mode = if spec.settings.is_some() { Mode::Remember } else { Mode::PassOn };
-        let options = spec.settings.as_ref().map(|cache| cache_options(&cache.bounds)).unwrap_or_default();
+        let options = spec.settings.as_ref().map(|cache| cache_options(cache)).unwrap_or_default();
         let caller = caller(settings, Subsystem::ApiProxy);
         let (cache, keep_alive) =
             Cache::with_options(mode, options, file, upstream, caller.clone(), scope.stop());
