@@ -580,6 +580,8 @@ fn take_in(
 }
 
 #[cfg(test)]
+mod faults;
+#[cfg(test)]
 mod matrix;
 #[cfg(test)]
 mod model;
