@@ -250,3 +250,35 @@ async fn a_configured_namespace_stands_before_the_requests_own() {
         assert_eq!(found, sent, "{ours:?} {theirs}");
     }
 }
+
+/// Upstream sent it without any token.
+#[tokio::test(start_paused = true)]
+async fn what_needs_our_token_waits_for_the_first_login_and_not_for_ever() {
+    let mut front = Front::new();
+    let upstream = || std::sync::Arc::clone(&front.recorder) as _;
+    let state = |token: Option<&str>| vault::TokenState {
+        token: token.map(|token| std::sync::Arc::new(vault::Token::new(token.to_owned()).unwrap())),
+        ..vault::TokenState::default()
+    };
+    let (tokens, none) = tokio::sync::watch::channel(state(None));
+    let context = crate::route::Context { tokens: none, ..stand::context(upstream(), state(Some(OURS))) };
+    front.before(context);
+    let mut client = front.connect();
+    client.send(get("/v1/a")).await;
+    tokio::time::sleep(std::time::Duration::from_secs(11)).await;
+    let refused = client.hear().await;
+    assert_eq!((refused.statuses(), front.seen().len()), (vec![503], 0));
+    assert!(
+        refused.head().contains("retry-after: 1") && refused.text.contains("not logged in yet"),
+        "{}",
+        refused.text
+    );
+    // What needs none does not wait.
+    assert_eq!(front.ask(get("/v1/sys/health")).await.statuses(), [200]);
+    let (answer, ()) = tokio::join!(front.ask(get("/v1/a")), async {
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        tokens.send_replace(state(Some(OURS)));
+    });
+    assert_eq!(answer.statuses(), [200]);
+    assert_eq!(front.seen(), ["GET /v1/sys/health -".to_owned(), format!("GET /v1/a {OURS}")]);
+}

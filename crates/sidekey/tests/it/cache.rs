@@ -2,6 +2,7 @@
 
 #![expect(clippy::print_stdout, reason = "what was measured is shown with --no-capture")]
 
+mod bad_answers;
 mod clearing;
 mod command;
 mod databases;
