@@ -254,7 +254,12 @@ impl Cache {
                 disk.finish(&shared).await;
             }
         };
-        (Self(inner), keep_alive)
+        let cache = Self(inner);
+        if !cache.0.options.load().leases {
+            // What another configuration left on disk.
+            cache.clear(&Clear::All);
+        }
+        (cache, keep_alive)
     }
 
     /// How the client spelled the head of its request, if this cache wants to know it, for [`Request::spelling`].
@@ -465,9 +470,9 @@ impl Cache {
     /// The same without secrets of KV mounts.
     pub(crate) async fn leasing(&self, request: Cow<'_, Request>) -> Result<Answer, SendError> {
         let inner = &self.0;
-        let (controlled, denied) = {
+        let (controlled, denied, leases) = {
             let options = inner.options.load();
-            (options.client_control, options.denies(request.path()))
+            (options.client_control, options.denies(request.path()), options.leases)
         };
         let wish = if controlled { Wish::of(&request.headers) } else { Wish::default() };
         let passes = request.upload.is_some() || request.upgrade || !may_be_cached(&request);
@@ -493,6 +498,10 @@ impl Cache {
         }
         let path = inner.path_hash(&request);
         let safe = request.is_safe();
+        if !leases && !safe {
+            // Nothing would be shared either.
+            return inner.ask(&request, None, None, false).await;
+        }
         if wish.no_cache {
             return Inner::ask_apart(inner, request, key, None, path, true).await;
         }
@@ -638,6 +647,8 @@ fn take_in(shared: &Shared, file: Option<Opened>, news: &mpsc::UnboundedSender<N
     TakenIn { disk, changed, lasting }
 }
 
+#[cfg(test)]
+mod faults;
 #[cfg(test)]
 mod matrix;
 #[cfg(test)]

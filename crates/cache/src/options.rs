@@ -7,6 +7,8 @@ use http::HeaderName;
 /// What may be chosen about a cache that remembers. The defaults are those of the configuration.
 #[derive(Clone, Debug)]
 pub struct Options {
+    /// Leases and tokens are remembered; otherwise only secrets of KV mounts are, if they are kept.
+    pub leases: bool,
     /// Requests are the same only if they were spelled the same, byte for byte, as upstream has it.
     pub strict_keys: bool,
     /// Headers, in lower case, that tell requests apart beside those that always do.
@@ -39,6 +41,7 @@ impl Default for Options {
     /// together, and is little for any server.
     fn default() -> Self {
         Self {
+            leases: true,
             strict_keys: false,
             key_extra_headers: Vec::new(),
             client_control: true,

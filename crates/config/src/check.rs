@@ -57,6 +57,12 @@ pub(crate) fn check(product: Product, raw: &Raw) -> Vec<Problem> {
         refuse(Problem::whole(message, Some(&cache.place)));
     }
     let kept = raw.cache.as_ref().and_then(|cache| cache.static_secrets.as_ref());
+    if let Some(cache) = raw.cache.as_ref().filter(|cache| cache.only_static && kept.is_none() && !agent) {
+        // In Vault's words. The agents upstream pass over the key.
+        let message = "to enable the cache, the cache must be configured to either cache static secrets or \
+                       dynamic secrets";
+        refuse(Problem::whole(message, Some(&cache.place)));
+    }
     if kept.is_some_and(|kept| !kept.value.plain_listeners)
         && let Some(listener) = raw.listeners.iter().find(|listener| is_plain_and_public(&listener.what))
     {

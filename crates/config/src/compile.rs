@@ -37,12 +37,14 @@ pub(crate) fn compile(
     if !compiler.problems.is_empty() {
         return None;
     }
+    let vault = vault?;
+    let prepends = raw.api_proxy.as_ref().is_some_and(|api_proxy| api_proxy.prepends);
     let api_proxy = ApiProxy {
         use_auto_auth_token: check::use_token(&raw),
         strict_paths: raw.api_proxy.as_ref().is_some_and(|api_proxy| api_proxy.strict_paths),
+        namespace: vault.namespace.clone().filter(|_| prepends),
         consistency,
     };
-    let vault = vault?;
     let all = &raw.auto_auths;
     // What cannot be chosen was refused by the check.
     let chosen =
@@ -87,6 +89,7 @@ pub(crate) fn compile(
         auto_auths,
         cache: raw.cache.map(|cache| Cache {
             bounds: cache.bounds,
+            only_static: cache.only_static,
             persist: cache.persist,
             static_secrets: cache.static_secrets.map(|placed| placed.value),
         }),

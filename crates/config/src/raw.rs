@@ -149,6 +149,7 @@ fn imply_api_proxy(raw: &mut Raw) {
             implied: use_token.value,
             auto_auth: None,
             strict_paths: false,
+            prepends: false,
             consistency: api_proxy::RawConsistency::default(),
         });
     }

@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cache::Answer;
+use http::header::InvalidHeaderValue;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use http_body::Body as _;
 use tokio::time::timeout;
 use tracing::info;
-use vault::{Body, TokenState, headers, shown_path};
+use vault::{Body, Namespace, TokenState, headers, shown_path};
 
 use crate::access::Noted;
 use crate::body::{Received, receive};
@@ -34,6 +35,12 @@ pub(crate) async fn forward(context: &Context, target: Target, mut request: Aski
     let path = target.path();
     if context.strict_paths && !path.starts_with("/v1/") {
         return error(StatusCode::NOT_FOUND, "only paths below /v1/ are served here (strict_paths)");
+    }
+    // Before anybody else looks for it: cache, events and the server see the same.
+    if let Some(ours) = &context.namespace
+        && prepend(request.headers_mut(), ours).is_err()
+    {
+        return error(StatusCode::BAD_REQUEST, "the configured namespace and the request's make no header");
     }
     let mut tunnel = None;
     if let Some(slot) = request.extensions_mut().remove::<RelaySlot>()
@@ -187,6 +194,17 @@ pub(crate) fn attach(headers: &mut HeaderMap, state: &TokenState) {
     if let Some(token) = state.header() {
         headers.insert(headers::TOKEN, token);
     }
+}
+
+/// Puts a namespace before the one that a request names in its header, in the one form that [`Target::of`] gives it.
+fn prepend(headers: &mut HeaderMap, ours: &Namespace) -> Result<(), InvalidHeaderValue> {
+    let theirs = headers.get(headers::NAMESPACE).map(HeaderValue::as_bytes);
+    let both = match theirs {
+        Some(theirs) => [ours.as_str().as_bytes(), theirs].concat(),
+        None => ours.as_str().trim_end_matches('/').as_bytes().to_vec(),
+    };
+    headers.insert(headers::NAMESPACE, HeaderValue::from_maybe_shared(Bytes::from(both))?);
+    Ok(())
 }
 
 /// Ours in front, the client's behind: `Vault Agent API Proxy/… (…); curl/8`.

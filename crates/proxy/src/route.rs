@@ -9,7 +9,7 @@ use http::{HeaderValue, Request, Response, StatusCode, header};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tracing::info;
-use vault::{Body, BoxFuture, Product, TokenState, shown_path};
+use vault::{Body, BoxFuture, Namespace, Product, TokenState, shown_path};
 
 use crate::access::{AccessLog, Noted};
 use crate::breach::Breach;
@@ -38,6 +38,8 @@ pub struct Context {
     pub has_auto_auth: bool,
     /// Refuse paths outside `/v1/`.
     pub strict_paths: bool,
+    /// Stands before the namespace of each request that is passed on.
+    pub namespace: Option<Namespace>,
     /// Agent or proxy.
     pub product: Product,
     /// What we put in front of a client's `User-Agent`.

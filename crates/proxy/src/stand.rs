@@ -50,6 +50,7 @@ pub(crate) fn context(upstream: Arc<dyn Upstream>, state: TokenState) -> Context
         use_auto_auth_token: when,
         has_auto_auth: has_token,
         strict_paths: false,
+        namespace: None,
         product: Product::Agent,
         user_agent: HeaderValue::from_static("stand"),
         waiting_room: WaitingRoom::default(),

@@ -131,7 +131,7 @@ impl Inner {
             self.note_renewal(observation, &whole, sent_at);
         }
         let remembered = match (key, looked_into) {
-            (Some(key), true) => {
+            (Some(key), true) if self.options.load().leases => {
                 let again = self.options.load().refresh_ahead.then(|| Arc::new(unguarded(request)));
                 let answered =
                     Answered { response: &response, body: &whole, sent_at, began, replaces, again };

@@ -1,4 +1,49 @@
 //! What the cache is to do, and each of the older agents' faults that it is not to have, one test each.
+//!
+//! Where each part of it is shown. Names without a path are tests of this folder; `it` is `crates/sidekey/tests/it`,
+//! where the real server answers.
+//!
+//! | Row | What | Tests |
+//! |---|---|---|
+//! | 1 | three logins are one; headers of a hit | `three_logins_are_one`, `hits_are_the_answer_byte_for_byte_without_what_was_of_the_moment`; `it/cache/logins.rs` |
+//! | 2 | equal requests at once are one, KV reads too | `equal_requests_under_way_are_one`, `writes_that_are_not_remembered_are_never_shared`, `r_g_*`; `it/cache/logins.rs`, `it/kv_cache.rs` |
+//! | 3 | what tells requests apart | `key.rs`: `what_describes_the_client_does_not_count`, `what_changes_the_answer_counts`, `spellings_of_one_request_are_one`, `answers_for_one_reader_are_never_shared`, `strict_keys_are_upstreams` |
+//! | 4 | what is remembered | `policy.rs`: `the_table`, `bad_answers_are_passed_on`; `leases_belong_to_known_tokens`; `it/cache/engines.rs`, `it/listener.rs`: `logins_leases_and_children_are_cached_and_secrets_are_not` |
+//! | 5 | renewals are carried out each time | `row_5_*`, `renewals_go_through_every_time`; `it/cache/forgotten.rs` |
+//! | 6 | revocations in every form | `row_6_*`, `revocations_that_pass_by_are_obeyed_at_once`; `observe.rs`; `it/cache/forgotten.rs`, `it/cache/databases.rs`: `forms` |
+//! | 7 | cache-clear | `row_7_*`, `clearing_keeps_our_own_token_known`; `clear.rs`: `refuses_with_upstreams_words`; `it/cache/clearing.rs`, beside the real agent |
+//! | 8 | rhythm, maximum TTL, replacement | `row_8_*`, `f25_*`; `life.rs`; `it/cache/databases.rs`: `rhythm`, `tokens` |
+//! | 9 | revoked at the server | `row_9_*`, `a_lease_that_is_gone_at_the_server_goes_at_the_next_renewal`, `a_dead_token_takes_its_leases_along`; `it/cache/databases.rs`: `revoked_elsewhere`, `it/cache/outage.rs`: `f10_f24_*` |
+//! | 10 | the server is away | `row_10_*`, `f24_*`, `in_an_outage_a_lease_is_served_to_its_end_and_not_beyond`; `it/cache/outage.rs`: `f01_f03_*` |
+//! | 11 | our token is replaced | `row_11_*`, `a_new_token_of_ours_leaves_nothing_of_the_old_behind`; `it/cache/databases.rs`: `rotation` |
+//! | 12 | our token does not leave | `crates/proxy/src/redact.rs`, `filter.rs`; `it/listener.rs`: `the_token_does_not_leave` |
+//! | 13 | Bearer and inline authentication | `s68_*`; `crates/proxy/src/token.rs`: `s3_a_bearer_is_the_token`, `the_table` |
+//! | 14 | on disk (upstream's own file is not read) | `disk/tests.rs`: `many_changes_are_few_writes_and_one_record_each`, `what_was_remembered_is_there_after_a_restart`; `disk/tests/damage.rs`: `a_damaged_record_is_one_record_lost`; `it/persist.rs` |
+//! | 15 | bounds, and the rate of renewals | `row_15_*`, `store/tests.rs`: `there_is_one_timer_an_entry`; memory is measured by `make bench` |
+//! | 16 | KV secrets | `kv/tests/conditions.rs`: `condition_*`, `kv/tests/answers.rs`: `versions_never_go_backwards`; `it/kv_cache.rs` |
+//!
+//! Faults of the older agents, and the test that each would fail:
+//!
+//! | Fault | Test |
+//! |---|---|
+//! | answers to renewals are remembered, and take the place of what they renewed | `row_5_*` |
+//! | the second `renew-self` with the agent's own token is a 500 | `it/cache/forgotten.rs` |
+//! | nobody can have two child tokens | `clients_may_pass_by_the_cache`, `denied_paths_are_asked_for_each_time` |
+//! | revocations answered 202, by URL, prefix, force or an old name evict nothing; unmounting neither | `row_6_every_form_of_revocation_evicts`, `it/cache/databases.rs`: `forms` |
+//! | a revoked token is given the child it once made | `row_6_a_revoked_token_gets_no_orphan_that_it_made`, `it/cache/forgotten.rs` |
+//! | a revocation that cannot be read is a 500 | `bookkeeping_never_fails_a_client` |
+//! | eviction comes after the answer | `row_6_*`; `disk/tests.rs`: `a_revocation_is_on_the_disk_before_its_answer` |
+//! | after clearing, nothing of the agent's own token is remembered any more | `clearing_keeps_our_own_token_known` |
+//! | the file grows with every renewal; a restart renews everything at once and several times | `many_changes_are_few_writes_and_one_record_each`, `what_was_remembered_is_there_after_a_restart` |
+//! | one bad record loses all of its kind | `a_damaged_record_is_one_record_lost` |
+//! | a new service account token loses the file | `disk/service_account.rs`, `it/persist.rs` |
+//! | the key lies in the file, and so do clients' tokens | `what_was_remembered_is_there_after_a_restart` |
+//! | what was revoked comes back after a restart | `a_revocation_is_on_the_disk_before_its_answer`, `it/persist.rs` |
+//! | a Bearer is overruled by the agent's own token | `s3_a_bearer_is_the_token`, `s68_*` |
+//! | requests before the first login go out without a token | `crates/proxy/src/tests/targets.rs`: `what_needs_our_token_waits_for_the_first_login_and_not_for_ever` |
+//! | inline authentication beside a token fails for a minute | `crates/proxy/src/token.rs`: `the_table` |
+//! | `lookup` with `{}`, and wrapped lookups, tell the agent's token; an empty body is a 500 | `it/listener.rs`: `the_token_does_not_leave` |
+//! | a template's own `lookup-self` says `<no value>`; template and client have two leases | `it/cache/databases.rs`: `shared` |
 
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -109,6 +154,24 @@ async fn denied_paths_are_asked_for_each_time() {
     assert_eq!(door.origin(create()).await, "MISS");
     door.ask(creds()).await;
     assert_eq!(door.origin(creds()).await, "HIT");
+}
+
+/// `disable_caching_dynamic_secrets`: each asks for its own; equal reads at once are still one.
+#[tokio::test(start_paused = true)]
+async fn leases_and_tokens_may_be_left_out() {
+    let door = door_with(100, Options { leases: false, ..Options::default() });
+    let (one, two) = tokio::join!(door.ask(login()), door.ask(login()));
+    assert_ne!(one.1, two.1);
+    let (_, first) = door.ask(creds()).await;
+    assert_ne!(door.ask(creds()).await.1["lease_id"], first["lease_id"]);
+    assert_eq!(door.origin(wishing(creds(), "only-if-cached")).await, "504");
+    let before = door.server.count("sys/mounts");
+    tokio::join!(door.ask(get("sys/mounts")), door.ask(get("sys/mounts")));
+    assert_eq!(door.server.count("sys/mounts"), before + 1);
+    // Nobody keeps them alive, and a revocation that passes by finds nothing.
+    sleep(seconds(200)).await;
+    door.ask(put("sys/leases/revoke", &json!({"lease_id": first["lease_id"]}))).await;
+    assert_eq!((door.server.count("sys/leases/renew"), door.cache.len()), (0, 0));
 }
 
 /// In upstream the second renewal of a token was answered from memory, and renewed nothing.

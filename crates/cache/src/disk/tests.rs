@@ -3,6 +3,7 @@
 mod crash;
 mod damage;
 mod hooks;
+mod notes;
 
 use std::path::Path;
 use std::sync::Mutex;
@@ -54,7 +55,12 @@ impl Upstream for Server {
                     (200, json!({ "auth": auth }))
                 }
                 "auth/token/create" => {
-                    let auth = json!({"client_token": "s.child", "lease_duration": 3600, "renewable": true});
+                    // Another one each time.
+                    let name = match self.count("auth/token/create") {
+                        1 => "s.child".to_owned(),
+                        nth => format!("s.child-{nth}"),
+                    };
+                    let auth = json!({"client_token": name, "lease_duration": 3600, "renewable": true});
                     (200, json!({ "auth": auth }))
                 }
                 "auth/token/renew-self" => (

@@ -1,7 +1,7 @@
 //! `api_proxy { … }`: which token a client's request travels with.
 
 use hcl1::Kind;
-use vault::WhenInconsistent;
+use vault::{Namespace, WhenInconsistent};
 
 use super::auto_auth::read_choice;
 use crate::decode::{Block, Fields, lax_bool};
@@ -14,6 +14,8 @@ pub struct ApiProxy {
     pub use_auto_auth_token: UseAutoAuthToken,
     /// Refuse paths outside `/v1/` instead of forwarding them without our token.
     pub strict_paths: bool,
+    /// Stands before the namespace of each request (`prepend_configured_namespace`).
+    pub namespace: Option<Namespace>,
     /// Clients read what they have written (`enforce_consistency = "always"`); what happens where that cannot be.
     pub consistency: Option<WhenInconsistent>,
 }
@@ -39,6 +41,8 @@ pub(crate) struct RawApiProxy {
     /// As the legacy key of the same file's `cache` says, for a stanza that is not there.
     pub(crate) implied: UseAutoAuthToken,
     pub(crate) strict_paths: bool,
+    /// The configured namespace stands before that of each request.
+    pub(crate) prepends: bool,
     /// The `auto_auth` of listeners that name none.
     pub(crate) auto_auth: Option<Placed<String>>,
     pub(crate) consistency: RawConsistency,
@@ -57,14 +61,20 @@ pub(crate) fn read<'a>(file: &Fields<'a>, block: &Block<'a>) -> RawApiProxy {
     let fields = file.inside("api_proxy", block, PREFIX);
     let use_token = read_use_token(&fields);
     let consistency = read_consistency(&fields, "api_proxy");
-    if fields.lax_bool("prepend_configured_namespace") == Some(true) {
-        fields.not_built("prepend_configured_namespace");
-    }
+    let prepends = fields.lax_bool("prepend_configured_namespace").unwrap_or(false);
     let strict_paths = fields.lax_bool("strict_paths").unwrap_or(false);
     let auto_auth = read_choice(&fields);
     let place = fields.report.place(fields.span);
     fields.finish();
-    RawApiProxy { place, use_token, implied: UseAutoAuthToken::No, strict_paths, auto_auth, consistency }
+    RawApiProxy {
+        place,
+        use_token,
+        implied: UseAutoAuthToken::No,
+        strict_paths,
+        prepends,
+        auto_auth,
+        consistency,
+    }
 }
 
 /// `use_auto_auth_token`: a boolean, or `force`.

@@ -36,7 +36,14 @@ const REFUSED_BY_US: &[(&str, &[&str])] = &[
     ("TLS without a certificate: upstream asks a public ACME server for one", &["TLS needs `tls_cert_file`"]),
     ("TLS would be weaker than it reads", &["needs `tls_client_ca_file`", "TLS before 1.2 is not spoken"]),
     ("nobody can connect to a socket without a path", &["a unix listener needs an `address`"]),
-    ("Vault's keys, which bao passes over", &["Unknown cache setting for", "Unknown api_proxy setting for"]),
+    (
+        "Vault's keys, which bao passes over",
+        &[
+            "Unknown cache setting for",
+            "Unknown api_proxy setting for",
+            "the cache must be configured to either cache static secrets or dynamic secrets",
+        ],
+    ),
     (
         "a fraction of a mode or a user number, which upstream cuts off",
         &["`perms` must be a whole number", "`uid` must be a whole number"],

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::{Front, OURS, get};
+use crate::stand;
 
 /// What becomes of a target: it reaches the server like this, with our token or without, or it is refused.
 enum Becomes {
@@ -215,4 +216,69 @@ proptest! {
             }
         });
     }
+}
+
+/// As Vault's proxy has it; whoever reads the namespace behind us sees the whole one.
+#[tokio::test(start_paused = true)]
+async fn a_configured_namespace_stands_before_the_requests_own() {
+    for (ours, theirs, sent) in [
+        (None, "", None),
+        (None, "X-Vault-Namespace: a\r\n", Some("a")),
+        (Some("team"), "", Some("team")),
+        (Some("team"), "X-Vault-Namespace: /a/b/\r\n", Some("team/a/b")),
+        (Some("team/x"), "X-Vault-Namespace: a\r\n", Some("team/x/a")),
+        // The one above all others, in each of its spellings, is ours here.
+        (Some("team"), "X-Vault-Namespace: root\r\n", Some("team")),
+        (Some("team"), "X-Vault-Namespace: /\r\n", Some("team")),
+        // Nobody leaves it.
+        (Some("team"), "X-Vault-Namespace: ../b\r\n", None),
+        (Some("team"), "X-Vault-Namespace: a\r\nX-Vault-Namespace: b\r\n", None),
+        (Some("team"), "X-Vault-Namespace: a\r\nConnection: X-Vault-Namespace\r\n", Some("team/a")),
+    ] {
+        let mut front = Front::new();
+        let mut context =
+            stand::context(std::sync::Arc::clone(&front.recorder) as _, vault::TokenState::default());
+        context.namespace = ours.and_then(vault::Namespace::new);
+        front.before(context);
+        let answer = front.ask(format!("GET /v1/a HTTP/1.1\r\nHost: localhost\r\n{theirs}\r\n")).await;
+        let seen = front.recorder.seen.lock().unwrap();
+        if theirs.contains("..") || theirs.contains(": b") {
+            assert_eq!((answer.statuses(), seen.len()), (vec![400], 0), "{theirs}");
+            continue;
+        }
+        let found = seen[0].headers.get("x-vault-namespace").map(|value| value.to_str().unwrap());
+        assert_eq!(found, sent, "{ours:?} {theirs}");
+    }
+}
+
+/// Upstream sent it without any token.
+#[tokio::test(start_paused = true)]
+async fn what_needs_our_token_waits_for_the_first_login_and_not_for_ever() {
+    let mut front = Front::new();
+    let upstream = || std::sync::Arc::clone(&front.recorder) as _;
+    let state = |token: Option<&str>| vault::TokenState {
+        token: token.map(|token| std::sync::Arc::new(vault::Token::new(token.to_owned()).unwrap())),
+        ..vault::TokenState::default()
+    };
+    let (tokens, none) = tokio::sync::watch::channel(state(None));
+    let context = crate::route::Context { tokens: none, ..stand::context(upstream(), state(Some(OURS))) };
+    front.before(context);
+    let mut client = front.connect();
+    client.send(get("/v1/a")).await;
+    tokio::time::sleep(std::time::Duration::from_secs(11)).await;
+    let refused = client.hear().await;
+    assert_eq!((refused.statuses(), front.seen().len()), (vec![503], 0));
+    assert!(
+        refused.head().contains("retry-after: 1") && refused.text.contains("not logged in yet"),
+        "{}",
+        refused.text
+    );
+    // What needs none does not wait.
+    assert_eq!(front.ask(get("/v1/sys/health")).await.statuses(), [200]);
+    let (answer, ()) = tokio::join!(front.ask(get("/v1/a")), async {
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        tokens.send_replace(state(Some(OURS)));
+    });
+    assert_eq!(answer.statuses(), [200]);
+    assert_eq!(front.seen(), ["GET /v1/sys/health -".to_owned(), format!("GET /v1/a {OURS}")]);
 }

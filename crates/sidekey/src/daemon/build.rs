@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use auto_auth::sink::SinkError;
 use cache::Cache;
-use config::{CacheBounds, Environment, Settings};
+use config::{Environment, Settings};
 use futures_util::FutureExt as _;
 use proxy::ListenError;
 use template::RunnerError;
@@ -182,9 +182,10 @@ pub(super) fn for_commands(settings: &Settings) -> Vec<(String, String)> {
     variables.into_iter().flat_map(both).collect()
 }
 
-pub(super) fn cache_options(bounds: &CacheBounds) -> cache::Options {
-    let bounds = bounds.clone();
+pub(super) fn cache_options(settings: &config::Cache) -> cache::Options {
+    let bounds = settings.bounds.clone();
     cache::Options {
+        leases: !settings.only_static,
         strict_keys: bounds.strict_keys,
         key_extra_headers: bounds.key_extra_headers.iter().filter_map(|name| name.parse().ok()).collect(),
         client_control: bounds.client_control,

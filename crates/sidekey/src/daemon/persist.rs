@@ -48,7 +48,7 @@ pub(super) async fn settings(
     environment: &Arc<Environment>,
     server: &Address,
 ) -> Result<DiskSettings, PersistError> {
-    let room = (&cache_options(&cache.bounds)).into();
+    let room = (&cache_options(cache)).into();
     let kept = cache.static_secrets.as_ref().filter(|kept| kept.persist);
     let secrets = kept.map(|kept| SecretRoom::from(&static_secrets(kept)));
     let (persist, environment, server) = (persist.clone(), Arc::clone(environment), server.to_string());

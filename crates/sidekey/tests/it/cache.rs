@@ -2,12 +2,14 @@
 
 #![expect(clippy::print_stdout, reason = "what was measured is shown with --no-capture")]
 
+mod bad_answers;
 mod clearing;
 mod command;
 mod databases;
 mod engines;
 mod forgotten;
 mod logins;
+mod namespaces;
 mod outage;
 
 use serde_json::{Value, json};

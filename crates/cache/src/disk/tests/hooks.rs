@@ -115,6 +115,26 @@ async fn under_other_rules_nothing_is_found_and_all_is_kept_alive() {
     }
 }
 
+/// `disable_caching_dynamic_secrets` after a time without it.
+#[tokio::test(start_paused = true)]
+async fn who_wants_no_leases_any_more_has_none_left_on_the_disk() {
+    let (folder, server) = fresh();
+    let run = Run::start(&settings(folder.path()), &server);
+    run.ask("database/creds/app").await;
+    run.ask_with("auth/approle/login", "x").await;
+    run.stop().await;
+    assert_eq!(records(folder.path()).len(), 3);
+    let run =
+        Run::start_with(&settings(folder.path()), &server, Options { leases: false, ..Options::default() });
+    assert!(!run.ask("database/creds/app").await.0);
+    assert!(!run.ask_with("auth/approle/login", "x").await.0);
+    assert_eq!(run.cache.len(), 0);
+    run.cache.write_now().await;
+    run.crash().await;
+    let left = records(folder.path());
+    assert!(left.iter().all(|record| matches!(record.subject, StoredSubject::Own { .. })), "{}", left.len());
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_seconds_left_are_told_after_a_restart() {
     let (folder, server) = fresh();

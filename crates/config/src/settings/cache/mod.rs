@@ -17,6 +17,8 @@ use crate::problem::{Place, Placed};
 pub struct Cache {
     /// Of leases and tokens.
     pub bounds: CacheBounds,
+    /// Leases and tokens are not remembered (`disable_caching_dynamic_secrets`).
+    pub only_static: bool,
     /// Where it is kept between two runs.
     pub persist: Option<Persist>,
     /// Secrets of KV mounts, if they are kept.
@@ -28,6 +30,7 @@ pub struct Cache {
 pub(crate) struct RawCache {
     pub(crate) place: Place,
     pub(crate) bounds: CacheBounds,
+    pub(crate) only_static: bool,
     /// The agent's old place for the key of `api_proxy`.
     pub(crate) use_token: Option<Placed<UseAutoAuthToken>>,
     /// The same.
@@ -49,12 +52,10 @@ pub(crate) fn read<'a>(file: &Fields<'a>, block: &Block<'a>, product: vault::Pro
     let bounds = bounds::read(&fields);
     let persist = persist::read(&fields);
     let static_secrets = read_static_secrets(&fields);
-    if fields.lax_bool("disable_caching_dynamic_secrets") == Some(true) {
-        fields.not_built("disable_caching_dynamic_secrets");
-    }
+    let only_static = fields.lax_bool("disable_caching_dynamic_secrets").unwrap_or(false);
     let place = fields.report.place(fields.span);
     fields.finish();
-    RawCache { place, bounds, use_token, consistency, persist, static_secrets }
+    RawCache { place, bounds, only_static, use_token, consistency, persist, static_secrets }
 }
 
 fn read_static_secrets<'a>(cache: &Fields<'a>) -> Option<Placed<StaticSecrets>> {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use config::CacheBounds;
 
-use crate::{AUTH, LISTENER, agent};
+use crate::{AUTH, LISTENER, agent, proxy};
 
 #[test]
 fn the_caches_own_keys() {
@@ -49,6 +49,25 @@ fn the_caches_own_keys() {
         let lines = agent().lines(&with(keys));
         assert!(lines.len() == 1 && lines[0].contains(problem), "{problem}: {lines:?}");
     }
+}
+
+#[test]
+fn leases_and_tokens_may_be_left_out() {
+    let with = |keys: &str| format!("{AUTH}{LISTENER}cache {{\n {keys}\n }}\n");
+    let only_static = |keys: &str| agent().fine(&with(keys)).settings.cache.unwrap().only_static;
+    assert!(!only_static(""));
+    assert!(!only_static("disable_caching_dynamic_secrets = false"));
+    // The agents upstream pass over the key: it may stand alone.
+    assert!(only_static("disable_caching_dynamic_secrets = true"));
+    assert!(only_static("disable_caching_dynamic_secrets = \"true\"\n cache_static_secrets = true"));
+    for both in ["cache_static_secrets = true", "static_secrets { paths = [\"secret/data/*\"] }"] {
+        let text = with(&format!("disable_caching_dynamic_secrets = true\n {both}"));
+        assert!(proxy().fine(&text).settings.cache.unwrap().only_static);
+    }
+    let lines = proxy().lines(&with("disable_caching_dynamic_secrets = true"));
+    let refusal =
+        "to enable the cache, the cache must be configured to either cache static secrets or dynamic secrets";
+    assert!(lines.len() == 1 && lines[0].contains(refusal), "{lines:?}");
 }
 
 #[test]

@@ -76,7 +76,7 @@ impl CacheUnit {
             return;
         }
         if let Some(new) = &settings.cache {
-            self.cache.set_options(cache_options(&new.bounds));
+            self.cache.set_options(cache_options(new));
         }
         self.spec.settings.clone_from(&settings.cache);
         changes.changed("cache", "");
@@ -156,7 +156,7 @@ impl Units {
         let settings = &self.settings;
         let scope = tasks.scope();
         let mode = if spec.settings.is_some() { Mode::Remember } else { Mode::PassOn };
-        let options = spec.settings.as_ref().map(|cache| cache_options(&cache.bounds)).unwrap_or_default();
+        let options = spec.settings.as_ref().map(cache_options).unwrap_or_default();
         let caller = caller(settings, Subsystem::ApiProxy);
         let (cache, keep_alive) = Cache::with_options(
             mode,

@@ -254,6 +254,7 @@ impl Units {
             use_auto_auth_token: self.settings.api_proxy.use_auto_auth_token,
             has_auto_auth: identity.is_some(),
             strict_paths: self.settings.api_proxy.strict_paths,
+            namespace: self.settings.api_proxy.namespace.clone(),
             product: self.settings.product,
             // Letters and digits of ours.
             user_agent: HeaderValue::from_str(&user_agent(self.settings.product, Subsystem::ApiProxy))

@@ -94,6 +94,8 @@ impl Scene {
             (!text.is_empty()).then_some(text)
         };
         let rendered = eventually("the template", rendered).await.unwrap();
+        let own = async || (!self.stage.read("own").is_empty()).then(|| self.stage.read("own"));
+        assert_eq!(eventually("the other template", own).await.unwrap(), self.stage.read("token"));
         let (answer, account) = self.get("db/creds/shared").await;
         assert_eq!(answer.cache(), "HIT", "the template has asked before");
         assert_eq!(rendered, format!("{} {} {}", account.user, account.password, account.lease));
@@ -105,6 +107,25 @@ impl Scene {
         assert_eq!(self.stage.leases("db/creds/shared").await, 1);
         assert_eq!(self.stage.read("shared"), rendered, "it was rendered again for nothing");
         assert!(self.works(&account).await);
+    }
+
+    /// F25: logins of 4 s that may live for 9. Each renewal near the end grants less; what is handed out lives.
+    async fn tokens(&self) {
+        let everything = testkit::Server::EVERYTHING;
+        let credentials = self.stage.server.approle("fleeting", everything, 4, 9).await.unwrap();
+        let began = Instant::now();
+        let mut tokens = Vec::new();
+        while began.elapsed() < Duration::from_secs(20) {
+            let answer = super::log_in(&self.listener, &credentials, 0).await;
+            let (at, own) = (began.elapsed(), super::token(&answer).to_owned());
+            assert!(self.stage.is_alive(&own).await, "{} at {at:?}", answer.cache());
+            if !tokens.contains(&own) {
+                println!("a login of 4 s, at most 9 s: another token at {at:.1?}");
+                tokens.push(own);
+            }
+            sleep(Duration::from_millis(300)).await;
+        }
+        assert!((3..=4).contains(&tokens.len()), "{}", tokens.len());
     }
 
     /// Every way to revoke leases, seen before its answer leaves.
@@ -209,8 +230,9 @@ impl Scene {
     }
 }
 
+/// F25 among others: revoked elsewhere, by prefix, and near the maximum TTL.
 #[tokio::test]
-async fn accounts_live_as_long_as_they_are_handed_out() {
+async fn f25_accounts_live_as_long_as_they_are_handed_out() {
     let (stage, database) = tokio::join!(Stage::new(), Postgres::start());
     let root = &stage.root;
     root.write("sys/namespaces/ns1", &json!({})).await.unwrap();
@@ -223,9 +245,22 @@ async fn accounts_live_as_long_as_they_are_handed_out() {
         "template {{\n contents = \"{{{{ with secret \\\"db/creds/shared\\\" }}}}{{{{ .Data.username }}}} {{{{ .Data.password }}}} {{{{ .LeaseID }}}}{{{{ end }}}}\"\n destination = {:?}\n}}",
         stage.path("shared")
     );
+    // In upstream the token's own template said `<no value>` as soon as there was a cache.
+    let own = format!(
+        "template {{\n contents = \"{{{{ with secret \\\"auth/token/lookup-self\\\" }}}}{{{{ .Data.id }}}}{{{{ end }}}}\"\n destination = {:?}\n}}",
+        stage.path("own")
+    );
+    let template = format!("{template}\n{own}");
     let (mut agent, listener) = stage.front().config(&template).start_listening().await.unwrap();
     eventually("our own login", async || (!stage.read("token").is_empty()).then_some(())).await.unwrap();
     let scene = Scene { stage, database, listener };
-    tokio::join!(scene.rhythm(), scene.revoked_elsewhere(), scene.shared(), scene.forms(), scene.rotation());
+    tokio::join!(
+        scene.rhythm(),
+        scene.revoked_elsewhere(),
+        scene.shared(),
+        scene.tokens(),
+        scene.forms(),
+        scene.rotation()
+    );
     agent.stop().await.unwrap();
 }
