@@ -1,9 +1,10 @@
 //! Signals, and configurations that cannot be used.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::process::Signal;
 use testkit::eventually;
+use tokio::time::Instant;
 
 use crate::{Stage, put};
 

@@ -9,6 +9,7 @@ use crate::{put, sidekey};
 
 /// A program that is ours, in a mount namespace of its own after `mounts`; `None` where the system allows none.
 /// What is mounted there is seen through `/proc/PID/root`.
+#[expect(clippy::print_stdout, reason = "a test that tests nothing says so")]
 pub(crate) fn among_mounts(folder: &Path, mounts: &str) -> Option<PathBuf> {
     let probe =
         std::process::Command::new("unshare").args(["-Urm", "mount", "-t", "tmpfs", "none", "/mnt"]).output();
