@@ -4,10 +4,10 @@
 use std::time::Duration;
 
 use serde_json::json;
-use testkit::{Program, Server, eventually, server_binary};
+use testkit::{Process, Program, Server, eventually, server_binary};
 use tokio::time::{Instant, sleep};
 
-use crate::sidekey;
+use crate::{Stage, sidekey};
 
 /// How often its secret is read; the configuration says the same.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -22,11 +22,9 @@ async fn f18_an_outage_does_not_touch_the_child_and_a_change_restarts_it_soon() 
         root.write("secret/data/app", &json!({"data": {"color": color}})).await.unwrap();
     };
     set("blue").await;
-    let text = format!(
-        "template_config {{\n static_secret_render_interval = \"1s\"\n}}\nenv_template \"COLOR\" {{\n contents = \"{{{{ with secret \\\"secret/data/app\\\" }}}}{{{{ .Data.data.color }}}}{{{{ end }}}}\"\n}}\n\
-         exec {{\n command = [\"sh\", \"-c\", \"echo $COLOR $$ >> told; while :; do touch beat; sleep 0.02; done\"]\n}}\n"
-    );
-    let program = Program::agent(sidekey(), folder.path()).server(&server.address()).config(&text);
+    let text = "template_config {\n static_secret_render_interval = \"1s\"\n}\nenv_template \"COLOR\" {\n contents = \"{{ with secret \\\"secret/data/app\\\" }}{{ .Data.data.color }}{{ end }}\"\n}\n\
+         exec {\n command = [\"sh\", \"-c\", \"echo $COLOR $$ >> told; while :; do touch beat; sleep 0.02; done\"]\n}\n";
+    let program = Program::agent(sidekey(), folder.path()).server(&server.address()).config(text);
     let mut agent = program.approle(&credentials, &[]).unwrap().start().unwrap();
     let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap_or_default();
     let starts = |count: usize| {
@@ -56,4 +54,39 @@ async fn f18_an_outage_does_not_touch_the_child_and_a_change_restarts_it_soon() 
     // Two seconds are those in which further changes are waited for.
     assert!(took <= INTERVAL + Duration::from_millis(2500), "{took:?}");
     assert_eq!(agent.stop().await.unwrap().code(), Some(0));
+}
+
+/// Process 1 of a container often buries nobody. What the child has left behind is dead as soon as it is asked to end,
+/// and stays for ever.
+#[tokio::test]
+async fn f18_the_dead_whom_nobody_buries_are_not_waited_for() {
+    let probe = std::process::Command::new("unshare").args(["-Urpf", "--mount-proc", "true"]).output();
+    if !probe.is_ok_and(|output| output.status.success()) {
+        println!("this machine lets us be process 1 of nothing: nothing is tested here");
+        return;
+    }
+    let stage = Stage::new().await;
+    let text = "env_template \"A\" {\n contents = \"x\"\n}\nexec {\n stop_timeout = \"9s\"\n \
+                command = [\"sh\", \"-c\", \"(sleep 600 &); trap 'exit 0' TERM; echo up > up; while :; do sleep 0.02; done\"]\n}";
+    // Its file is written, and it is ended again.
+    stage.agent(&[]).config(text).start().unwrap().kill().await;
+    let _ = atomic_file::remove(&stage.path("up"));
+    let mut command = tokio::process::Command::new("unshare");
+    command.args(["-Urpf", "--mount-proc", "--kill-child", "sh", "-c"]);
+    command.arg(
+        "\"$@\" & agent=$!; (until test -e up; do sleep 0.05; done; sleep 0.2; kill $agent) & exec sleep 600",
+    );
+    command
+        .arg("sh")
+        .arg(sidekey())
+        .arg("agent")
+        .arg(format!("-config={}", stage.path("config.hcl").display()));
+    command.current_dir(stage.folder.path());
+    let mut init = Process::start("process 1", command).unwrap();
+    init.says("stopping process").await.unwrap();
+    let asked = Instant::now();
+    init.says("exec server stopped").await.unwrap();
+    let took = asked.elapsed();
+    assert!(took < Duration::from_secs(4), "{took:?}\n{}", init.output().join("\n"));
+    init.kill().await;
 }
