@@ -51,6 +51,10 @@ pub enum FileError {
         /// What is wrong with it.
         why: String,
     },
+    /// A file that is mounted by itself (`docker run -v FILE:FILE`, `subPath`) cannot be replaced, only be written into,
+    /// and who reads it then would see half of it.
+    #[error("{0} is mounted by itself, so it cannot be replaced; mount the folder that it lies in instead")]
+    Mounted(PathBuf),
     /// Writing would go through a symbolic link.
     #[error("{0} is a symbolic link, which is not followed for writing")]
     Link(PathBuf),
@@ -79,6 +83,10 @@ impl FileError {
             Self::NotRegular { kind, .. } => format!("it is a {kind}, not a regular file"),
             Self::TooLarge { limit, .. } => format!("it is larger than {limit} bytes"),
             Self::Exposed { why, .. } => format!("it {why}"),
+            Self::Mounted(_) => {
+                "it is mounted by itself, so it cannot be replaced; mount the folder that it lies in instead"
+                    .to_owned()
+            }
             other => other.to_string(),
         }
     }

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, FileType, Gid, Mode as RawMode, OFlags, Uid};
+use rustix::fs::{AtFlags, FileType, Gid, Mode as RawMode, OFlags, StatxAttributes, StatxFlags, Uid};
 use rustix::io::Errno;
 
 use crate::read::{READING, kind_name, read_opened};
@@ -65,6 +65,10 @@ impl Folder {
     /// # Errors
     /// Every step's, with the path. The temporary file is gone in each case.
     pub fn write(&self, name: &OsStr, bytes: &[u8], attributes: &Attributes) -> Result<(), FileError> {
+        self.replace(name, bytes, attributes).map_err(|error| self.explain(name, error))
+    }
+
+    fn replace(&self, name: &OsStr, bytes: &[u8], attributes: &Attributes) -> Result<(), FileError> {
         let path = self.path.join(name);
         let found = self.found(name)?;
         let temporary = Temporary::create(&self.fd, &self.path, name)?;
@@ -75,6 +79,24 @@ impl Folder {
         }
         temporary.rename_to(name, &path)?;
         rustix::fs::fsync(&self.fd).map_err(|e| FileError::io("sync the folder of", &path, e))
+    }
+
+    /// What is behind a failure: a file that is mounted by itself fails to be replaced in several ways. Where its folder
+    /// is another file system's, often nothing can be made beside it; a backup cannot be linked; at last it is busy.
+    pub(crate) fn explain(&self, name: &OsStr, error: FileError) -> FileError {
+        match error {
+            FileError::Io { .. } if self.is_mounted(name) => FileError::Mounted(self.path.join(name)),
+            error => error,
+        }
+    }
+
+    /// Whether what has this name is mounted there. `false` where the system does not tell (Linux before 5.8).
+    pub(crate) fn is_mounted(&self, name: &OsStr) -> bool {
+        let found = rustix::fs::statx(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::empty());
+        let mark = StatxAttributes::MOUNT_ROOT;
+        found.is_ok_and(|found| {
+            found.stx_attributes_mask.contains(mark) && found.stx_attributes.contains(mark)
+        })
     }
 
     /// [`crate::write_if_changed`] of a file in this folder.
@@ -219,6 +241,20 @@ mod tests {
     use std::os::unix::fs::{MetadataExt as _, symlink};
 
     use super::*;
+
+    /// No test may mount; what is mounted everywhere is told apart. Files are tested with the whole program.
+    #[test]
+    fn what_is_mounted_is_known_and_explains_a_failure() {
+        let root = Folder::open(Path::new("/")).unwrap();
+        assert!(root.is_mounted(OsStr::new("proc")) && !root.is_mounted(OsStr::new("etc")));
+        let busy = || FileError::io("rename to", Path::new("/x"), Errno::BUSY);
+        assert!(
+            matches!(root.explain(OsStr::new("proc"), busy()), FileError::Mounted(path) if path == Path::new("/proc"))
+        );
+        assert!(matches!(root.explain(OsStr::new("etc"), busy()), FileError::Io { .. }));
+        let other = FileError::NotRegular { path: "/proc".into(), kind: "directory" };
+        assert!(matches!(root.explain(OsStr::new("proc"), other), FileError::NotRegular { .. }));
+    }
 
     #[test]
     fn what_is_appended_comes_last_and_links_are_refused() {

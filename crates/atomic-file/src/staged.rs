@@ -34,7 +34,8 @@ impl Folder {
             return Ok((written, None));
         }
         let found = self.found(name)?;
-        let temporary = Temporary::create(Arc::clone(self), &self.path, name)?;
+        let temporary = Temporary::create(Arc::clone(self), &self.path, name);
+        let temporary = temporary.map_err(|error| self.explain(name, error))?;
         temporary.fill(bytes, attributes, found.as_ref())?;
         temporary.hurry();
         let backup = attributes.backup && found.is_some();
@@ -48,8 +49,13 @@ impl Folder {
 /// Each file's own: one that fails holds up no other, and what was in its place stays.
 pub fn publish(staged: Vec<Staged>) -> Vec<Result<(), FileError>> {
     let on_disk: Vec<_> = staged.iter().map(|file| file.temporary.sync()).collect();
-    let mut outcomes: Vec<_> =
-        staged.iter().zip(on_disk).map(|(file, synced)| synced.and_then(|()| file.put())).collect();
+    let mut outcomes: Vec<_> = staged
+        .iter()
+        .zip(on_disk)
+        .map(|(file, synced)| {
+            synced.and_then(|()| file.put()).map_err(|error| file.folder.explain(&file.name, error))
+        })
+        .collect();
     let mut synced: Vec<(&Arc<Folder>, Result<(), rustix::io::Errno>)> = Vec::new();
     for (file, outcome) in staged.iter().zip(&mut outcomes) {
         let known = synced.iter().find(|(folder, _)| Arc::ptr_eq(folder, &file.folder));

@@ -87,6 +87,9 @@ pub fn check_writable(path: &Path) -> Result<(), FileError> {
     let (folder, name) = split(path)?;
     let folder = Folder::open(folder)?;
     folder.found(name)?;
+    if folder.is_mounted(name) {
+        return Err(FileError::Mounted(path.to_owned()));
+    }
     Temporary::create(&folder.fd, &folder.path, name).map(drop)
 }
 

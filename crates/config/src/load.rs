@@ -15,7 +15,7 @@ use crate::environment::Environment;
 use crate::flags::Flags;
 use crate::problem::{Failure, Frame, MAX_TOLD, Problem, Report, UnknownKeys};
 use crate::raw::{self, Raw};
-use crate::settings::{AutoAuth, Consequence, Settings, Template};
+use crate::settings::{AutoAuth, Consequence, Contents, Settings, Template};
 
 /// What goes into settings besides the files.
 #[derive(Clone, Copy, Debug)]
@@ -173,23 +173,40 @@ impl<'a> Run<'a> {
 
 /// Templates and sinks that write one file, which upstream accepts: it holds what was written last.
 fn shared_files(settings: &Settings) -> Vec<Diagnostic> {
-    // How many templates, and how many sinks and token stores.
-    let mut counts = BTreeMap::<&Path, (usize, usize)>::new();
-    for template in settings.templates.iter().filter(|template| template.variable.is_none()) {
-        counts.entry(&template.destination).or_default().0 += 1;
+    // Which templates, and how many sinks and token stores.
+    let mut users = BTreeMap::<&Path, (Vec<String>, usize)>::new();
+    for (nth, template) in settings.templates.iter().enumerate() {
+        if template.variable.is_none() {
+            let source = match &template.contents {
+                Contents::Inline(_) => "contents".to_owned(),
+                Contents::File(path) => path.display().to_string(),
+            };
+            users.entry(&template.destination).or_default().0.push(format!("number {} ({source})", nth + 1));
+        }
     }
     for file in settings.auto_auths.iter().flat_map(AutoAuth::files) {
-        counts.entry(file).or_default().1 += 1;
+        users.entry(file).or_default().1 += 1;
     }
-    let shared = counts.into_iter().filter(|(_, (templates, tokens))| templates + tokens > 1).take(MAX_TOLD);
-    let tell = |(path, (templates, tokens)): (&Path, (usize, usize))| {
+    let shared =
+        users.into_iter().filter(|(_, (templates, tokens))| templates.len() + tokens > 1).take(MAX_TOLD);
+    let tell = |(path, (templates, tokens)): (&Path, (Vec<String>, usize))| {
         let path = path.display();
-        let message = match (templates, tokens) {
-            (_, 0) => format!("{templates} templates have the destination {path}"),
+        let message = match (templates.len(), tokens) {
+            (count, 0) => format!("{count} templates have the destination {path}"),
             (0, _) => format!("{tokens} sinks write to {path}"),
             _ => format!("a template and a sink write to {path}"),
         };
-        Diagnostic::plain(Severity::Warning, format!("{message}: it holds what was written last"))
+        let mut message = format!("{message}: it holds what was written last");
+        let more = templates.len().saturating_sub(MAX_TOLD);
+        if let Some((last, others)) = templates.get(..templates.len() - more).and_then(<[_]>::split_last) {
+            let others = others.join(", ");
+            let and = if others.is_empty() { "" } else { " and " };
+            message = format!("{message}: {others}{and}{last}");
+        }
+        if more > 0 {
+            message = format!("{message}, and {more} more");
+        }
+        Diagnostic::plain(Severity::Warning, message)
             .hint("each replaces what the others wrote; give each a file of its own")
     };
     shared.map(tell).collect()

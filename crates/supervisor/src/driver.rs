@@ -123,7 +123,14 @@ async fn end(child: Option<&mut Process>) -> Ending {
 }
 
 async fn gone(group: Option<Group>) {
-    while group.is_some_and(|group| !group.is_gone()) {
+    let Some(group) = group else { return };
+    let mut looks = 0_u32;
+    while !group.is_gone() {
+        looks = looks.saturating_add(1);
+        // To look at all processes takes longer, and mostly it is not needed.
+        if looks.is_multiple_of(10) && group.is_dead() {
+            return;
+        }
         tokio::time::sleep(LOOK).await;
     }
 }

@@ -16,6 +16,7 @@ mod variables;
 
 pub use driver::{Asked, run};
 pub use orphans::{adopt, bury};
+pub use process::why_not_started;
 pub use program::{Group, command, is_shell_line, prepare, programs_may_open};
 pub use record::Record;
 pub use rustix::process::Signal;

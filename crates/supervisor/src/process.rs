@@ -39,7 +39,7 @@ pub(crate) fn start(settings: &Settings, variables: &Variables) -> Result<Proces
     let failed = |error: io::Error| {
         format!(
             "unable to restart the child process: error starting the child process: {}",
-            why(program, &error)
+            why_not_started(program, &error)
         )
     };
     command.env_clear().envs(settings.environment.iter().map(|(name, value)| (name, value)));
@@ -120,7 +120,7 @@ fn ending(status: ExitStatus) -> Ending {
 }
 
 /// Why a program cannot be started, in Go's words, and what to do.
-fn why(program: &str, error: &io::Error) -> String {
+pub fn why_not_started(program: &str, error: &io::Error) -> String {
     let text = error.to_string();
     let text = text.split(" (os error").next().unwrap_or_default();
     let mut text = text.to_owned();

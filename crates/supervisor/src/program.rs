@@ -105,6 +105,29 @@ impl Group {
     pub fn is_gone(self) -> bool {
         test_kill_process_group(self.0).is_err()
     }
+
+    /// Whether all that is left of it is dead and waits to be buried by somebody else: process 1 of a container often
+    /// buries nobody. `false` where that cannot be seen. It looks at every process of the system.
+    pub fn is_dead(self) -> bool {
+        let mut found = false;
+        for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+            if !entry.file_name().as_encoded_bytes().iter().all(u8::is_ascii_digit) {
+                continue;
+            }
+            // One that cannot be read has just gone, or is nobody's of ours.
+            let Ok(stat) = std::fs::read_to_string(entry.path().join("stat")) else { continue };
+            // Behind the name, which may hold anything: state, parent, group (proc_pid_stat(5)).
+            let mut words = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+            let (state, group) = (words.next(), words.nth(1).and_then(|group| group.parse().ok()));
+            if group == Some(self.0.as_raw_nonzero().get()) {
+                if !matches!(state, Some("Z" | "X")) {
+                    return false;
+                }
+                found = true;
+            }
+        }
+        found
+    }
 }
 
 #[cfg(test)]
@@ -113,6 +136,25 @@ mod tests {
 
     fn output(mut command: Command) -> String {
         String::from_utf8(command.output().unwrap().stdout).unwrap()
+    }
+
+    #[test]
+    fn the_dead_are_told_from_the_living_before_they_are_buried() {
+        use std::os::unix::process::CommandExt as _;
+        let is_dead = |line: &str| {
+            let mut child =
+                std::process::Command::new("sh").args(["-c", line]).process_group(0).spawn().unwrap();
+            let group = Group::led_by(child.id()).unwrap();
+            std::thread::sleep(std::time::Duration::from_millis(500));
+            let seen = (group.is_gone(), group.is_dead());
+            group.signal(Signal::KILL);
+            child.wait().unwrap();
+            seen
+        };
+        assert_eq!(is_dead("exit 0"), (false, true));
+        assert_eq!(is_dead("exec sleep 60"), (false, false));
+        // Its first is dead, another is not.
+        assert_eq!(is_dead("sleep 60 & exit 0"), (false, false));
     }
 
     #[test]

@@ -13,21 +13,21 @@ use tokio::time::timeout;
 use crate::processes::{self, KilledOnDrop};
 pub(crate) use output::Tell;
 
-/// Why a command failed. Worded as upstream's.
+/// Why a command failed. Worded as upstream's; which command it is, and of which template, is told by who ran it.
 #[derive(Debug, Error)]
 pub(crate) enum CommandError {
     /// It cannot be started.
-    #[error("failed to execute command {command:?}: {source}")]
-    Start { command: String, source: std::io::Error },
+    #[error("{}", supervisor::why_not_started(.program, .source))]
+    Start { program: String, source: std::io::Error },
     /// It ended badly.
     #[error(
-        "failed to execute command {command:?}: command exited with a non-zero exit status ({status})\n\n\
+        "command exited with a non-zero exit status ({0})\n\n\
          Please ensure the command exits with a zero (0) exit status to indicate success"
     )]
-    Status { command: String, status: std::process::ExitStatus },
+    Status(std::process::ExitStatus),
     /// It did not end.
-    #[error("failed to execute command {command:?}: command did not exit within time limit ({limit:?})")]
-    TimedOut { command: String, limit: Duration },
+    #[error("command did not exit within time limit ({0:?})")]
+    TimedOut(Duration),
 }
 
 /// What commands see beside what their stanza says.
@@ -47,18 +47,24 @@ pub(crate) async fn run(
     surroundings: &Surroundings,
     tell: Tell,
 ) -> Result<(), CommandError> {
-    let shown = || command.arguments.join(" ");
+    let failed = |source| {
+        let program = match (supervisor::is_shell_line(&command.arguments), command.arguments.first()) {
+            (None, Some(program)) => program.clone(),
+            _ => "sh".to_owned(),
+        };
+        CommandError::Start { program, source }
+    };
     let Some(mut process) = prepared(command, surroundings) else { return Ok(()) };
-    let mut child = process.spawn().map_err(|source| CommandError::Start { command: shown(), source })?;
+    let mut child = process.spawn().map_err(failed)?;
     let mut group = KilledOnDrop::led_by(child.id());
     let heard = output::listen(child.stdout.take(), child.stderr.take(), &tell);
     match timeout(command.timeout, child.wait()).await {
         Ok(Ok(status)) => {
             group.spare();
             heard.finish().await;
-            if status.success() { Ok(()) } else { Err(CommandError::Status { command: shown(), status }) }
+            if status.success() { Ok(()) } else { Err(CommandError::Status(status)) }
         }
-        Ok(Err(source)) => Err(CommandError::Start { command: shown(), source }),
+        Ok(Err(source)) => Err(failed(source)),
         Err(_) => {
             if let Some(signal) = command.kill_signal {
                 group.signal(signal);
@@ -67,7 +73,7 @@ pub(crate) async fn run(
             }
             drop(group);
             heard.finish().await;
-            Err(CommandError::TimedOut { command: shown(), limit: command.timeout })
+            Err(CommandError::TimedOut(command.timeout))
         }
     }
 }
@@ -135,7 +141,14 @@ mod tests {
         assert!(end(&command(&["true"], PATIENCE)).await.is_ok());
         let error = end(&command(&["sh", "-c", "exit 7"], PATIENCE)).await.unwrap_err().to_string();
         assert!(error.contains("non-zero exit status (exit status: 7)"), "{error}");
-        assert!(matches!(end(&command(&["/nonexistent"], PATIENCE)).await, Err(CommandError::Start { .. })));
+        for (program, why) in [
+            ("/nonexistent", "fork/exec /nonexistent: no such file or directory"),
+            ("no-such-program", "exec: \"no-such-program\": executable file not found in $PATH"),
+            ("/", "fork/exec /: permission denied"),
+        ] {
+            let error = end(&command(&[program], PATIENCE)).await.unwrap_err().to_string();
+            assert!(error.starts_with(why), "{error}");
+        }
     }
 
     #[tokio::test]

@@ -128,6 +128,7 @@ pub(crate) fn failed(settings: &Template, error: &FileError) -> String {
         FileError::Io { action: "open the folder" | "stat", .. } | FileError::NotRegular { .. } => {
             format!("failed reading file: {}", read_words("open", path, error))
         }
+        error @ FileError::Mounted(_) => format!("failed writing file: {}", error.reason()),
         error => format!("failed writing file: {}", write_words(path, error)),
     };
     format!("error rendering \"{}\" => \"{}\": {why}", source(settings), path.display())

@@ -21,7 +21,7 @@ impl FileSink {
     ///
     /// # Errors
     /// An unknown owner, or a folder that is missing or cannot be written to. Something in the way at the
-    /// path itself (a folder, a FIFO) is told and tried again with each token: it may go away.
+    /// path itself (a folder, a FIFO, a mount) is told and tried again with each token: it may go away.
     pub(super) fn new(settings: &config::FileSink) -> Result<Self, SinkError> {
         let unknown = |source| SinkError::Identity { kind: "file", source };
         let attributes = Attributes {
@@ -33,7 +33,7 @@ impl FileSink {
         atomic_file::remove_stale_temporaries([settings.path.as_path()]);
         match atomic_file::check_writable(&settings.path) {
             Ok(()) => {}
-            Err(error @ FileError::NotRegular { .. }) => {
+            Err(error @ (FileError::NotRegular { .. } | FileError::Mounted(_))) => {
                 error!(target: "sink.file", error = %error, "the sink cannot be written; trying again with each token");
             }
             Err(error) => return Err(SinkError::WriteCheck(error)),

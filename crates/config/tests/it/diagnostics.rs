@@ -239,7 +239,10 @@ fn sinks_and_templates_that_write_one_file_are_named() {
         drawn,
         [
             format!("warning: 2 sinks write to /a{hint}"),
-            format!("warning: a template and a sink write to /c{hint}"),
+            format!(
+                "warning: a template and a sink write to /c{}",
+                hint.replacen(" last", " last: number 1 (contents)", 1)
+            ),
         ]
     );
 }
@@ -253,7 +256,7 @@ fn templates_that_write_one_file_are_named() {
     assert_eq!(
         drawn,
         [
-            "warning: 2 templates have the destination /a: it holds what was written last\n |\n = hint: each replaces what the others wrote; give each a \
+            "warning: 2 templates have the destination /a: it holds what was written last: number 1 (contents) and number 3 (contents)\n |\n = hint: each replaces what the others wrote; give each a \
           file of its own"
         ]
     );

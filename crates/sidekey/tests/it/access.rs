@@ -108,7 +108,7 @@ async fn s24_users_and_programs_of_a_unix_socket() {
 }
 
 /// Does what systemd does with `name=tcp` or `name=/path`, and becomes our program.
-const SYSTEMD: &str = r#"#!/usr/bin/env python3
+pub(crate) const SYSTEMD: &str = r#"#!/usr/bin/env python3
 import fcntl, os, socket, sys
 sockets, names = [], []
 for passed in os.environ["PASS"].split():

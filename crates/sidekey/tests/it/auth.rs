@@ -15,9 +15,9 @@ use crate::{put, sidekey};
 use identity::{Authority, Signer};
 
 /// The real server with a plain and a TLS listener, and all the plugins mounted.
-struct World {
-    server: Server,
-    root: Api,
+pub(crate) struct World {
+    pub(crate) server: Server,
+    pub(crate) root: Api,
     /// Of the TLS listener.
     tls: String,
     authority: Authority,
@@ -27,7 +27,7 @@ struct World {
 }
 
 impl World {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let authority = Authority::new();
         let (certificate, key) = authority.issue("127.0.0.1");
@@ -101,12 +101,12 @@ impl World {
         write("auth/cert/certs/web", role).await;
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
     /// A JWT that tells itself apart by `id`.
-    fn jwt(&self, id: &str) -> String {
+    pub(crate) fn jwt(&self, id: &str) -> String {
         let now = jiffies();
         self.signer.sign(&json!({
             "sub": "system:serviceaccount:ns:sa", "aud": ["vault"], "jti": id,

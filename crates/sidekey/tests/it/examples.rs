@@ -1,5 +1,8 @@
 //! The examples of the repository do what they say, with nothing changed but paths, address and port.
 
+mod containers;
+mod systemd;
+
 use std::path::{Path, PathBuf};
 
 use serde_json::json;

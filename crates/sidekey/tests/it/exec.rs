@@ -55,7 +55,7 @@ async fn gone(pid: Pid) {
 }
 
 #[tokio::test]
-async fn it_starts_restarts_on_change_alone_and_its_end_is_ours() {
+async fn f18_it_starts_restarts_on_change_alone_and_its_end_is_ours() {
     let stage = Stage::new().await;
     let line = "trap 'exit 7' USR1; echo $COLOR >> colors; while :; do sleep 0.02; done";
     let mut agent = stage.exec(&(COLOR.to_owned() + &exec(line, "")));
@@ -83,7 +83,7 @@ fn stage_child(agent: &Process) -> Pid {
 }
 
 #[tokio::test]
-async fn codes_and_signals_are_mirrored() {
+async fn f18_codes_and_signals_are_mirrored() {
     let stage = Stage::new().await;
     for (line, code, told) in [
         ("exit 0", 0, "exec server stopped"),
@@ -128,7 +128,7 @@ async fn a_signal_to_both_means_us() {
 }
 
 #[tokio::test]
-async fn nobody_is_left_behind_when_the_agent_is_killed_or_stopped() {
+async fn f18_nobody_is_left_behind_when_the_agent_is_killed_or_stopped() {
     let stage = Stage::new().await;
     let mut agent = stage.exec(&(COLOR.to_owned() + &exec("echo $$ > pid; exec sleep 600", "")));
     let child = stage.pid("pid").await;
@@ -259,7 +259,7 @@ async fn a_value_that_cannot_be_leaves_the_child_as_it_is() {
 }
 
 #[tokio::test]
-async fn a_crash_loop_slows_down() {
+async fn f18_a_crash_loop_slows_down() {
     let stage = Stage::new().await;
     let keys = "restart_on_exit = \"on_failure\"";
     let mut agent = stage.exec(&(COLOR.to_owned() + &exec("echo x >> starts; exit 4", keys)));
@@ -398,7 +398,7 @@ fn may_unshare() -> bool {
 }
 
 #[tokio::test]
-async fn as_process_one_it_buries_the_dead() {
+async fn f18_as_process_one_it_buries_the_dead() {
     if !may_unshare() {
         return;
     }

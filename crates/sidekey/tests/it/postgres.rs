@@ -8,7 +8,7 @@ use testkit::{Api, Process};
 use tokio::process::Command;
 
 /// The password of `admin`.
-pub(crate) const PASSWORD: &str = "admin-of-a-test";
+const PASSWORD: &str = "admin-of-a-test";
 
 pub(crate) struct Postgres {
     pub(crate) port: u16,
@@ -106,14 +106,20 @@ impl Postgres {
             "password": PASSWORD,
         });
         root.write(&format!("{path}/config/here"), &connection).await.unwrap();
-        let make =
-            "CREATE ROLE \"{{name}}\" WITH LOGIN PASSWORD '{{password}}' VALID UNTIL '{{expiration}}';";
+        let make = "CREATE ROLE \"{{name}}\" WITH LOGIN PASSWORD '{{password}}' VALID UNTIL '{{expiration}}'; \
+                    INSERT INTO made VALUES ('{{name}}');";
         for (name, ttl, max_ttl) in roles {
             let role = json!({
                 "db_name": "here", "creation_statements": [make], "default_ttl": ttl, "max_ttl": max_ttl,
             });
             root.write(&format!("{path}/roles/{name}"), &role).await.unwrap();
         }
+    }
+
+    /// How many accounts have ever been made by [`Postgres::mount`]'s roles.
+    pub(crate) async fn made(&self) -> u64 {
+        let made = self.query_as("admin", PASSWORD, "SELECT count(*) FROM made").await.unwrap();
+        made.parse().unwrap()
     }
 
     /// Whether an account may log in now.

@@ -1,14 +1,16 @@
-//! The template runner as a whole: many templates of which some fail, exit codes, things in the way of files, and
-//! accounts of a real database.
+//! The template runner as a whole: exit codes, things in the way of files, and, below, many templates of which some fail
+//! and accounts of a real database.
 
-use std::fmt::Write as _;
+mod databases;
+pub(crate) mod obstacles;
+mod storm;
+
 use std::path::Path;
 use std::time::Duration;
 
 use testkit::{Process, Program, eventually};
 use tokio::time::sleep;
 
-use crate::postgres::{self, Postgres};
 use crate::scripted::{Do, Scripted};
 use crate::{Stage, put, sidekey};
 
@@ -46,57 +48,6 @@ fn template(secret: &str, destination: &Path, keys: &str) -> String {
     )
 }
 
-#[tokio::test]
-async fn of_fifty_templates_three_fail_and_the_others_do_not_notice() {
-    let (server, folder) = (server().await, tempfile::tempdir().unwrap());
-    let path = |name: &str| folder.path().join(name);
-    let runs = |name: &str| std::fs::read_to_string(path(&format!("runs{name}"))).unwrap_or_default();
-    let mut config = String::new();
-    for nth in 0..47 {
-        let command = format!("command = \"echo x >> {}\"", path(&format!("runs{nth}")).display());
-        config.push_str(&template(&format!("s{nth}"), &path(&format!("out{nth}")), &command));
-    }
-    put(&path("file"), "in the way");
-    let failing = format!("command = \"echo x >> {}; exit 1\"", path("runs-failing").display());
-    config.push_str(&template("s47", &path("failing"), &failing));
-    config.push_str(&template("s48", &path("file/out"), ""));
-    config.push_str(&template("denied", &path("denied"), ""));
-    let mut agent = agent(&server, folder.path()).config(&config).start().unwrap();
-    eventually("all but two files, and all commands", || async {
-        let all = (0..47).all(|nth| runs(&nth.to_string()) == "x\n");
-        Some(()).filter(|()| all && path("failing").exists())
-    })
-    .await
-    .unwrap();
-    // Shortened from five minutes, which pass in a moment in the tests of the crate.
-    sleep(Duration::from_secs(12)).await;
-    for nth in 0..47 {
-        let output = std::fs::read_to_string(path(&format!("out{nth}"))).unwrap();
-        assert_eq!((output.as_str(), runs(&nth.to_string()).as_str()), ("one", "x\n"), "{nth}");
-        assert_eq!(
-            server
-                .asked(&format!("GET /v1/kv/s{nth}"))
-                .iter()
-                .filter(|asked| asked.line.ends_with(&format!("kv/s{nth}")))
-                .count(),
-            1,
-            "{nth}"
-        );
-    }
-    // One of them all asks which mount it is.
-    let reads = |name| server.asked(name).iter().filter(|asked| !asked.line.contains("mounts")).count();
-    assert_eq!(reads("kv/s47") + reads("kv/s48"), 2);
-    let tries = runs("-failing").lines().count();
-    assert!((2..=5).contains(&tries), "{tries} tries of a failing command");
-    let denied = server.asked("kv/denied").iter().filter(|asked| !asked.line.contains("mounts")).count();
-    assert!((2..=6).contains(&denied), "{denied} reads of what is denied");
-    let all = server.asked("/v1/").len();
-    assert!(all < 47 + 2 + 30, "{all} requests in all");
-    let output = agent.output().join("\n");
-    assert!(output.contains("a template's command failed") && output.contains("not a directory"), "{output}");
-    agent.stop().await.unwrap();
-}
-
 async fn code(program: Program) -> (Option<i32>, String) {
     let mut agent: Process = program.start().unwrap();
     let status = agent.ended().await.unwrap();
@@ -112,7 +63,14 @@ async fn exit_codes_say_what_kind_of_thing_failed() {
     for (secret, keys, global, want, said) in [
         ("s1", "command = \"true\"", once, 0, "sinks finished, exiting"),
         ("s1", "command = \"exit 3\"", once, 70, "exit status: 3"),
-        ("s1", "command = \"/nonexistent\"", once, 70, "No such file or directory"),
+        (
+            "s1",
+            "command = \"/nonexistent\"",
+            once,
+            70,
+            "/out\\\": fork/exec /nonexistent: no such file or directory",
+        ),
+        ("s1", "command = \"nonexistent\"", once, 70, "executable file not found in $PATH"),
         ("s1", "exec { command = \"sleep 60\" timeout = \"200ms\" }", once, 70, "within time limit (200ms)"),
         ("denied", "", fatal, 77, "permission denied"),
         ("none", "", fatal, 66, "no secret exists at kv/none"),
@@ -168,9 +126,9 @@ async fn what_lies_in_the_way_of_a_file_is_told_once_and_left_alone() {
     agent.stop().await.unwrap();
 }
 
-/// No disk of a test's own is at hand everywhere; a file that may not grow fails in the same place.
+/// A file that may not grow fails in the same place as one on a full disk, and needs no disk of the test's own.
 #[tokio::test]
-async fn a_file_for_which_there_is_no_room_stays_as_it_was_until_there_is() {
+async fn f05_a_file_for_which_there_is_no_room_stays_as_it_was_until_there_is() {
     let (server, folder) = (server().await, tempfile::tempdir().unwrap());
     let path = |name: &str| folder.path().join(name);
     let cramped = path("cramped");
@@ -257,54 +215,4 @@ async fn a_secret_looked_at_every_second_is_read_when_it_changed() {
     proxy.stop().await.unwrap();
     let (reads, looks) = (count("secret/data/app"), count("secret/metadata/app"));
     assert!(reads == 9 && looks >= 10, "{reads} reads, {looks} looks at the version");
-}
-
-/// Seconds that the consumer goes on: longer than an account lives at most.
-const CONSUMING: Duration = Duration::from_secs(75);
-
-#[tokio::test]
-async fn accounts_of_a_database_are_replaced_before_they_die_and_none_is_made_in_vain() {
-    let database = Postgres::start().await;
-    let stage = Stage::new().await;
-    let root = &stage.root;
-    root.write("sys/mounts/database", &serde_json::json!({"type": "database"})).await.unwrap();
-    let connection = serde_json::json!({
-        "plugin_name": "postgresql-database-plugin",
-        "allowed_roles": "app",
-        "connection_url": format!("postgresql://{{{{username}}}}:{{{{password}}}}@127.0.0.1:{}/postgres?sslmode=disable", database.port),
-        "username": "admin",
-        "password": postgres::PASSWORD,
-    });
-    root.write("database/config/app", &connection).await.unwrap();
-    let make = "CREATE ROLE \"{{name}}\" WITH LOGIN PASSWORD '{{password}}' VALID UNTIL '{{expiration}}'; \
-                INSERT INTO made VALUES ('{{name}}');";
-    let role = serde_json::json!({
-        "db_name": "app", "creation_statements": [make], "default_ttl": "10s", "max_ttl": "60s",
-    });
-    root.write("database/roles/app", &role).await.unwrap();
-    let mut text = String::new();
-    let _ = write!(
-        text,
-        "template {{\n contents = \"{{{{ with secret \\\"database/creds/app\\\" }}}}{{{{ .Data.username }}}} {{{{ .Data.password }}}}{{{{ end }}}}\"\n destination = {:?}\n}}",
-        stage.path("account")
-    );
-    let mut agent = stage.agent(&["token"]).config("cache {}").config(&text).start().unwrap();
-    eventually("the account", || async { Some(()).filter(|()| stage.path("account").exists()) })
-        .await
-        .unwrap();
-    let started = tokio::time::Instant::now();
-    let mut uses = 0;
-    while started.elapsed() < CONSUMING {
-        let account = stage.read("account");
-        let (user, password) = account.split_once(' ').unwrap();
-        let answer = database.query_as(user, password, "SELECT 1").await;
-        let log = || agent.output().join("\n");
-        assert!(answer.as_deref() == Ok("1"), "after {:?}: {answer:?}\n{}", started.elapsed(), log());
-        uses += 1;
-        sleep(Duration::from_millis(300)).await;
-    }
-    let made = database.query_as("admin", postgres::PASSWORD, "SELECT count(*) FROM made").await.unwrap();
-    assert_eq!(made, "2", "accounts made in {CONSUMING:?}, where one lives for 60 s");
-    assert!(uses > 50, "{uses}");
-    agent.stop().await.unwrap();
 }

@@ -42,8 +42,9 @@ pub(super) struct Start {
     /// Its number, for [`Commands::ended`].
     pub(super) id: usize,
     pub(super) command: Arc<Command>,
-    /// The template it runs for.
+    /// The template it runs for, and its number, unless it is gone.
     pub(super) source: String,
+    pub(super) user: Option<usize>,
 }
 
 /// What came of the end of one.
@@ -51,6 +52,7 @@ pub(super) struct Ended {
     /// The templates that have it, by number.
     pub(super) users: Vec<usize>,
     pub(super) source: String,
+    pub(super) command: Arc<Command>,
     /// How often it has failed in a row.
     pub(super) failures: u32,
     /// The pause after a failure.
@@ -114,7 +116,8 @@ impl Commands {
         let (_, id, job) =
             all.filter_map(|(id, job)| Some((due(job)?, id, job))).min_by_key(|(at, id, _)| (*at, *id))?;
         job.next = Next::Running(None);
-        Some(Start { id, command: Arc::clone(&job.command), source: job.source.clone() })
+        let user = job.users.first().copied();
+        Some(Start { id, command: Arc::clone(&job.command), source: job.source.clone(), user })
     }
 
     /// One has ended, well or not. `retry` is whether it is tried again after a failure. `jitter` is in 0..1.
@@ -140,7 +143,8 @@ impl Commands {
             Some(at) => Next::Due(at),
             None => Next::Idle,
         };
-        Some(Ended { users: job.users.clone(), source: job.source.clone(), failures: job.failures, pause })
+        let (users, source, command) = (job.users.clone(), job.source.clone(), Arc::clone(&job.command));
+        Some(Ended { users, source, command, failures: job.failures, pause })
     }
 
     /// When the next is due. Nothing is while one runs.

@@ -47,11 +47,12 @@ impl Runner {
         let Some(start) = self.commands.start(Instant::now()) else { return };
         let surroundings = Arc::clone(&self.surroundings);
         let (known, source) = (Arc::clone(&self.known), start.source);
+        let destination = self.destination(start.user);
         let tell: Tell = Arc::new(move |stream: &str, line: &str| {
             // It may print what it was made to read.
             let all: std::collections::BTreeSet<Dependency> = known.keys().cloned().collect();
             let line = redacted(line, &known, &all);
-            info!(target: "template.server", template = source, stream, line, "command output");
+            info!(target: "template.server", template = source, destination, stream, line, "command output");
         });
         under_way.push(Box::pin(async move {
             (start.id, command::run(&start.command, &surroundings, tell).await)
@@ -73,11 +74,15 @@ impl Runner {
             self.failed_commands.remove(&id);
             return Ok(());
         };
-        let reason = format!("{error} from \"{}\"", ended.source);
+        let (template, command) = (&ended.source, ended.command.arguments.join(" "));
+        let destination = self.destination(ended.users.first().copied());
+        let reason = format!(
+            "failed to execute command {command:?} from \"{template}\" => \"{destination}\": {error}"
+        );
         if is_worth_telling(ended.failures) {
             let backoff = format!("{:.2}s", ended.pause.as_secs_f64());
-            let (template, failures) = (&ended.source, ended.failures);
-            error!(target: "template.server", error = reason, template, failures, backoff, "a template's command failed");
+            let failures = ended.failures;
+            error!(target: "template.server", error = reason, template, destination, failures, backoff, "a template's command failed");
         }
         if retry(ended.failures) {
             return Ok(());
@@ -87,5 +92,11 @@ impl Runner {
         }
         self.failed_commands.insert(id, reason);
         Ok(())
+    }
+
+    /// The file of a template, which tells one from another where several have no file of their own to be made from.
+    fn destination(&self, user: Option<usize>) -> String {
+        let output = user.and_then(|nth| self.outputs.get(nth));
+        output.map(|output| output.settings.destination.display().to_string()).unwrap_or_default()
     }
 }
