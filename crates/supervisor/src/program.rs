@@ -141,20 +141,28 @@ mod tests {
     #[test]
     fn the_dead_are_told_from_the_living_before_they_are_buried() {
         use std::os::unix::process::CommandExt as _;
-        let is_dead = |line: &str| {
+
+        use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
+
+        let is_dead = |line: &str, ends: bool| {
             let mut child =
                 std::process::Command::new("sh").args(["-c", line]).process_group(0).spawn().unwrap();
             let group = Group::led_by(child.id()).unwrap();
-            std::thread::sleep(std::time::Duration::from_millis(500));
+            if ends {
+                // It stays to be buried.
+                let how = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+                let pid = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
+                waitid(WaitId::Pid(pid), how).unwrap();
+            }
             let seen = (group.is_gone(), group.is_dead());
             group.signal(Signal::KILL);
             child.wait().unwrap();
             seen
         };
-        assert_eq!(is_dead("exit 0"), (false, true));
-        assert_eq!(is_dead("exec sleep 60"), (false, false));
+        assert_eq!(is_dead("exit 0", true), (false, true));
+        assert_eq!(is_dead("exec sleep 60", false), (false, false));
         // Its first is dead, another is not.
-        assert_eq!(is_dead("sleep 60 & exit 0"), (false, false));
+        assert_eq!(is_dead("sleep 60 & exit 0", true), (false, false));
     }
 
     #[test]
