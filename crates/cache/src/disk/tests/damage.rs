@@ -189,3 +189,19 @@ async fn a_file_that_is_taken_away_is_made_again() {
     let opened = open(&settings(folder.path())).unwrap();
     assert_eq!(opened.records.len(), 3);
 }
+
+/// A writer of a new file tells the store afterwards; meanwhile somebody may have revoked what it has just written.
+#[tokio::test(start_paused = true)]
+async fn what_was_revoked_while_a_file_was_made_anew_leaves_it() {
+    let mut record = super::super::record::tests::lease(1, 0);
+    record.parent = None;
+    record.life = Some(StoredLife { granted: wall_now(), ttl: 60_000, fading: false, idle: 0 });
+    let mut store = crate::store::Store::default();
+    store.keep_journal();
+    let clocks = || Clocks::read(&Clock::default());
+    let id = store.restore(vec![record], clocks(), || 0.5).due.first().unwrap().0;
+    store.evict(id);
+    store.nothing_is_written();
+    let changes = store.take_changes(true, clocks());
+    assert_eq!((changes.gone, changes.records.len()), (vec![(Kind::Lease, 1)], 0));
+}
