@@ -13,6 +13,7 @@ use crate::go_scalar::parse_bool;
 use crate::problem::{Place, Placed, Problem, not_built};
 use crate::raw::Raw;
 use crate::settings::auto_auth::{Choosing, choose};
+use crate::settings::log;
 use crate::settings::{
     ApiProxy, AutoAuth, Cache, Format, Level, Listener, Log, LogFile, Parts, Settings, Telemetry, Template,
     TemplateConfig, UseAutoAuthToken,
@@ -217,20 +218,20 @@ impl Compiler<'_> {
         let path = choose(("-log-file", &self.flags.log_file), raw.log_file.path.as_ref());
         let age = ("-log-rotate-duration", &self.flags.log_rotate_duration);
         let age = choose(age, raw.log_file.age.as_ref());
-        let numbers = (
-            self.flags.log_rotate_bytes.or(raw.log_file.bytes).unwrap_or(0),
-            self.flags.log_rotate_max_files.or(raw.log_file.keep).unwrap_or(0),
-        );
-        let text = |chosen: &Option<Chosen>| chosen.as_ref().map(|chosen| chosen.value.clone());
-        match LogFile::new(product, text(&path).as_deref(), text(&age).as_deref(), numbers) {
-            Ok(file) => file,
-            Err((is_age, why, hint)) => {
-                if let Some(chosen) = if is_age { age } else { path } {
-                    self.refuse(chosen.refuse(why).hint(hint));
-                }
-                None
-            }
-        }
+        let age = age.and_then(|chosen| self.heed(&chosen, LogFile::age(&chosen.value)));
+        let path = path.and_then(|chosen| self.heed(&chosen, LogFile::path(&chosen.value, product)))?;
+        let bytes = self.flags.log_rotate_bytes.or(raw.log_file.bytes).unwrap_or(0);
+        Some(LogFile {
+            path,
+            bytes: u64::try_from(bytes).unwrap_or(0),
+            age: age.unwrap_or(log::AGE),
+            keep: self.flags.log_rotate_max_files.or(raw.log_file.keep).unwrap_or(0),
+        })
+    }
+
+    /// What was made of what somebody chose, or why nothing.
+    fn heed<T>(&mut self, chosen: &Chosen, made: Result<T, (String, &'static str)>) -> Option<T> {
+        made.map_err(|(why, hint)| self.refuse(chosen.refuse(why).hint(hint))).ok()
     }
 
     // === The API ===

@@ -61,7 +61,7 @@ pub struct LogFile {
 }
 
 /// Upstream's age of a file (`log_rotate_duration`).
-const AGE: Duration = Duration::from_secs(24 * 3600);
+pub(crate) const AGE: Duration = Duration::from_secs(24 * 3600);
 
 /// What is said of a log file, by a file or by flags.
 #[derive(Debug, Default)]
@@ -95,28 +95,14 @@ impl RawLogFile {
 }
 
 impl LogFile {
-    /// `path` and `age` as somebody chose them. A path that ends with a slash gets a name there.
+    /// A path that ends with a slash gets a name there.
     ///
     /// # Errors
-    /// What is wrong, in upstream's words, and what would be right; of the path (`false`) or of the age (`true`).
-    pub(crate) fn new(
-        product: Product,
-        path: Option<&str>,
-        age: Option<&str>,
-        (bytes, keep): (i64, i64),
-    ) -> Result<Option<Self>, (bool, String, &'static str)> {
-        let age = match age {
-            None => AGE,
-            Some(text) => match GoDuration::parse_lax(text).map(GoDuration::positive) {
-                // Upstream would put it aside before every line.
-                Ok(age) => age.unwrap_or(Duration::MAX),
-                Err(why) => return Err((true, why, "text like \"24h\", or a number of seconds")),
-            },
-        };
-        let Some(path) = path else { return Ok(None) };
+    /// What is wrong, in upstream's words, and what would be right.
+    pub(crate) fn path(path: &str, product: Product) -> Result<PathBuf, (String, &'static str)> {
         let (folder, name) = path.rsplit_once('/').map_or(("", path), |(folder, name)| (folder, name));
         let has_glob = |text: &str| text.contains(['*', '?', '[']);
-        let bad = |what: &str| Err((false, what.to_owned(), "a path without *, ? and ["));
+        let bad = |what: &str| Err((what.to_owned(), "a path without *, ? and ["));
         if has_glob(folder) {
             return bad("directory contains glob character");
         }
@@ -124,11 +110,34 @@ impl LogFile {
             return bad("file name contains globbing character");
         }
         let path = if name.is_empty() { format!("{path}{}.log", product.word()) } else { path.to_owned() };
-        Ok(Some(Self { path: path.into(), bytes: u64::try_from(bytes).unwrap_or(0), age, keep }))
+        Ok(path.into())
+    }
+
+    /// How old a file gets.
+    ///
+    /// # Errors
+    /// As for the path.
+    pub(crate) fn age(text: &str) -> Result<Duration, (String, &'static str)> {
+        match GoDuration::parse_lax(text) {
+            // Upstream would put it aside before every line.
+            Ok(age) => Ok(age.positive().unwrap_or(Duration::MAX)),
+            Err(why) => Err((why, "text like \"24h\", or a number of seconds")),
+        }
     }
 }
 
 impl Level {
+    /// Our name for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Trace => "trace",
+            Self::Debug => "debug",
+            Self::Info => "info",
+            Self::Warn => "warn",
+            Self::Error => "error",
+        }
+    }
+
     /// Upstream's names, in any case, with white space around.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         match text.trim().to_ascii_lowercase().as_str() {

@@ -11,7 +11,8 @@ use template::RunnerError;
 use thiserror::Error;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
-use vault::{ClientSettings, Pem, Roots, TlsError, TokenState, Verify};
+use vault::api::Caller;
+use vault::{ClientSettings, Pem, Roots, Subsystem, TlsError, TokenState, Verify, user_agent};
 
 use super::persist;
 use super::session::OpenSession;
@@ -105,14 +106,7 @@ impl Daemon {
 
     /// The level as it was configured; empty when nobody said.
     pub(crate) fn log_level(&self) -> &'static str {
-        match self.units.settings.log.level {
-            None => "",
-            Some(config::Level::Trace) => "trace",
-            Some(config::Level::Debug) => "debug",
-            Some(config::Level::Info) => "info",
-            Some(config::Level::Warn) => "warn",
-            Some(config::Level::Error) => "error",
-        }
+        self.units.settings.log.level.map_or("", config::Level::word)
     }
 }
 
@@ -140,6 +134,16 @@ pub(super) fn static_secrets(kept: &config::StaticSecrets) -> cache::StaticSecre
             config::KvVersion::Two => cache::KvVersion::Two,
         },
         events: kept.events,
+    }
+}
+
+/// Who we are, for the server.
+pub(super) fn caller(settings: &Settings, subsystem: Subsystem) -> Caller {
+    Caller {
+        user_agent: user_agent(settings.product, subsystem),
+        namespace: settings.vault.namespace.clone(),
+        address: settings.vault.address.to_string(),
+        timeout: settings.vault.timeout,
     }
 }
 

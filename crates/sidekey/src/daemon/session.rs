@@ -7,9 +7,9 @@ use auto_auth::LoggedIn;
 use config::{Environment, MethodKind, Settings};
 use tokio::time::timeout;
 use vault::api::Caller;
-use vault::{Client, RetryPolicy, Subsystem, Token, Upstream, user_agent};
+use vault::{Client, RetryPolicy, Subsystem, Token, Upstream};
 
-use super::build::client_settings;
+use super::build::{caller, client_settings};
 use super::once::{OnceError, PATIENCE, end, log_in};
 use super::signals::Signals;
 
@@ -47,10 +47,8 @@ impl OpenSession {
         let client = Client::new(&client_settings(settings, true))?.with_retry(RetryPolicy::AtMost(2));
         let auto_auth = settings.auto_auths.first();
         let caller = |subsystem| Caller {
-            user_agent: user_agent(settings.product, subsystem),
             namespace: auto_auth.map_or(&settings.vault.namespace, |auto_auth| &auto_auth.namespace).clone(),
-            address: settings.vault.address.to_string(),
-            timeout: settings.vault.timeout,
+            ..caller(settings, subsystem)
         };
         // A token file holds somebody else's.
         let is_own = token.is_none()

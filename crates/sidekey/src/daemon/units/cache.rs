@@ -9,9 +9,9 @@ use futures_util::FutureExt as _;
 use tracing::{error, warn};
 use vault::{Consistent, Namespace, Subsystem};
 
-use super::server::{self, caller};
+use super::server;
 use super::{Changes, Fixed, Id, Units};
-use crate::daemon::build::{StartError, cache_options, static_secrets};
+use crate::daemon::build::{StartError, cache_options, caller, static_secrets};
 use crate::daemon::persist::{self, PersistError};
 use crate::daemon::tasks::{Scope, Tasks};
 

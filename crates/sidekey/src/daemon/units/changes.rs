@@ -46,10 +46,7 @@ impl Changes {
             self.changed("disable_keep_alives", "");
         }
         if before.log.level != now.log.level {
-            self.changed(
-                "log_level",
-                now.log.level.map(|level| format!("{level:?}").to_lowercase()).unwrap_or_default(),
-            );
+            self.changed("log_level", now.log.level.map_or("", config::Level::word));
         }
     }
 

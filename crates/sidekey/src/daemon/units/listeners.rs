@@ -59,7 +59,7 @@ pub(super) struct Contexts {
 struct Spec {
     settings: ApiProxy,
     cache: Id,
-    access: Id,
+    access: Option<Id>,
 }
 
 /// Whether both stand at one place.
@@ -146,7 +146,7 @@ impl Units {
                     Ok(bound) => Place::Bound(bound),
                     Err(error) => {
                         problems.push(error.into());
-                        continue;
+                        return;
                     }
                 },
                 other => other,
@@ -226,7 +226,7 @@ impl Units {
             let spec = Spec {
                 settings: self.settings.api_proxy.clone(),
                 cache: cache.id,
-                access: self.outside.access,
+                access: self.access.as_ref().map(|access| access.id),
             };
             if all.contains_key(&whose) {
                 continue;

@@ -150,7 +150,8 @@ impl Units {
         }
     }
 
-    /// Makes what is new. Nothing that runs is touched.
+    /// Makes what is new. Nothing that runs is touched; only of several listeners that take the place of others, one
+    /// may have listened for a moment before the next could not.
     ///
     /// # Errors
     /// Everything that cannot be, in the order that a start would find it; what was made is gone again.
@@ -161,15 +162,14 @@ impl Units {
         tasks: &Tasks,
     ) -> Result<Next, Vec<StartError>> {
         let mut problems = Vec::new();
-        let outside = self.prepare_outside(settings, &mut problems);
+        let mut outside = self.prepare_outside(settings, fixed, &mut problems);
         let Some(ways) = self.prepare_ways(settings, fixed, &mut problems) else { return Err(problems) };
         let cache = self.prepare_cache(settings, &ways, fixed, &mut problems).await;
         // Listeners bind before sinks are checked: an address in use is the more common mistake.
         let mut listeners = self.prepare_listeners(settings, &mut problems).await;
         let logins = self.prepare_logins(settings, &ways, fixed, tasks, &mut problems);
-        let has_new_cache = cache.is_some();
-        let runners = self.prepare_runners(settings, &logins, has_new_cache, &mut problems);
-        let outside = self.prepare_pid_file(outside, settings, &mut problems);
+        let runners = self.prepare_runners(settings, &logins, &mut problems);
+        self.prepare_pid_file(&mut outside, settings, &mut problems);
         if problems.is_empty() {
             Self::listen_beside(&mut listeners, &mut problems);
         }
@@ -184,14 +184,15 @@ impl Units {
     pub(super) async fn commit(&mut self, next: Next, fixed: &Fixed, tasks: &mut Tasks) -> Changes {
         let mut changes = Changes::default();
         let before = std::mem::replace(&mut self.settings, next.settings);
-        self.commit_outside(next.outside, &mut changes);
+        let child = self.commit_outside(next.outside, &mut changes);
+        let elsewhere = next.cache.is_some();
         self.commit_ways(next.ways, &before, &mut changes);
         self.commit_cache(next.cache, fixed, tasks, &mut changes).await;
         self.commit_logins(next.logins, fixed, tasks, &mut changes).await;
         self.commit_listeners(next.listeners, fixed, tasks, &before, &mut changes);
         fixed.variables.want(&self.settings.templates);
-        self.commit_runners(next.runners, fixed, tasks, &mut changes).await;
-        self.commit_child(fixed, tasks, &mut changes);
+        self.commit_runners(next.runners, elsewhere, fixed, tasks, &mut changes).await;
+        self.commit_child(child, fixed, tasks, &mut changes);
         self.tell(fixed);
         changes.others(&before, &self.settings);
         changes

@@ -14,6 +14,7 @@ use crate::daemon::tasks::{Scope, Tasks};
 
 /// The access log.
 pub(in crate::daemon) struct Access {
+    pub(super) id: Id,
     settings: config::AccessLog,
     pub(in crate::daemon) log: AccessLog,
 }
@@ -29,10 +30,6 @@ pub(in crate::daemon) struct Exec {
 #[derive(Default)]
 pub(super) struct Outside {
     pid_file: Option<(PathBuf, PidFile)>,
-    /// Of the access log.
-    pub(super) access: Id,
-    /// Made, and about to start.
-    child: Option<Child>,
 }
 
 /// What is new. `None` where the old stays.
@@ -44,13 +41,18 @@ pub(super) struct Next {
 }
 
 impl Units {
-    pub(super) fn prepare_outside(&self, settings: &Settings, problems: &mut Vec<StartError>) -> Next {
+    pub(super) fn prepare_outside(
+        &self,
+        settings: &Settings,
+        fixed: &Fixed,
+        problems: &mut Vec<StartError>,
+    ) -> Next {
         let mut next = Next::default();
         if self.access.as_ref().map(|access| &access.settings) != settings.access_log.as_ref() {
             next.access = match &settings.access_log {
                 None => Some(None),
                 Some(log) => match access_log(log) {
-                    Ok(made) => Some(Some(Access { settings: log.clone(), log: made })),
+                    Ok(made) => Some(Some(Access { id: fixed.id(), settings: log.clone(), log: made })),
                     Err(error) => {
                         problems.push(StartError::AccessLog(error));
                         None
@@ -69,32 +71,31 @@ impl Units {
         next
     }
 
-    /// Last, so that nothing has to be undone that others can see.
+    /// Last but for listeners that take the place of others, so that little has to be undone that others can see.
     pub(super) fn prepare_pid_file(
         &self,
-        mut next: Next,
+        next: &mut Next,
         settings: &Settings,
         problems: &mut Vec<StartError>,
-    ) -> Next {
+    ) {
         let now = self.outside.pid_file.as_ref().map(|(path, _)| path);
         if now == settings.pid_file.as_ref() || !problems.is_empty() {
-            return next;
+            return;
         }
         match settings.pid_file.as_ref().map(|path| Ok((path.clone(), PidFile::write(path)?))).transpose() {
             Ok(pid_file) => next.pid_file = Some(pid_file),
             Err(error) => problems.push(StartError::PidFile(error)),
         }
-        next
     }
 
-    pub(super) fn commit_outside(&mut self, next: Next, changes: &mut Changes) {
+    /// Gives the child that is about to start.
+    pub(super) fn commit_outside(&mut self, next: Next, changes: &mut Changes) -> Option<Child> {
         if let Some(access) = next.access {
             match (&self.access, &access) {
                 (None, Some(_)) => changes.added("access_log", ""),
                 (Some(_), None) => changes.removed("access_log", ""),
                 _ => changes.changed("access_log", ""),
             }
-            self.outside.access += 1;
             self.access = access;
         }
         if let Some(pid_file) = next.pid_file {
@@ -107,10 +108,16 @@ impl Units {
             }
             self.outside.pid_file = pid_file;
         }
-        self.outside.child = next.child;
+        next.child
     }
 
-    pub(super) fn commit_child(&mut self, fixed: &Fixed, tasks: &mut Tasks, changes: &mut Changes) {
+    pub(super) fn commit_child(
+        &mut self,
+        child: Option<Child>,
+        fixed: &Fixed,
+        tasks: &mut Tasks,
+        changes: &mut Changes,
+    ) {
         let Some(settings) = self.settings.exec.clone() else {
             let Some(Exec { kept, .. }) = self.child.take() else { return };
             changes.removed("exec", "");
@@ -121,7 +128,7 @@ impl Units {
             });
             return;
         };
-        let Some(child) = self.outside.child.take() else { return };
+        let Some(child) = child else { return };
         let before = self.child.take();
         let scope = tasks.scope();
         let waits = Waits {

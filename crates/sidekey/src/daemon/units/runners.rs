@@ -12,9 +12,8 @@ use vault::api::Caller;
 use vault::{RetryPolicy, Subsystem};
 
 use super::logins;
-use super::server::caller;
 use super::{Changes, Fixed, Id, Units};
-use crate::daemon::build::{StartError, for_commands};
+use crate::daemon::build::{StartError, caller, for_commands};
 use crate::daemon::identity::Identity;
 use crate::daemon::tasks::{Scope, TaskError, Tasks};
 
@@ -42,8 +41,6 @@ pub(super) struct Next {
     login: Id,
     prepared: Arc<Prepared>,
     spec: Spec,
-    /// It is to ask another cache.
-    elsewhere: bool,
 }
 
 /// Tries per secret and the pauses between them; upstream's numbers.
@@ -54,7 +51,6 @@ impl Units {
         &self,
         settings: &Settings,
         logins: &[logins::Next],
-        elsewhere: bool,
         problems: &mut Vec<StartError>,
     ) -> Vec<Next> {
         let mut all = Vec::new();
@@ -85,14 +81,16 @@ impl Units {
                 useless = prepared.problems(before);
             }
             problems.extend(useless.into_iter().map(StartError::from));
-            all.push(Next { login, prepared, spec, elsewhere });
+            all.push(Next { login, prepared, spec });
         }
         all
     }
 
+    /// `elsewhere`: they are to ask another cache.
     pub(super) async fn commit_runners(
         &mut self,
         next: Vec<Next>,
+        elsewhere: bool,
         fixed: &Fixed,
         tasks: &mut Tasks,
         changes: &mut Changes,
@@ -107,7 +105,7 @@ impl Units {
             tell(Some(&gone.prepared), None, changes);
             gone.scope.end().await;
         }
-        for Next { login, prepared, spec, elsewhere } in next {
+        for Next { login, prepared, spec } in next {
             let Some(identity) =
                 self.logins.iter().find(|one| one.id == login).map(|one| one.identity.clone())
             else {

@@ -4,13 +4,10 @@ use std::sync::Arc;
 
 use config::Settings;
 use tracing::{error, info, warn};
-use vault::api::Caller;
-use vault::{
-    Client, ClientSettings, RetryPolicy, Subsystem, TlsSettings, Verify, WhenInconsistent, user_agent,
-};
+use vault::{Client, ClientSettings, RetryPolicy, Subsystem, TlsSettings, Verify, WhenInconsistent};
 
 use super::{Changes, Fixed, Id, Units};
-use crate::daemon::build::{StartError, client_settings};
+use crate::daemon::build::{StartError, caller, client_settings};
 use crate::daemon::identity::Door;
 
 /// Both.
@@ -73,16 +70,6 @@ impl Ways {
                 return;
             }
         }
-    }
-}
-
-/// Who we are, for the server.
-pub(super) fn caller(settings: &Settings, subsystem: Subsystem) -> Caller {
-    Caller {
-        user_agent: user_agent(settings.product, subsystem),
-        namespace: settings.vault.namespace.clone(),
-        address: settings.vault.address.to_string(),
-        timeout: settings.vault.timeout,
     }
 }
 
