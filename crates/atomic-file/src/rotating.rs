@@ -15,7 +15,7 @@ const MODE: u32 = 0o640;
 /// When a file is put aside, and how many of those are kept.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Rotation {
-    /// Before a line, once so many bytes were written; 0: whatever its length.
+    /// Before a line, once it is so long; 0: whatever its length.
     pub bytes: u64,
     /// Before a line, once it has been open so long.
     pub age: Duration,
@@ -42,7 +42,8 @@ impl RotatingFile {
     /// Of the system.
     pub fn open(path: &Path, rotation: Rotation) -> Result<Self, FileError> {
         let file = open_to_add(path, MODE)?;
-        let inner = Inner { path: path.to_owned(), rotation, file, opened: SystemTime::now(), written: 0 };
+        let written = length_of(&file);
+        let inner = Inner { path: path.to_owned(), rotation, file, opened: SystemTime::now(), written };
         inner.prune();
         Ok(Self(Arc::new(Mutex::new(inner))))
     }
@@ -96,7 +97,7 @@ impl Inner {
 
     fn open_again(&mut self) -> Result<(), FileError> {
         self.file = open_to_add(&self.path, MODE)?;
-        (self.opened, self.written) = (SystemTime::now(), 0);
+        (self.opened, self.written) = (SystemTime::now(), length_of(&self.file));
         Ok(())
     }
 
@@ -135,6 +136,11 @@ impl Inner {
     }
 }
 
+/// What is in it already counts: restarts and reloads would let it grow for ever.
+fn length_of(file: &File) -> u64 {
+    file.metadata().map_or(0, |found| found.len())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -158,8 +164,10 @@ mod tests {
             drop(open_to_add(&folder.path().join(other), MODE).unwrap());
         }
         let rotation = Rotation { bytes: 10, age: NEVER, keep: 2 };
-        let mut log = RotatingFile::open(&path, rotation).unwrap();
+        // Opened anew again and again, as restarts do.
         for line in ["one\n", "two\n", "three\n", "four\n"] {
+            let mut log = RotatingFile::open(&path, rotation).unwrap();
+            log.reopen().unwrap();
             log.write_all(line.as_bytes()).unwrap();
         }
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "four\n");

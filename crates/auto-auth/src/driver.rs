@@ -136,7 +136,7 @@ impl AutoAuth {
     /// Only with `exit_on_err`.
     pub async fn run(mut self) -> Result<(), AutoAuthError> {
         info!(target: "auth.handler", "starting auth handler");
-        self.door.stored = self.door.load().await;
+        self.door.load().await;
         let (mut phase, mut action) = Phase::start();
         let mut last_failure = None;
         loop {
@@ -241,7 +241,7 @@ impl Door {
             before = state.token.take();
             let generation = state.generation + 1;
             let token = Some(Arc::clone(&token));
-            *state = TokenState { token, accessor, generation, ..TokenState::default() };
+            *state = TokenState { token, accessor: accessor.clone(), generation, ..TokenState::default() };
             true
         });
         if !is_new {
@@ -256,7 +256,7 @@ impl Door {
         // Every use counts of one with a limited number: it is nobody's to keep.
         if let (Some(store), 0) = (self.store.clone(), grant.num_uses) {
             // Only a panic fails it, and that is told elsewhere.
-            let _ = spawn_blocking(move || store.save(&token)).await;
+            let _ = spawn_blocking(move || store.save(&token, accessor.as_deref())).await;
         }
     }
 

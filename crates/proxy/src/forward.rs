@@ -28,6 +28,9 @@ use crate::{redact, replay, tunnel};
 /// How long a request that needs our token waits for the first login: applications start beside us.
 const FIRST_TOKEN: Duration = Duration::from_secs(10);
 
+/// How long such a request waits to hear that the token of the last run is still good.
+const LAST_TOKEN: Duration = Duration::from_secs(5);
+
 /// How the cache answered.
 pub(crate) const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
 
@@ -179,14 +182,21 @@ fn own_token(context: &Context) -> Option<TokenState> {
     now.token.is_some().then(|| now.clone())
 }
 
-/// The first token of ours, waiting a while for it.
+/// The first token of ours, waiting a while for it. Where there is a memory, that of the last run will do if the server
+/// cannot be asked.
 async fn first_token(context: &Context) -> Option<TokenState> {
     if !context.has_auto_auth {
         return None;
     }
     let mut tokens = context.tokens.clone();
-    let first = timeout(FIRST_TOKEN, tokens.wait_for(|state| state.token.is_some())).await;
-    first.ok()?.ok().map(|state| state.clone())
+    let last = context.cache.remembers() && tokens.borrow().last.is_some();
+    let patience = if last { LAST_TOKEN } else { FIRST_TOKEN };
+    let is_known = |state: &TokenState| {
+        state.token.is_some() || last && state.last.as_ref().is_some_and(|last| last.server_is_away)
+    };
+    // Whatever came of it.
+    let _ = timeout(patience, tokens.wait_for(is_known)).await;
+    own_token(context).or_else(|| context.tokens.borrow().unchecked().filter(|_| last))
 }
 
 /// Adds our token, or puts it in the place of an older one.

@@ -146,8 +146,13 @@ impl Guard {
         let mut types = headers.get_all(header::CONTENT_TYPE).iter();
         match (types.next(), types.next()) {
             (Some(one), None) if is_json(one) => Ok(()),
-            // Nothing is sent, and nothing is said of it: `curl -X POST …/quit`. A form always says what it is.
-            (None, _) if matches!(name, "quit" | "reload") && is_bodiless(headers) => Ok(()),
+            // Nothing is sent, and nothing is said of it: `curl -X POST …/quit`. A page's script can do that, too, but
+            // its browser says where it comes from.
+            (None, _)
+                if matches!(name, "quit" | "reload") && is_bodiless(headers) && !is_of_a_browser(headers) =>
+            {
+                Ok(())
+            }
             _ => Err(NOT_JSON),
         }
     }
@@ -156,6 +161,10 @@ impl Guard {
 fn is_json(kind: &HeaderValue) -> bool {
     let kind = kind.to_str().unwrap_or_default();
     kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
+}
+
+fn is_of_a_browser(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::ORIGIN) || headers.contains_key(SEC_FETCH_SITE)
 }
 
 fn is_bodiless(headers: &HeaderMap) -> bool {

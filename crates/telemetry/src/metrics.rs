@@ -4,6 +4,8 @@
 //! somebody asks. A request costs an addition or two, and a name, a label or a look-up costs nothing. Upstream counts
 //! in intervals of ten seconds; [`Intervals`] gets these from two snapshots.
 
+use std::collections::HashMap;
+
 mod interval;
 mod prometheus;
 mod statsd;
@@ -94,26 +96,25 @@ impl Snapshot {
         self
     }
 
-    fn find(&self, name: &str, labels: &[(&'static str, String)]) -> Option<&Value> {
-        let family = self.families.iter().find(|family| family.name == name)?;
-        family.samples.iter().find(|sample| sample.labels == labels).map(|sample| &sample.value)
-    }
-
     /// What came since `then`: counters and histograms that grew, gauges as they are.
     fn since(&self, then: &Self) -> Self {
         let mut grown = Self::default();
+        // There may be thousands of both.
+        let before = then.samples().map(|(name, sample)| ((name, sample.labels.as_slice()), &sample.value));
+        let before: HashMap<_, _> = before.collect();
         for family in &self.families {
             let mut samples = Vec::new();
             for sample in &family.samples {
-                let value = match (&sample.value, then.find(&family.name, &sample.labels)) {
-                    (Value::Counter(now), Some(Value::Counter(then))) => {
-                        Value::Counter(now.saturating_sub(*then))
-                    }
-                    (Value::Histogram(now), Some(Value::Histogram(then))) => {
-                        Value::Histogram(now.since(then))
-                    }
-                    (value, _) => value.clone(),
-                };
+                let value =
+                    match (&sample.value, before.get(&(family.name.as_str(), sample.labels.as_slice()))) {
+                        (Value::Counter(now), Some(Value::Counter(then))) => {
+                            Value::Counter(now.saturating_sub(*then))
+                        }
+                        (Value::Histogram(now), Some(Value::Histogram(then))) => {
+                            Value::Histogram(now.since(then))
+                        }
+                        (value, _) => value.clone(),
+                    };
                 let silent = match &value {
                     Value::Counter(count) => *count == 0,
                     Value::Gauge(_) => false,

@@ -39,12 +39,28 @@ pub(crate) fn is_safe(method: &Method) -> bool {
     matches!(method.as_str(), "GET" | "HEAD" | "LIST" | "SCAN" | "OPTIONS")
 }
 
-/// A path without what may be a secret in it: old forms name a token behind `auth/token/<verb>/`.
+/// A path without what may be a secret in it: old forms name a token behind `auth/token/<verb>/`, and wherever else a
+/// segment looks like a token, the path ends before it.
 pub fn shown_path(path: &str) -> &str {
     const TOKENS: &str = "auth/token/";
+    let before =
+        path.split_inclusive('/').take_while(|segment| !looks_like_token(segment.trim_end_matches('/')));
+    let length = before.map(str::len).sum();
+    let path = match path.get(..length) {
+        Some(before) if length < path.len() => before.trim_end_matches('/'),
+        _ => path,
+    };
     let at = path.match_indices(TOKENS).find(|(at, _)| *at == 0 || path[..*at].ends_with('/'));
     let Some(verb) = at.map(|(at, _)| at + TOKENS.len()) else { return path };
     path[verb..].find('/').map_or(path, |end| &path[..verb + end])
+}
+
+/// As the servers make them: what kind it is, a dot, and at least 24 letters and digits.
+/// <https://developer.hashicorp.com/vault/docs/concepts/tokens#token-prefixes>
+fn looks_like_token(segment: &str) -> bool {
+    let Some((kind, rest)) = segment.split_once('.') else { return false };
+    let is_of_one = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
+    matches!(kind, "s" | "b" | "r" | "hvs" | "hvb" | "hvr") && rest.len() >= 24 && rest.bytes().all(is_of_one)
 }
 
 /// Neither body nor header values: both hold secrets. Nor what a path may hold.
@@ -169,6 +185,13 @@ mod tests {
             ("auth/token/renew/s.canary", "auth/token/renew"),
             ("/v1/auth/token/lookup-self", "/v1/auth/token/lookup-self"),
             ("/v1/secret/data/app", "/v1/secret/data/app"),
+            ("/v1/s.CanaryCanaryCanaryCanary/x", "/v1"),
+            ("/v1/secret/data/hvs.CAESICanary-Canary_CanaryCanary", "/v1/secret/data"),
+            ("/v1/secret/data/s.short", "/v1/secret/data/s.short"),
+            (
+                "/v1/secret/data/certs.example.internal.somewhere.org",
+                "/v1/secret/data/certs.example.internal.somewhere.org",
+            ),
             ("/v1/xauth/token/a/b", "/v1/xauth/token/a/b"),
         ] {
             assert_eq!(shown_path(path), shown);

@@ -17,8 +17,21 @@ pub struct TokenState {
     pub wrapped: Option<Arc<SecretString>>,
     /// Counts logins: a new number is a new token, even after a renewal of the old one.
     pub generation: u64,
+    /// While there is no token: that of the last run, of which nobody knows yet whether it is still good.
+    pub last: Option<Arc<LastToken>>,
     /// What is made of token and accessor once for all requests. A new state has a new one.
     pub forms: TokenForms,
+}
+
+/// A token of the last run.
+#[derive(Debug)]
+pub struct LastToken {
+    /// The token.
+    pub token: Arc<Token>,
+    /// Its accessor, if it was kept.
+    pub accessor: Option<Arc<Accessor>>,
+    /// The server was asked about it, and gave no answer.
+    pub server_is_away: bool,
 }
 
 /// Other forms of a token, made when they are first asked for and shared by all clones.
@@ -32,6 +45,15 @@ struct Made {
 }
 
 impl TokenState {
+    /// With the token of the last run: good for answers from memory, and no worse than none for the server, which
+    /// refuses it if it is dead.
+    #[must_use]
+    pub fn unchecked(&self) -> Option<Self> {
+        let LastToken { token, accessor, .. } = self.last.as_deref()?;
+        let (token, accessor) = (Some(Arc::clone(token)), accessor.clone());
+        Some(Self { token, accessor, generation: self.generation, ..Self::default() })
+    }
+
     /// The token as a header's value.
     pub fn header(&self) -> Option<HeaderValue> {
         let made = self.forms.0.header.get_or_init(|| {

@@ -1,19 +1,39 @@
 //! Taking up the token of the last run.
 
+use std::sync::Arc;
+
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tracing::info;
 use vault::api::ApiError;
-use vault::{Accessor, SendError, Token};
+use vault::{Accessor, LastToken, SendError};
 
 use super::{CALL_TIMEOUT, Door, granted, is_gone};
 use crate::method::{Attempt, Given, Login, LoginError};
 
 impl Door {
-    /// Of the last run, before anything is asked.
-    pub(super) async fn load(&self) -> Option<Token> {
-        let store = self.store.clone()?;
-        spawn_blocking(move || store.load()).await.unwrap_or_default()
+    /// Of the last run, before anything is asked. Everybody may know it meanwhile, as what it is.
+    pub(super) async fn load(&mut self) {
+        let Some(store) = self.store.clone() else { return };
+        let Some((token, accessor)) = spawn_blocking(move || store.load()).await.unwrap_or_default() else {
+            return;
+        };
+        self.stored = Some(token.clone());
+        let (token, accessor) = (Arc::new(token), accessor.map(Arc::new));
+        self.expect(Some(LastToken { token, accessor, server_is_away: false }));
+    }
+
+    fn expect(&self, last: Option<LastToken>) {
+        self.tokens.send_modify(|state| state.last = last.map(Arc::new));
+    }
+
+    /// Nobody shall wait for what the server does not say.
+    fn server_is_away(&self) {
+        let last = self.tokens.borrow().last.clone();
+        if let Some(LastToken { token, accessor, server_is_away: false }) = last.as_deref() {
+            let (token, accessor) = (Arc::clone(token), accessor.clone());
+            self.expect(Some(LastToken { token, accessor, server_is_away: true }));
+        }
     }
 
     /// The last run's token, if the server still knows it. It is kept while the server cannot be asked.
@@ -28,10 +48,14 @@ impl Door {
                 return Ok(Some(login));
             }
             Ok(Err(LoginError::Api(error))) if !error.status().is_some_and(is_gone) => {
+                self.server_is_away();
                 return Err(error.into());
             }
             Ok(Err(error)) => error,
-            Err(_) => return Err(ApiError::Send(SendError::TimedOut(CALL_TIMEOUT)).into()),
+            Err(_) => {
+                self.server_is_away();
+                return Err(ApiError::Send(SendError::TimedOut(CALL_TIMEOUT)).into());
+            }
         };
         // A live token without the default policy may not look itself up; a renewal tells as much.
         if self.alive(&token).await == Some(true)
@@ -45,6 +69,7 @@ impl Door {
         }
         info!(target: "auth.handler", error = %refused, "the stored token of the last run is of no use any more");
         self.stored = None;
+        self.expect(None);
         Ok(None)
     }
 }

@@ -12,7 +12,7 @@ use aws_lc_rs::hkdf::{HKDF_SHA256, KeyType, Salt};
 use config::{Environment, KeySource};
 use thiserror::Error;
 use tracing::{info, warn};
-use vault::{SecretString, Token};
+use vault::{Accessor, SecretString, Token};
 
 /// First line of the file.
 const FORMAT: &[u8] = b"sidekey-token-store-1\n";
@@ -57,8 +57,8 @@ impl Store {
         Some(Self { path: settings.path.clone(), key: settings.key.clone(), credentials, login })
     }
 
-    /// The token of the last run, if it can be opened. What cannot is told and moved aside.
-    pub(super) fn load(&self) -> Option<Token> {
+    /// The token of the last run and its accessor, if it can be opened. What cannot is told and moved aside.
+    pub(super) fn load(&self) -> Option<(Token, Option<Accessor>)> {
         let bytes = match atomic_file::read_small(&self.path) {
             Ok(bytes) => bytes,
             Err(error) => {
@@ -91,8 +91,8 @@ impl Store {
     }
 
     /// Keeps `token` for the next run. A failure is told.
-    pub(super) fn save(&self, token: &Token) {
-        let sealed = self.sealing_key().and_then(|key| self.seal(&key, token));
+    pub(super) fn save(&self, token: &Token, accessor: Option<&Accessor>) {
+        let sealed = self.sealing_key().and_then(|key| self.seal(&key, token, accessor));
         let written =
             sealed.and_then(|sealed| Ok(atomic_file::write(&self.path, &sealed, &Attributes::new(0o600))?));
         match written {
@@ -116,21 +116,32 @@ impl Store {
             .map_err(|_| StoreError::Derive)
     }
 
-    fn seal(&self, key: &RandomizedNonceKey, token: &Token) -> Result<Vec<u8>, StoreError> {
+    /// A line each: no token has a line's end in it.
+    fn seal(
+        &self,
+        key: &RandomizedNonceKey,
+        token: &Token,
+        accessor: Option<&Accessor>,
+    ) -> Result<Vec<u8>, StoreError> {
         let mut sealed = token.expose().as_bytes().to_vec();
+        if let Some(accessor) = accessor {
+            sealed.push(b'\n');
+            sealed.extend_from_slice(accessor.expose().as_bytes());
+        }
         let nonce = key
             .seal_in_place_append_tag(Aad::from(self.login.as_bytes()), &mut sealed)
             .map_err(|_| StoreError::Derive)?;
         Ok([FORMAT, nonce.as_ref(), &sealed].concat())
     }
 
-    fn open(&self, key: &RandomizedNonceKey, bytes: Vec<u8>) -> Option<Token> {
+    fn open(&self, key: &RandomizedNonceKey, bytes: Vec<u8>) -> Option<(Token, Option<Accessor>)> {
         let (nonce, sealed) = bytes.strip_prefix(FORMAT)?.split_at_checked(NONCE_LEN)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
         let mut sealed = zeroize::Zeroizing::new(sealed.to_vec());
         let opened = key.open_in_place(nonce, Aad::from(self.login.as_bytes()), &mut sealed).ok()?;
-        let text = SecretString::new(std::str::from_utf8(opened).ok()?);
-        Token::new(text).ok()
+        let text = std::str::from_utf8(opened).ok()?;
+        let (token, accessor) = text.split_once('\n').unwrap_or((text, ""));
+        Some((Token::new(SecretString::new(token)).ok()?, Accessor::new(SecretString::new(accessor))))
     }
 }
 
@@ -166,19 +177,22 @@ mod tests {
         put(folder.path().join("key"), &[7; 32]);
         let token = Token::new("s.canary").unwrap();
         let ours = store(folder.path(), "approle at a");
-        ours.save(&token);
+        ours.save(&token, None);
         let sealed = std::fs::read(&ours.path).unwrap();
         assert!(!sealed.windows(6).any(|part| part == b"canary"));
         assert_eq!(std::fs::metadata(&ours.path).unwrap().permissions().mode() & 0o777, 0o600);
-        assert_eq!(ours.load(), Some(token.clone()));
-        ours.save(&token);
+        assert_eq!(ours.load().map(|(token, _)| token), Some(token.clone()));
+        ours.save(&token, Accessor::new(SecretString::from("acc")).as_ref());
+        let (again, accessor) = ours.load().unwrap();
+        assert_eq!((again, accessor.unwrap().expose()), (token.clone(), "acc"));
+        ours.save(&token, None);
         assert_ne!(std::fs::read(&ours.path).unwrap(), sealed, "the same nonce twice");
         // Another login, another key.
-        assert_eq!(store(folder.path(), "approle at b").load(), None);
+        assert_eq!(store(folder.path(), "approle at b").load().map(|(token, _)| token), None);
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2, "moved aside");
-        ours.save(&token);
+        ours.save(&token, None);
         put(folder.path().join("key"), &[8; 32]);
-        assert_eq!(ours.load(), None);
+        assert_eq!(ours.load().map(|(token, _)| token), None);
     }
 
     #[test]
@@ -187,22 +201,22 @@ mod tests {
         put(folder.path().join("key"), &[7; 32]);
         let ours = store(folder.path(), "x");
         let token = Token::new("s.one").unwrap();
-        ours.save(&token);
+        ours.save(&token, None);
         let good = std::fs::read(&ours.path).unwrap();
         let flipped: Vec<u8> =
             good.iter().enumerate().map(|(nth, byte)| byte ^ u8::from(nth == 40)).collect();
         for bad in [&b""[..], b"x", FORMAT, &good[..good.len() - 1], &flipped, &[0; 60_000]] {
             put(ours.path.clone(), bad);
-            assert_eq!(ours.load(), None);
+            assert_eq!(ours.load().map(|(token, _)| token), None);
             assert!(!ours.path.exists());
             assert_eq!(std::fs::read(folder.path().join("store.damaged")).unwrap(), bad);
         }
         // Nothing there is nothing to tell, and without a key the file stays for when there is one.
-        assert_eq!(ours.load(), None);
+        assert_eq!(ours.load().map(|(token, _)| token), None);
         put(ours.path.clone(), &good);
         put(folder.path().join("key"), b"short");
-        assert_eq!(ours.load(), None);
-        ours.save(&token);
+        assert_eq!(ours.load().map(|(token, _)| token), None);
+        ours.save(&token, None);
         assert_eq!(std::fs::read(&ours.path).unwrap(), good);
     }
 }

@@ -51,7 +51,7 @@ pub struct Log {
 pub struct LogFile {
     /// Where.
     pub path: PathBuf,
-    /// `log_rotate_bytes`: before a line, once so many bytes were written; 0: whatever its length.
+    /// `log_rotate_bytes`: before a line, once it is so long; 0: whatever its length.
     pub bytes: u64,
     /// `log_rotate_duration`: before a line, once it has been open so long; the longest there is where nobody
     /// wants that.

@@ -202,6 +202,11 @@ async fn s23_what_changes_something_is_sent_as_json_where_pages_are_not_turned_a
     }
     // As everybody writes it, and no page can without saying where it comes from.
     assert_eq!(ask("POST", "quit", "", "", false).await, [200]);
+    for page in ["Origin: http://evil.example\r\n", "Origin: null\r\n", "Sec-Fetch-Site: cross-site\r\n"] {
+        for length in ["", "Content-Length: 0\r\n"] {
+            assert_eq!(ask("POST", "quit", &format!("{page}{length}"), "", false).await, [415], "{page}");
+        }
+    }
     assert_eq!(ask("POST", "quit", "Content-Type: text/plain\r\n", "", false).await, [415]);
     assert_eq!(ask("POST", "quit", "Transfer-Encoding: chunked\r\n\r\n0\r\n", "", false).await, [415]);
     assert_eq!(ask("GET", "quit", "", "", false).await, [405]);

@@ -33,7 +33,7 @@ pub(super) struct RunArgs {
     /// File for log lines, beside standard error
     #[arg(long, value_name = "PATH", allow_hyphen_values = true)]
     log_file: Option<String>,
-    /// Put the log file aside when so many bytes were written; 0: never
+    /// Put the log file aside when it is so long; 0: never
     #[arg(long, value_name = "BYTES", allow_hyphen_values = true)]
     log_rotate_bytes: Option<i64>,
     /// Put the log file aside when it is so old

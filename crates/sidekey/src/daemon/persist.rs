@@ -2,12 +2,14 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use atomic_file::{FileError, KeyError};
 use cache::disk::{self, DiskError, DiskSettings, Home, KeyMaterial, Opened, SecretRoom};
 use config::{Environment, KeySource, Persist, PersistKey};
 use thiserror::Error;
 use tokio::task::spawn_blocking;
+use tokio::time::{Instant, sleep};
 use vault::{Address, SecretString};
 
 use super::build::{cache_options, static_secrets};
@@ -34,6 +36,13 @@ pub(crate) enum PersistError {
     #[error("a bug in Sidekey (panic)")]
     Panicked,
 }
+
+/// How long a process that is ending, or that the system is still clearing away, may have the file; upstream waits a
+/// second.
+const PREDECESSOR: Duration = Duration::from_secs(2);
+
+/// Pause between two looks.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// Shorter passphrases are refused.
 const SHORTEST_PASSPHRASE: usize = 12;
@@ -77,8 +86,16 @@ pub(super) async fn settings(
 /// # Errors
 /// [`PersistError`].
 pub(super) async fn open(settings: DiskSettings) -> Result<Opened, PersistError> {
-    let opened = spawn_blocking(move || Ok(disk::open(&settings)?));
-    opened.await.unwrap_or(Err(PersistError::Panicked))
+    let settings = Arc::new(settings);
+    let until = Instant::now() + PREDECESSOR;
+    loop {
+        let settings = Arc::clone(&settings);
+        let opened = spawn_blocking(move || disk::open(&settings));
+        match opened.await.map_err(|_| PersistError::Panicked)? {
+            Err(DiskError::Locked(_)) if Instant::now() < until => sleep(LOOK_AGAIN).await,
+            opened => return Ok(opened?),
+        }
+    }
 }
 
 fn key(key: &PersistKey, environment: &Environment) -> Result<KeyMaterial, PersistError> {

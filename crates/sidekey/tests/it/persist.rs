@@ -117,6 +117,10 @@ async fn a_restart_loses_nothing_and_brings_nothing_back() {
     let (token, cache, warning) = post(&api, "auth/approle/login", &stage.login()).await;
     assert_eq!((token, cache.as_str()), (third.0, "HIT"));
     assert!(warning.starts_with("111 "), "{warning:?}");
+    // Also what is asked for with our own token, of which nobody can say whether it is still good.
+    let (token, cache, warning) = post(&api, "auth/token/create", &json!({"ttl": "1h"})).await;
+    assert_eq!((token, cache.as_str()), (child.0, "HIT"));
+    assert!(warning.starts_with("111 "), "{warning:?}");
     assert!(agent.stop().await.unwrap().success());
 
     // A file that is of no use is moved aside, and the program runs; with exit_on_err it does not.

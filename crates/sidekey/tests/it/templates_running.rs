@@ -75,7 +75,7 @@ async fn exit_codes_say_what_kind_of_thing_failed() {
         ("denied", "", fatal, 77, "permission denied"),
         ("none", "", fatal, 66, "no secret exists at kv/none"),
         ("s1", "error_on_missing_key = true contents = \"{{ index 1 2 }}\"", fatal, 65, "execute"),
-        ("none", "", hurried, 75, "startup_timeout: not everything was ready after 1s"),
+        ("none", "", hurried, 75, "not done yet: template "),
     ] {
         let folder = tempfile::tempdir().unwrap();
         let template =

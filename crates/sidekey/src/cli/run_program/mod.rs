@@ -251,6 +251,9 @@ fn decide(
         return Err(format!("{name} is given as a plain value and as a secret; remove one of them"));
     }
     if plan.0.is_empty() && asked.templates.is_empty() {
+        if !asked.secrets.is_empty() || !asked.references.is_empty() {
+            return Err("nothing of what was asked for is there, so nothing was started".to_owned());
+        }
         return Err("no secret is asked for: give --secret, --env or --template, or variables like DB_PASSWORD=vault:secret/data/app#password".to_owned());
     }
     if arguments.dry_run {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use vault::{Client, Contact};
 
 use super::process::unix;
-use super::{IdentityPart, Parts};
+use super::{IdentityPart, Parts, TemplatePart};
 
 /// There is a token that lives, or its wrapping.
 pub(super) fn is_logged_in(identity: &IdentityPart) -> bool {
@@ -30,10 +30,30 @@ pub(super) fn summary(parts: &Parts) -> String {
     match (parts.identities.iter().all(is_logged_in), first_round_done(parts)) {
         (false, _) => "no token yet".to_owned(),
         (true, false) => match parts.ready.is_empty() {
-            false => "logged in, sinks and templates are not all done yet".to_owned(),
+            false => format!("logged in, not done yet: {}", undone(parts)),
             true => "logged in, the child is not started yet".to_owned(),
         },
         (true, true) => "ready".to_owned(),
+    }
+}
+
+/// Most templates that are named.
+const NAMED: usize = 5;
+
+/// Templates that were never rendered or whose command failed, or else whatever has not told yet.
+fn undone(parts: &Parts) -> String {
+    let waits =
+        |one: &&TemplatePart| one.standing.rendered_at().is_none() || one.standing.failing().is_some();
+    let all: Vec<String> = (parts.templates.iter().filter(waits))
+        .map(|one| {
+            let why = one.standing.failing().map(|why| format!(" ({why})")).unwrap_or_default();
+            format!("template {}{why}", one.standing.destination().display())
+        })
+        .collect();
+    match all.len() {
+        0 => "sinks or commands".to_owned(),
+        number @ ..=NAMED => all.get(..number).unwrap_or_default().join(", "),
+        number => format!("{} and {} more", all.get(..NAMED).unwrap_or_default().join(", "), number - NAMED),
     }
 }
 
