@@ -196,6 +196,6 @@ mod size {
             &'static CancellationToken,
             _,
         >(exchange);
-        assert!(size <= 3072, "{size}");
+        assert!(size <= 3088, "{size}");
     }
 }
