@@ -43,7 +43,9 @@ pub async fn run(
     let mut event = variables.borrow_and_update().clone().map_or(Event::Tick, Event::Ready);
     let mut has_variables = true;
     loop {
-        let mut next = Some(event);
+        let due = matches!(event, Event::Tick) && state.restart_is_due(Instant::now());
+        let missing = if due { settings.program_is_there().err() } else { None };
+        let mut next = Some(missing.map_or(event, Event::NoProgram));
         while let Some(event) = next.take() {
             for action in state.step(event, Instant::now(), fastrand::f64()) {
                 match action {
@@ -147,6 +149,9 @@ fn tell(told: &Told, settings: &Settings, child: Option<&Process>) {
     match told {
         Told::NotRestarting => info!(target: "exec.server", "detected update, but not restarting process"),
         Told::Stopping => info!(target: "exec.server", process_id, "stopping process"),
+        Told::NoProgram { why, pause } => {
+            error!(target: "exec.server", process_id, error = why, again_in = ?pause, "the child is to be started anew, but its program cannot be; it goes on as it is");
+        }
         Told::Late => {
             let after = settings.stop_timeout;
             warn!(target: "exec.server", process_id, ?after, "the child did not end when it was asked to, and is killed");

@@ -17,7 +17,7 @@ mod variables;
 pub use driver::{Asked, run};
 pub use orphans::{adopt, bury};
 pub use process::why_not_started;
-pub use program::{Group, command, is_shell_line, prepare, programs_may_open};
+pub use program::{Group, command, is_shell_line, prepare, program_is_there, programs_may_open};
 pub use record::Record;
 pub use rustix::process::Signal;
 pub use settings::{OnChange, OnExit, Settings};

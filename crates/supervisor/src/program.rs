@@ -1,10 +1,13 @@
 //! What all programs that we start have in common, the child and whatever templates run: how a command is written, their
 //! limit of open files, and a process group of their own, so that what they have started can be ended with them.
 
+use std::ffi::OsStr;
 use std::io;
+use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use rustix::fs::{Access, access};
 use rustix::process::{
     Pid, Resource, Rlimit, Signal, getpid, getppid, getrlimit, kill_process_group,
     set_parent_process_death_signal, setrlimit, test_kill_process_group,
@@ -30,6 +33,37 @@ pub fn command(words: &[String]) -> Option<Command> {
     let mut command = Command::new(program);
     command.args(arguments);
     Some(command)
+}
+
+/// Whether there is something to start: a program that we may execute, looked for in `path` as the system does it. It
+/// may be another a moment later.
+///
+/// # Errors
+/// Why there is none.
+pub fn program_is_there(words: &[String], path: Option<&OsStr>) -> io::Result<()> {
+    let (None, Some(program)) = (is_shell_line(words), words.first()) else { return Ok(()) };
+    if program.contains('/') {
+        return may_run(Path::new(program));
+    }
+    let mut why = io::Error::from(io::ErrorKind::NotFound);
+    for folder in std::env::split_paths(path.unwrap_or_else(|| OsStr::new(USUAL_PATH))) {
+        match may_run(&folder.join(program)) {
+            Ok(()) => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => why = error,
+        }
+    }
+    Err(why)
+}
+
+/// Where `execvp` looks without a `PATH` (exec(3)).
+const USUAL_PATH: &str = "/bin:/usr/bin";
+
+fn may_run(program: &Path) -> io::Result<()> {
+    if std::fs::metadata(program)?.is_dir() {
+        return Err(io::ErrorKind::PermissionDenied.into());
+    }
+    Ok(access(program, Access::EXEC_OK)?)
 }
 
 /// How many files the programs that we start may have open without asking for more (the soft limit); 0: as many as we.
@@ -163,6 +197,23 @@ mod tests {
         assert_eq!(is_dead("exec sleep 60", false), (false, false));
         // Its first is dead, another is not.
         assert_eq!(is_dead("sleep 60 & exit 0", true), (false, false));
+    }
+
+    #[test]
+    fn a_program_is_looked_for_as_the_system_does_it() {
+        let there = |words: &[&str], path: Option<&str>| {
+            let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+            program_is_there(&words, path.map(OsStr::new)).map_err(|error| error.kind())
+        };
+        assert_eq!(there(&["sh", "-c", "x"], Some("/nonexistent:/bin")), Ok(()));
+        assert_eq!((there(&["sh"], None), there(&["/bin/sh"], Some(""))), (Ok(()), Ok(())));
+        assert_eq!(there(&["no such thing at all"], None), Ok(()), "a line for the shell");
+        for missing in [&["nonexistent"][..], &["/nonexistent"], &["./nonexistent"]] {
+            assert_eq!(there(missing, Some("/bin")), Err(io::ErrorKind::NotFound), "{missing:?}");
+        }
+        for other in ["/bin", "/etc/passwd"] {
+            assert_eq!(there(&[other], None), Err(io::ErrorKind::PermissionDenied), "{other}");
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use crate::record::Record;
+use crate::{process, program};
 
 /// One child.
 #[derive(Debug)]
@@ -34,6 +35,20 @@ pub struct Settings {
     pub parent_death_signal: Option<Signal>,
     /// Where is noted how it stands.
     pub record: Arc<Record>,
+}
+
+impl Settings {
+    /// Whether there is something to start.
+    ///
+    /// # Errors
+    /// Why not, in upstream's words.
+    pub fn program_is_there(&self) -> Result<(), String> {
+        let path = self.environment.iter().rev().find(|(name, _)| name == "PATH");
+        let there = program::program_is_there(&self.command, path.map(|(_, value)| value.as_os_str()));
+        there.map_err(|error| {
+            process::why_not_started(self.command.first().map_or("", String::as_str), &error)
+        })
+    }
 }
 
 /// What becomes of a running child at a change. Of several at once the greatest counts.

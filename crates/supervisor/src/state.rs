@@ -17,6 +17,9 @@ const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_sec
 /// Changes that never end are acted upon after so many delays.
 const MOST_DELAYS: u32 = 5;
 
+/// How long a restart waits for a program that is not there.
+const NO_PROGRAM: Duration = Duration::from_secs(5);
+
 /// How long something killed may take to go. What waits for a disk may take for ever.
 const BURIAL: Duration = Duration::from_secs(5);
 
@@ -81,6 +84,8 @@ pub(crate) enum Event {
     Stop,
     /// The same, without patience.
     StopNow,
+    /// It is time for a restart, and there is nothing to start; why not.
+    NoProgram(String),
     /// The deadline may have come.
     Tick,
 }
@@ -104,6 +109,11 @@ pub(crate) enum Told {
     /// A change has no consequences, as configured.
     NotRestarting,
     Stopping,
+    /// It would have been stopped for a new one, which could not be started.
+    NoProgram {
+        why: String,
+        pause: Duration,
+    },
     /// It did not end in time.
     Late,
     /// It did not even end when it was killed.
@@ -224,8 +234,22 @@ impl State {
             },
             Event::Stop => self.asked_to_stop(now),
             Event::StopNow => self.asked_to_stop_now(now),
+            Event::NoProgram(why) => self.postpone(why, now),
             Event::Tick => self.tick(now),
         }
+    }
+
+    /// Whether the next tick stops a child that runs, for another in its place.
+    pub(crate) fn restart_is_due(&self, now: Instant) -> bool {
+        let due = |change: &Change| change.what == OnChange::Restart && change.at <= now;
+        matches!(self.phase, Phase::Running { .. }) && self.change.as_ref().is_some_and(due)
+    }
+
+    /// Better one with old values than none: somebody may just be replacing the program.
+    fn postpone(&mut self, why: String, now: Instant) -> Vec<Action> {
+        let Some(change) = self.change.as_mut() else { return Vec::new() };
+        (change.first, change.at) = (now, now + NO_PROGRAM);
+        vec![Action::Tell(Told::NoProgram { why, pause: NO_PROGRAM })]
     }
 
     fn ready(&mut self, variables: Arc<Variables>, now: Instant) -> Vec<Action> {

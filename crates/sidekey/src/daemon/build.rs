@@ -41,6 +41,9 @@ pub(crate) enum StartError {
     /// Where the child's output should go.
     #[error("could not create exec server: could not open {0}")]
     ChildOutput(#[source] atomic_file::FileError),
+    /// The program of `exec`.
+    #[error("error starting the child process: {0}")]
+    Program(String),
     /// The cache on disk.
     #[error("Error creating persistent cache: {0}")]
     Persist(#[from] persist::PersistError),

@@ -99,6 +99,14 @@ impl Child {
         Ok(Self { settings, asked, asks, forward: exec.forward_signals.clone() })
     }
 
+    /// Whether there is something to start.
+    ///
+    /// # Errors
+    /// Why not.
+    pub(super) fn program_is_there(&self) -> Result<(), String> {
+        self.settings.program_is_there()
+    }
+
     /// How it stands; kept up to date.
     pub(super) fn record(&self) -> Arc<Record> {
         Arc::clone(&self.settings.record)

@@ -35,6 +35,10 @@ impl Asked {
     }
 }
 
+/// They would end us, and upstream does not mind them: heard, they do nothing. Programs that we start get them as ever.
+const UNHEARD: [Number; 7] =
+    [Number::ALARM, Number::VTALARM, Number::PROF, Number::IO, Number::XCPU, Number::XFSZ, Number::POWER];
+
 pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,
@@ -46,14 +50,15 @@ pub(super) struct Signals {
 
 impl Signals {
     pub(super) fn listen() -> io::Result<Self> {
-        Ok(Self {
+        let all = Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hang_up: signal(SignalKind::hangup())?,
             user1: signal(SignalKind::user_defined1())?,
             user2: signal(SignalKind::user_defined2())?,
             others: Vec::new(),
-        })
+        };
+        all.and(&UNHEARD)
     }
 
     /// The same with more that are to be handed on.

@@ -371,6 +371,16 @@ async fn the_child_is_left_alone_until_what_it_is_given_changes() {
     );
     let runs = |id: &str| std::path::Path::new(&format!("/proc/{id}")).exists();
     assert!(runs(&first[0]));
+    // What cannot be started is no reason to stop what runs; nor are signals that mean nothing to us.
+    for program in ["/nonexistent/sh", "/etc/passwd", "nonexistent"] {
+        let (status, answer) = scene.reload(&one.replace("/bin/sh", program)).await;
+        let told = answer["errors"].to_string();
+        assert!(status == 400 && told.contains("error starting the child process: "), "{status} {told}");
+    }
+    assert!(runs(&first[0]) && scene.changes(&one).await.len() == 1);
+    for signal in [Signal::ALARM, Signal::VTALARM, Signal::PROF, Signal::IO, Signal::XCPU, Signal::POWER] {
+        scene.agent.signal(signal);
+    }
     // Its own settings.
     assert!(scene.changes(&child(&scene.stage, "OWN=2", "")).await.contains(&"exec  changed".to_owned()));
     let second = lines(2).await;

@@ -293,3 +293,30 @@ async fn without_variables_nothing_is_started() {
     drop(asked);
     assert_eq!(keeper.await.unwrap(), Outcome::Stopped);
 }
+
+#[tokio::test]
+async fn who_runs_is_not_stopped_for_a_program_that_is_gone() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let zoo = Zoo::with(|folder| {
+        let program = folder.join("program");
+        let mut file = std::fs::OpenOptions::new().create(true).append(true).open(&program).unwrap();
+        std::io::Write::write_all(&mut file, b"#!/bin/sh\necho $$ $VALUE\nexec sleep 600\n").unwrap();
+        file.set_permissions(std::fs::Permissions::from_mode(0o700)).unwrap();
+        drop(file);
+        let out = std::fs::OpenOptions::new().create(true).append(true).open(folder.join("out"));
+        Settings { stdout: Some(out.unwrap()), ..settings(&[program.to_str().unwrap()]) }
+    });
+    let first = zoo.lines(1).await[0].clone();
+    let (program, aside) = (zoo.folder.path().join("program"), zoo.folder.path().join("aside"));
+    rustix::fs::rename(&program, &aside).unwrap();
+    zoo.variables.send(variables("two")).unwrap();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let pid = first.split(' ').next().unwrap();
+    assert!(std::path::Path::new(&format!("/proc/{pid}")).exists(), "stopped for nothing");
+    rustix::fs::rename(&aside, &program).unwrap();
+    assert!(zoo.lines(2).await[1].ends_with(" two"));
+    gone(pid).await;
+    zoo.ask(Asked::Stop).await;
+    assert_eq!(zoo.ended().await, Outcome::Stopped);
+}

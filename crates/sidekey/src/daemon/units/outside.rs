@@ -64,7 +64,21 @@ impl Units {
             && self.child.as_ref().is_none_or(|child| child.settings != *exec)
         {
             match Child::new(exec) {
-                Ok(child) => next.child = Some(child),
+                Ok(child) => {
+                    // At a start it may still be rendered; later a child is not stopped for nothing.
+                    let is_rendered = settings.templates.iter().any(|template| {
+                        exec.command
+                            .first()
+                            .is_some_and(|program| template.destination.as_os_str() == program.as_str())
+                    });
+                    if self.ways.is_some()
+                        && !is_rendered
+                        && let Err(why) = child.program_is_there()
+                    {
+                        problems.push(StartError::Program(why));
+                    }
+                    next.child = Some(child);
+                }
                 Err(error) => problems.push(error),
             }
         }
