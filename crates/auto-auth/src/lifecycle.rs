@@ -53,6 +53,8 @@ pub(crate) struct Held {
     /// When it dies; `None` when it does not.
     expires_at: Option<Instant>,
     ttl: Ttl,
+    /// What the login granted.
+    whole: Ttl,
     /// A renewal would make it live longer.
     renewable: bool,
     /// Drawn once.
@@ -65,7 +67,7 @@ impl Held {
         // Every renewal costs a use, and the consumer needs them all.
         let renewable = grant.renewable && grant.num_uses == 0;
         let expires_at = grant.ttl.duration().map(|ttl| now + ttl);
-        Self { issued_at: now, expires_at, ttl: grant.ttl, renewable, rhythm }
+        Self { issued_at: now, expires_at, ttl: grant.ttl, whole: grant.ttl, renewable, rhythm }
     }
 
     /// The same after a renewal.
@@ -280,8 +282,9 @@ fn renewed(held: Held, grant: Grant, now: Instant) -> (Phase, Action) {
     }
     let remaining = held.left(now);
     // The maximum TTL is near: the next renewal would come too late, so the new token is fetched now, while
-    // the old one still serves.
-    if !held.rhythm.worth_renewing(remaining) {
+    // the old one still serves. It is not near when the whole TTL was granted again, however little of a short one
+    // is sure.
+    if held.ttl.duration() < held.whole.duration() && !held.rhythm.worth_renewing(remaining) {
         return Phase::login(Some(Held { renewable: false, ..held }), None);
     }
     Phase::wait(held, Some(now + held.rhythm.pause(remaining)), Then::Renew)

@@ -125,10 +125,23 @@ fn a_new_token_is_there_before_the_maximum_ttl_however_the_server_rounds() {
             Server::new(ttl, Some(max)).run(3 * max, jitter);
         }
     }
-    let mut server = Server::new(3, Some(10));
-    server.run(100, 0.5);
-    assert!(ratios(&server.logins, 1.0).iter().all(|gap| *gap < 10.0), "{:?}", server.logins);
-    assert!(server.logins.len() <= 100 / 6, "{:?}", server.logins);
+    for jitter in [0.0, 0.3, 0.5, 0.7, 0.999] {
+        let mut server = Server::new(3, Some(10));
+        server.run(100, jitter);
+        assert!(ratios(&server.logins, 1.0).iter().all(|gap| *gap < 10.0), "{:?}", server.logins);
+        assert!(server.logins.len() <= 100 / 6, "{jitter}: {:?}", server.logins);
+    }
+}
+
+#[test]
+fn a_token_that_every_renewal_makes_whole_again_is_never_replaced() {
+    for ttl in 1..120 {
+        for jitter in [0.0, 0.25, 0.5, 0.75, 0.999] {
+            let mut server = Server::new(ttl, None);
+            server.run(20 * ttl, jitter);
+            assert_eq!(server.logins, [0.0], "TTL {ttl} s, jitter {jitter}");
+        }
+    }
 }
 
 #[test]
