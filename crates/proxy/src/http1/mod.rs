@@ -23,7 +23,7 @@ use std::task::Poll;
 
 use http::{Method, Request};
 use tokio_util::sync::CancellationToken;
-use vault::Stream;
+use vault::{Stream, turn};
 
 use crate::breach::Breach;
 use crate::inbound::{Asking, Inbound, Source};
@@ -122,6 +122,7 @@ async fn exchange(
     let ends = stop.is_cancelled() || site.doors.retired.is_cancelled();
     let keep = head.keep && connection.lock().is_read() && !ends;
     let mut answer = Answer::new(response, asked, keep);
+    turn().await;
     if !send(connection, &mut answer).await {
         connection.lock().abort();
         return After::Drop;

@@ -19,8 +19,8 @@ use super::alarm::Alarm;
 use super::head::{AnswerHead, Framed, Malformed, RequestHead};
 use super::stream::Stream;
 use super::tunnel::Tunnel;
-use crate::Sent;
 use crate::upload::Sending;
+use crate::{Sent, turn};
 
 /// Room for what is read at once: most answers fit. It is on the stack; a connection keeps no more than an answer
 /// needed.
@@ -119,6 +119,7 @@ impl Connection {
         } else if !body.is_empty() {
             exchange.start_part(&mut self.output, body.clone());
         }
+        turn().await;
         let answer = poll_fn(|cx| exchange.poll(self, cx)).await?;
         self.used = true;
         Ok(answer)
