@@ -12,14 +12,19 @@ use crate::settings::Profile;
 /// Every setting is read as `BAO_X` and, when that is not present at all, as `VAULT_X`; an empty `BAO_X` is
 /// present. Tokens are dropped at the door: upstream attaches the environment's token to its own client, we
 /// never use one that the configuration does not name.
-#[derive(Clone, Default, Eq, PartialEq)]
+#[derive(Clone, Default)]
 pub struct Environment {
     variables: BTreeMap<String, String>,
     /// What the program was called as, without its folder; empty when nobody said.
     program: String,
     /// Whether any variable of OpenBao and of Vault is set, tokens too.
     kin: (bool, bool),
+    /// What makes an address of a template of go-sockaddr.
+    addresses: Option<MakesAddress>,
 }
+
+/// Makes an address of a template such as `{{ GetPrivateIP }}:8200`, or says why not.
+type MakesAddress = fn(&str) -> Result<String, String>;
 
 /// A variable that is set, under the name it was found by.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -43,7 +48,7 @@ impl Environment {
         let any = |prefix: &str| variables.keys().any(|name| name.starts_with(prefix));
         let kin = (any("BAO_"), any("VAULT_"));
         variables.retain(|name, _| !DROPPED.contains(&name.as_str()));
-        Self { variables, program: String::new(), kin }
+        Self { variables, program: String::new(), kin, addresses: None }
     }
 
     /// From the process.
@@ -57,6 +62,26 @@ impl Environment {
     pub fn called(mut self, program: &Path) -> Self {
         self.program = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
         self
+    }
+
+    /// The same on a machine whose addresses `make` knows: what makes an address of a template of go-sockaddr. Without
+    /// it there is none.
+    #[must_use]
+    pub fn with_addresses(mut self, make: fn(&str) -> Result<String, String>) -> Self {
+        self.addresses = Some(make);
+        self
+    }
+
+    /// What `template` makes of the addresses of this machine: one, with what stands around it.
+    pub(crate) fn address(&self, template: &str) -> Result<String, String> {
+        let make = self.addresses.ok_or("the addresses of this machine are not known here")?;
+        let made =
+            make(template).map_err(|why| format!("unable to parse address template {template:?}: {why}"))?;
+        // `Split` of upstream: every blank counts.
+        match made.split(' ').count() {
+            1 => Ok(made.trim().to_owned()),
+            _ => Err(format!("multiple addresses found ({made:?}), please configure one")),
+        }
     }
 
     /// Whose agent this is taken for when nobody says: OpenBao's when the program is called `bao` or only

@@ -89,7 +89,7 @@ pub(crate) fn read(report: &Report, object: &Object, product: Product, environme
         .blocks("listener", Labels::Wanted(LISTENER_BLOCKS))
         .iter()
         .enumerate()
-        .map(|(index, block)| listener::read(&file, block, index, product))
+        .map(|(index, block)| listener::read(&file, block, index, product, environment))
         .collect();
     file.ignore(&["listener"]);
     match product {

@@ -19,7 +19,7 @@ mod sprig;
 mod surroundings;
 mod walk;
 
-pub use agent::sockaddr::sockaddr;
+pub use agent::sockaddr::{address, sockaddr};
 pub use help::{Entry, Help, Profile, entry};
 pub use surroundings::within;
 

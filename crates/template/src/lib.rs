@@ -31,6 +31,7 @@ mod words;
 mod world;
 mod writes;
 
+pub use ::functions::address;
 pub use dependency::url::escape_path;
 pub use environment::{Values, Variables};
 pub use fetch::MAX_FILE;

@@ -275,8 +275,19 @@ impl Case {
     fn load(&self) -> Result<config::Loaded, config::Failure> {
         let pairs: Vec<_> = self.environment.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
         let load: Load = if self.proxy { proxy() } else { agent() };
-        load.environment(&pairs).loader().load_texts(self.files.clone())
+        load.environment(&pairs).machine(address).loader().load_texts(self.files.clone())
     }
+}
+
+/// A machine with one address.
+fn address(template: &str) -> Result<String, String> {
+    if template.contains("nosuch }}") {
+        let why = "template: sockaddr.Parse:1: function \"nosuch\" not defined";
+        return Err(format!("unable to parse template {template:?}: {why}"));
+    }
+    Ok(template
+        .strip_prefix("{{ GetPrivateIP }}")
+        .map_or_else(String::new, |rest| format!("192.0.2.2{rest}")))
 }
 
 fn reason(line: &str) -> Option<&'static str> {

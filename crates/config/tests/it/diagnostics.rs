@@ -187,14 +187,12 @@ fn a_repeated_key_is_remarked_upon() {
 fn what_is_not_built_is_told_with_one_wording() {
     let failure = agent()
         .text(format!(
-            "{AUTH}listener \"tcp\" {{\n tls_disable = true\n address = \"{{{{ GetPrivateIP }}}}:1\" }}\n"
+            "{AUTH}listener \"tcp\" {{\n tls_cert_file = \"c\"\n tls_key_file = \"k\"\n \
+             tls_acme_email = \"a@b.c\" }}\n"
         ))
         .unwrap_err();
     let diagnostic = failure.diagnostics().next().unwrap();
-    assert_eq!(
-        diagnostic.message,
-        "a template in a listener's \"address\" is not built yet in this version of Sidekey"
-    );
+    assert_eq!(diagnostic.message, "\"tls_acme_email\" is not built yet in this version of Sidekey");
     assert_eq!(diagnostic.hint.as_deref(), Some("remove it to go on without it"));
     assert_eq!(failure.problems.len(), 1);
 }

@@ -59,6 +59,11 @@ impl Load {
         Self { environment: Environment::new(pairs.iter().copied()), ..self }
     }
 
+    /// On a machine with these addresses.
+    fn machine(self, make: fn(&str) -> Result<String, String>) -> Self {
+        Self { environment: self.environment.with_addresses(make), ..self }
+    }
+
     fn strict(self) -> Self {
         Self { unknown_keys: UnknownKeys::Refuse, ..self }
     }

@@ -30,7 +30,7 @@ pub(super) fn check(arguments: &CheckArgs) -> Exit {
         product: if arguments.proxy { Product::Proxy } else { Product::Agent },
         flags: &Flags::default(),
         // The files are checked for what they say, not for the shell they are checked from.
-        environment: &Environment::default(),
+        environment: &Environment::default().with_addresses(::template::address),
         unknown_keys: if arguments.strict { UnknownKeys::Refuse } else { UnknownKeys::Warn },
     };
     match loader.load(&arguments.files) {

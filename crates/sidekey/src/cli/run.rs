@@ -77,7 +77,7 @@ impl RunArgs {
 }
 
 pub(super) fn run(product: Product, arguments: RunArgs) -> Exit {
-    let environment = Environment::capture();
+    let environment = Environment::capture().with_addresses(::template::address);
     let flags = arguments.flags();
     let unknown_keys = if arguments.strict { UnknownKeys::Refuse } else { UnknownKeys::Warn };
     let paths = arguments.config;

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use super::auto_auth::Choosing;
 use super::file_access::{Identity, read_identity};
 use crate::decode::{Block, Fields, Labels, Wording};
+use crate::environment::Environment;
 use crate::go_scalar::parse_octal;
 
 pub use access::{AllowRule, AllowedPath, AllowedPeers, ListenerAccess, RateLimit};
@@ -115,6 +116,7 @@ pub(crate) fn read<'a>(
     block: &Block<'a>,
     index: usize,
     product: vault::Product,
+    environment: &Environment,
 ) -> Choosing<Listener> {
     let prefix = format!("error parsing 'listener': listeners.{index}: ");
     let fields = file.inside("listener", block, prefix).worded(Wording::Listener);
@@ -135,8 +137,8 @@ pub(crate) fn read<'a>(
     }
     let kind = fields.kind(block).map(|kind| kind.to_lowercase());
     let endpoint = match kind.as_deref() {
-        Some("unix") => read_unix(&fields),
-        Some("tcp") => read_tcp(&fields),
+        Some("unix") => read_unix(&fields, environment),
+        Some("tcp") => read_tcp(&fields, environment),
         Some(other) => {
             let message = format!("unsupported listener type {other:?}");
             fields.refuse_with(block.span, message, "the types are \"tcp\" and \"unix\"");
@@ -179,7 +181,7 @@ fn read_unknown(fields: &Fields<'_>) -> Endpoint {
     Endpoint::Tcp(UNSPECIFIED)
 }
 
-fn read_tcp(fields: &Fields<'_>) -> Endpoint {
+fn read_tcp(fields: &Fields<'_>, environment: &Environment) -> Endpoint {
     for key in SOCKET_KEYS {
         fields.ignore(&[key]);
         if fields.has(key) {
@@ -191,16 +193,18 @@ fn read_tcp(fields: &Fields<'_>) -> Endpoint {
             );
         }
     }
-    let address = fields.filled("address").unwrap_or_else(|| DEFAULT_LISTEN.to_owned());
+    let given = fields.filled("address").unwrap_or_else(|| DEFAULT_LISTEN.to_owned());
+    let Some(address) = expanded(fields, &given, environment) else { return Endpoint::Tcp(UNSPECIFIED) };
+    let is_made = address != given;
     if let Some(socket) = read_systemd(fields, &address) {
         return Endpoint::Systemd { socket, is_unix: false };
     }
     let span = fields.span_of("address");
-    if address.contains("{{") {
-        fields.refuse_not_built(span, "a template in a listener's \"address\"");
-        return Endpoint::Tcp(UNSPECIFIED);
-    }
-    let parsed = parse_listen(&address).unwrap_or_else(|why| {
+    let parsed = match is_made {
+        true => parse_made(&address),
+        false => parse_listen(&address),
+    };
+    let parsed = parsed.unwrap_or_else(|why| {
         let start = fields.with_prefix("").worded(Wording::Plain).at_start("Error starting listener: ");
         start.refuse_with(
             span,
@@ -210,6 +214,32 @@ fn read_tcp(fields: &Fields<'_>) -> Endpoint {
         UNSPECIFIED
     });
     Endpoint::Tcp(parsed)
+}
+
+/// An address with what its template makes of the addresses of this machine. `None` was refused.
+fn expanded(fields: &Fields<'_>, address: &str, environment: &Environment) -> Option<String> {
+    if !address.contains("{{") {
+        return Some(address.to_owned());
+    }
+    match environment.address(address) {
+        Ok(made) => Some(made),
+        Err(why) => {
+            let hint = "one address and a port: \"{{ GetPrivateIP }}:8200\", \"{{ GetInterfaceIP \\\"eth0\\\" }}:8200\"";
+            fields.refuse_with(fields.span_of("address"), why, hint);
+            None
+        }
+    }
+}
+
+/// As [`parse_listen`], for what a template made: an IPv6 address needs no brackets, and no address does not stand for
+/// all of them.
+fn parse_made(address: &str) -> Result<SocketAddr, String> {
+    let (host, port) = address.rsplit_once(':').unwrap_or((address, ""));
+    match host.parse() {
+        Ok(IpAddr::V6(ip)) => parse_listen(&format!("[{ip}]:{port}")),
+        _ if host.is_empty() => Err("no addresses found, please configure one".to_owned()),
+        _ => parse_listen(address),
+    }
 }
 
 /// `systemd:NAME` or `systemd:0`.
@@ -245,15 +275,18 @@ fn parse_listen(address: &str) -> Result<SocketAddr, String> {
     Ok(SocketAddr::new(ip, port))
 }
 
-fn read_unix(fields: &Fields<'_>) -> Endpoint {
-    let path = fields.file("address").unwrap_or_else(|| {
-        fields.refuse_with(
-            fields.span,
-            "a unix listener needs an `address`",
-            "the socket's path: address = \"/run/sidekey.sock\"",
-        );
-        PathBuf::new()
-    });
+fn read_unix(fields: &Fields<'_>, environment: &Environment) -> Endpoint {
+    let path = match fields.filled("address") {
+        Some(address) => expanded(fields, &address, environment).map(PathBuf::from).unwrap_or_default(),
+        None => {
+            fields.refuse_with(
+                fields.span,
+                "a unix listener needs an `address`",
+                "the socket's path: address = \"/run/sidekey.sock\"",
+            );
+            PathBuf::new()
+        }
+    };
     if let Some(socket) = path.to_str().and_then(|address| read_systemd(fields, address)) {
         for key in SOCKET_KEYS {
             if fields.has(key) {

@@ -192,3 +192,60 @@ fn limits_of_a_listener_have_their_own() {
         agent().refused(&text, &format!("{start} {why}"));
     }
 }
+
+/// A machine of three addresses.
+fn addresses(template: &str) -> Result<String, String> {
+    match template {
+        "{{ one }}:8200" => Ok("192.0.2.2:8200".to_owned()),
+        "{{ six }}:8200" => Ok("2001:db8::2:8200".to_owned()),
+        "[{{ six }}]:8200" => Ok("[2001:db8::2]:8200".to_owned()),
+        "{{ all }}:8200" => Ok("192.0.2.2 2001:db8::2:8200".to_owned()),
+        "{{ none }}:8200" => Ok(":8200".to_owned()),
+        "{{ six }}" => Ok("2001:db8::2".to_owned()),
+        "/run/{{ one }}.sock" => Ok("/run/192.0.2.2.sock".to_owned()),
+        _ => Err("function \"nosuch\" not defined".to_owned()),
+    }
+}
+
+#[test]
+fn a_template_makes_one_of_the_addresses_of_the_machine() {
+    let text = |kind: &str, address: &str| {
+        format!("{AUTH}listener \"{kind}\" {{\n tls_disable = true\n address = \"{address}\"\n}}\n")
+    };
+    let endpoint = |kind: &str, address: &str| {
+        let loaded = agent().machine(addresses).fine(&text(kind, address));
+        loaded.settings.listeners.into_iter().next().unwrap().endpoint
+    };
+    assert_eq!(endpoint("tcp", "{{ one }}:8200"), Endpoint::Tcp("192.0.2.2:8200".parse().unwrap()));
+    let six = Endpoint::Tcp("[2001:db8::2]:8200".parse().unwrap());
+    assert_eq!(endpoint("tcp", "{{ six }}:8200"), six);
+    assert_eq!(endpoint("tcp", "[{{ six }}]:8200"), six);
+    assert!(
+        matches!(endpoint("unix", "/run/{{ one }}.sock"), Endpoint::Unix { path, .. } if path.ends_with("192.0.2.2.sock"))
+    );
+
+    let frame = "error loading configuration from a.hcl: error parsing 'listener': listeners.0: ";
+    for (address, line) in [
+        (
+            "{{ all }}:8200",
+            format!("{frame}multiple addresses found (\"192.0.2.2 2001:db8::2:8200\"), please configure one"),
+        ),
+        (
+            "{{ nosuch }}:1",
+            format!(
+                "{frame}unable to parse address template \"{{{{ nosuch }}}}:1\": function \"nosuch\" not defined"
+            ),
+        ),
+        (
+            "{{ none }}:8200",
+            "Error starting listener: listen tcp: address :8200: no addresses found, please configure one"
+                .to_owned(),
+        ),
+        (
+            "{{ six }}",
+            "Error starting listener: listen tcp: address 2001:db8::2: too many colons in address".to_owned(),
+        ),
+    ] {
+        agent().machine(addresses).refused(&text("tcp", address), &line);
+    }
+}

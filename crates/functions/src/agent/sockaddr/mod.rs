@@ -81,19 +81,33 @@ static FUNCTIONS: LazyLock<Funcs<()>> = LazyLock::new(|| {
 pub fn sockaddr(arguments: &[Value]) -> Result<Value, FuncError> {
     let words: Vec<&[u8]> = arguments.iter().map(|word| word.as_str().unwrap_or_default()).collect();
     let input = [b"{{ ", words.join(&b' ').as_slice(), b" }}"].concat();
+    evaluate(&input).map(Value::from)
+}
+
+/// What a text with expressions in double braces, such as `{{ GetPrivateIP }}:8200`, makes of the addresses of this
+/// machine.
+///
+/// # Errors
+/// Upstream's texts.
+pub fn address(template: &str) -> Result<String, String> {
+    let made = evaluate(template.as_bytes()).map_err(|why| why.to_string())?;
+    Ok(String::from_utf8_lossy(&made).into_owned())
+}
+
+fn evaluate(input: &[u8]) -> Result<Vec<u8>, FuncError> {
     let failed = |doing: &str, why: String| {
-        let quoted = sprintf(b"%+q", &[Value::from(&input[..])]).unwrap_or_default();
+        let quoted = sprintf(b"%+q", &[Value::from(input)]).unwrap_or_default();
         FuncError::new(format!("unable to {doing} {}: {why}", String::from_utf8_lossy(&quoted)))
     };
     let options = Options { name: "sockaddr.Parse".into(), ..Options::default() };
-    let template = Template::parse(&input, &options, |name| FUNCTIONS.contains(name))
+    let template = Template::parse(input, &options, |name| FUNCTIONS.contains(name))
         .map_err(|why| failed("parse template", why.to_string()))?;
     let options = ExecOptions { missing_key: MissingKey::Error, ..ExecOptions::default() };
     let mut out = Vec::new();
     template
         .execute(&FUNCTIONS, &mut (), list(all()?), &options, &mut out)
         .map_err(|why| failed("execute sockaddr input", why.to_string()))?;
-    Ok(Value::from(out))
+    Ok(out)
 }
 
 // === Lists of addresses as values ===

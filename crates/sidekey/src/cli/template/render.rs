@@ -40,7 +40,7 @@ pub(super) struct RenderArgs {
 
 #[expect(clippy::print_stderr, reason = "the command line speaks here")]
 pub(super) fn render(arguments: RenderArgs) -> Exit {
-    let environment = Environment::capture();
+    let environment = Environment::capture().with_addresses(::template::address);
     let loader = Loader {
         product: Product::Agent,
         flags: &Flags::default(),
