@@ -138,9 +138,6 @@ impl Compiler<'_> {
 
     /// Variables of things that are not built yet.
     fn refuse_unbuilt(&mut self, product: Product) {
-        if let Some(variable) = self.environment.filled("RATE_LIMIT") {
-            self.refuse(unbuilt_variable(&variable));
-        }
         if let Some(variable) = self.environment.filled("SRV_LOOKUP") {
             match parse_bool(variable.value) {
                 Ok(false) => {}

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use http::{Method, StatusCode, header};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::redirect::{RedirectHosts, redirect};
 use crate::retry::{self, Outcome, Tries};
@@ -15,7 +15,7 @@ use crate::servers::{Servers, another_may, is_leaderless};
 use crate::traffic::Traffic;
 use crate::transport::Connector;
 use crate::{
-    Address, Body, BoxFuture, Proxies, Request, Response, Retry, RetryPolicy, SendError, TlsError,
+    Address, Body, BoxFuture, Proxies, RateLimit, Request, Response, Retry, RetryPolicy, SendError, TlsError,
     TlsSettings, Upstream,
 };
 
@@ -51,6 +51,8 @@ pub struct ClientSettings {
     pub redirect_hosts: RedirectHosts,
     /// HTTP proxies on the way.
     pub proxies: Proxies,
+    /// How often it asks at the most.
+    pub rate_limit: Option<RateLimit>,
 }
 
 impl ClientSettings {
@@ -67,6 +69,7 @@ impl ClientSettings {
             redirects: true,
             redirect_hosts: RedirectHosts::Any,
             proxies: Proxies::default(),
+            rate_limit: None,
         }
     }
 }
@@ -104,6 +107,7 @@ struct Shared {
     timeout: Duration,
     redirects: bool,
     proxies: Proxies,
+    rate_limit: Option<RateLimit>,
     manners: ArcSwap<Manners>,
     connector: ArcSwap<Connector>,
     traffic: Arc<Traffic>,
@@ -122,6 +126,7 @@ impl Client {
             timeout: settings.timeout,
             redirects: settings.redirects,
             proxies: settings.proxies.clone(),
+            rate_limit: settings.rate_limit.clone(),
             manners: ArcSwap::from_pointee(Manners::of(settings)),
             connector: ArcSwap::from_pointee(connector),
             traffic: Arc::default(),
@@ -176,6 +181,13 @@ impl Client {
     async fn attempts(&self, request: &Request) -> Result<Response, SendError> {
         let shared = &self.shared;
         let deadline = Instant::now() + shared.timeout;
+        if let Some(limit) = &shared.rate_limit {
+            // As the official clients: once for a request, whatever becomes of it.
+            match limit.take(Instant::now(), deadline) {
+                Some(turn) => Box::pin(sleep_until(turn)).await,
+                None => return Err(SendError::TimedOut(shared.timeout)),
+            }
+        }
         let first = self.attempt(request, deadline).await;
         match &first.1 {
             // Most answers are welcome.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use vault::{Address, Namespace, Pem, Proxies, RetryPolicy, Roots, TlsSettings, Verify};
+use vault::{Address, Namespace, Pem, Proxies, RateLimit, RetryPolicy, Roots, TlsSettings, Verify};
 
 use super::{Chosen, Compiler, Origin, bad_variable};
 use crate::go_duration::GoDuration;
@@ -51,6 +51,7 @@ impl Compiler<'_> {
             namespace: namespace.and_then(|chosen| Namespace::new(&chosen.value)),
             retry: self.retry(raw),
             timeout: self.timeout(),
+            rate_limit: self.rate_limit(),
             others,
             address: address?,
         })
@@ -179,6 +180,26 @@ impl Compiler<'_> {
             }
         }
         RetryPolicy::from_config(raw.and_then(|raw| raw.num_retries).unwrap_or(0))
+    }
+
+    /// `rate`, or `rate:burst`; without a burst it is as many as in a second.
+    fn rate_limit(&mut self) -> Option<RateLimit> {
+        let variable = self.environment.filled("RATE_LIMIT")?;
+        let (rate, burst) = match variable.value.split_once(':') {
+            Some((rate, burst)) => (rate, Some(burst)),
+            None => (variable.value, None),
+        };
+        let limit = rate.parse().ok().and_then(|rate: f64| {
+            let burst = burst.map_or(Ok(rate as u32), str::parse).ok()?;
+            RateLimit::new(rate, burst)
+        });
+        if limit.is_none() {
+            self.refuse(
+                bad_variable(&variable, &format!("{} was provided but incorrectly formatted", variable.name))
+                    .hint("requests a second, and how many at once: \"10\", \"0.5\", \"10:50\"; more than 0"),
+            );
+        }
+        limit
     }
 
     fn timeout(&mut self) -> Duration {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use vault::{Address, HostPattern, Namespace, Proxies, RedirectHosts, RetryPolicy, TlsSettings};
+use vault::{Address, HostPattern, Namespace, Proxies, RateLimit, RedirectHosts, RetryPolicy, TlsSettings};
 
 use crate::decode::{Block, Fields, Labels};
 use crate::problem::Placed;
@@ -33,6 +33,8 @@ pub struct Vault {
     pub redirect_hosts: RedirectHosts,
     /// HTTP proxies, from the environment.
     pub proxies: Proxies,
+    /// `VAULT_RATE_LIMIT`.
+    pub rate_limit: Option<RateLimit>,
 }
 
 /// The stanza as it was read, before flags and environment.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use config::{Flags, Format, Level, LogFile, Vault};
-use vault::{Pem, RetryPolicy, Roots, Verify};
+use vault::{Pem, RateLimit, RetryPolicy, Roots, Verify};
 
 use crate::{AUTH, Load, agent, proxy};
 
@@ -177,10 +177,8 @@ fn retries_and_timeouts_of_the_environment() {
 
 #[test]
 fn variables_we_cannot_honour_are_refused() {
-    for (name, value) in [("VAULT_RATE_LIMIT", "5:1"), ("BAO_SRV_LOOKUP", "true")] {
-        let line = format!("{name:?} is not built yet in this version of Sidekey");
-        agent().environment(&[(name, value)]).refused(AUTH, &line);
-    }
+    let line = "\"BAO_SRV_LOOKUP\" is not built yet in this version of Sidekey";
+    agent().environment(&[("BAO_SRV_LOOKUP", "true")]).refused(AUTH, line);
     let harmless =
         [("VAULT_MFA", "a"), ("VAULT_FORMAT", "json"), ("VAULT_WRAP_TTL", "5m"), ("VAULT_SRV_LOOKUP", "0")];
     agent().environment(&harmless).fine(AUTH);
@@ -244,4 +242,18 @@ fn an_empty_path_is_none() {
     let tls = agent().fine(&text).settings.vault.tls;
     assert_eq!(tls.roots, Roots::Folder(PathBuf::from("/folder")));
     assert_eq!(tls.identity, None);
+}
+
+#[test]
+fn how_often_the_server_is_asked() {
+    let limit = |value| vault(agent().environment(&[("VAULT_RATE_LIMIT", value)])).rate_limit;
+    assert_eq!(limit(""), None);
+    assert_eq!(limit("5"), RateLimit::new(5.0, 5));
+    assert_eq!(limit("2.5:7"), RateLimit::new(2.5, 7));
+    assert_eq!(limit("0.5"), RateLimit::new(0.5, 1));
+    for value in ["many", "5:many", "5:", "0", "-1", "NaN", ":", "5:1:2"] {
+        let line = "Error fetching client: failed to read environment: BAO_RATE_LIMIT was provided but \
+                    incorrectly formatted";
+        agent().environment(&[("BAO_RATE_LIMIT", value)]).refused(AUTH, line);
+    }
 }

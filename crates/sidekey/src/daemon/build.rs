@@ -159,6 +159,7 @@ pub(super) fn client_settings(settings: &Settings, keep_alive: bool) -> ClientSe
         others: settings.vault.others.clone(),
         redirect_hosts: settings.vault.redirect_hosts.clone(),
         proxies: settings.vault.proxies.clone(),
+        rate_limit: settings.vault.rate_limit.clone(),
         ..ClientSettings::new(settings.vault.address.clone())
     }
 }
