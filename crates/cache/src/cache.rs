@@ -650,6 +650,8 @@ fn take_in(shared: &Shared, file: Option<Opened>, news: &mpsc::UnboundedSender<N
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod long;
+#[cfg(test)]
 mod matrix;
 #[cfg(test)]
 mod model;
