@@ -21,7 +21,7 @@ const END: &str = "\"}}";
 
 /// Answers of one length, in pieces as somebody wants them.
 struct Long {
-    length: usize,
+    length: AtomicUsize,
     asked: AtomicUsize,
     pieces: Arc<AtomicUsize>,
 }
@@ -52,7 +52,7 @@ impl Upstream for Long {
     fn send(&self, request: Request) -> BoxFuture<'_, Result<Response, SendError>> {
         self.asked.fetch_add(1, Ordering::Relaxed);
         let begin = if request.target.contains("login") { TOKEN } else { LEASE };
-        let filling = "x".repeat(self.length - begin.len() - END.len());
+        let filling = "x".repeat(self.length.load(Ordering::Relaxed) - begin.len() - END.len());
         let text = Bytes::from(format!("{begin}{filling}{END}"));
         let headers = HeaderMap::from_iter([(
             http::header::CONTENT_TYPE,
@@ -67,7 +67,11 @@ impl Upstream for Long {
 async fn s14_longer_answers_pass_through_and_are_not_remembered() {
     const MOST: usize = 32 << 20;
     for (length, remembered) in [(MOST, true), (MOST + 1, false), (MOST + 40 * PIECE, false)] {
-        let server = Arc::new(Long { length, asked: AtomicUsize::new(0), pieces: Arc::default() });
+        let server = Arc::new(Long {
+            length: AtomicUsize::new(length),
+            asked: AtomicUsize::new(0),
+            pieces: Arc::default(),
+        });
         let (upstream, stop) = (Arc::clone(&server) as _, CancellationToken::new());
         let (cache, keep_alive) = Cache::new(Mode::Remember, upstream, Caller::default(), stop);
         let keep_alive = tokio::spawn(keep_alive);
@@ -89,4 +93,44 @@ async fn s14_longer_answers_pass_through_and_are_not_remembered() {
         }
         keep_alive.abort();
     }
+}
+
+/// Answers that clients do not take are not held beyond a bound: then the next ones pass through, short ones excepted.
+#[tokio::test(start_paused = true)]
+async fn s14_long_answers_are_held_up_to_a_bound() {
+    const MOST: usize = 32 << 20;
+    let server =
+        Arc::new(Long { length: AtomicUsize::new(MOST), asked: AtomicUsize::new(0), pieces: Arc::default() });
+    let (upstream, stop) = (Arc::clone(&server) as _, CancellationToken::new());
+    let (cache, keep_alive) = Cache::new(Mode::Remember, upstream, Caller::default(), stop);
+    let keep_alive = tokio::spawn(keep_alive);
+    cache.set_own_token(0, Arc::new(Token::new(super::tests::OWN).unwrap()));
+    let mut number = 0;
+    let mut ask = async |length: usize| {
+        number += 1;
+        server.length.store(length, Ordering::Relaxed);
+        server.pieces.store(0, Ordering::Relaxed);
+        let answer = cache.send(get(&format!("secret/data/{number}"))).await.unwrap();
+        (answer.response.body, server.pieces.load(Ordering::Relaxed))
+    };
+    let (first, read) = ask(MOST).await;
+    assert_eq!(read, MOST / PIECE);
+    let (second, _) = ask(MOST - PIECE).await;
+    // Room for one piece more is left, and for nothing that is longer.
+    let (third, read) = ask(MOST).await;
+    assert!(read <= 3, "{read}");
+    let (short, _) = ask(PIECE).await;
+    assert!(matches!(short, Body::Full(_)));
+    assert_eq!(third.collect(MOST, PATIENCE).await.unwrap().len(), MOST);
+    drop(first);
+    let (fourth, read) = ask(MOST).await;
+    assert_eq!((read, matches!(fourth, Body::Full(_))), (MOST / PIECE, true));
+    // One that is given up half-way frees its part as well.
+    drop((second, fourth));
+    for _ in 0..4 {
+        let (fifth, read) = ask(MOST + 1).await;
+        assert!(read >= MOST / PIECE, "{read}");
+        drop(fifth);
+    }
+    keep_alive.abort();
 }
