@@ -32,6 +32,7 @@ use crate::store::{Held, Mark, Store};
 use crate::wish::{Wish, absent};
 
 mod ask;
+mod room;
 
 /// Answers up to this size (32 MiB, the servers' own limit for bodies) are looked into; longer ones pass.
 const MAX_BODY: usize = 32 * 1024 * 1024;
@@ -103,6 +104,8 @@ struct Inner {
     plain: Mutex<HashSet<u64>>,
     /// Room for requests whose clients have left.
     left: Left,
+    /// Room for answers that are read whole.
+    room: room::Room,
     news: mpsc::UnboundedSender<News>,
     /// Where it is kept between two runs.
     disk: Option<Disk>,
@@ -213,6 +216,7 @@ impl Cache {
             lasting: Mutex::new(lasting),
             settled: settled.clone(),
             body_timeout: caller.timeout,
+            room: room::Room::default(),
             hits: AtomicU64::new(0),
             misses: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
@@ -649,6 +653,8 @@ fn take_in(shared: &Shared, file: Option<Opened>, news: &mpsc::UnboundedSender<N
 
 #[cfg(test)]
 mod faults;
+#[cfg(test)]
+mod long;
 #[cfg(test)]
 mod matrix;
 #[cfg(test)]

@@ -191,7 +191,7 @@ impl Site {
         })
     }
 
-    /// What a listener for metrics alone serves: nothing that acts, and no names of files.
+    /// What a listener for metrics alone serves: nothing that acts, and of names of files those of unix sockets alone.
     fn measured(&self, request: &Request<Inbound>) -> Response<Body> {
         let report = &*self.context.report;
         match request.uri().path().strip_prefix(self.own()) {

@@ -16,7 +16,7 @@ use crate::traffic::Traffic;
 use crate::transport::Connector;
 use crate::{
     Address, Body, BoxFuture, Proxies, RateLimit, Request, Response, Retry, RetryPolicy, SendError, TlsError,
-    TlsSettings, Upstream,
+    TlsSettings, Upstream, headers,
 };
 
 /// The client timeout when `VAULT_CLIENT_TIMEOUT` does not say otherwise.
@@ -243,7 +243,9 @@ impl Client {
             }
             let answered = matches!(outcome, Outcome::Answer { .. });
             let answered_for = first_answer.map_or(Duration::ZERO, |first| first.elapsed());
-            let wait = if request.upload.as_ref().is_some_and(crate::Upload::is_taken) {
+            let wait = if request.upload.as_ref().is_some_and(crate::Upload::is_taken)
+                || is_refused_login(request, outcome)
+            {
                 Retry::No
             } else if elsewhere && moved + 1 < servers.count() {
                 moved += 1;
@@ -297,6 +299,14 @@ impl Client {
             shared.servers.release_probe();
         });
     }
+}
+
+/// A login that comes with the request (`X-Vault-Inline-Auth-…`) and is malformed, or stands beside a token, is a 500 at
+/// the server; so is one that went wrong behind its auth method. Neither gets better, and logins are counted: they are
+/// not repeated, whatever the request itself is.
+fn is_refused_login(request: &Request, outcome: Outcome<'_>) -> bool {
+    matches!(outcome, Outcome::Answer { status: StatusCode::INTERNAL_SERVER_ERROR, .. })
+        && request.headers.contains_key(headers::INLINE_AUTH_PATH)
 }
 
 impl Upstream for Client {

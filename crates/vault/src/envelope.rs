@@ -1,6 +1,11 @@
 //! The JSON object that nearly every endpoint answers with.
 
+use std::fmt;
+use std::marker::PhantomData;
+
 use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
 use serde_json::{Map, Value};
 
 use crate::SecretString;
@@ -27,8 +32,10 @@ pub struct Secret {
     #[serde(deserialize_with = "or_default")]
     pub warnings: Vec<String>,
     /// A token, after a login or a renewal.
+    #[serde(deserialize_with = "object")]
     pub auth: Option<Auth>,
     /// A wrapping token, when wrapping was asked for.
+    #[serde(deserialize_with = "object")]
     pub wrap_info: Option<WrapInfo>,
 }
 
@@ -42,7 +49,15 @@ impl Secret {
         if body.trim_ascii_start().starts_with(b"[") {
             return Err(serde::de::Error::custom("an array where an object is wanted"));
         }
-        let secret: Option<Self> = serde_json::from_slice(body)?;
+        let secret: Option<Self> = match serde_json::from_slice(body) {
+            Ok(secret) => secret,
+            // A key that is there twice is a fault to serde; for Go, and for the official clients with it, the last one
+            // counts, as it does in a map.
+            Err(why) => match serde_json::from_slice::<Value>(body).and_then(serde_json::from_value) {
+                Ok(secret) => secret,
+                Err(_) => return Err(why),
+            },
+        };
         Ok(match secret {
             // Some endpoints (sys/seal-status) answer without the envelope; Go's client takes all of it for data.
             Some(secret) if secret.is_blank() => {
@@ -169,6 +184,37 @@ where
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
+/// `null` or an object: serde would take an array's elements for the fields, and its first for a token.
+fn object<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    Ok(Option::deserialize(deserializer)?.map(|Object(inner)| inner))
+}
+
+struct Object<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Fields(PhantomData)).map(Self)
+    }
+}
+
+struct Fields<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for Fields<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(map))
+    }
+}
+
 fn or_default_secret<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<SecretString, D::Error> {
     or_default(deserializer)
 }
@@ -200,19 +246,105 @@ mod tests {
     }
 
     #[test]
-    fn numbers_keep_their_text() {
-        let secret = Secret::parse(br#"{"data":{"n":1000000,"f":1.50}}"#).unwrap().unwrap();
-        let data = secret.data.unwrap();
-        assert_eq!((data["n"].to_string(), data["f"].to_string()), ("1000000".into(), "1.50".into()));
+    fn s32_numbers_keep_their_text() {
+        let secret =
+            Secret::parse(br#"{"data":{"n":1000000,"f":1.50,"long":18446744073709551617,"e":1e+400}}"#)
+                .unwrap();
+        let data = secret.unwrap().data.unwrap();
+        let texts = ["n", "f", "long", "e"].map(|name| data[name].to_string());
+        assert_eq!(texts, ["1000000", "1.50", "18446744073709551617", "1e+400"]);
+        // Nor is one that has no room made another one.
+        for number in ["9223372036854775808", "1.5", "1e3", "-9223372036854775809"] {
+            let text = format!("{{\"lease_duration\":{number}}}");
+            assert!(Secret::parse(text.as_bytes()).is_err(), "{number}");
+        }
     }
 
     #[test]
-    fn wrong_types_are_an_error_not_a_token() {
-        for text in
-            ["{\"auth\":{\"client_token\":5}}", "[]", " [1]", "5", "", "<html>", "{\"lease_duration\":\"x\"}"]
-        {
+    fn s32_wrong_types_are_an_error_not_a_token() {
+        const VALUES: [&str; 8] = ["5", "-1", "1.5", "\"x\"", "true", "[]", "[5]", "{\"a\":[]}"];
+        let text = |field| (field, "\"x\"");
+        let number = |field| (field, "5 -1");
+        let flag = |field| (field, "true");
+        let (list, object) = (|field| (field, "[]"), |field| (field, "{\"a\":[]}"));
+        let envelope = [
+            text("request_id"),
+            text("lease_id"),
+            number("lease_duration"),
+            flag("renewable"),
+            object("data"),
+            list("warnings"),
+            object("auth"),
+            object("wrap_info"),
+        ];
+        let auth = [
+            text("client_token"),
+            text("accessor"),
+            list("policies"),
+            object("metadata"),
+            number("lease_duration"),
+            flag("renewable"),
+            flag("orphan"),
+            number("num_uses"),
+        ];
+        let wrap_info = [
+            text("token"),
+            text("accessor"),
+            number("ttl"),
+            text("creation_time"),
+            text("creation_path"),
+            text("wrapped_accessor"),
+        ];
+        for (around, fields) in [("", &envelope[..]), ("auth", &auth), ("wrap_info", &wrap_info)] {
+            for ((field, right), value) in fields.iter().flat_map(|field| VALUES.map(|value| (field, value)))
+            {
+                let inner = format!("{{\"{field}\":{value}}}");
+                let text = if around.is_empty() { inner } else { format!("{{\"{around}\":{inner}}}") };
+                let read = Secret::parse(text.as_bytes());
+                assert_eq!(read.is_ok(), right.split(' ').any(|right| right == value), "{text}");
+            }
+        }
+        for text in ["{\"auth\":[\"s.token\"]}", "[]", " [1]", "5", "", "<html>", "{\"wrap_info\":[[]]}"] {
             assert!(Secret::parse(text.as_bytes()).is_err(), "{text}");
         }
         assert!(Secret::parse(b"null").unwrap().is_none());
+    }
+
+    /// Wherever it is: in the envelope, in a part of it, in the data.
+    #[test]
+    fn s32_of_a_key_that_is_there_twice_the_last_one_counts() {
+        let text =
+            br#"{"lease_duration":1,"auth":{"client_token":"s.first","lease_duration":5},"lease_duration":2,
+            "data":{"a":1,"a":{"b":1,"b":2}},"auth":{"client_token":"s.x","client_token":"s.last"}}"#;
+        let secret = Secret::parse(text).unwrap().unwrap();
+        let auth = secret.auth.unwrap();
+        assert_eq!((secret.lease_duration, auth.client_token.expose()), (2, "s.last"));
+        assert_eq!(Value::from(secret.data.unwrap()).to_string(), r#"{"a":{"b":2}}"#);
+        // A wrong one before it, as with Go, is wrong.
+        assert!(Secret::parse(br#"{"auth":{"client_token":5,"client_token":{}}}"#).is_err());
+    }
+
+    /// At most 128 deep in what is read; what nobody reads is passed over without going down.
+    #[test]
+    fn s32_nesting_has_an_end() {
+        let nested = |before: &str, open: &str, close: &str, depth: usize| {
+            format!("{before}{}{}}}", open.repeat(depth), close.repeat(depth))
+        };
+        for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
+            let filling = if open == "[" { "" } else { "0" };
+            let data = |depth: usize| {
+                format!("{{\"data\":{{\"a\":{}{filling}{}}}}}", open.repeat(depth), close.repeat(depth))
+            };
+            assert!(Secret::parse(data(125).as_bytes()).unwrap().unwrap().data.is_some());
+            for depth in [126, 128, 100_000] {
+                assert!(Secret::parse(data(depth).as_bytes()).is_err(), "{depth}");
+            }
+        }
+        assert!(Secret::parse(nested("{\"other\":", "[", "]", 100_000).as_bytes()).is_err());
+        let beside =
+            format!("{{\"lease_id\":\"l\",\"other\":{}{}}}", "[".repeat(100_000), "]".repeat(100_000));
+        let read = Secret::parse(beside.as_bytes());
+        assert!(read.is_err() || read.unwrap().unwrap().lease_id == "l");
+        assert!(ServerErrors::parse(nested("{\"errors\":", "[", "]", 100_000).as_bytes()).errors.is_empty());
     }
 }

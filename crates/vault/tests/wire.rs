@@ -449,6 +449,67 @@ async fn a_client_in_use_gets_other_manners() {
     assert_eq!(raw.connections(), 5);
 }
 
+/// What comes with a request to log in is counted by the server as a login: a 500 that it leads to is told at once, and
+/// asked for once. What nobody acted on may be asked for again.
+#[tokio::test]
+async fn a_login_within_a_request_is_not_repeated_after_a_500() {
+    let raw = Raw::start(|head, nth| match head.starts_with("GET /v1/busy ") && nth % 2 == 1 {
+        true => (ok("done"), Then::Stay),
+        false if head.contains("/busy ") => (status(503, "{}"), Then::Stay),
+        false => (status(500, "{\"errors\":[\"failed to perform inline authentication: …\"]}"), Then::Stay),
+    })
+    .await;
+    let client = raw.client_with(|settings| settings.retry = RetryPolicy::AtMost(1));
+    let ask = async |path: &str, inline: bool| {
+        let request = Request::new(Method::GET, path);
+        let request = match inline {
+            true => request.header(vault::headers::INLINE_AUTH_PATH, "auth/userpass/login/bob"),
+            false => request,
+        };
+        let before = raw.asked();
+        (client.send(request).await.unwrap().status.as_u16(), raw.asked() - before)
+    };
+    assert_eq!(ask("busy", true).await, (200, 2));
+    assert_eq!(ask("a", true).await, (500, 1));
+    assert_eq!(ask("a", false).await, (500, 2));
+}
+
+/// S32: our own calls read so much and no more, however it is sent.
+#[tokio::test]
+async fn s32_an_answer_to_our_own_call_has_an_end() {
+    const MOST: usize = 32 << 20;
+    let [fits, too_long] = [0, 1].map(|more| {
+        let around = "{\"request_id\":\"\"}".len();
+        format!("{{\"request_id\":\"{}\"}}", "x".repeat(MOST - around + more))
+    });
+    let length = fits.len();
+    let raw = Raw::start(move |head, _| {
+        let body = if head.contains("sys/wrapping") { &fits } else { &too_long };
+        let chunked = format!(
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n{body}\r\n0\r\n\r\n",
+            body.len()
+        );
+        (if head.contains("renew") { chunked.into_bytes() } else { ok(body) }, Then::Stay)
+    })
+    .await;
+    let client = raw.client();
+    let caller = vault::api::Caller {
+        user_agent: "test".to_owned(),
+        namespace: None,
+        address: raw.address.clone(),
+        timeout: Duration::from_secs(60),
+    };
+    let token = vault::Token::new("s.t").unwrap();
+    for why in [
+        caller.lookup_self(&client, &token).await.unwrap_err(),
+        caller.renew_self(&client, &token).await.unwrap_err(),
+    ] {
+        assert_eq!(why.to_string(), "the answer is longer than 33554432 bytes");
+    }
+    let whole = caller.wrapping_lookup(&client, &token).await.unwrap();
+    assert_eq!((length, whole.request_id.len()), (MOST, MOST - 17));
+}
+
 #[tokio::test]
 async fn s31_one_redirect_is_followed_a_second_is_handed_on() {
     let target = Raw::start(|_, _| {

@@ -8,10 +8,10 @@ use http::{Method, StatusCode};
 use tokio::time::Instant;
 use tracing::{debug, warn};
 use vault::{
-    Accessor, Gathered, LeaseId, Request, Response, Secret, SecretString, SendError, Token, headers,
+    Accessor, Body, Gathered, LeaseId, Request, Response, Secret, SecretString, SendError, Token, headers,
 };
 
-use super::{Inner, MAX_BODY, READ_PATIENCE, from_upstream};
+use super::{Inner, READ_PATIENCE, from_upstream};
 use crate::answer::{Answer, Kept};
 use crate::flight::{Flight, Landing};
 use crate::key::Key;
@@ -118,7 +118,7 @@ impl Inner {
         }
         // Those who wait for a read wait no longer than this, and one that never ends (`sys/monitor`) goes on.
         let patience = if looked_into { self.body_timeout } else { READ_PATIENCE };
-        let mut whole = match response.body.gather(MAX_BODY, patience).await {
+        let mut whole = match self.room.gather(&mut response.body, patience).await {
             Ok(Gathered::Whole(bytes)) => bytes,
             Ok(Gathered::TooSlow) if looked_into => return Err(SendError::TimedOut(patience)),
             Ok(Gathered::TooLong | Gathered::TooSlow) => return Ok(from_upstream(response)),
@@ -146,7 +146,11 @@ impl Inner {
                 (false, true) => Landing::Shared(Kept {
                     status: response.status,
                     headers: Arc::new(response.headers.clone()),
-                    body: whole,
+                    // Counted for as long as anybody has it.
+                    body: match &response.body {
+                        Body::Full(Some(counted)) => counted.clone(),
+                        _ => whole,
+                    },
                     since: sent_at,
                 }),
                 (false, false) => Landing::Alone,

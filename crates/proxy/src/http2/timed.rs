@@ -2,7 +2,7 @@
 //! anything at all.
 
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -17,6 +17,10 @@ use crate::link::Link;
 /// How long a client that was told to leave may take.
 const LEAVE: Duration = Duration::from_secs(1);
 
+/// So many bytes are read before others have their turn, and before the time is looked at: a client that never stops
+/// sending gets no more than its share of either.
+const TURN: usize = 32 * 1024;
+
 /// A stream that ends when the client is late.
 pub(super) struct Timed {
     inner: Stream,
@@ -27,11 +31,13 @@ pub(super) struct Timed {
     /// The last time that it took some again.
     moved: Option<Instant>,
     late: bool,
+    /// Bytes that were read in this turn.
+    turn: usize,
 }
 
 impl Timed {
     pub(super) fn new(inner: Stream, link: Arc<Link>) -> Self {
-        Self { inner, link, alarm: Alarm::default(), stalled_since: None, moved: None, late: false }
+        Self { inner, link, alarm: Alarm::default(), stalled_since: None, moved: None, late: false, turn: 0 }
     }
 
     /// What we wait for from the client now, and until when; nothing while a request is under way.
@@ -84,9 +90,22 @@ impl AsyncRead for Timed {
         if this.late {
             return Poll::Ready(Ok(()));
         }
+        if this.turn >= TURN {
+            this.turn = 0;
+            // Wakes us behind everybody who is waiting, and those whose sockets have something new.
+            let _ = pin!(tokio::task::yield_now()).poll(cx);
+            return this.poll_late(cx);
+        }
+        let before = buf.filled().len();
         match Pin::new(&mut this.inner).poll_read(cx, buf) {
-            Poll::Pending => this.poll_late(cx),
-            read => read,
+            Poll::Pending => {
+                this.turn = 0;
+                this.poll_late(cx)
+            }
+            read => {
+                this.turn += buf.filled().len().saturating_sub(before);
+                read
+            }
         }
     }
 }

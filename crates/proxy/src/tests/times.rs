@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::{Instant, sleep};
 
 use super::{Client, Front, Protocol, get};
@@ -56,6 +56,39 @@ async fn s15_holds_for_http2() {
     let mut client = Client(front.wire(Who::User(1), 1 << 16, Protocol::Http2).unwrap());
     client.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await;
     assert_eq!(closed_after(&mut client).await, 10);
+}
+
+/// Whoever sends without a pause, and asks for nothing, gets a turn like anybody else, and as long to ask.
+#[tokio::test(start_paused = true)]
+async fn s15_who_never_stops_sending_on_http2_takes_turns() {
+    const ALL: usize = 2 << 20;
+    let front = Front::new();
+    let mut client = Client(front.wire(Who::User(1), 2 * ALL, Protocol::Http2).unwrap());
+    client.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await;
+    // Frames of a kind that nobody knows, and then one that is answered.
+    let mut ignored = vec![0, 3, 0xe8, 0xbb, 0, 0, 0, 0, 0];
+    ignored.resize(9 + 1000, b'x');
+    client.send(ignored.repeat(ALL / ignored.len())).await;
+    client.send(b"\0\0\x08\x06\0\0\0\0\0tellsend").await;
+    let (mut turns, mut heard) = (0, Vec::new());
+    while !heard.windows(8).any(|window| window == b"tellsend") {
+        tokio::select! {
+            biased;
+            read = client.0.read_buf(&mut heard) => assert_ne!(read.unwrap(), 0, "it was closed"),
+            () = tokio::task::yield_now() => turns += 1,
+        }
+    }
+    assert!(turns >= ALL / (64 << 10), "{turns}");
+    // What is sent does not keep the connection open.
+    let began = Instant::now();
+    while began.elapsed() < 11 * SECOND {
+        if client.0.write_all(&ignored).await.is_err() {
+            break;
+        }
+        sleep(SECOND / 10).await;
+    }
+    assert_eq!(began.elapsed().as_secs(), 10);
+    assert_eq!(front.counters().breaches(Breach::HeaderTime), 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,4 +1,4 @@
-//! S33: HTTP proxies on the way to the server.
+//! S30 and S33: what is said at a start about the way to the server, and HTTP proxies on it.
 
 use std::sync::{Arc, Mutex};
 
@@ -311,5 +311,36 @@ async fn s33_a_proxy_that_refuses_is_quoted() {
         );
         assert_eq!(proxy.asked().len(), 1);
         program.stop().await.unwrap();
+    }
+}
+
+/// S30: what makes the way to the server open to others is told at each start, and nothing else is.
+#[tokio::test]
+async fn s30_each_start_warns_of_a_way_that_is_not_safe() {
+    let scene = Scene::new().await;
+    let (skips, open) = ("tls_skip_verify is on", "requests to the server are not encrypted");
+    // An address where nobody is: nothing is sent to it.
+    for (vault, warned) in [
+        ("address = \"http://192.0.2.1:8200\"", [false, true]),
+        ("address = \"http://vault.sidekey.test:8200\"", [false, true]),
+        ("address = \"http://127.0.0.1:1\"\n addresses = [\"http://192.0.2.1:8200\"]", [false, true]),
+        ("address = \"https://192.0.2.1:8200\"\n tls_skip_verify = true", [true, false]),
+        ("address = \"https://192.0.2.1:8200\"", [false, false]),
+        ("address = \"http://127.0.0.1:8200\"", [false, false]),
+        ("address = \"http://localhost:8200\"", [false, false]),
+        ("address = \"http://[::1]:8200\"", [false, false]),
+        ("address = \"unix:///run/nobody.sock\"", [false, false]),
+    ] {
+        for _ in 0..2 {
+            let program = Program::proxy(sidekey(), scene.folder.path())
+                .config(&format!("vault {{\n {vault}\n}}"))
+                .listener("");
+            let (mut process, _) = program.start_listening().await.unwrap();
+            let said = process.output().join("\n");
+            for (words, warned) in [skips, open].into_iter().zip(warned) {
+                assert_eq!(said.contains(words), warned, "{vault}: {words}:\n{said}");
+            }
+            process.stop().await.unwrap();
+        }
     }
 }

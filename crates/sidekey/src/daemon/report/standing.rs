@@ -57,7 +57,8 @@ fn undone(parts: &Parts) -> String {
     }
 }
 
-/// Whether everything does its work, and each part's state. No names of files.
+/// Whether everything does its work, and each part's state. It is told where nobody is asked who he is: no names of files
+/// but those of unix sockets, which are addresses, and what the numbers tell as well.
 pub(super) fn health(parts: &Parts) -> (bool, Value) {
     let ready = is_ready(parts);
     let identities: Vec<Value> = parts
