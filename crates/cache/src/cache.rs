@@ -26,6 +26,7 @@ use crate::holdings::{Holdings, HoldingsWanted};
 use crate::key::{Key, Keys, Texts, may_be_cached};
 use crate::kv::{self, Kv, Lasting, StaticNumbers, StaticSecrets};
 use crate::left::Left;
+use crate::observe::Observation;
 use crate::renewals::{self, Keeper, News};
 use crate::store::disk::Clocks;
 use crate::store::{Held, Mark, Store};
@@ -42,6 +43,12 @@ const READ_PATIENCE: Duration = Duration::from_secs(2);
 
 /// The same for a write that may be remembered, such as a login, which takes longer and should not be made twice.
 const WRITE_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Each further one that asks is given twice as long as the one before, up to 16 times as long: a server that fails, and
+/// is asked again and again by the first of them, must not be asked ever more.
+fn lengthened(patience: Duration, round: u32) -> Duration {
+    patience * (1 << round.saturating_sub(1).min(4))
+}
 
 /// So often a request waits for others in vain, or finds nothing afterwards; then it asks for itself.
 const ROUNDS: usize = 12;
@@ -526,7 +533,7 @@ impl Cache {
                 Joined::Waiting(landing, round) => (landing, round),
             };
             in_vain = None;
-            match timeout(patience, landing).await {
+            match timeout(lengthened(patience, round), landing).await {
                 Ok(Ok(Landing::Shared(kept))) => {
                     return Ok(Answer { response: kept.response(), origin: Origin::Upstream });
                 }
@@ -591,13 +598,24 @@ impl Inner {
             .hash_one((request.path(), request.headers.get(headers::NAMESPACE).map(|value| value.as_bytes())))
     }
 
-    /// Reads of what is being written are joined no longer, by whatever path of it.
-    fn overtake(&self, request: &Request) {
-        self.flights.overtake(self.path_hash(request));
-        let namespace = request.headers.get(headers::NAMESPACE).map(|value| value.as_bytes());
-        for path in kv::siblings(request.path()) {
-            self.flights.overtake(self.hasher.hash_one((path.as_str(), namespace)));
+    /// Which reads a write makes old: those of the same thing by whatever path, or all of them if it may decide who
+    /// may read what.
+    fn touched(&self, request: &Request, observation: Option<&Observation>) -> Touched {
+        if observation.is_some_and(|seen| !seen.is_renewal()) || kv::decides_for_others(request) {
+            return Touched::All;
         }
+        let namespace = request.headers.get(headers::NAMESPACE).map(|value| value.as_bytes());
+        let siblings = kv::siblings(request.path());
+        let siblings = siblings.iter().map(|path| self.hasher.hash_one((path.as_str(), namespace)));
+        Touched::Paths(siblings.chain([self.path_hash(request)]).collect())
+    }
+
+    /// Reads of what is written are joined no longer: from now on, and again when the answer came or the write was
+    /// given up, which is when what is returned is dropped.
+    fn overtake(&self, request: &Request, observation: Option<&Observation>) -> Overtaking<'_> {
+        let overtaking = Overtaking { flights: &self.flights, touched: self.touched(request, observation) };
+        overtaking.now();
+        overtaking
     }
 
     fn plain(&self) -> MutexGuard<'_, HashSet<u64>> {
@@ -618,6 +636,33 @@ impl Inner {
             }
             known.insert(path);
         }
+    }
+}
+
+/// What a write makes old.
+enum Touched {
+    Paths(Vec<u64>),
+    All,
+}
+
+/// A write under way.
+struct Overtaking<'a> {
+    flights: &'a Flights,
+    touched: Touched,
+}
+
+impl Overtaking<'_> {
+    fn now(&self) {
+        self.flights.overtake(|path| match &self.touched {
+            Touched::Paths(paths) => paths.contains(&path),
+            Touched::All => true,
+        });
+    }
+}
+
+impl Drop for Overtaking<'_> {
+    fn drop(&mut self) {
+        self.now();
     }
 }
 

@@ -175,7 +175,8 @@ impl Clear {
             "" => Err(ClearError::NoType),
             "all" => Ok(Self::All),
             "lease" => wanted("lease").map(Self::Lease),
-            "mount" => Ok(Self::Mount { mount: wanted("mount")?, namespace }),
+            "mount" if value.trim_matches('/').is_empty() => Err(ClearError::NoValue("mount")),
+            "mount" => Ok(Self::Mount { mount: value, namespace }),
             "request_path" => Ok(Self::RequestPath { path: wanted("request path")?, namespace }),
             "token" => wanted("token").map(Self::Token),
             "token_accessor" => wanted("token accessor").map(Self::TokenAccessor),
@@ -220,13 +221,13 @@ impl Clear {
     }
 }
 
-/// Reads a request's `older_than`: seconds, or a duration such as `90s`, `5m`, `1h30m`.
+/// Reads a request's `older_than`: seconds, or a duration such as `90s`, `5m`, `1h30m`. An empty one is refused: a script
+/// whose variable is not set must not clear all.
 fn age(value: &Value) -> Result<Option<Duration>, ClearError> {
     let refused = || ClearError::Unclear("older_than must be seconds, or a duration like \"5m\"");
     match value {
         Value::Null => Ok(None),
         Value::Number(seconds) => seconds.as_u64().map(Duration::from_secs).map(Some).ok_or_else(refused),
-        Value::String(text) if text.is_empty() => Ok(None),
         Value::String(text) => duration(text).map(Some).ok_or_else(refused),
         _ => Err(refused()),
     }
@@ -235,6 +236,9 @@ fn age(value: &Value) -> Result<Option<Duration>, ClearError> {
 fn duration(text: &str) -> Option<Duration> {
     if let Ok(seconds) = text.parse() {
         return Some(Duration::from_secs(seconds));
+    }
+    if text.is_empty() {
+        return None;
     }
     let (mut total, mut rest) = (0u64, text);
     while !rest.is_empty() {
@@ -302,6 +306,43 @@ mod tests {
         ] {
             assert_eq!(Clear::parse(body.as_bytes()).unwrap_err().to_string(), text, "{body}");
         }
+    }
+
+    /// One error each, which names the field.
+    #[test]
+    fn odd_arguments_are_refused_by_name() {
+        let older = "older_than must be seconds, or a duration like \"5m\"";
+        for (field, value) in [
+            (older, r#""older_than":"""#),
+            (older, r#""older_than":-1"#),
+            (older, r#""older_than":"-5m""#),
+            (older, r#""older_than":1.5"#),
+            (older, r#""older_than":1e300"#),
+            (older, r#""older_than":18446744073709551616"#),
+            (older, r#""older_than":"99999999999999999999h""#),
+            (older, r#""older_than":"1h30""#),
+            (older, r#""older_than":true"#),
+            (older, r#""older_than":[5]"#),
+            ("revoke must be true or false", r#""revoke":"true""#),
+            ("dry_run must be true or false", r#""dry_run":"yes""#),
+            ("verbose must be true or false", r#""verbose":{}"#),
+        ] {
+            let body = format!(r#"{{"type":"all",{value}}}"#);
+            let said = ClearRequest::parse(body.as_bytes()).unwrap_err().to_string();
+            assert_eq!(said, format!("failed to parse clear input: {field}"), "{value}");
+        }
+        for value in ["", "/", "//"] {
+            let body = format!(r#"{{"type":"mount","value":"{value}"}}"#);
+            assert_eq!(ClearRequest::parse(body.as_bytes()).unwrap_err(), ClearError::NoValue("mount"));
+        }
+        let typed = r#"{"type":"mount","value":"a","namespace":["n"]}"#;
+        let said = ClearRequest::parse(typed.as_bytes()).unwrap_err().to_string();
+        assert!(said.contains("field cacheClearRequest.namespace of type string"), "{said}");
+        // The longest time there is can be said: nothing is that old.
+        let longest = ClearRequest::parse(br#"{"type":"all","older_than":18446744073709551615}"#).unwrap();
+        assert_eq!(longest.older_than, Some(Duration::from_secs(u64::MAX)));
+        let huge = format!(r#"{{"type":"lease","value":"{}"}}"#, "x".repeat(60_000));
+        assert!(ClearRequest::parse(huge.as_bytes()).is_ok());
     }
 
     #[test]

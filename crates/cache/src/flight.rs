@@ -90,10 +90,10 @@ impl Flights {
         Joined::Waiting(receiver, slot.round)
     }
 
-    /// Something is being written at `path`: reads that started before are joined no longer, and land for those who
-    /// wait already.
-    pub(crate) fn overtake(&self, path: u64) {
-        self.slots().retain(|_, slot| slot.path != path || slot.kind != Kind::Read);
+    /// Something is written: reads of what it `touches` that started before are joined no longer, and land for those
+    /// who wait already.
+    pub(crate) fn overtake(&self, touches: impl Fn(u64) -> bool) {
+        self.slots().retain(|_, slot| slot.kind != Kind::Read || !touches(slot.path));
     }
 }
 
@@ -225,7 +225,7 @@ mod tests {
         let sky = Sky::new();
         let before = sky.first(None);
         let (mut early, _) = sky.waits();
-        sky.flights.overtake(1);
+        sky.flights.overtake(|path| path == 1);
         let after = sky.first(None);
         let (mut late, _) = sky.waits();
         before.land(&Landing::Remembered);

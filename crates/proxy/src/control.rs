@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use cache::{Cache, ClearError, ClearRequest};
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt as _, Limited};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde_json::json;
 use tokio::time::timeout;
 use tracing::info;
@@ -26,11 +26,13 @@ pub(crate) async fn cache_clear(cache: &Cache, request: Request<Inbound>) -> Res
     }
     let body = match timeout(BODY_TIMEOUT, Limited::new(request.into_body(), MAX_BODY).collect()).await {
         Ok(Ok(body)) => body.to_bytes(),
-        Ok(Err(_)) | Err(_) => {
-            return error_answer(
-                StatusCode::BAD_REQUEST,
-                "failed to parse JSON input: the body cannot be read",
-            );
+        other => {
+            let why = match other {
+                Ok(Err(why)) if why.is::<LengthLimitError>() => "the body is longer than 64 KiB",
+                Ok(_) => "the body cannot be read",
+                Err(_) => "the body did not arrive in 10 seconds",
+            };
+            return error_answer(StatusCode::BAD_REQUEST, &format!("failed to parse JSON input: {why}"));
         }
     };
     match ClearRequest::parse(&body) {

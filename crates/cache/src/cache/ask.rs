@@ -62,11 +62,9 @@ impl Inner {
     ) -> Result<Answer, SendError> {
         let path = self.path_hash(request);
         let safe = request.is_safe();
-        if !safe {
-            self.overtake(request);
-        }
-        let sent_at = self.shared.clock.now();
         let asked = Asked::of(request);
+        let overtaking = (!safe).then(|| self.overtake(request, asked.observation.as_ref()));
+        let sent_at = self.shared.clock.now();
         let began = self.shared.store().marks.count();
         let mut watch = self.shared.kv().map(|kv| kv.watch(request, asked.observation.as_ref()));
         let mut response = match self.upstream.lend(request).await {
@@ -82,9 +80,7 @@ impl Inner {
                 return Err(error);
             }
         };
-        if !safe {
-            self.overtake(request);
-        }
+        drop(overtaking);
         let mut forgot = match &mut watch {
             Some(watch) => watch.head(&mut response).await,
             None => false,

@@ -551,6 +551,8 @@ async fn bad_answers_reach_the_client_as_they_are() {
         ("application/json", lease("0"), false),
         ("application/json", lease("-5"), false),
         ("application/json", lease("9223372036854775807"), true),
+        ("application/json", lease("9223372036854775808"), true),
+        ("application/json", lease("-9223372036854775808"), false),
         ("application/json", lease("18446744073709551615"), true),
         ("application/json", lease("18446744073709551616"), false),
     ] {

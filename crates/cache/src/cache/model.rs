@@ -4,7 +4,8 @@
 //!
 //! Forbidden is an answer from memory whose lease or token has ended at the server, that was revoked in a request
 //! whose answer we had passed on before this one came, that another token was given, or that promises a longer life
-//! than there is; a read that is older than a write which was answered before; a write that did not reach the server.
+//! than there is; a read that is older than a write of it or of a policy which was answered before; a write that did not
+//! reach the server.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::AtomicU64;
@@ -18,6 +19,7 @@ use vault::{Body, Response, Sent};
 use super::*;
 
 const OWN: &str = "s.own";
+const POLICY: &str = "sys/policies/acl/app";
 const REVOCATION: HeaderName = HeaderName::from_static("x-revocation");
 
 /// A token or a lease.
@@ -210,7 +212,9 @@ impl Model {
                 if !request.is_safe() {
                     *version += 1;
                 }
-                (200, json!({"data": {"version": *version, "for": token}}), None)
+                let version = *version;
+                let policy = world.versions.get(POLICY).copied().unwrap_or_default();
+                (200, json!({"data": {"version": version, "for": token, "policy": policy}}), None)
             }
         }
     }
@@ -319,6 +323,7 @@ impl Run {
                 request.headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(wish));
                 request
             }
+            94..96 => post(POLICY, json!({})),
             _ => Request::new(Method::GET, "secret/data/0").token(&token),
         }
     }
@@ -329,6 +334,7 @@ impl Run {
         let path = request.path().trim_start_matches("/v1/").to_owned();
         let (token, method) = (request.token_sent().unwrap_or_default().to_owned(), request.method.clone());
         let least = self.written.lock().unwrap().get(&path).copied().unwrap_or_default();
+        let policy = self.written.lock().unwrap().get(POLICY).copied().unwrap_or_default();
         let Ok(answer) = Cache::send(&self.cache, request).await else { return };
         let hit = matches!(answer.origin, Origin::Cache { .. });
         let Response { status, headers, body } = answer.response;
@@ -340,8 +346,12 @@ impl Run {
         if status != StatusCode::OK {
             return;
         }
-        if path.starts_with("secret/") {
+        if path.starts_with("secret/") || path == POLICY {
             let version = body["data"]["version"].as_u64().unwrap();
+            assert!(
+                body["data"]["policy"].as_u64().unwrap() >= policy,
+                "{path}: from before a policy that was answered"
+            );
             assert!(version >= least, "{path}: read {version}, {least} was written");
             assert_eq!(body["data"]["for"], token.as_str(), "another token's answer");
             if method == Method::POST {

@@ -271,6 +271,21 @@ fn reach(method: &Method, place: &str) -> Reach {
     if harmless { Reach::Path } else { Reach::Permissions }
 }
 
+/// Whether a write may change what other requests are answered: everything of the server itself, its logins and its
+/// identities, but for what only looks, or concerns nobody but who asks.
+pub(crate) fn decides_for_others(request: &Request) -> bool {
+    let (place, reach) = write(request);
+    let of_server = || {
+        place.match_indices("/sys/").any(|(at, part)| {
+            let rest = &place[at + part.len()..];
+            !["capabilities", "leases/lookup", "leases/renew", "renew", "tools/", "wrapping/"]
+                .iter()
+                .any(|known| rest.starts_with(known))
+        })
+    };
+    reach != Reach::Path || of_server()
+}
+
 #[cfg(test)]
 mod tests {
     use http::{HeaderName, HeaderValue};
@@ -379,6 +394,23 @@ mod tests {
             ("secret/data/app", Reach::Path),
         ] {
             assert_eq!(write(&Request::new(Method::POST, path)).1, wanted, "{path}");
+        }
+        for (path, wanted) in [
+            ("sys/policies/acl/app", true),
+            ("sys/remount", true),
+            ("ns1/sys/raw/core/mounts", true),
+            ("sys/config/cors", true),
+            ("auth/approle/role/app", true),
+            ("identity/group", true),
+            ("sys/leases/renew", false),
+            ("sys/wrapping/unwrap", false),
+            ("sys/capabilities-self", false),
+            ("auth/approle/login", false),
+            ("auth/token/renew-self", false),
+            ("transit/encrypt/app", false),
+            ("secret/data/app", false),
+        ] {
+            assert_eq!(decides_for_others(&Request::new(Method::POST, path)), wanted, "{path}");
         }
         let mut unclear = Request::new(Method::POST, "secret/data/app");
         unclear.headers.insert("x-vault-namespace", HeaderValue::from_static("a//b"));

@@ -43,7 +43,10 @@ impl Store {
             let (kind, number) = (record.kind(), record.id);
             let parent = match record.parent {
                 None => Some(None),
-                Some(parent) => places.get(&parent).map(|id| Some(*id)),
+                // One that gave way to another of the same token took all below it along.
+                Some(parent) => {
+                    places.get(&parent).filter(|id| self.node(**id).is_some()).map(|id| Some(*id))
+                }
             };
             let node = parent.and_then(|parent| self.restored(record, parent, clocks, jitter()));
             let Some((mut node, whose)) = node else {
@@ -61,7 +64,11 @@ impl Store {
                 Some(interval) => life.check_at(clocks.now + spread(interval)),
                 None => life.due_at(),
             });
-            let id = self.admit_alone(node);
+            let Some(id) = self.admit_alone(node) else {
+                self.journal.gone.insert((kind, number));
+                restored.ended += 1;
+                continue;
+            };
             if let Some(whose) = whose {
                 self.own.insert(whose, id);
             }
@@ -81,8 +88,8 @@ impl Store {
         restored
     }
 
-    /// What stands under its token, lease or key goes.
-    fn admit_alone(&mut self, node: Node) -> Id {
+    /// What stands under its token, lease or key goes. `None`: it hung on that.
+    fn admit_alone(&mut self, node: Node) -> Option<Id> {
         let same = match &node.subject {
             Subject::Own { token } | Subject::Issued { token, .. } => self.managed(token.expose()),
             Subject::Lease { lease } => self.lease(lease.as_str()),
@@ -90,10 +97,13 @@ impl Store {
         if let Some(same) = same {
             self.evict(same);
         }
+        if node.parent.is_some_and(|parent| self.node(parent).is_none()) {
+            return None;
+        }
         if let Some(other) = node.key.and_then(|key| self.by_key.get(&key).copied()) {
             self.withhold(other);
         }
-        self.admit(node)
+        Some(self.admit(node))
     }
 
     /// An entry as it was, unless it is over. A life that begins in the future tells of a clock that went backwards:
@@ -156,3 +166,6 @@ impl Store {
         Some((node, whose))
     }
 }
+
+#[cfg(test)]
+mod tests;

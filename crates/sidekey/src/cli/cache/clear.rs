@@ -92,7 +92,7 @@ pub(super) fn clear(arguments: &ClearArgs) -> Result<String, Problem> {
         "type": arguments.kind.word(),
         "value": value.expose(),
         "namespace": arguments.namespace.as_deref().unwrap_or_default(),
-        "older_than": arguments.older_than.as_deref().unwrap_or_default(),
+        "older_than": arguments.older_than,
         "revoke": arguments.revoke,
         "dry_run": arguments.dry_run,
         "verbose": true,
@@ -125,6 +125,7 @@ fn value(arguments: &ClearArgs) -> Result<SecretString, String> {
              pipe it in, or name a file with -value-file"
                 .to_owned())
         }
+        Some(value) if value.is_empty() => Err(format!("VALUE is empty: {} needs one", kind.word())),
         Some(value) if value != "-" => Ok(SecretString::from(value.as_str())),
         _ => read(arguments.value_file.as_ref()),
     }

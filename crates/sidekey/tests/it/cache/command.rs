@@ -113,6 +113,10 @@ async fn the_cache_is_told_and_cleared_and_no_secret_is_shown() {
     for (arguments, why) in [
         (&["clear", "token", &address][..], "standard input is empty"),
         (&["clear", "all", "value", &address], "all has no value"),
+        (&["clear", "lease", "", &address], "VALUE is empty: lease needs one"),
+        (&["clear", "mount", "/", &address], "mount not provided"),
+        (&["clear", "all", "-older-than=", &address], "older_than must be seconds"),
+        (&["clear", "all", "-older-than=-5m", &address], "older_than must be seconds"),
         (
             &["clear", "lease", "x", "-namespace=ns1", &address],
             "-namespace belongs to mount and request-path",
