@@ -165,3 +165,87 @@ fn is_key_value(kind: &str) -> bool {
 fn told(error: &KvError) -> String {
     error.to_string()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+    use std::sync::{Arc, Mutex};
+    use std::time::Duration;
+
+    use serde_json::json;
+    use tokio::time::{Instant, sleep};
+    use vault::api::Caller;
+    use vault::{Body, BoxFuture, Request, Response, SendError, Token, Upstream};
+
+    use super::super::reference::{Transit, parse};
+    use super::*;
+
+    /// Answers after a second; the further behind in the alphabet a path is, the sooner.
+    #[derive(Default)]
+    struct Slow {
+        now: AtomicUsize,
+        most: AtomicUsize,
+        asked: Mutex<Vec<String>>,
+    }
+
+    impl Upstream for Slow {
+        fn send(&self, request: Request) -> BoxFuture<'_, Result<Response, SendError>> {
+            let path = request.target.trim_start_matches("/v1/").to_owned();
+            Box::pin(async move {
+                let now = self.now.fetch_add(1, Relaxed) + 1;
+                self.most.fetch_max(now, Relaxed);
+                self.asked.lock().unwrap().push(path.clone());
+                let sooner = u64::from(path.bytes().last().unwrap_or_default());
+                sleep(Duration::from_millis(1000 - sooner)).await;
+                self.now.fetch_sub(1, Relaxed);
+                let (status, body) = if path.starts_with("sys/internal/ui/mounts/") {
+                    (200, json!({"data": {"path": "kv/", "type": "kv", "options": {"version": "1"}}}))
+                } else if path.contains("none") {
+                    (404, json!({"errors": []}))
+                } else {
+                    (200, json!({"data": {"k": "v"}}))
+                };
+                let status = http::StatusCode::from_u16(status).unwrap();
+                Ok(Response { status, headers: http::HeaderMap::new(), body: Body::full(body.to_string()) })
+            })
+        }
+    }
+
+    async fn looked(
+        server: &Arc<Slow>,
+        values: &[String],
+        ignore_missing: bool,
+    ) -> Result<(Plan, Vec<String>), String> {
+        let references: Vec<(String, Vec<Piece>)> = values
+            .iter()
+            .enumerate()
+            .map(|(nth, value)| (format!("V{nth}"), parse(value, Transit::default()).unwrap().unwrap()))
+            .collect();
+        let upstream: Arc<dyn Upstream> = Arc::clone(server) as _;
+        let token = Arc::new(Token::new("s.1").unwrap());
+        let session = Session { upstream, caller: Caller::default(), token };
+        look(session, &Wishes { secrets: &[], references: &references, ignore_missing }).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn several_are_asked_for_at_a_time_and_each_once() {
+        let server = Arc::<Slow>::default();
+        let began = Instant::now();
+        let values: Vec<String> = (0..64).map(|nth| format!("vault:kv/{}#k", nth % 32)).collect();
+        let (plan, left_out) = looked(&server, &values, false).await.unwrap();
+        assert_eq!((plan.0.len(), left_out.len()), (64, 0));
+        assert_eq!((server.most.load(Relaxed), server.asked.lock().unwrap().len()), (AT_ONCE, 33));
+        let took = began.elapsed();
+        assert!(took <= Duration::from_secs(5), "{took:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_first_that_is_missing_is_told_whoever_answers_first() {
+        let server = Arc::<Slow>::default();
+        let values = ["kv/a", "kv/none-a", "kv/none-z", "kv/z"].map(|path| format!("vault:{path}#k"));
+        let why = looked(&server, &values, false).await.err().unwrap();
+        assert!(why.starts_with("V1: ") && why.contains("kv/none-a"), "{why}");
+        let (plan, left_out) = looked(&server, &values, true).await.unwrap();
+        assert_eq!((plan.0.len(), left_out), (2, vec!["V1".to_owned(), "V2".to_owned()]));
+    }
+}

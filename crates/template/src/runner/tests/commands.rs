@@ -116,6 +116,7 @@ async fn no_command_runs_for_a_file_that_was_right_already() {
 }
 
 #[tokio::test(start_paused = true)]
+#[expect(clippy::disallowed_methods, reason = "the clock of the test stands still meanwhile")]
 async fn a_command_that_hangs_does_not_stop_those_of_later_changes() {
     let mut stage = stage();
     let (marker, behind) = (stage.path("marker"), stage.path("early"));
