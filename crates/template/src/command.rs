@@ -180,6 +180,22 @@ mod tests {
         assert!(timeout(Duration::from_secs(5), end(&deaf)).await.unwrap().is_err());
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn its_time_limits_are_kept_to_the_second() {
+        let began = tokio::time::Instant::now();
+        let hangs = command(&["sleep", "600"], Duration::from_secs(30));
+        assert!(matches!(end(&hangs).await, Err(CommandError::TimedOut(_))));
+        let took = began.elapsed();
+        assert!(took >= Duration::from_secs(30) && took < Duration::from_secs(33), "{took:?}");
+        // It does not mind this signal.
+        let began = tokio::time::Instant::now();
+        let deaf =
+            Command { kill_signal: Some(Signal::WINCH), kill_timeout: Duration::from_secs(10), ..hangs };
+        assert!(matches!(end(&deaf).await, Err(CommandError::TimedOut(_))));
+        let took = began.elapsed();
+        assert!(took >= Duration::from_secs(40) && took < Duration::from_secs(43), "{took:?}");
+    }
+
     #[tokio::test]
     async fn output_is_heard_by_line_and_has_an_end() {
         let (_, lines) =

@@ -2,10 +2,12 @@
 
 use std::cell::RefCell;
 
+use futures_util::{StreamExt as _, stream};
 use http::Method;
 use serde_json::{Map, Value};
 use template::{Mount, data_path, escape_path, list_path};
 use thiserror::Error;
+use tokio::sync::{Mutex, Semaphore};
 use vault::Secret;
 use vault::api::ApiError;
 
@@ -76,14 +78,21 @@ pub(super) struct Place {
 pub(super) struct Kv {
     session: Session,
     seen: RefCell<Vec<Place>>,
+    /// Held while a mount is asked for: others may want to know the same.
+    asking: Mutex<()>,
+    /// For each request under way.
+    places: Semaphore,
 }
+
+/// Requests under way at a time.
+pub(super) const AT_ONCE: usize = 8;
 
 /// Most secrets below one `*`, and most folders: whoever has more did not mean all of them.
 const MOST: usize = 1_000;
 
 impl Kv {
     pub(super) fn new(session: Session) -> Self {
-        Self { session, seen: RefCell::default() }
+        Self { session, seen: RefCell::default(), asking: Mutex::default(), places: Semaphore::new(AT_ONCE) }
     }
 
     /// Every secret that a path means: one, or with `/*` at its end all below, in the order of their paths. Those whose
@@ -108,8 +117,17 @@ impl Kv {
             return Err(KvError::Star { path: path.to_owned() });
         }
         let mut all = Vec::new();
-        for secret in self.walk(path, folder, place.mount.as_ref()).await? {
-            match self.read(&secret, place.mount.clone(), None).await {
+        let secrets = self.walk(path, folder, place.mount.as_ref()).await?;
+        let read = |secret: String| {
+            let mount = place.mount.clone();
+            async move {
+                let found = self.read(&secret, mount, None).await;
+                (secret, found)
+            }
+        };
+        let mut found = stream::iter(secrets).map(read).buffered(AT_ONCE);
+        while let Some((secret, found)) = found.next().await {
+            match found {
                 Ok(found) => all.push(found),
                 Err(error) if error.is_missing() => passed_over(&secret),
                 Err(error) => return Err(error),
@@ -123,6 +141,7 @@ impl Kv {
     /// # Errors
     /// The server does not answer, or not to us.
     pub(super) async fn place(&self, path: &str) -> Result<Place, KvError> {
+        let _asking = self.asking.lock().await;
         let known = |place: &&Place| {
             let mount = place.mount.as_ref().map(|mount| mount.path.as_str());
             mount.is_some_and(|mount| path.starts_with(mount))
@@ -212,6 +231,8 @@ impl Kv {
     }
 
     async fn ask(&self, path: &str, query: &str) -> Result<Option<Secret>, ApiError> {
+        // Never closed.
+        let _place = self.places.acquire().await;
         let Session { upstream, caller, token } = &self.session;
         let target = format!("{}{query}", escape_path(path));
         caller.read(&**upstream, caller.request(Method::GET, &target).token(token)).await

@@ -39,7 +39,7 @@ pub(crate) enum StartError {
     #[error("Error opening the access log: {0}")]
     AccessLog(#[source] atomic_file::FileError),
     /// Where the child's output should go.
-    #[error("could not create exec server: could not open {0}")]
+    #[error("could not create exec server: could not open {}", without_open(.0))]
     ChildOutput(#[source] atomic_file::FileError),
     /// The program of `exec`.
     #[error("error starting the child process: {0}")]
@@ -51,8 +51,14 @@ pub(crate) enum StartError {
     #[error("{0}")]
     Bug(#[from] TaskError),
     /// The pid file.
-    #[error("Error storing PID: could not open pid file: {0}")]
+    #[error("Error storing PID: could not open pid file: {}", without_open(.0))]
     PidFile(#[source] atomic_file::FileError),
+}
+
+/// What an error says of a file that could not be opened, behind words that say this already.
+fn without_open(error: &atomic_file::FileError) -> String {
+    let text = error.to_string();
+    text.strip_prefix("cannot open ").map(str::to_owned).unwrap_or(text)
 }
 
 /// Everything, made and not yet running.
@@ -105,6 +111,11 @@ impl Daemon {
     /// Where clients connect: `http://127.0.0.1:8200`, with the real ports.
     pub(crate) fn addresses(&self) -> Vec<String> {
         self.units.addresses()
+    }
+
+    /// The tokens of the first `auto_auth`; the last one stays there behind the end.
+    pub(crate) fn tokens(&self) -> Option<watch::Receiver<TokenState>> {
+        self.units.tokens()
     }
 
     /// The level as it was configured; empty when nobody said.

@@ -39,6 +39,15 @@ impl Asked {
 const UNHEARD: [Number; 7] =
     [Number::ALARM, Number::VTALARM, Number::PROF, Number::IO, Number::XCPU, Number::XFSZ, Number::POWER];
 
+/// Signals without a meaning of their own would end us as well. To be listened to once is enough: what is heard never
+/// ends us again. Tokio has no place for the very last one (64), and the first two are the C library's.
+fn survive() {
+    for number in (libc::SIGRTMIN()..libc::SIGRTMAX()).chain([libc::SIGSTKFLT]) {
+        // Where the system has no such signal, none comes.
+        drop(signal(SignalKind::from_raw(number)));
+    }
+}
+
 pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,
@@ -50,6 +59,7 @@ pub(super) struct Signals {
 
 impl Signals {
     pub(super) fn listen() -> io::Result<Self> {
+        survive();
         let all = Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,

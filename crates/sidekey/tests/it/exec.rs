@@ -178,6 +178,9 @@ async fn signals_are_ours_and_handed_on_where_asked() {
     let keys = "forward_signals = [\"SIGHUP\", \"SIGQUIT\", \"SIGUSR1\"]";
     let mut agent = stage.exec(&(COLOR.to_owned() + &exec(line, keys)));
     stage.holds("signals", "up\n", &agent).await;
+    // What has no meaning is survived, real-time signals too.
+    let line = format!("for n in 16 $(seq 34 63); do kill -$n {}; done", agent.pid().unwrap());
+    assert!(std::process::Command::new("sh").args(["-c", &line]).status().unwrap().success());
     agent.signal(Signal::USR2);
     for (signal, told) in [
         (Signal::HUP, "up\nHUP\n"),
@@ -230,7 +233,7 @@ async fn what_it_sees_of_our_environment() {
     let keys = "child_process_stdout = \"nowhere/out\"";
     let mut agent = stage.exec(&(COLOR.to_owned() + &exec("true", keys)));
     assert_eq!(agent.ended().await.unwrap().code(), Some(1));
-    agent.says("could not create exec server: could not open").await.unwrap();
+    agent.says("could not create exec server: could not open nowhere/out: No such file").await.unwrap();
 }
 
 #[tokio::test]

@@ -93,7 +93,7 @@ async fn secrets_become_variables() {
     let (role_id, secret_id) = &stage.credentials;
     put(
         &stage.path("vars"),
-        "# c\nexport DSN='pg://${vault:secret/data/db#user}:x@h'\nPLAIN=\"as is\"\nDSN2=vault:kv1/old#color\n",
+        "\u{feff}# c\r\nexport DSN='pg://${vault:secret/data/db#user}:x@h'\nPLAIN=\"as is\"\nDSN2=vault:kv1/old#color\n",
     );
     put(&stage.path("a.ctmpl"), "{{ with secret \"secret/db\" }}{{ .Data.data.user }}{{ end }}");
     let arguments = [
@@ -165,6 +165,9 @@ async fn one_login_is_enough() {
             0,
             1,
         ),
+        (&["-secret=secret/db", "true"], 0, 0),
+        (&["-secret=secret/db", "sh", "-c", "exit 7"], 7, 0),
+        (&["-secret=secret/db", "sh", "-c", "kill -9 $$"], 137, 0),
         (&["-secret=secret/db", "-dry-run", "true"], 0, 0),
         (&["-secret=secret/none", "true"], 1, 0),
         (&["-secret=secret/db", "-env=USER=x", "true"], 1, 0),
@@ -182,6 +185,17 @@ async fn one_login_is_enough() {
     }
     // The program's token is the one.
     assert!(stage.is_alive(stage.read("token").trim()).await);
+    // Whoever leaves something behind may want to keep what it was given.
+    let made = stage.root.write("auth/approle/role/app/secret-id", &json!({})).await.unwrap();
+    let secret_id = made["data"]["secret_id"].as_str().unwrap().to_owned();
+    let before = tokens().await;
+    let variables = [
+        ("VAULT_ROLE_ID", role_id.as_str()),
+        ("VAULT_SECRET_ID", &secret_id),
+        ("VAULT_REVOKE_TOKEN", "false"),
+    ];
+    assert_eq!(stage.run(&["-secret=secret/db", "true"], &variables).await.code, Some(0));
+    assert_eq!(tokens().await - before, 1);
 }
 
 #[tokio::test]
@@ -312,7 +326,7 @@ async fn one_clear_error_and_nothing_starts() {
     put(&stage.path("nul"), "A=hidden\0x\n");
     put(&stage.path("plain"), "A=hidden\nVAULT_X=hidden\n");
     for (arguments, why) in [
-        (&["-env-file=nul"][..], "\"A\" has a NUL byte"),
+        (&["-env-file=nul"][..], "nul: line 1: there is a NUL byte"),
         (&["-env-file=plain", "-on-change=SIGFOO"], "invalid signal \"SIGFOO\""),
         (&["-env-file=plain", "-stop-timeout=soon"], "soon"),
         (&["-env-file=plain", "-interval=soon"], "soon"),
@@ -322,6 +336,13 @@ async fn one_clear_error_and_nothing_starts() {
         assert_eq!((said.code, said.out.as_str()), (Some(1), ""), "{arguments:?}");
         assert!(said.err.contains(why) && !said.err.contains("hidden"), "{arguments:?}: {}", said.err);
     }
+    stage.root.write("sys/mounts/transit", &json!({"type": "transit"})).await.unwrap();
+    eventually("a key", || async { stage.root.write("transit/keys/app", &json!({})).await.ok() })
+        .await
+        .unwrap();
+    let variables = [as_root[0], ("VAULT_TRANSIT_KEY_ID", "app"), ("A", "vault:v1:AAAA")];
+    let said = stage.run(&["touch", "ran"], &variables).await;
+    assert_eq!((said.code, said.err.contains("transit/decrypt/app")), (Some(65), true), "{}", said.err);
     let said = stage.run(&["-secret=secret/db", "touch ran"], &as_root).await;
     assert_eq!((said.code, said.err.contains("white space")), (Some(1), true), "{}", said.err);
     assert!(!stage.path("ran").exists());

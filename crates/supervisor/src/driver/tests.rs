@@ -1,5 +1,7 @@
 //! A zoo of children, kept by the real thing.
 
+mod timers;
+
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 

@@ -250,3 +250,34 @@ fn whatever_chance_says_a_crash_loop_starts_ten_times_a_minute_at_most() {
     }
     assert!(starts <= 10, "{starts}");
 }
+
+#[test]
+fn a_restart_waits_for_its_program_and_looks_again() {
+    let mut stage = Stage::running(&settings());
+    stage.step(Event::Ready(variables("2")));
+    stage.now = stage.state.deadline().unwrap();
+    assert!(stage.state.restart_is_due(stage.now));
+    for _ in 0..3 {
+        let why = "gone".to_owned();
+        let told = Told::NoProgram { why: why.clone(), pause: Duration::from_secs(5) };
+        assert_eq!(stage.step(Event::NoProgram(why)), [Action::Tell(told)]);
+        assert!(!stage.state.restart_is_due(stage.now));
+        stage.now = stage.state.deadline().unwrap();
+        assert!(stage.state.restart_is_due(stage.now));
+    }
+    assert_eq!(stage.now.duration_since(stage.start).as_secs(), 2 + 3 * 5);
+    assert_eq!(stage.step(Event::Tick), stopping());
+}
+
+#[test]
+fn who_cannot_be_killed_is_tried_again_once_a_minute_and_nobody_takes_its_place() {
+    let mut stage = Stage::running(&settings());
+    stage.step(Event::Ready(variables("2")));
+    stage.wait();
+    stage.wait();
+    for after in [5.0, 60.0, 60.0] {
+        assert_eq!(stage.wait(), (after, vec![Action::Tell(Told::Unkillable), Action::Kill]));
+    }
+    stage.step(Event::Ended(Ending::Signal(9)));
+    assert_eq!(stage.wait(), (60.0, vec![Action::Start(variables("2"))]));
+}

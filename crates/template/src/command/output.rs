@@ -80,6 +80,11 @@ struct Lines {
 
 impl Lines {
     fn take(&mut self, bytes: &[u8], mut tell: impl FnMut(&str)) {
+        // A gigabyte of it is only counted: the command waits for whoever reads.
+        if self.told >= MAX_LINES {
+            self.hidden += bytes.iter().filter(|byte| **byte != b'\n').count() as u64;
+            return;
+        }
         let mut parts = bytes.split(|byte| *byte == b'\n').peekable();
         while let Some(part) = parts.next() {
             let room = if self.told < MAX_LINES { MAX_LINE.saturating_sub(self.line.len()) } else { 0 };

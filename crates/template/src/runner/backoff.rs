@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use http::StatusCode;
 use vault::api::ApiError;
 
 use crate::dependency::Dependency;
@@ -18,7 +19,7 @@ pub enum FailureClass {
     Denied,
     /// A file cannot be read or written.
     Local,
-    /// The template fails with what it was given.
+    /// The template fails with what it was given, or the server refuses what it writes.
     Template,
     /// The server cannot be asked, or cannot answer now.
     Unreachable,
@@ -31,6 +32,11 @@ impl FailureClass {
             FetchError::Absent { .. } => Self::Absent,
             FetchError::Unusable { dependency: Dependency::File { .. }, .. } => Self::Local,
             FetchError::Unusable { .. } => Self::Absent,
+            // What the template writes is what the server does not like.
+            FetchError::Api {
+                dependency: Dependency::Write { .. } | Dependency::Certificate { .. },
+                source,
+            } if source.status() == Some(StatusCode::BAD_REQUEST) => Self::Template,
             FetchError::Api { source, .. } => match source.kind() {
                 "denied" => Self::Denied,
                 "malformed" | "refused" => Self::Absent,

@@ -1,7 +1,9 @@
 //! Which command runs when: pure, time passed in.
 //!
-//! One runs at a time. Equal commands of several templates are one command; one that is wanted again while it runs
-//! runs once more afterwards, and never twice at once. One that fails is tried again after a pause that grows.
+//! They run one after the other, in the order in which they were wanted. One that takes long is waited for by those of
+//! the same round, which may need what it does, and by all others for a moment only: whatever hangs must not stop the
+//! rest. Equal commands of several templates are one command; one that is wanted again while it runs runs once more
+//! afterwards, and never twice at once. One that fails is tried again after a pause that grows.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -13,10 +15,18 @@ use tokio::time::Instant;
 /// First and longest pause after a command that failed.
 const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
 
+/// So long a command is waited for by those that have nothing to do with it.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Commands under way at a time, when those before them take long.
+const AT_ONCE: usize = 4;
+
 /// All commands of all templates that were wanted so far.
 #[derive(Default)]
 pub(super) struct Commands {
     jobs: Vec<Job>,
+    /// The latest. Those who are wanted in one round are run in order.
+    round: u64,
 }
 
 struct Job {
@@ -28,13 +38,21 @@ struct Job {
     failures: u32,
 }
 
+#[derive(Clone, Copy)]
 enum Next {
     /// Nobody wants it.
     Idle,
-    /// To be run at this time.
-    Due(Instant),
-    /// It runs; to be run again at this time, perhaps.
-    Running(Option<Instant>),
+    /// To be run.
+    Due(Turn),
+    /// It runs; to be run again, perhaps.
+    Running { since: Instant, round: u64, again: Option<Turn> },
+}
+
+/// When a command is to be run, and with whom.
+#[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]
+struct Turn {
+    at: Instant,
+    round: u64,
 }
 
 /// A command to be run now.
@@ -60,9 +78,14 @@ pub(super) struct Ended {
 }
 
 impl Commands {
+    /// What is wanted from now on is of another round.
+    pub(super) fn next_round(&mut self) {
+        self.round += 1;
+    }
+
     /// A template's file has changed. `share` of the command's splay is waited for, in 0..1.
     pub(super) fn changed(&mut self, user: usize, source: &str, command: &Command, now: Instant, share: f64) {
-        let due = now + command.splay.mul_f64(share.clamp(0.0, 1.0));
+        let due = Turn { at: now + command.splay.mul_f64(share.clamp(0.0, 1.0)), round: self.round };
         let is_same = |job: &&mut Job| {
             job.command.arguments == command.arguments && job.command.environment == command.environment
         };
@@ -81,9 +104,9 @@ impl Commands {
         }
         match &mut job.next {
             // What waits for a second try is run for the change as well.
-            Next::Due(at) | Next::Running(Some(at)) => *at = due.min(*at),
+            Next::Due(turn) | Next::Running { again: Some(turn), .. } => *turn = due.min(*turn),
             next @ Next::Idle => *next = Next::Due(due),
-            Next::Running(again) => *again = Some(due),
+            Next::Running { again, .. } => *again = Some(due),
         }
     }
 
@@ -94,30 +117,41 @@ impl Commands {
             job.users.retain(|user| !gone.contains(user));
             if job.users.is_empty() {
                 unused.push(id);
-                job.next = match job.next {
-                    Next::Running(_) => Next::Running(None),
-                    Next::Idle | Next::Due(_) => Next::Idle,
-                };
+                match &mut job.next {
+                    Next::Running { again, .. } => *again = None,
+                    next => *next = Next::Idle,
+                }
             }
         }
         unused
     }
 
-    /// The one to run now: of those that are due, whoever waited longest. None while another one runs.
+    /// The one to run now: of those that may be, whoever waited longest.
     pub(super) fn start(&mut self, now: Instant) -> Option<Start> {
-        if self.jobs.iter().any(|job| matches!(job.next, Next::Running(_))) {
-            return None;
-        }
-        let due = |job: &Job| match job.next {
-            Next::Due(at) if at <= now => Some(at),
-            _ => None,
+        let startable = |(id, job): (usize, &Job)| {
+            let Next::Due(turn) = job.next else { return None };
+            Some((turn, id)).filter(|_| self.startable_at(turn).is_some_and(|at| at <= now))
         };
-        let all = self.jobs.iter_mut().enumerate();
-        let (_, id, job) =
-            all.filter_map(|(id, job)| Some((due(job)?, id, job))).min_by_key(|(at, id, _)| (*at, *id))?;
-        job.next = Next::Running(None);
+        let (turn, id) = self.jobs.iter().enumerate().filter_map(startable).min()?;
+        let job = self.jobs.get_mut(id)?;
+        job.next = Next::Running { since: now, round: turn.round, again: None };
         let user = job.users.first().copied();
         Some(Start { id, command: Arc::clone(&job.command), source: job.source.clone(), user })
+    }
+
+    /// When a command may be started; `None` while only the end of another one helps.
+    fn startable_at(&self, turn: Turn) -> Option<Instant> {
+        let mut at = turn.at;
+        let mut others = 0;
+        for job in &self.jobs {
+            let Next::Running { since, round, .. } = job.next else { continue };
+            others += 1;
+            if round == turn.round || others >= AT_ONCE {
+                return None;
+            }
+            at = at.max(since + PATIENCE);
+        }
+        Some(at)
     }
 
     /// One has ended, well or not. `retry` is whether it is tried again after a failure. `jitter` is in 0..1.
@@ -129,32 +163,32 @@ impl Commands {
         now: Instant,
         jitter: f64,
     ) -> Option<Ended> {
+        // A second try comes late for those it ran with: none of them waits for it.
+        self.round += 1;
+        let round = self.round;
         let job = self.jobs.get_mut(id)?;
         let again = match job.next {
-            Next::Running(again) => again,
+            Next::Running { again, .. } => again,
             Next::Idle | Next::Due(_) => None,
         };
         let (first, longest) = PAUSE;
         let full = first.saturating_mul(1 << job.failures.min(20)).min(longest);
         let pause = if well { Duration::ZERO } else { full.mul_f64(0.75 + 0.25 * jitter) };
         job.failures = if well { 0 } else { job.failures.saturating_add(1) };
-        let retried = (!well && retry(job.failures)).then_some(now + pause);
+        let retried = (!well && retry(job.failures)).then_some(Turn { at: now + pause, round });
         job.next = match again.into_iter().chain(retried).min() {
-            Some(at) => Next::Due(at),
+            Some(turn) => Next::Due(turn),
             None => Next::Idle,
         };
         let (users, source, command) = (job.users.clone(), job.source.clone(), Arc::clone(&job.command));
         Some(Ended { users, source, command, failures: job.failures, pause })
     }
 
-    /// When the next is due. Nothing is while one runs.
+    /// When the next is to be started, unless the end of another comes first.
     pub(super) fn due_at(&self) -> Option<Instant> {
-        if self.jobs.iter().any(|job| matches!(job.next, Next::Running(_))) {
-            return None;
-        }
         let due = |job: &Job| match job.next {
-            Next::Due(at) => Some(at),
-            _ => None,
+            Next::Due(turn) => self.startable_at(turn),
+            Next::Idle | Next::Running { .. } => None,
         };
         self.jobs.iter().filter_map(due).min()
     }
@@ -164,7 +198,7 @@ impl Commands {
         self.jobs.iter().all(|job| match job.next {
             Next::Idle => true,
             Next::Due(_) => job.failures > 0 && !with_retries,
-            Next::Running(_) => false,
+            Next::Running { .. } => false,
         })
     }
 }
@@ -234,6 +268,48 @@ mod tests {
         start(&mut all, now);
         all.ended(0, false, |failures| failures < 1, now, 0.0);
         assert!(all.are_done(true), "it was to be given up");
+    }
+
+    #[test]
+    fn one_that_hangs_is_waited_for_by_its_own_round_and_by_others_for_a_moment() {
+        let now = Instant::now();
+        let mut all = Commands::default();
+        all.changed(0, "a", &command("slow"), now, 0.0);
+        all.changed(1, "b", &command("behind"), now, 0.0);
+        all.next_round();
+        all.changed(2, "c", &command("other"), now, 0.0);
+        assert_eq!(start(&mut all, now), Some((0, "slow".into())));
+        assert_eq!(start(&mut all, now + seconds(4)), None);
+        assert_eq!(all.due_at(), Some(now + PATIENCE));
+        let later = now + PATIENCE;
+        assert_eq!(start(&mut all, later), Some((2, "other".into())));
+        all.ended(2, true, |_| true, later, 0.0);
+        // However long it takes: who is of its round may need what it does, and itself it never meets.
+        assert_eq!((start(&mut all, later + seconds(9999)), all.due_at()), (None, None));
+        all.ended(0, false, |_| true, later, 1.0);
+        assert_eq!(start(&mut all, later), Some((1, "behind".into())));
+        // The second try is nobody's predecessor.
+        all.changed(3, "d", &command("late"), later, 0.0);
+        all.ended(1, true, |_| true, later, 0.0);
+        assert_eq!(start(&mut all, later), Some((3, "late".into())));
+    }
+
+    #[test]
+    fn those_that_hang_are_few_at_a_time() {
+        let mut now = Instant::now();
+        let mut all = Commands::default();
+        for nth in 0..9 {
+            all.changed(nth, "a", &command(&nth.to_string()), now, 0.0);
+            all.next_round();
+        }
+        for nth in 0..AT_ONCE {
+            assert_eq!(start(&mut all, now), Some((nth, nth.to_string())));
+            assert_eq!(start(&mut all, now), None);
+            now += PATIENCE;
+        }
+        assert_eq!((start(&mut all, now + seconds(9999)), all.due_at()), (None, None));
+        all.ended(1, true, |_| true, now, 0.0);
+        assert_eq!(start(&mut all, now), Some((4, "4".into())));
     }
 
     #[test]

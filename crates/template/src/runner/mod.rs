@@ -242,7 +242,7 @@ impl Runner {
                 }
                 self.start_fetches(&mut fetches);
             }
-            self.start_command(&mut commands);
+            self.start_commands(&mut commands);
             self.tell_ready()?;
             let wake_at = self.next_deadline(fetches.len() < AT_ONCE);
             tokio::select! {

@@ -115,7 +115,7 @@ impl Runner {
                 // Nobody has been promised anything yet, and waiting helps only while the server is away.
                 let hopeless = gives_up
                     && self.settings.shared.exit_on_start_failure
-                    && matches!(class, FailureClass::Absent | FailureClass::Denied);
+                    && matches!(class, FailureClass::Absent | FailureClass::Denied | FailureClass::Template);
                 if failures <= self.settings.attempts && !hopeless {
                     let after = format!("{:.2}s", pause.as_secs_f64());
                     warn!(target: "", "(view) {error} (retry attempt {failures} after \"{after}\")");

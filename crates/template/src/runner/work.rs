@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use tracing::{error, info};
 
 use super::backoff::is_worth_telling;
+use super::commands::Start;
 use super::{ChildAction, FailureClass, Runner, RunnerError, UnderWay};
 use crate::command::{self, CommandError, Tell};
 use crate::dependency::Dependency;
@@ -23,6 +24,7 @@ impl Runner {
     pub(super) fn carry_on(&mut self, changed: &[(usize, Arc<Template>)]) {
         let now = Instant::now();
         let mut child = None;
+        self.commands.next_round();
         for (nth, settings) in changed {
             match settings.on_change {
                 Consequence::Nothing => {}
@@ -42,9 +44,14 @@ impl Runner {
         }
     }
 
-    /// Starts the command that is due, if none is under way.
-    pub(super) fn start_command(&mut self, under_way: &mut UnderWay<Finished>) {
-        let Some(start) = self.commands.start(Instant::now()) else { return };
+    /// Starts the commands that are due, of which there is mostly one.
+    pub(super) fn start_commands(&mut self, under_way: &mut UnderWay<Finished>) {
+        while let Some(start) = self.commands.start(Instant::now()) {
+            self.start_command(start, under_way);
+        }
+    }
+
+    fn start_command(&self, start: Start, under_way: &mut UnderWay<Finished>) {
         let surroundings = Arc::clone(&self.surroundings);
         let (known, source) = (Arc::clone(&self.known), start.source);
         let destination = self.destination(start.user);

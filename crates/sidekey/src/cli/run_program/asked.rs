@@ -23,6 +23,8 @@ pub(super) struct Asked {
     /// Source and destination.
     pub(super) templates: Vec<(String, String)>,
     pub(super) pass_token: bool,
+    /// Our token is to live on when the program has ended.
+    pub(super) keep_token: bool,
     /// Variables of ours that the program does not get.
     pub(super) hidden: Vec<String>,
     /// How long to wait before the program is started.
@@ -67,7 +69,7 @@ fn listed(text: Option<&str>) -> impl Iterator<Item = &str> {
 /// Variables of bank-vaults that mean nothing here, and why.
 const UNHEARD: &[(&str, &str)] = &[
     ("ENV_LOG_SERVER", "the log is on standard error"),
-    ("REVOKE_TOKEN", "the token is kept for as long as the program runs, and ends by its TTL"),
+    ("REVOKE_TOKEN", "the token is kept for as long as the program runs, and revoked then"),
 ];
 
 /// Those of them that are set, each with a line for people.
@@ -99,6 +101,7 @@ impl Asked {
         }
         let passed: Vec<&str> = listed(get("ENV_PASSTHROUGH")).collect();
         asked.pass_token |= passed.iter().any(|name| is_token(name));
+        asked.keep_token = get("REVOKE_TOKEN").is_some_and(|value| go_bool(value) == Ok(false));
         let hidden = HIDDEN.iter().filter(|name| !passed.contains(name));
         asked.hidden = hidden.map(|name| (*name).to_owned()).collect();
         if let Some(delay) = get("ENV_DELAY") {

@@ -1,48 +1,74 @@
-//! Lines of `NAME=VALUE`, as Docker and shells know them.
+//! Lines of `NAME=VALUE`, as compose files and shells know them.
 
-/// Reads them: empty lines and those with `#` in front do not count, `export` may stand before the name, and quotes
-/// around the value are taken away. In double quotes, `\n`, `\"` and `\\` are read.
+/// Reads them. Empty lines do not count, nor does what stands behind a `#` at the beginning of a line or behind white
+/// space. `export` may stand before the name. Quotes around a value are taken away; in double quotes `\n`, `\r`, `\t`,
+/// `\"`, `\$` and `\\` are read, in single ones `\'`. Nothing is put in for `$NAME`.
 ///
 /// # Errors
 /// The first line that is none, by its number; never by its content.
 pub(super) fn parse(text: &str) -> Result<Vec<(String, String)>, String> {
+    // Some editors write a mark of three bytes before all else.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut pairs = Vec::new();
     for (nth, line) in text.lines().enumerate() {
         let line = line.trim();
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
-        let line = line.strip_prefix("export ").unwrap_or(line).trim_start();
+        let exported = line.strip_prefix("export").filter(|rest| rest.starts_with([' ', '\t']));
+        let line = exported.unwrap_or(line).trim_start();
         let wrong = |why: &str| format!("line {}: {why}; write NAME=VALUE", nth + 1);
         let (name, value) = line.split_once('=').ok_or_else(|| wrong("there is no ="))?;
         let name = name.trim_end();
-        if name.is_empty() || name.contains(char::is_whitespace) {
+        let is_no_name = |char: char| char.is_whitespace() || char.is_control() || "\"'`".contains(char);
+        if name.is_empty() || name.contains(is_no_name) {
             return Err(wrong("this is no name of a variable"));
         }
-        let value = unquoted(value.trim()).ok_or_else(|| wrong("the closing quote is missing"))?;
-        pairs.push((name.to_owned(), value));
+        if value.contains('\0') {
+            return Err(wrong("there is a NUL byte, which no environment can hold"));
+        }
+        pairs.push((name.to_owned(), unquoted(value).map_err(wrong)?));
     }
     Ok(pairs)
 }
 
-fn unquoted(value: &str) -> Option<String> {
-    if let Some(rest) = value.strip_prefix('\'') {
-        return rest.strip_suffix('\'').map(str::to_owned);
-    }
-    let Some(rest) = value.strip_prefix('"') else { return Some(value.to_owned()) };
+/// What a value means, with what stands behind it.
+fn unquoted(value: &str) -> Result<String, &'static str> {
+    let (quote, rest) = match value.trim_start() {
+        text if text.starts_with(['"', '\'']) => text.split_at(1),
+        _ => return Ok(without_comment(value).trim().to_owned()),
+    };
+    const OPEN: &str = "the closing quote is missing";
     let mut out = String::new();
     let mut chars = rest.chars();
     loop {
-        match chars.next()? {
-            '"' => return chars.as_str().is_empty().then_some(out),
-            '\\' => match chars.next()? {
+        match (chars.next().ok_or(OPEN)?, quote) {
+            ('"', "\"") | ('\'', "'") => break,
+            ('\\', "\"") => match chars.next().ok_or(OPEN)? {
                 'n' => out.push('\n'),
-                char @ ('"' | '\\') => out.push(char),
+                'r' => out.push('\r'),
+                't' => out.push('\t'),
+                char @ ('"' | '\\' | '$') => out.push(char),
                 char => out.extend(['\\', char]),
             },
-            char => out.push(char),
+            ('\\', _) if chars.as_str().starts_with('\'') && chars.as_str().trim_end() != "'" => {
+                out.extend(chars.next());
+            }
+            (char, _) => out.push(char),
         }
     }
+    if without_comment(chars.as_str()).trim().is_empty() {
+        Ok(out)
+    } else {
+        Err("something stands behind the closing quote")
+    }
+}
+
+/// Up to a `#` that has white space before it.
+fn without_comment(text: &str) -> &str {
+    let is_comment =
+        |(at, _): &(usize, &str)| text.get(..*at).is_some_and(|before| before.ends_with([' ', '\t']));
+    text.match_indices('#').find(is_comment).and_then(|(at, _)| text.get(..at)).unwrap_or(text)
 }
 
 #[cfg(test)]
@@ -51,15 +77,22 @@ mod tests {
 
     #[test]
     fn lines_of_many_kinds() {
-        let text =
-            "# c\n\nA=1\nexport B = two words \nC='a \"b\" $x'\nD=\"a\\n\\\"b\\\" \\x\"\nE=\nF=a=b#c\n";
+        let text = "\u{feff}# c\r\n\nA=1\r\nexport B = two words \nC='a \"b\" $x'\nD=\"a\\n\\\"b\\\" \\x\\t\"\nE=\n\
+            F=a=b#c\nexport\tG=1 # one\nH=\"x # y\" # z\nI= # none\nJ=#all\nK='it\\'s'\nL='C:\\'\nexported=1\n";
         let want = [
             ("A", "1"),
             ("B", "two words"),
             ("C", "a \"b\" $x"),
-            ("D", "a\n\"b\" \\x"),
+            ("D", "a\n\"b\" \\x\t"),
             ("E", ""),
             ("F", "a=b#c"),
+            ("G", "1"),
+            ("H", "x # y"),
+            ("I", ""),
+            ("J", "#all"),
+            ("K", "it's"),
+            ("L", "C:\\"),
+            ("exported", "1"),
         ];
         let got = parse(text).unwrap();
         assert_eq!(got.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect::<Vec<_>>(), want);
@@ -67,8 +100,20 @@ mod tests {
 
     #[test]
     fn a_bad_line_is_told_by_its_number_alone() {
-        for text in ["A=1\nhidden", "A=1\n=hidden", "A=1\nB C=hidden", "A=1\nB='hidden", "A=1\nB=\"hidden"] {
-            let error = parse(text).unwrap_err();
+        for line in [
+            "hidden",
+            "=hidden",
+            "B C=hidden",
+            "B='hidden",
+            "B=\"hidden",
+            "B=\"hidden\\",
+            "B='a'hidden",
+            "B=\"a\" hidden",
+            "\"B\"=hidden",
+            "B=\0hidden",
+            "B\0=hidden",
+        ] {
+            let error = parse(&format!("A=1\n{line}")).unwrap_err();
             assert!(error.starts_with("line 2: ") && !error.contains("hidden"), "{error}");
         }
     }

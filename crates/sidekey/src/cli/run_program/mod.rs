@@ -10,11 +10,14 @@ mod memory_file;
 mod plan;
 mod reference;
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use clap::Args;
 use config::{Environment, Failure, Format, Loaded, Loader, Problem, Settings, UnknownKeys};
 use telemetry::Style;
 use tracing::level_filters::LevelFilter;
-use vault::Product;
+use vault::{Product, Token};
 
 use self::asked::{Asked, says_yes, unheard};
 use self::configuration::{OnChange, Parts};
@@ -25,6 +28,9 @@ use super::Exit;
 use super::own_token::variable;
 use super::server::ServerArgs;
 use crate::daemon::{self, Daemon, OnceError, OpenSession, Reload, RunError, Session};
+
+/// How long the end waits for a server that is to revoke our token.
+const FAREWELL: Duration = Duration::from_secs(3);
 
 /// Flags of `run`.
 #[derive(Args, Debug)]
@@ -199,12 +205,14 @@ fn carried_out(arguments: &RunProgramArgs) -> Result<Exit, String> {
                 match Daemon::build(*settings, &environment, Some(&session)).await {
                     // The token is the daemon's now.
                     Ok(daemon) => {
-                        let own = session.own();
+                        let (own, tokens) = (session.own(), daemon.tokens());
                         let outcome = daemon.run(reload, Some(session)).await;
                         let has_failed = matches!(outcome, Err(RunError::Task(_) | RunError::NoChild(_)));
-                        if let Some(Session { upstream, caller, token }) = own.filter(|_| has_failed) {
-                            // Nothing runs with it; if it cannot be revoked, it ends by its TTL.
-                            let _ = caller.revoke_self(&*upstream, &token).await;
+                        let is_ours = has_failed || !asked.pass_token && !asked.keep_token;
+                        if let Some(own) = own.filter(|_| is_ours) {
+                            // There may have been another login meanwhile.
+                            let last = tokens.and_then(|tokens| tokens.borrow().token.clone());
+                            give_back(own, last).await;
                         }
                         return Ok(ended(outcome));
                     }
@@ -226,6 +234,12 @@ fn carried_out(arguments: &RunProgramArgs) -> Result<Exit, String> {
     });
     runtime.shutdown_background();
     outcome
+}
+
+/// Revokes our token, with the leases made for the program. If that cannot be, it ends by its TTL; somebody waits.
+async fn give_back(Session { upstream, caller, token }: Session, last: Option<Arc<Token>>) {
+    let token = last.unwrap_or(token);
+    let _ = tokio::time::timeout(FAREWELL, caller.revoke_self(&*upstream, &token)).await;
 }
 
 /// What is to be done after the look.

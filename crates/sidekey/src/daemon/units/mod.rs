@@ -17,9 +17,10 @@ use auto_auth::LoggedIn;
 use config::{Environment, Settings};
 use proxy::{Passed, Report};
 use template::Variables;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use vault::TokenState;
 
 use self::cache::CacheUnit;
 pub(super) use self::changes::{Changes, restrained};
@@ -132,6 +133,11 @@ pub(super) struct Next {
 }
 
 impl Units {
+    /// Those of the first that logs in.
+    pub(super) fn tokens(&self) -> Option<watch::Receiver<TokenState>> {
+        self.logins.first().map(|login| login.identity.tokens.clone())
+    }
+
     /// None yet.
     pub(super) fn none(settings: &Arc<Settings>, login: Option<LoggedIn>) -> Self {
         Self {

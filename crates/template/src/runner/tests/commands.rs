@@ -1,4 +1,4 @@
-//! What a changed file leads to. In real time: a paused clock would run ahead of real processes.
+//! What a changed file leads to. Mostly in real time: a paused clock would run ahead of real processes.
 
 use tokio::time::timeout;
 
@@ -112,5 +112,38 @@ async fn no_command_runs_for_a_file_that_was_right_already() {
     let running = stage.start();
     timeout(PATIENCE, stage.ready.wait()).await.unwrap();
     assert!(!marker.exists());
+    running.abort();
+}
+
+#[tokio::test(start_paused = true)]
+#[expect(clippy::disallowed_methods, reason = "the clock of the test stands still meanwhile")]
+async fn a_command_that_hangs_does_not_stop_those_of_later_changes() {
+    let mut stage = stage();
+    let (marker, behind) = (stage.path("marker"), stage.path("early"));
+    let slow = |line: &str| {
+        let timeout = Duration::from_secs(1000);
+        Some(config::Command { arguments: vec![line.to_owned()], timeout, ..config::Command::default() })
+    };
+    stage.server.kv("kv/a", "one");
+    stage.template("hangs", VALUE).command = slow("sleep 600");
+    stage.template("behind", VALUE).command = slow(&format!("touch {}", behind.display()));
+    let other = r#"{{with secret "kv/b"}}{{.Data.value}}{{end}}"#;
+    stage.template("other", other).command = slow(&format!("touch {}", marker.display()));
+    let running = stage.start();
+    sleep(Duration::from_secs(1)).await;
+    stage.server.kv("kv/b", "two");
+    sleep(Duration::from_secs(3)).await;
+    assert_eq!(stage.read("other"), "two");
+    assert!(!marker.exists(), "it did not wait at all");
+    sleep(Duration::from_secs(4)).await;
+    // The clock stands still while another thread works.
+    let there = tokio::task::spawn_blocking(move || {
+        (0..1000).any(|_| {
+            std::thread::sleep(Duration::from_millis(10));
+            marker.exists()
+        })
+    });
+    assert!(there.await.unwrap(), "it waited for one that hangs");
+    assert!(!behind.exists(), "what was wanted behind it ran before its end");
     running.abort();
 }

@@ -178,6 +178,7 @@ async fn what_ends_the_program_is_told_by_its_kind() {
     let busy = (503, json!({"errors": ["sealed"]}));
     let good = (200, json!({"data": {"value": "x"}}));
     let absent = (404, json!({"errors": []}));
+    let bad = (400, json!({"errors": ["invalid ciphertext: no prefix"]}));
     let failing = r#"{{with secret "kv/a"}}{{.Data.value.none}}{{end}}"#;
     for ((status, body), text, folder, class) in [
         (denied, VALUE, ".", FailureClass::Denied),
@@ -185,6 +186,8 @@ async fn what_ends_the_program_is_told_by_its_kind() {
         (busy, VALUE, ".", FailureClass::Unreachable),
         (good.clone(), failing, ".", FailureClass::Template),
         (good, VALUE, "/proc/none", FailureClass::Local),
+        (bad.clone(), VALUE, ".", FailureClass::Absent),
+        (bad, r#"{{with secret "kv/a" "ciphertext=x"}}{{.Data.value}}{{end}}"#, ".", FailureClass::Template),
     ] {
         let mut stage = stage();
         stage.server.answer("kv/a", status, body);
