@@ -434,9 +434,11 @@ async fn run(seed: u64) -> u64 {
         hits: AtomicU64::new(0),
     };
     for _ in 0..120 {
-        let asks: Vec<_> = (0..rng.u64(1..5))
+        // Now and then many read one thing while policies change.
+        let (many, choices) = if rng.u64(..4) == 0 { (12, 94..98) } else { (rng.u64(1..5), 0..100) };
+        let asks: Vec<_> = (0..many)
             .map(|_| {
-                let (run, later, choice) = (&run, rng.u64(..60), rng.u64(..100));
+                let (run, later, choice) = (&run, rng.u64(..60), rng.u64(choices.clone()));
                 async move {
                     sleep(Duration::from_millis(later)).await;
                     let asking = run.ask(run.request(choice));

@@ -104,6 +104,7 @@ async fn of_two_records_of_a_request_both_live_and_the_later_answers() {
     assert_eq!((store.live, gone(&store)), (3, vec![]));
     assert_eq!(answer(&mut store, 9).unwrap(), "3");
     let other = store.lease("db/1").unwrap();
+    assert_eq!(store.sort(other), Some((true, false)), "an answer that nobody is given takes up room");
     store.evict(other);
     assert_eq!(answer(&mut store, 9).unwrap(), "3", "it took the other's answer along");
 }
