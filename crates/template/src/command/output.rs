@@ -134,4 +134,12 @@ mod tests {
         lines.take(&[b'x'; 5000], |_| {});
         assert_eq!((lines.hidden, lines.line.len()), (14_000, 0));
     }
+
+    #[tokio::test(start_paused = true)]
+    async fn last_words_are_waited_for_a_moment() {
+        let began = tokio::time::Instant::now();
+        Heard(vec![tokio::spawn(std::future::pending())]).finish().await;
+        let late = began.elapsed().saturating_sub(LAST_WORDS);
+        assert!(began.elapsed() >= LAST_WORDS && late < Duration::from_millis(5), "{late:?}");
+    }
 }

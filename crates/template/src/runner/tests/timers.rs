@@ -222,3 +222,19 @@ async fn fifty_templates_of_which_three_fail_make_no_storm() {
     let (denied, failing) = (stage.server.count("kv/s7"), stage.server.count("kv/s9"));
     assert!(denied <= 12 && failing <= 10, "{denied} {failing}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_waits_a_moment_for_those_on_their_way() {
+    let mut stage = stage();
+    stage.server.kv("kv/a", "one");
+    // This one never comes.
+    stage.server.answer("kv/b", 0, Value::Null);
+    stage.template("a", VALUE);
+    stage.template("b", r#"{{with secret "kv/b"}}{{.Data.value}}{{end}}"#);
+    let _running = stage.start();
+    // Mounts and secrets are answered after 5 ms each.
+    sleep(Duration::from_millis(20)).await;
+    assert_eq!((stage.server.count("kv/a"), stage.read("a")), (1, "absent".into()));
+    sleep(Duration::from_millis(40)).await;
+    assert_eq!(stage.read("a"), "one");
+}

@@ -77,3 +77,22 @@ async fn what_is_the_same_is_not_rendered_again_and_places_are_used_again() {
     }
     assert_eq!((renders(&work), work.stage.server.count("db/creds/app")), (1, 1));
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_nobody_asks_for_is_held_for_half_a_minute_while_somebody_may_yet() {
+    let mut stage = stage();
+    stage.server.answer("kv/b", 0, Value::Null);
+    stage.template("a", LEASED);
+    let mut work = at_work(stage).await;
+    // It is never rendered, so nobody knows what else it will ask for.
+    let waits = "{{ with secret \"kv/b\" }}{{ .Data.value }}{{ end }}";
+    for (pause, leases) in [(20, 1), (40, 2)] {
+        work.stage.template("b", waits);
+        work.change().await;
+        sleep(Duration::from_secs(pause)).await;
+        work.stage.template("a", LEASED);
+        work.stage.template("b", waits);
+        work.change().await;
+        assert_eq!(work.stage.server.count("db/creds/app"), leases, "{pause}");
+    }
+}
