@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from agents import Product, RunningAgent, auto_auth_block, listener_block, product_folder, start_caching_agent, upstream_block
 from http_api import answers
-from load import WrkRun, login_once
+from load import WrkRun, login_once, shuffled
 from processes import BenchError, Child, free_port
 from report import Cell, Row, Unit, below, ratio_at_least
 from servers import AppRole, start_nginx
@@ -41,7 +41,7 @@ def caching(bench: Bench) -> None:
 
 def answers_per_second(bench: Bench, folder: Path) -> None:
     """The same login again and again; nginx remembers an answer of the same size, and gives one that it was told."""
-    from scenarios import count_errors, medians, rotated
+    from scenarios import count_errors, medians
 
     title = "cached answers, one worker, -c32"
     if bench.wrk is None or bench.nginx is None:
@@ -63,7 +63,7 @@ def answers_per_second(bench: Bench, folder: Path) -> None:
         stack.enter_context(child)
         targets |= {"nginx": cached, "limit": fixed}
         for number in range(bench.plan.rounds):
-            for name in rotated(list(targets), number):
+            for name in shuffled(list(targets), number):
                 run = bench.wrk.post(f"http://127.0.0.1:{targets[name]}{LOGIN}", body)
                 runs.setdefault(name, []).append(run)
                 bench.say(f"round {number + 1}, {name}: {run.per_second:,.0f} req/s")

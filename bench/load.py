@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import http.client
 import json
+import random
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from http_api import Answer, KeptConnection
 from processes import BenchError, clean_environment
 from servers import AppRole
+
+
+Item = TypeVar("Item")
+
+
+def shuffled(items: list[Item], number: int) -> list[Item]:
+    """The items in another order each round, the same in each run: none always runs first, or behind the same other."""
+    return random.Random(number).sample(items, len(items))
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from load import WrkRun
+from load import WrkRun, shuffled
 from processes import BenchError
 from report import Cell, Row, Unit, below
 from servers import start_haproxy, start_nginx_proxy, start_static_upstream
@@ -102,8 +102,7 @@ def rates(bench: Bench, targets: dict[str, Target], connections: int, scheme: st
     wrk = replace(bench.wrk, connections=connections)
     runs: dict[str, list[WrkRun]] = {name: [] for name in targets if name != "upstream"}
     for number in range(bench.plan.rounds):
-        names = list(runs)
-        for name in names[number % len(names) :] + names[: number % len(names)]:
+        for name in shuffled(list(runs), number):
             url = targets[name].url().replace("http://", f"{scheme}://")
             runs[name].append(wrk.get(url, TOKEN))
             bench.say(f"round {number + 1}, {name}, {connections} connections: {runs[name][-1].per_second:,.0f} req/s")
@@ -155,8 +154,7 @@ def waits(bench: Bench, targets: dict[str, Target], rates: dict[str, float]) -> 
         return Row(name, Unit.MILLISECONDS, *("open_loop not built",) * 4)
     found: dict[str, list[float]] = {name: [] for name in own}
     for number in range(bench.plan.rounds):
-        names = list(own)
-        for each in names[number % len(names) :] + names[: number % len(names)]:
+        for each in shuffled(list(own), number):
             command = [str(bench.open_loop), str(targets[each].port), str(own[each]), "4", "32"]
             done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
             if done.returncode != 0:

@@ -28,20 +28,21 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--sidekey", type=Path, required=True, metavar="PATH", help="release binary of Sidekey")
     parser.add_argument("--bao", type=Path, required=True, metavar="PATH", help="binary of OpenBao")
     parser.add_argument("--rounds", type=int, default=5, help="runs of wrk per target (default 5)")
+    parser.add_argument("--seconds", type=int, default=5, help="how long each of them takes (default 5); many short ones drift less")
     parser.add_argument("--open-loop", type=Path, metavar="PATH", help="the example of crates/testkit that sends at a constant rate")
     parser.add_argument("--quick", action="store_true", help="shorter and rougher, to try the program")
     parser.add_argument("--only", action="append", choices=list(scenarios()), help="only this benchmark; repeatable")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="also write the table as Markdown")
     arguments = parser.parse_args()
-    if arguments.rounds < 1:
-        parser.error("--rounds must be at least 1")
+    if arguments.rounds < 1 or arguments.seconds < 1:
+        parser.error("--rounds and --seconds must be at least 1")
     return arguments
 
 
 def make_plan(arguments: argparse.Namespace) -> Plan:
     if arguments.quick:
         return Plan(rounds=1, start_runs=3, wrk_seconds=2, logins=2_000, settle_seconds=5)
-    return Plan(rounds=arguments.rounds, start_runs=9, wrk_seconds=5, logins=10_000, settle_seconds=5)
+    return Plan(rounds=arguments.rounds, start_runs=9, wrk_seconds=arguments.seconds, logins=10_000, settle_seconds=5)
 
 
 def find_binary(path: Path) -> Path:

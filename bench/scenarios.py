@@ -27,7 +27,7 @@ from agents import (
 from caching import caching
 from delivering import delivering
 from http_api import call
-from load import Wrk, WrkRun, login_many, login_once, numbered_login
+from load import Wrk, WrkRun, login_many, login_once, numbered_login, shuffled
 from machine import is_stripped
 from processes import BenchError, Child, clean_environment, last_lines, send_to_group
 from proxying import proxying
@@ -302,7 +302,7 @@ def cached_logins(bench: Bench) -> None:
         for agent in agents:
             login_once(agent.port, body, "HIT", tokens[agent.product])
         for number in range(bench.plan.rounds):
-            for agent in rotated(agents, number):
+            for agent in shuffled(agents, number):
                 run = bench.wrk.post(agent.url("/v1/auth/approle/login"), body)
                 runs[agent.product].append(run)
                 bench.say(f"round {number + 1}, {agent.product.name}: {run.per_second:,.0f} req/s")
@@ -344,7 +344,7 @@ def pass_through(bench: Bench) -> None:
         runs: dict[str, list[WrkRun]] = {target.name: [] for target in targets}
         check_same_answers(targets)
         for number in range(bench.plan.rounds):
-            for target in rotated(targets, number):
+            for target in shuffled(targets, number):
                 run = bench.wrk.get(target.url(), {"X-Vault-Token": "x"})
                 runs[target.name].append(run)
                 bench.say(f"round {number + 1}, {target.name}: {run.per_second:,.0f} req/s")
@@ -441,12 +441,6 @@ def binary_size(bench: Bench) -> None:
         bench.report.notes.append(f"Binary of {product.name}: {stripped}")
     ours, bao = bench.products()
     bench.report.rows.append(Row("binary", Unit.MEGABYTES, sizes[ours], sizes[bao], bar=below(12, Unit.MEGABYTES)))
-
-
-def rotated(items: list[Item], by: int) -> list[Item]:
-    """The items beginning with another one each round, so that none always runs first."""
-    start = by % len(items)
-    return items[start:] + items[:start]
 
 
 def medians(runs: dict[Item, list[WrkRun]]) -> dict[Item, float]:
