@@ -74,7 +74,9 @@ pub(crate) async fn serve_http1(sites: Sites, stream: Stream, link: &Arc<Link>, 
             Poll::Pending => leave.as_mut().poll(cx).map(|()| Next::End),
             next => next,
         });
-        let after = match next.await {
+        let next = next.await;
+        turn().await;
+        let after = match next {
             Next::End => After::Close { linger: false },
             // Kilobytes, and only while it lasts: most connections wait.
             next => Box::pin(exchange(&sites.now(), link, &connection, next, stop)).await,
@@ -122,7 +124,6 @@ async fn exchange(
     let ends = stop.is_cancelled() || site.doors.retired.is_cancelled();
     let keep = head.keep && connection.lock().is_read() && !ends;
     let mut answer = Answer::new(response, asked, keep);
-    turn().await;
     if !send(connection, &mut answer).await {
         connection.lock().abort();
         return After::Drop;

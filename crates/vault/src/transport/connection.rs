@@ -119,8 +119,8 @@ impl Connection {
         } else if !body.is_empty() {
             exchange.start_part(&mut self.output, body.clone());
         }
-        turn().await;
         let answer = poll_fn(|cx| exchange.poll(self, cx)).await?;
+        turn().await;
         self.used = true;
         Ok(answer)
     }
