@@ -91,6 +91,12 @@ impl ClientCertVerifier for NamedClients {
     }
 }
 
+/// Whether a handshake ended because of the client's certificate, its name included, or because it showed none.
+pub(crate) fn is_about_the_certificate(error: &std::io::Error) -> bool {
+    let error = error.get_ref().and_then(|error| error.downcast_ref::<Error>());
+    matches!(error, Some(Error::InvalidCertificate(_) | Error::NoCertificatesPresented))
+}
+
 /// Whether a handshake ended because of the name.
 pub(crate) fn is_about_the_name(error: &std::io::Error) -> bool {
     let error = error.get_ref().and_then(|error| error.downcast_ref::<Error>());

@@ -344,7 +344,12 @@ async fn start_tls(
         Ok(Err(NotShaken::Tls(error))) => {
             let named = client_name::is_about_the_name(&error);
             link.count(if named { Breach::ClientName } else { Breach::Handshake });
-            debug!(target: "listener", error = %error, "TLS handshake failed");
+            let site = sites.now();
+            if client_name::is_about_the_certificate(&error) && site.complaints.take(&()) {
+                warn!(target: "listener", listener = %site.name, error = %error, "a client's certificate was not accepted");
+            } else {
+                debug!(target: "listener", error = %error, "TLS handshake failed");
+            }
         }
         Err(_) => {
             link.count(Breach::HeaderTime);

@@ -74,13 +74,31 @@ fn needs_no_token(method: &Method, path: &str) -> bool {
     if OPEN.contains(&path) {
         return true;
     }
-    // `auth/<mount>/login` and `…/login/<name>`, the mount of any depth.
     let Some(rest) = path.strip_prefix("/v1/auth/") else { return false };
     // The token backend has no logins; a role of its may be called so.
-    matches!(*method, Method::POST | Method::PUT)
-        && !rest.starts_with("token/")
-        && rest.split('/').skip(1).any(|segment| segment == "login")
+    if rest.starts_with("token/") {
+        return false;
+    }
+    let writes = matches!(*method, Method::POST | Method::PUT);
+    let mut segments = rest.split('/');
+    // The mount, of any depth, has one segment at least.
+    let mut before = segments.next().unwrap_or_default();
+    for (nth, segment) in segments.enumerate() {
+        match (before, segment) {
+            // Something of the method's that is called so; a mount may be called as its folder.
+            (folder, "login") if nth > 0 && NAMED.contains(&folder) => {}
+            // `auth/<mount>/login` and `…/login/<name>`.
+            (_, "login") if writes => return true,
+            ("oidc", "auth_url" | "callback" | "poll") => return true,
+            _ => {}
+        }
+        before = segment;
+    }
+    false
 }
+
+/// What auth methods keep under names of the user's choice.
+const NAMED: &[&str] = &["certs", "groups", "map", "role", "roles", "sts", "users"];
 
 #[cfg(test)]
 mod tests {
@@ -140,7 +158,15 @@ mod tests {
             (WhenMissing, "/v1/secret/data/auth/app/login", &none, Ours),
             (WhenMissing, "/v1/secret/data/sys/health", &none, Ours),
             (WhenMissing, "/v1/sys/health", &none, Clients),
-            (WhenMissing, "/v1/auth/approle/role/login", &none, Clients),
+            (WhenMissing, "/v1/auth/approle/role/login", &none, Ours),
+            (WhenMissing, "/v1/auth/approle/role/login/secret-id", &none, Ours),
+            (WhenMissing, "/v1/auth/userpass/users/login", &none, Ours),
+            (WhenMissing, "/v1/auth/users/login/bob", &none, Clients),
+            (WhenMissing, "/v1/auth/team/ldap/login/bob", &none, Clients),
+            (WhenMissing, "/v1/auth/oidc/oidc/auth_url", &none, Clients),
+            (WhenMissing, "/v1/auth/oidc/oidc/callback", &none, Clients),
+            (WhenMissing, "/v1/auth/sso/oidc/poll", &none, Clients),
+            (WhenMissing, "/v1/auth/oidc/role/callback", &none, Ours),
             (WhenMissing, "/v1/auth/token/create/login", &none, Ours),
             (WhenMissing, "/v1/auth/approle/role/app/role-id", &none, Ours),
             (WhenMissing, "/v1/secret/data/login", &none, Ours),
@@ -152,7 +178,7 @@ mod tests {
     #[test]
     fn reading_about_a_login_is_none() {
         let choice =
-            choose(UseAutoAuthToken::WhenMissing, &Method::GET, "/v1/auth/a/role/login", &HeaderMap::new());
+            choose(UseAutoAuthToken::WhenMissing, &Method::GET, "/v1/auth/a/login", &HeaderMap::new());
         assert_eq!(choice, Ours);
     }
 
