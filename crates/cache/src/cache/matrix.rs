@@ -20,7 +20,7 @@
 //! | 13 | Bearer and inline authentication | `s68_*`; `crates/proxy/src/token.rs`: `s3_a_bearer_is_the_token`, `the_table` |
 //! | 14 | on disk (upstream's own file is not read) | `disk/tests.rs`: `many_changes_are_few_writes_and_one_record_each`, `what_was_remembered_is_there_after_a_restart`; `disk/tests/damage.rs`: `a_damaged_record_is_one_record_lost`; `it/persist.rs` |
 //! | 15 | bounds, and the rate of renewals | `row_15_*`, `store/tests.rs`: `there_is_one_timer_an_entry`; memory is measured by `make bench` |
-//! | 16 | KV secrets | `kv/tests/conditions.rs`: `condition_*`, `kv/tests/answers.rs`: `versions_never_go_backwards`; `it/kv_cache.rs` |
+//! | 16 | KV secrets | `kv/tests/conditions.rs`: `condition_*` (the third is a check of the configuration: `plain_listeners_that_others_reach_are_refused`), `kv/tests/answers.rs`: `versions_never_go_backwards`; `it/kv_cache.rs` |
 //!
 //! Faults of the older agents, and the test that each would fail:
 //!

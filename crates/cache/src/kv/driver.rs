@@ -62,6 +62,9 @@ struct Driver {
     kv: Arc<Kv>,
     upstream: Arc<dyn Upstream>,
     caller: Caller,
+    /// Held while something is learnt with a token, by a byte of its hash: whoever reads several secrets at once is
+    /// looked up once, and its mount as well.
+    learning: [tokio::sync::Mutex<()>; 16],
 }
 
 /// Runs until it is dropped.
@@ -71,7 +74,7 @@ pub(super) async fn run(
     caller: Caller,
     mut news: mpsc::Receiver<News>,
 ) {
-    let driver = Driver { kv, upstream, caller };
+    let driver = Driver { kv, upstream, caller, learning: Default::default() };
     let mut pending: VecDeque<Job> = VecDeque::new();
     let mut under_way = FuturesUnordered::new();
     let mut looked_at = Instant::now();
@@ -135,6 +138,11 @@ impl Driver {
     /// Makes a token and a mount known, then keeps what was read.
     async fn admit(&self, admission: Box<Admission>) {
         let Admission { ticket, hash, token, meaning, body } = *admission;
+        let place = usize::from(hash.to_bytes()[0]) % self.learning.len();
+        let learning = match self.learning.get(place) {
+            Some(lock) => Some(lock.lock().await),
+            None => None,
+        };
         let known = self.kv.state().mounts.find(&meaning.key.place, self.kv.now()).is_some();
         if !known && !self.learn_mount(&meaning, &token).await {
             return;
@@ -144,6 +152,7 @@ impl Driver {
         {
             return;
         }
+        drop(learning);
         let mut state = self.kv.state();
         let now = self.kv.now();
         match body {

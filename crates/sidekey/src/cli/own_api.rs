@@ -115,17 +115,18 @@ impl OwnClient {
         Err(last)
     }
 
-    /// Posts JSON to an endpoint; gives what is told, null for an empty answer. `prefix` is what [`OwnClient::get`]
+    /// Posts JSON to an endpoint; gives the status, and the JSON if it is some. `prefix` is what [`OwnClient::get`]
     /// said: an agent hands the proxy's endpoints on to its server, and what is posted may be a secret.
     ///
     /// # Errors
-    /// As [`OwnClient::get`], and any other status than 200.
-    pub(super) fn post(&self, prefix: &str, endpoint: &str, body: &Value) -> Result<Value, String> {
-        let (status, told) = self.send(request(Method::POST, prefix, endpoint).json(body))?;
-        if status == StatusCode::OK {
-            return Ok(told.unwrap_or_default());
-        }
-        Err(refusal(status, told.as_ref()))
+    /// No answer, in words.
+    pub(super) fn post(
+        &self,
+        prefix: &str,
+        endpoint: &str,
+        body: &Value,
+    ) -> Result<(StatusCode, Option<Value>), String> {
+        self.send(request(Method::POST, prefix, endpoint).json(body))
     }
 
     /// Posts nothing to an endpoint; gives the status, and the JSON if it is some.

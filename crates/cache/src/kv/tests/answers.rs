@@ -21,6 +21,22 @@ async fn bounds_of_bytes_hold() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_reads_again_while_it_is_looked_up_is_not_looked_up_again() {
+    let door = door(&settings());
+    door.server.write("b", 2);
+    door.server.token("s.new", &[A, "secret/data/b"]);
+    *door.server.delay.lock().unwrap() = Duration::from_millis(20);
+    for path in [A, "secret/data/b", A, A] {
+        assert_eq!(door.status("s.new", path).await, 200);
+    }
+    seconds(1).await;
+    assert_eq!(door.server.count("GET auth/token/lookup-self"), 1, "{:?}", door.server.world().asked);
+    let mounts = |asked: &&String| asked.starts_with("GET sys/internal/ui/mounts/");
+    assert_eq!(door.server.world().asked.iter().filter(mounts).count(), 1);
+    assert_eq!((door.word("s.new", A).await, door.word("s.new", "secret/data/b").await), ("HIT", "HIT"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_thousand_equal_reads_are_one_and_a_thousand_tokens_read_once_each() {
     for kept in [None, Some(settings())] {
         let server = Arc::new(FakeServer::default());

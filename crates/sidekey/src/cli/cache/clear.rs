@@ -5,11 +5,12 @@ use std::io::{IsTerminal as _, Read as _};
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use http::StatusCode;
 use serde_json::json;
 use vault::SecretString;
 
 use super::Problem;
-use crate::cli::own_api::OwnApi;
+use crate::cli::own_api::{OwnApi, refusal};
 
 /// Flags of `cache clear`.
 #[derive(Args, Debug)]
@@ -97,7 +98,15 @@ pub(super) fn clear(arguments: &ClearArgs) -> Result<String, Problem> {
         "dry_run": arguments.dry_run,
         "verbose": true,
     });
-    let told = own.post(prefix, "cache-clear", &body).map_err(Problem::Unanswered)?;
+    let (status, told) = own.post(prefix, "cache-clear", &body).map_err(Problem::Unanswered)?;
+    if status.is_client_error() {
+        // It has understood, and has no use for what was asked.
+        return Err(Problem::Asked(refusal(status, told.as_ref())));
+    }
+    if status != StatusCode::OK {
+        return Err(Problem::Unanswered(refusal(status, told.as_ref())));
+    }
+    let told = told.unwrap_or_default();
     let number = |key: &str| told[key].as_u64().unwrap_or_default();
     let done = if arguments.dry_run { "Would forget" } else { "Forgotten" };
     let (answers, tokens, leases) = (number("answers"), number("tokens"), number("leases"));
@@ -127,6 +136,7 @@ fn value(arguments: &ClearArgs) -> Result<SecretString, String> {
         }
         Some(value) if value.is_empty() => Err(format!("VALUE is empty: {} needs one", kind.word())),
         Some(value) if value != "-" => Ok(SecretString::from(value.as_str())),
+        None if !kind.is_secret() && !given => Err(format!("VALUE is missing: {} needs one", kind.word())),
         _ => read(arguments.value_file.as_ref()),
     }
 }

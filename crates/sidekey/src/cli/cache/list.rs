@@ -1,6 +1,7 @@
 //! `sidekey cache list` and `sidekey cache stats`.
 
 use std::fmt::Write as _;
+use std::num::NonZeroUsize;
 
 use clap::Args;
 use serde_json::Value;
@@ -13,12 +14,12 @@ use crate::cli::own_api::{OwnApi, OwnClient, shown, table_of};
 pub(super) struct ListArgs {
     #[command(flatten)]
     pub(super) api: OwnApi,
-    /// Only answers whose path begins so, with /v1/
+    /// Only answers whose path begins so
     #[arg(long, value_name = "PREFIX")]
     path: Option<String>,
     /// How many entries at most
-    #[arg(long, value_name = "NUMBER", default_value_t = 1000)]
-    limit: usize,
+    #[arg(long, value_name = "NUMBER", default_value = "1000")]
+    limit: NonZeroUsize,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -39,11 +40,15 @@ const PAGE: usize = 1000;
 
 pub(super) fn list(arguments: &ListArgs) -> Result<String, Problem> {
     let own = arguments.api.open().map_err(Problem::Unanswered)?;
-    let path = arguments.path.as_deref().unwrap_or_default();
+    let limit = arguments.limit.get();
+    let path = match arguments.path.as_deref().unwrap_or_default() {
+        path if path.is_empty() || path.starts_with('/') => path.to_owned(),
+        path => format!("/v1/{path}"),
+    };
     let (mut entries, mut from) = (Vec::new(), Some(0));
-    while let Some(place) = from.filter(|_| entries.len() < arguments.limit) {
-        let most = PAGE.min(arguments.limit - entries.len());
-        let told = page(&own, &format!("cache?limit={most}&after={place}&path={}", encoded(path)))?;
+    while let Some(place) = from.filter(|_| entries.len() < limit) {
+        let most = PAGE.min(limit - entries.len());
+        let told = page(&own, &format!("cache?limit={most}&after={place}&path={}", encoded(&path)))?;
         // Places only grow; whoever says otherwise is not listened to for ever.
         from = told["next"].as_u64().filter(|next| *next > place);
         entries.extend(told["entries"].as_array().cloned().unwrap_or_default());
