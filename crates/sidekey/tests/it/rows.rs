@@ -98,16 +98,16 @@ impl Front {
     }
 
     /// What comes back for these bytes until the program closes.
-    async fn ask(&self, door: Door, bytes: &[u8]) -> Answer {
+    async fn ask(&self, id: &str, door: Door, bytes: &[u8]) -> Answer {
         let answer = match door {
             Door::Own | Door::Denied => {
                 let name = if matches!(door, Door::Own) { "own.sock" } else { "denied.sock" };
-                talk(UnixStream::connect(self.folder.path().join(name)).await.unwrap(), bytes).await
+                talk(id, UnixStream::connect(self.folder.path().join(name)).await.unwrap(), bytes).await
             }
-            door => talk(self.connect(door).await, bytes).await,
+            door => talk(id, self.connect(door).await, bytes).await,
         };
         let text = &answer.text;
-        assert!(self.secrets.iter().all(|secret| !text.contains(secret)), "a secret is in {text}");
+        assert!(self.secrets.iter().all(|secret| !text.contains(secret)), "{id}: a secret is in {text}");
         answer
     }
 
@@ -127,7 +127,7 @@ impl Front {
             };
             let before = self.behind.reached().await;
             let bytes = [row.bytes.as_bytes(), SECOND.as_bytes()].concat();
-            let answer = self.ask(row.door, &bytes).await;
+            let answer = self.ask(row.id, row.door, &bytes).await;
             let reached = self.behind.reached().await - before;
             if answer.statuses() != statuses || reached != wanted {
                 wrong.push(format!("{}: {reached} reached the server; {}", row.id, answer.text));
@@ -173,7 +173,7 @@ impl Front {
                 // He may have been sent away by now.
                 let _ = stream.write_all(&[byte]).await;
             }
-            let answer = talk(stream, b"").await;
+            let answer = talk(id, stream, b"").await;
             assert_eq!(answer.statuses(), *statuses, "{id}: {}", answer.text);
             // The clocks of two programs.
             assert!(
@@ -201,13 +201,13 @@ impl Front {
                 let _ = stream.write_all(half.as_bytes()).await;
             }
             let (refused, served) = tokio::select! {
-                refused = talk(&mut one, b"") => (refused, other),
-                refused = talk(&mut other, b"") => (refused, one),
+                refused = talk(id, &mut one, b"") => (refused, other),
+                refused = talk(id, &mut other, b"") => (refused, one),
             };
             assert_eq!(refused.statuses(), [503], "{id}: {}", refused.text);
             assert!(refused.text.contains(words), "{id}: {}", refused.text);
             assert!(refused.text.to_lowercase().contains("retry-after: 1"), "{id}: {}", refused.text);
-            assert_eq!(talk(served, b" ").await.statuses(), [200], "{id}");
+            assert_eq!(talk(id, served, b" ").await.statuses(), [200], "{id}");
             assert_eq!(self.behind.reached().await - before, 1, "{id}");
         }
         // One that is idle makes room, one that is busy does not.
@@ -223,8 +223,8 @@ impl Front {
             let mut some = Vec::new();
             timeout(LONG, here.read_buf(&mut some)).await.unwrap().unwrap();
             assert_eq!(Answer::of(&some).statuses(), [begun], "{id}");
-            assert_eq!(self.ask(door, SECOND.as_bytes()).await.statuses(), newcomer, "{id}");
-            assert_eq!(talk(here, b"{\"data\":{}}").await.statuses(), rest, "{id}");
+            assert_eq!(self.ask(id, door, SECOND.as_bytes()).await.statuses(), newcomer, "{id}");
+            assert_eq!(talk(id, here, b"{\"data\":{}}").await.statuses(), rest, "{id}");
         }
     }
 
@@ -241,7 +241,7 @@ impl Front {
             timeout(LONG, stream.read_exact(&mut said)).await.unwrap().unwrap();
             assert_eq!(said, first, "{id}");
         }
-        let plain = self.ask(Door::Tls, SECOND.as_bytes()).await;
+        let plain = self.ask("S25 no TLS", Door::Tls, SECOND.as_bytes()).await;
         assert_eq!(plain.statuses(), [400], "S25 no TLS: {}", plain.text);
         let path = |name: &str| self.folder.path().join(name);
         let identity = (vault::Pem::File(path("client.pem")), vault::Pem::File(path("client.key")));
@@ -274,14 +274,15 @@ impl Front {
         self.one_too_many().await;
         self.sockets().await;
         let before = self.behind.reached().await;
-        let answer = self.ask(Door::Rate, (get("/v1/secret/data/first").repeat(6) + SECOND).as_bytes()).await;
+        let answer =
+            self.ask("S26", Door::Rate, (get("/v1/secret/data/first").repeat(6) + SECOND).as_bytes()).await;
         let statuses = answer.statuses();
         let served = statuses.iter().filter(|status| **status == 200).count();
         assert!(statuses.len() == 7 && statuses[0] == 200 && statuses.contains(&429), "S26: {statuses:?}");
         assert_eq!(self.behind.reached().await - before, served, "S26");
         let quit = "POST /agent/v1/quit HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
                     Content-Length: 2\r\n\r\n{}";
-        assert_eq!(self.ask(Door::Control, quit.as_bytes()).await.statuses(), [200], "S23 quit");
+        assert_eq!(self.ask("S23 quit", Door::Control, quit.as_bytes()).await.statuses(), [200], "S23 quit");
         assert_eq!(self.agent.ended().await.unwrap().code(), Some(0), "S23 quit");
     }
 }
@@ -302,13 +303,13 @@ impl Answer {
     }
 }
 
-async fn talk(mut stream: impl AsyncRead + AsyncWrite + Unpin, bytes: &[u8]) -> Answer {
+async fn talk(id: &str, mut stream: impl AsyncRead + AsyncWrite + Unpin, bytes: &[u8]) -> Answer {
     // Whoever is refused early may not be read to the end.
     let _ = stream.write_all(bytes).await;
     let mut heard = Vec::new();
     let closed = timeout(LONG, stream.read_to_end(&mut heard)).await;
     let answer = Answer::of(&heard);
-    assert!(closed.is_ok(), "{:?} is not closed: {}", String::from_utf8_lossy(bytes), answer.text);
+    assert!(closed.is_ok(), "{id}: it is not closed: {}", answer.text);
     answer
 }
 

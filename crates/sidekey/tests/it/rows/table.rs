@@ -10,7 +10,7 @@ pub(super) const SECOND: &str = "GET /v1/secret/data/second HTTP/1.1\r\nHost: lo
 pub(super) const LISTENERS: [&str; 10] = [
     "max_request_header_size = 4096\n max_request_headers = 30\n max_request_target = 1024\n \
      max_request_body = 2000\n max_buffered_bodies = 3000",
-    "request_header_timeout = \"1s\"\n request_body_pause = \"1s\"\n request_body_timeout = \"2s\"\n idle_timeout = \"1s\"",
+    "request_header_timeout = \"2s\"\n request_body_pause = \"1s\"\n request_body_timeout = \"2s\"\n idle_timeout = \"2s\"",
     "max_connections_per_client = 1",
     "max_connections = 1",
     "max_requests = 1",
@@ -233,12 +233,12 @@ const IDLE: &str = "GET /v1/secret/data/first HTTP/1.1\r\nHost: localhost\r\n\r\
 const BODY: &str = "POST /v1/secret/data/first HTTP/1.1\r\nHost: localhost\r\nContent-Length: 50\r\n\r\n";
 
 pub(super) const SLOW: &[Slow] = &[
-    ("S15 nothing", "", "", &[], ONE),
-    ("S15 half a head", "GET /v1/secret/da", "", &[], ONE),
-    ("S15 a head byte by byte", "", "GET /", &[], ONE),
+    ("S15 nothing", "", "", &[], TWO),
+    ("S15 half a head", "GET /v1/secret/da", "", &[], TWO),
+    ("S15 a head byte by byte", "", "GET /", &[], TWO),
     ("S16 a body that pauses", BODY, "", &[408], ONE),
     ("S16 a body byte by byte", BODY, "{\"data\"", &[408], TWO),
-    ("S17 an idle connection", IDLE, "", &[200], ONE),
+    ("S17 an idle connection", IDLE, "", &[200], TWO),
 ];
 
 /// A plain request for `target`.
