@@ -34,6 +34,7 @@ mod persist;
 mod postgres;
 mod redirects;
 mod reload;
+mod rows;
 mod run_program;
 mod scripted;
 mod service;
