@@ -17,7 +17,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{debug, error, info, warn};
 use vault::api::{ApiError, Caller};
-use vault::{Accessor, ClientSettings, Mount, Token, TokenState, Ttl, Upstream};
+use vault::{Accessor, ClientSettings, Instead, Mount, Token, TokenState, Ttl, Upstream};
 
 use self::clock::Clock;
 pub use self::logged_in::LoggedIn;
@@ -197,10 +197,10 @@ impl Door {
             Given::Token(token, accessor) => (Arc::new(token), accessor.map(Arc::new)),
             Given::Wrapped(wrapping) => {
                 info!(target: "auth.handler", "authentication successful, sending wrapped token to sinks and pausing");
-                let wrapped = Some(Arc::new(wrapping));
+                let instead = Some(Arc::new(Instead::Wrapped(wrapping)));
                 self.tokens.send_modify(|state| {
                     let generation = state.generation + 1;
-                    *state = TokenState { wrapped, generation, ..TokenState::default() };
+                    *state = TokenState { instead, generation, ..TokenState::default() };
                 });
                 return Ok(login.grant);
             }

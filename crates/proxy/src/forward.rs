@@ -189,10 +189,10 @@ async fn first_token(context: &Context) -> Option<TokenState> {
         return None;
     }
     let mut tokens = context.tokens.clone();
-    let last = context.cache.remembers() && tokens.borrow().last.is_some();
+    let last = context.cache.remembers() && tokens.borrow().last().is_some();
     let patience = if last { LAST_TOKEN } else { FIRST_TOKEN };
     let is_known = |state: &TokenState| {
-        state.token.is_some() || last && state.last.as_ref().is_some_and(|last| last.server_is_away)
+        state.token.is_some() || last && state.last().is_some_and(|last| last.server_is_away)
     };
     // Whatever came of it.
     let _ = timeout(patience, tokens.wait_for(is_known)).await;

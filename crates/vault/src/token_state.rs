@@ -13,18 +13,25 @@ pub struct TokenState {
     pub token: Option<Arc<Token>>,
     /// Its accessor.
     pub accessor: Option<Arc<Accessor>>,
-    /// Instead of a token: where the login's answer is wrapped by the server, the wrapping as the one sink writes it.
-    pub wrapped: Option<Arc<SecretString>>,
     /// Counts logins: a new number is a new token, even after a renewal of the old one.
     pub generation: u64,
-    /// While there is no token: that of the last run, of which nobody knows yet whether it is still good.
-    pub last: Option<Arc<LastToken>>,
+    /// What there is while there is no token.
+    pub instead: Option<Arc<Instead>>,
     /// What is made of token and accessor once for all requests. A new state has a new one.
     pub forms: TokenForms,
 }
 
-/// A token of the last run.
+/// What there is while there is no token.
 #[derive(Debug)]
+pub enum Instead {
+    /// The login's answer, wrapped by the server, as the one sink writes it.
+    Wrapped(SecretString),
+    /// The token of the last run, of which nobody knows yet whether it is still good.
+    Last(LastToken),
+}
+
+/// A token of the last run.
+#[derive(Clone, Debug)]
 pub struct LastToken {
     /// The token.
     pub token: Arc<Token>,
@@ -45,11 +52,27 @@ struct Made {
 }
 
 impl TokenState {
+    /// The wrapping of the login's answer, if that is what there is.
+    pub fn wrapped(&self) -> Option<&SecretString> {
+        match self.instead.as_deref()? {
+            Instead::Wrapped(wrapping) => Some(wrapping),
+            Instead::Last(_) => None,
+        }
+    }
+
+    /// The token of the last run, if that is what there is.
+    pub fn last(&self) -> Option<&LastToken> {
+        match self.instead.as_deref()? {
+            Instead::Last(last) => Some(last),
+            Instead::Wrapped(_) => None,
+        }
+    }
+
     /// With the token of the last run: good for answers from memory, and no worse than none for the server, which
     /// refuses it if it is dead.
     #[must_use]
     pub fn unchecked(&self) -> Option<Self> {
-        let LastToken { token, accessor, .. } = self.last.as_deref()?;
+        let LastToken { token, accessor, .. } = self.last()?;
         let (token, accessor) = (Some(Arc::clone(token)), accessor.clone());
         Some(Self { token, accessor, generation: self.generation, ..Self::default() })
     }

@@ -6,7 +6,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tracing::info;
 use vault::api::ApiError;
-use vault::{Accessor, LastToken, SendError};
+use vault::{Accessor, Instead, LastToken, SendError};
 
 use super::{CALL_TIMEOUT, Door, granted, is_gone};
 use crate::method::{Attempt, Given, Login, LoginError};
@@ -24,15 +24,14 @@ impl Door {
     }
 
     fn expect(&self, last: Option<LastToken>) {
-        self.tokens.send_modify(|state| state.last = last.map(Arc::new));
+        self.tokens.send_modify(|state| state.instead = last.map(Instead::Last).map(Arc::new));
     }
 
     /// Nobody shall wait for what the server does not say.
     fn server_is_away(&self) {
-        let last = self.tokens.borrow().last.clone();
-        if let Some(LastToken { token, accessor, server_is_away: false }) = last.as_deref() {
-            let (token, accessor) = (Arc::clone(token), accessor.clone());
-            self.expect(Some(LastToken { token, accessor, server_is_away: true }));
+        let last = self.tokens.borrow().last().filter(|last| !last.server_is_away).cloned();
+        if let Some(last) = last {
+            self.expect(Some(LastToken { server_is_away: true, ..last }));
         }
     }
 

@@ -416,7 +416,7 @@ async fn a_wrapped_login_goes_to_the_sink_and_nothing_follows() {
     timeout(Duration::from_secs(60), running.tokens.changed()).await.unwrap().unwrap();
     let state = running.tokens.borrow_and_update().clone();
     assert!(state.token.is_none());
-    assert!(state.wrapped.unwrap().expose().starts_with("{\"token\":\"s.w\","));
+    assert!(state.wrapped().unwrap().expose().starts_with("{\"token\":\"s.w\","));
     sleep(Duration::from_secs(86_400)).await;
     assert_eq!(running.server.asked.lock().unwrap().len(), 1, "renewed or logged in again");
     for answer in [json!({}), json!({"auth": {"client_token": "s.1"}}), json!({"wrap_info": {}})] {

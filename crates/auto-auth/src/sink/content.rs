@@ -61,7 +61,7 @@ impl Content {
 
     /// `None` before the first login.
     pub(super) async fn make(&self, state: &TokenState) -> Result<Option<Zeroizing<Vec<u8>>>, ContentError> {
-        let plain = match (&state.token, &state.wrapped) {
+        let plain = match (&state.token, state.wrapped()) {
             (Some(token), _) => match self.wrap_ttl {
                 None => Zeroizing::new(token.expose().as_bytes().to_vec()),
                 Some(ttl) => {
@@ -134,7 +134,7 @@ impl Reader {
 
 #[cfg(test)]
 mod tests {
-    use vault::SecretString;
+    use vault::{Instead, SecretString};
 
     use super::super::tests::{no_server, plain, state};
     use super::*;
@@ -159,9 +159,9 @@ mod tests {
         atomic_file::write(&path, public.as_bytes(), &atomic_file::Attributes::new(0o644)).unwrap();
         let content = Content::new(&encrypted(&path, None), no_server());
         let line = "{\"token\":\"s.wrapping\"}\n";
-        let wrapped = Some(Arc::new(SecretString::from(line)));
+        let instead = Some(Arc::new(Instead::Wrapped(SecretString::from(line))));
         for (state, want) in
-            [(TokenState { wrapped, ..TokenState::default() }, line), (state("s.plain", 1), "s.plain")]
+            [(TokenState { instead, ..TokenState::default() }, line), (state("s.plain", 1), "s.plain")]
         {
             let sealed = content.make(&state).await.unwrap().unwrap();
             assert!(!sealed.windows(4).any(|part| part == b"wrap" || part == b"plai"));

@@ -198,6 +198,6 @@ mod size {
             &'static CancellationToken,
             _,
         >(exchange);
-        assert!(size <= 3088, "{size}");
+        assert!(size <= 3072, "{size}");
     }
 }

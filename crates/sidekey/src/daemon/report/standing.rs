@@ -12,7 +12,7 @@ use super::{IdentityPart, Parts, TemplatePart};
 /// There is a token that lives, or its wrapping.
 pub(super) fn is_logged_in(identity: &IdentityPart) -> bool {
     let state = identity.tokens.borrow();
-    state.wrapped.is_some() || state.token.is_some() && identity.record.life().is_live()
+    state.wrapped().is_some() || state.token.is_some() && identity.record.life().is_live()
 }
 
 /// Every sink and template has done its work once, and the child, if there is to be one, was started.
