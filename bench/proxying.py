@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from load import WrkRun, shuffled
 from processes import BenchError
-from report import Cell, Row, Unit, below
+from report import Cell, Row, Unit, at_least, at_most, below
 from servers import start_haproxy, start_nginx_proxy, start_static_upstream
 from agents import start_plain_proxy
 
@@ -37,10 +37,10 @@ def proxying(bench: Bench) -> None:
     with ExitStack() as stack:
         targets = start(bench, folder, stack, None)
         crowd = rates(bench, targets, 256, "http")
-        rows = [Row("passed-through requests, 256 connections", Unit.PER_SECOND, *cells(bench, crowd))]
+        rows = [Row("passed-through requests, 256 connections", Unit.PER_SECOND, *cells(bench, crowd), bar=at_least(haproxy=1))]
         after = {name: target.child.memory().rss / 1e6 for name, target in targets.items()}
         rows += [
-            Row("time added to one request, alone (median)", Unit.MICROSECONDS, *added(bench, targets)),
+            Row("time added to one request, alone (median)", Unit.MICROSECONDS, *added(bench, targets), bar=below(60, Unit.MICROSECONDS)),
             waits(bench, targets, crowd),
             Row(f"memory of an idle connection, {IDLE:,} of them", Unit.KILOBYTES, *idle(bench, targets), bar=below(8, Unit.KILOBYTES)),
         ]
@@ -55,7 +55,7 @@ def proxying(bench: Bench) -> None:
         inner = folder / "tls"
         inner.mkdir()
         targets = start(bench, inner, stack, certificate(inner))
-        rows.append(Row("passed-through requests, TLS", Unit.PER_SECOND, *cells(bench, rates(bench, targets, 32, "https"))))
+        rows.append(Row("passed-through requests, TLS", Unit.PER_SECOND, *cells(bench, rates(bench, targets, 32, "https")), bar=at_least(haproxy=1)))
     bench.report.rows += rows
 
 
@@ -161,7 +161,7 @@ def waits(bench: Bench, targets: dict[str, Target], rates: dict[str, float]) -> 
                 raise BenchError(f"{each}, at a constant rate: {done.stderr.strip()}")
             found[each].append(json.loads(done.stdout)["p99"] / 1e3)
             bench.say(f"round {number + 1}, {each}, {own[each]:,} req/s: {done.stdout.strip()}")
-    return Row(name, Unit.MILLISECONDS, *cells(bench, {name: statistics.median(some) for name, some in found.items()}))
+    return Row(name, Unit.MILLISECONDS, *cells(bench, {name: statistics.median(some) for name, some in found.items()}), bar=at_most("haproxy"))
 
 
 def idle(bench: Bench, targets: dict[str, Target]) -> tuple[Cell, Cell, Cell, Cell]:

@@ -24,22 +24,33 @@ Cell = float | str | None
 
 @dataclass(frozen=True)
 class Bar:
-    """What is wanted of a row: a text, and the check of (ours, peer)."""
+    """What is wanted of a row: a text, and the check of ours and of the peers that it names."""
 
     text: str
-    met: Callable[[float, float], bool]
+    met: Callable[..., bool]
+    peers: tuple[str, ...] = ()
 
 
 def ratio_below(limit: float) -> Bar:
-    return Bar(f"< {limit:g} of bao", lambda ours, peer: ours < limit * peer)
+    return Bar(f"< {limit:g} of bao", lambda ours, bao: ours < limit * bao, ("bao",))
 
 
-def ratio_at_least(limit: float) -> Bar:
-    return Bar(f">= {limit:g} times bao", lambda ours, peer: ours >= limit * peer)
+def at_least(**times: float) -> Bar:
+    """As much as each of the named peers, so many times over."""
+    texts = [peer if limit == 1 else f"{limit:g} times {peer}" for peer, limit in times.items()]
+
+    def met(ours: float, *theirs: float) -> bool:
+        return all(ours >= limit * their for limit, their in zip(times.values(), theirs, strict=True))
+
+    return Bar(">= " + ", ".join(texts), met, tuple(times))
+
+
+def at_most(peer: str) -> Bar:
+    return Bar(f"<= {peer}", lambda ours, theirs: ours <= theirs, (peer,))
 
 
 def below(limit: float, unit: Unit) -> Bar:
-    return Bar(f"< {limit:g} {unit.value}", lambda ours, _peer: ours < limit)
+    return Bar(f"< {limit:g} {unit.value}", lambda ours: ours < limit)
 
 
 @dataclass(frozen=True)
@@ -75,11 +86,12 @@ class Row:
     def _verdict(self) -> str:
         if self.bar is None:
             return ""
-        if not (isinstance(self.ours, float) and isinstance(self.bao, float)):
+        counted = [getattr(self, name) for name in ("ours", *self.bar.peers)]
+        if not all(isinstance(cell, float) for cell in counted):
             return "not measured"
         if self.faults:
             return f"no, {self.faults} errors"
-        return "yes" if self.bar.met(self.ours, self.bao) else "no"
+        return "yes" if self.bar.met(*counted) else "no"
 
     def _number(self, cell: Cell) -> str:
         if cell is None:

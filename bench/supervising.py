@@ -64,7 +64,7 @@ def idle(bench: Bench, server: BaoServer, folder: Path, templates: int) -> None:
     ours, bao = found
     title = f"idle with {templates} templates and a child (RSS)"
     most = WAKINGS * (seconds // INTERVAL) + CLOSING
-    bar = Bar(f"only due timers (<= {most})", lambda ours, _: ours <= most)
+    bar = Bar(f"only due timers (<= {most})", lambda ours: ours <= most)
     bench.report.rows += [
         Row(title, Unit.MEGABYTES, ours.memory, bao.memory, bar=below(15, Unit.MEGABYTES)),
         Row(f"its processor time in {seconds} s", Unit.MILLISECONDS, ours.processor, bao.processor),
