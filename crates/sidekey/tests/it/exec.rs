@@ -312,7 +312,7 @@ async fn files_a_listener_and_our_token_beside_it() {
     assert_eq!(stage.read("alone"), "blue");
 }
 
-/// The signal is that of `exec`, or SIGHUP where it has none.
+/// The signal is that of `exec`, whatever a changed variable leads to, or SIGHUP where it has none.
 #[tokio::test]
 async fn a_changed_file_signals_or_restarts_it() {
     let stage = Stage::new().await;
@@ -328,7 +328,11 @@ async fn a_changed_file_signals_or_restarts_it() {
         let data = json!({"data": {"color": color, "shape": shape}});
         stage.root.write("secret/data/app", &data).await.unwrap();
     };
-    for (keys, signal) in [("", "HUP"), ("on_change = \"signal\"\nchange_signal = \"usr2\"", "USR2")] {
+    for (keys, signal) in [
+        ("", "HUP"),
+        ("change_signal = \"SIGUSR1\"", "USR1"),
+        ("on_change = \"signal\"\nchange_signal = \"usr2\"", "USR2"),
+    ] {
         let line = format!(
             "trap 'echo {signal} $(cat signal) >> {signal}' {signal}; echo start $(cat restart) >> {signal}; \
              while :; do sleep 0.02; done"
