@@ -4,5 +4,10 @@ mod cli;
 mod daemon;
 
 fn main() -> std::process::ExitCode {
-    cli::main(std::env::args_os().collect())
+    let arguments: Vec<_> = std::env::args_os().collect();
+    // Before anything is made: a guard is there as long as we are, and should take as little room as can be.
+    if daemon::is_guard(&arguments) {
+        return daemon::stand_guard();
+    }
+    cli::main(arguments)
 }

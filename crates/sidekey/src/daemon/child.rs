@@ -95,6 +95,7 @@ impl Child {
             stop_timeout: exec.stop_timeout,
             change_delay: exec.change_delay,
             parent_death_signal: exec.parent_death_signal,
+            guard: super::guard::command(),
             record: Arc::default(),
         };
         let (asked, asks) = mpsc::channel(16);
