@@ -37,7 +37,8 @@ pub struct Exec {
     pub change_delay: Duration,
     /// Which of the signals that we get are handed on to it.
     pub forward_signals: Vec<Signal>,
-    /// What it gets when we die without having stopped it.
+    /// What it and all it has started get when we die without having stopped it, before they are killed; `None`: they
+    /// live on.
     pub parent_death_signal: Option<Signal>,
     /// File that its standard output is added to.
     pub stdout: Option<PathBuf>,
@@ -99,16 +100,17 @@ pub(crate) fn read<'a>(file: &Fields<'a>, block: &Block<'a>) -> (Choosing<Exec>,
     let own = fields.filled("on_change").is_some_and(|word| word == "signal");
     let for_templates = fields.has("change_signal") && !own;
     let for_templates = for_templates.then(|| fields.report.place(fields.key_span("change_signal")));
+    let stop_signal = signal::read(&fields, "restart_stop_signal").unwrap_or(Some(Signal::TERM));
     let exec = Exec {
         command,
         on_change,
         change_signal: change_signal.unwrap_or(Some(USUAL_CHANGE_SIGNAL)),
         restart_on_exit: read_restart(&fields),
-        stop_signal: signal::read(&fields, "restart_stop_signal").unwrap_or(Some(Signal::TERM)),
+        stop_signal,
         stop_timeout: read_duration(&fields, "stop_timeout").unwrap_or(DEFAULT_STOP_TIMEOUT),
         change_delay: read_duration(&fields, "change_delay").unwrap_or(DEFAULT_CHANGE_DELAY),
         forward_signals: read_forwarded(&fields),
-        parent_death_signal: signal::read(&fields, "pdeathsig").unwrap_or(Some(Signal::TERM)),
+        parent_death_signal: signal::read(&fields, "pdeathsig").unwrap_or(stop_signal.or(Some(Signal::TERM))),
         stdout: fields.file("child_process_stdout"),
         stderr: fields.file("child_process_stderr"),
         reap_orphans: fields.strict_bool("reap_orphans").unwrap_or(false),

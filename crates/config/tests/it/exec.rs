@@ -115,6 +115,17 @@ fn files_listeners_cache_and_our_token_may_stand_beside_it() {
     assert!(agent().fine(&files_alone).settings.exec.is_some());
 }
 
+#[test]
+fn our_death_asks_it_to_end_as_we_do() {
+    let read = |keys: &str| {
+        let text = format!("{AUTH}{A}exec {{\n command = [\"app\"]\n{keys}\n}}\n");
+        agent().fine(&text).settings.exec.unwrap().parent_death_signal
+    };
+    assert_eq!(read("restart_stop_signal = \"SIGQUIT\""), Some(Signal::QUIT));
+    assert_eq!(read("restart_stop_signal = \"SIGNULL\""), Some(Signal::TERM));
+    assert_eq!(read("restart_stop_signal = \"SIGQUIT\"\npdeathsig = \"SIGNULL\""), None);
+}
+
 /// It is whatever `exec` does itself at a change.
 #[test]
 fn a_change_signal_is_for_templates_as_well() {
