@@ -1,5 +1,8 @@
 //! Sidekey: stands beside an application and holds its keys to Vault or OpenBao.
 
+#[macro_use]
+mod print;
+
 mod cli;
 mod daemon;
 

@@ -184,15 +184,13 @@ async fn stop_asked(signals: &mut Signals) {
 
 /// In one piece, between two lines of the log.
 fn dump(board: &Board) {
-    use std::io::Write as _;
-    let _ = std::io::stderr().lock().write_all(board.dump().as_bytes());
+    crate::print::err_bytes(board.dump().as_bytes());
 }
 
-#[expect(clippy::print_stdout, reason = "upstream tells of signals on standard output")]
 fn announce(daemon: &Daemon, what: &str) {
     let title = match daemon.units.settings.product {
         vault::Product::Agent => "Agent",
         vault::Product::Proxy => "Proxy",
     };
-    println!("==> Sidekey {title} {what}");
+    outln!("==> Sidekey {title} {what}");
 }

@@ -95,12 +95,11 @@ pub(super) struct RunProgramArgs {
     command: Vec<String>,
 }
 
-#[expect(clippy::print_stderr, reason = "the command line speaks here")]
 pub(super) fn run_program(arguments: RunProgramArgs) -> Exit {
     match carried_out(&arguments) {
         Ok(exit) => exit,
         Err(problem) => {
-            eprintln!("error: {problem}\nnothing was started");
+            errln!("error: {problem}\nnothing was started");
             Exit::Failure
         }
     }
@@ -300,24 +299,22 @@ fn ended(outcome: Result<(), RunError>) -> Exit {
     }
 }
 
-#[expect(clippy::print_stderr, reason = "the command line speaks here")]
 fn warn(what: &str) {
-    eprintln!("sidekey run: {what}");
+    errln!("sidekey run: {what}");
 }
 
 /// What would be done: names and paths, no values.
-#[expect(clippy::print_stdout, reason = "the command line speaks here")]
 fn tell(plan: &Plan, asked: &Asked, login: &str, address: &str, command: &[String]) {
-    println!("server: {address}\nlogin: {login}");
+    outln!("server: {address}\nlogin: {login}");
     for (name, Planned { origin, .. }) in &plan.0 {
-        println!("variable: {name} from {origin}");
+        outln!("variable: {name} from {origin}");
     }
     for (name, _) in &asked.plain {
-        println!("variable: {name} as given");
+        outln!("variable: {name} as given");
     }
     for (source, destination) in &asked.templates {
-        println!("file: {destination} from {source}");
+        outln!("file: {destination} from {source}");
     }
     // Its arguments are its own business.
-    println!("program: {}", command.first().map_or("", String::as_str));
+    outln!("program: {}", command.first().map_or("", String::as_str));
 }
