@@ -318,3 +318,30 @@ fn tell(plan: &Plan, asked: &Asked, login: &str, address: &str, command: &[Strin
     // Its arguments are its own business.
     outln!("program: {}", command.first().map_or("", String::as_str));
 }
+
+#[cfg(test)]
+mod tests {
+    use vault::api::Caller;
+    use vault::{BoxFuture, Request, Response, SendError, Upstream};
+
+    use super::*;
+
+    /// Never answers.
+    struct Silent;
+
+    impl Upstream for Silent {
+        fn send(&self, _: Request) -> BoxFuture<'_, Result<Response, SendError>> {
+            Box::pin(std::future::pending())
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_does_not_take_the_token_back_delays_the_end_by_three_seconds() {
+        let token = Arc::new(Token::new("s.1").unwrap());
+        let session = Session { upstream: Arc::new(Silent), caller: Caller::default(), token };
+        let began = tokio::time::Instant::now();
+        give_back(session, None).await;
+        let took = began.elapsed();
+        assert!(took >= FAREWELL && took < FAREWELL + Duration::from_millis(5), "{took:?}");
+    }
+}
