@@ -45,13 +45,12 @@ impl Stage {
 
 /// Waits until there is no such process, or a zombie that nobody buries.
 async fn gone(pid: Pid) {
-    eventually("the end of the process", || async {
-        let stat =
-            std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap_or_default();
-        (stat.is_empty() || stat.contains(") Z ")).then_some(())
-    })
-    .await
-    .unwrap();
+    eventually("the end of the process", || async { (!lives(pid)).then_some(()) }).await.unwrap();
+}
+
+fn lives(pid: Pid) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap_or_default();
+    !stat.is_empty() && !stat.contains(") Z ")
 }
 
 #[tokio::test]
@@ -176,7 +175,8 @@ async fn the_guard_holds_nothing_and_has_a_successor() {
     assert_eq!(agent.ended().await.unwrap().code(), Some(0));
     let inner = stage.pid("inner").await;
     tokio::time::sleep(Duration::from_millis(300)).await;
-    kill_process(inner, Signal::KILL).expect("it was ended");
+    assert!(lives(inner), "it was ended");
+    kill_process(inner, Signal::KILL).unwrap();
 
     // Nobody is to mind.
     put(&stage.path("pid"), "");
@@ -186,7 +186,8 @@ async fn the_guard_holds_nothing_and_has_a_successor() {
     assert_eq!(guard_of(agent.pid().unwrap()), None);
     agent.kill().await;
     tokio::time::sleep(Duration::from_millis(300)).await;
-    kill_process(child, Signal::KILL).expect("it was ended");
+    assert!(lives(child), "it was ended");
+    kill_process(child, Signal::KILL).unwrap();
 }
 
 #[tokio::test]
