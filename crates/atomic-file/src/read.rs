@@ -31,17 +31,40 @@ pub fn read_regular(path: &Path, limit: usize) -> Result<Vec<u8>, FileError> {
     read_opened(opened, path, limit)
 }
 
+/// Reads to its end what somebody named on the command line, a FIFO as well: shells make one for `<(…)`. It is waited
+/// for until it ends, or is longer than `limit` bytes.
+///
+/// # Errors
+/// Missing, unreadable, a directory or socket, or larger than `limit`.
+pub fn read_stream(path: &Path, limit: usize) -> Result<Vec<u8>, FileError> {
+    let how = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY;
+    let opened = rustix::fs::open(path, how, Mode::empty()).map_err(|e| FileError::io("open", path, e))?;
+    let kind = kind_of(&opened, path)?;
+    if kind.is_dir() {
+        return Err(FileError::NotRegular { path: path.to_owned(), kind: kind_name(kind) });
+    }
+    read_to_end(opened, path, limit)
+}
+
 /// Opened without waiting for a FIFO's writer.
 pub(crate) const READING: OFlags =
     OFlags::RDONLY.union(OFlags::CLOEXEC).union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
 
 /// Reads what was opened, if it is a regular file; `path` is for messages.
 pub(crate) fn read_opened(opened: OwnedFd, path: &Path, limit: usize) -> Result<Vec<u8>, FileError> {
-    let found = rustix::fs::fstat(&opened).map_err(|e| FileError::io("stat", path, e))?;
-    let kind = FileType::from_raw_mode(found.st_mode);
+    let kind = kind_of(&opened, path)?;
     if !kind.is_file() {
         return Err(FileError::NotRegular { path: path.to_owned(), kind: kind_name(kind) });
     }
+    read_to_end(opened, path, limit)
+}
+
+fn kind_of(opened: &OwnedFd, path: &Path) -> Result<FileType, FileError> {
+    let found = rustix::fs::fstat(opened).map_err(|e| FileError::io("stat", path, e))?;
+    Ok(FileType::from_raw_mode(found.st_mode))
+}
+
+fn read_to_end(opened: OwnedFd, path: &Path, limit: usize) -> Result<Vec<u8>, FileError> {
     let file = std::fs::File::from(opened);
     let mut bytes = Vec::new();
     file.take(limit as u64 + 1).read_to_end(&mut bytes).map_err(|e| FileError::io("read", path, e))?;
@@ -76,6 +99,25 @@ mod tests {
             let error = read_small(path).unwrap_err().to_string();
             assert!(error.ends_with(&format!("is a {kind}, not a regular file")), "{error}");
         }
+    }
+
+    #[test]
+    fn what_shells_make_is_read_to_its_end() {
+        use std::os::fd::AsRawFd as _;
+
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        let path = format!("/proc/self/fd/{}", reader.as_raw_fd());
+        let written = std::thread::spawn(move || {
+            for part in ["one ", "two"] {
+                std::io::Write::write_all(&mut writer, part.as_bytes()).unwrap();
+            }
+        });
+        assert_eq!(read_stream(Path::new(&path), 7).unwrap(), b"one two");
+        written.join().unwrap();
+        assert!(matches!(read_stream(Path::new("/dev/zero"), 7), Err(FileError::TooLarge { .. })));
+        let folder = tempfile::tempdir().unwrap();
+        assert!(matches!(read_stream(folder.path(), 7), Err(FileError::NotRegular { .. })));
+        assert!(read_stream(&folder.path().join("none"), 7).unwrap_err().is_missing());
     }
 
     #[test]

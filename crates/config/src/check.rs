@@ -9,8 +9,8 @@ use vault::Product;
 
 use crate::problem::Problem;
 use crate::raw::Raw;
-use crate::settings::auto_auth::{RawAutoAuth, choose};
-use crate::settings::{Endpoint, Listener, Role, Settings, UseAutoAuthToken};
+use crate::settings::auto_auth::{Choosing, RawAutoAuth, choose};
+use crate::settings::{Consequence, Endpoint, Listener, Role, Settings, Template, UseAutoAuthToken};
 
 fn is_plain_and_public(listener: &Listener) -> bool {
     let public = match &listener.endpoint {
@@ -140,6 +140,12 @@ fn check_exec(raw: &Raw, refuse: &mut impl FnMut(Problem)) {
     if raw.auto_auths.is_empty() {
         let message = "'exec' needs an auto_auth: without a token there are no secrets to start it with";
         refuse(Problem::whole(message, Some(&exec.place)));
+    }
+    let signals = |template: &Choosing<Template>| template.what.on_change == Consequence::Signal;
+    if let Some(place) = raw.change_signal.as_ref().filter(|_| !raw.templates.iter().any(signals)) {
+        let message =
+            "'change_signal' has no effect: neither 'exec' nor any 'template' has on_change = \"signal\"";
+        refuse(Problem::whole(message, Some(place)).hint("on_change = \"signal\""));
     }
     let mut known: Vec<&str> = Vec::new();
     for template in &raw.env_templates {

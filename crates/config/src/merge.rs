@@ -23,6 +23,7 @@ impl Raw {
             listeners: self.listeners,
             templates: self.templates,
             env_templates: self.env_templates,
+            change_signal: if later.exec.is_some() { later.change_signal } else { self.change_signal },
             exec: later.exec.or(self.exec),
             template_config: later.template_config.or(self.template_config),
             exit_after_auth: self.exit_after_auth || later.exit_after_auth,

@@ -11,7 +11,7 @@ use hcl1::Object;
 use crate::decode::{Block, Fields, Labels};
 use crate::environment::Environment;
 use crate::go_duration::GoDuration;
-use crate::problem::{Placed, Report};
+use crate::problem::{Place, Placed, Report};
 use crate::settings::access_log;
 use crate::settings::api_proxy::{self, RawApiProxy, UseAutoAuthToken};
 use crate::settings::auto_auth::{self, Choosing, RawAutoAuth};
@@ -35,6 +35,8 @@ pub(crate) struct Raw {
     pub(crate) templates: Vec<Choosing<Template>>,
     pub(crate) env_templates: Vec<Choosing<Template>>,
     pub(crate) exec: Option<Choosing<Exec>>,
+    /// Where its `change_signal` stands, if it takes a template to use it.
+    pub(crate) change_signal: Option<Place>,
     pub(crate) template_config: Option<TemplateConfig>,
     pub(crate) exit_after_auth: bool,
     pub(crate) startup_timeout: Option<Duration>,
@@ -132,9 +134,12 @@ fn read_templating(file: &Fields<'_>, raw: &mut Raw, environment: &Environment) 
         .iter()
         .map(|block| env_template::read(file, block))
         .collect();
-    raw.exec = file
-        .single("exec", Labels::Ignored, exec::PREFIX, "at most one \"exec\" block is allowed")
-        .map(|block| exec::read(file, &block));
+    if let Some(block) =
+        file.single("exec", Labels::Ignored, exec::PREFIX, "at most one \"exec\" block is allowed")
+    {
+        let (exec, change_signal) = exec::read(file, &block);
+        (raw.exec, raw.change_signal) = (Some(exec), change_signal);
+    }
     file.ignore(TEMPLATING);
 }
 

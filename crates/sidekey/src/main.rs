@@ -1,8 +1,16 @@
 //! Sidekey: stands beside an application and holds its keys to Vault or OpenBao.
 
+#[macro_use]
+mod print;
+
 mod cli;
 mod daemon;
 
 fn main() -> std::process::ExitCode {
-    cli::main(std::env::args_os().collect())
+    let arguments: Vec<_> = std::env::args_os().collect();
+    // Before anything is made: a guard is there as long as we are, and should take as little room as can be.
+    if daemon::is_guard(&arguments) {
+        return daemon::stand_guard();
+    }
+    cli::main(arguments)
 }

@@ -8,6 +8,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 use tracing::{error, info, warn};
 
+use crate::guard::{Guard, Orders};
 use crate::process::{self, Process};
 use crate::program::{Group, is_shell_line};
 use crate::settings::{OnChange, Settings};
@@ -40,6 +41,7 @@ pub async fn run(
     info!(target: "exec.server", "starting exec server");
     let mut state = State::new(&settings);
     let mut child: Option<Process> = None;
+    let mut guard = Guard::post(&settings);
     let mut event = variables.borrow_and_update().clone().map_or(Event::Tick, Event::Ready);
     let mut has_variables = true;
     loop {
@@ -49,7 +51,10 @@ pub async fn run(
         while let Some(event) = next.take() {
             for action in state.step(event, Instant::now(), fastrand::f64()) {
                 match action {
-                    Action::Start(variables) => next = Some(start(&settings, &variables, &mut child)),
+                    Action::Start(variables) => {
+                        let orders = guard.as_ref().and_then(Guard::orders);
+                        next = Some(start(&settings, &variables, orders, &mut child));
+                    }
                     Action::Signal(signal) => child.iter().for_each(|child| child.signal(signal)),
                     Action::Kill => child.iter().for_each(|child| child.signal(Signal::KILL)),
                     Action::Tell(told) => tell(&told, &settings, child.as_ref()),
@@ -89,16 +94,25 @@ pub async fn run(
                 child.take().into_iter().for_each(Process::spare);
                 Event::GroupGone
             }
+            () = guard_ended(guard.as_mut()) => {
+                guard.iter_mut().for_each(|guard| guard.replace(group));
+                Event::Tick
+            }
             () = until(deadline) => Event::Tick,
         };
     }
 }
 
-fn start(settings: &Settings, variables: &Variables, child: &mut Option<Process>) -> Event {
+fn start(
+    settings: &Settings,
+    variables: &Variables,
+    orders: Option<&Orders>,
+    child: &mut Option<Process>,
+) -> Event {
     info!(target: "exec.server", "[INFO] (child) spawning: {}", shown(settings));
     // Whoever was there before is killed, if anything is left of it.
     *child = None;
-    match process::start(settings, variables) {
+    match process::start(settings, variables, orders) {
         Ok(process) => {
             info!(target: "exec.server", process_id = process.id(), "the child process runs");
             settings.record.started(process.id());
@@ -120,6 +134,13 @@ fn shown(settings: &Settings) -> String {
 async fn end(child: Option<&mut Process>) -> Ending {
     match child {
         Some(child) => child.end().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn guard_ended(guard: Option<&mut Guard>) {
+    match guard {
+        Some(guard) => guard.end().await,
         None => std::future::pending().await,
     }
 }

@@ -2,10 +2,11 @@
 //! started again when its variables change, and mirrored when it ends.
 //!
 //! What to do when is a pure state machine (`state.rs`); a small driver acts and waits (`driver.rs`); what the system is
-//! asked for stands in `process.rs`, and what every program of ours needs in `program.rs`. Orphans that become ours are buried in `orphans.rs`. Where variables come from, and
+//! asked for stands in `process.rs`, and what every program of ours needs in `program.rs`. Orphans that become ours are buried in `orphans.rs`, and `guard.rs` sees to it that none lives on when we are killed. Where variables come from, and
 //! what is in them, nobody here knows.
 
 mod driver;
+mod guard;
 mod orphans;
 mod process;
 mod program;
@@ -15,6 +16,7 @@ mod state;
 mod variables;
 
 pub use driver::{Asked, run};
+pub use guard::stand_guard;
 pub use orphans::{adopt, bury};
 pub use process::why_not_started;
 pub use program::{Group, command, is_shell_line, prepare, program_is_there, programs_may_open};

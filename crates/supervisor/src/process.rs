@@ -8,6 +8,7 @@ use std::process::{ExitStatus, Stdio};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
 
+use crate::guard::{Orders, Watch};
 use crate::program::{self, Group};
 use crate::settings::Settings;
 use crate::state::Ending;
@@ -20,17 +21,32 @@ pub(crate) struct Process {
     /// The group that it leads, if it has one of its own.
     group: Option<Group>,
     ended: bool,
+    /// Behind all else: it is watched over until it was killed.
+    _watch: Option<Watch>,
 }
 
-/// Starts it.
+/// Starts it, watched over if it can be.
 ///
 /// # Errors
 /// Why not, in upstream's words.
-pub(crate) fn start(settings: &Settings, variables: &Variables) -> Result<Process, String> {
+pub(crate) fn start(
+    settings: &Settings,
+    variables: &Variables,
+    orders: Option<&Orders>,
+) -> Result<Process, String> {
     let Some(mut command) = program::command(&settings.command) else {
         return Err("the command is empty".to_owned());
     };
-    program::prepare(&mut command, settings.parent_death_signal);
+    // The keyboard belongs to one group of processes: who is to read it must be in ours.
+    let leads = !io::stdin().is_terminal();
+    // Only a group of its own can be ended without us. The kernel signals the child alone, and once.
+    let orders = orders.filter(|_| leads);
+    program::prepare(&mut command, settings.parent_death_signal.filter(|_| orders.is_none()));
+    // Told of its end in any case, for it may have told of its beginning.
+    let watch = orders.cloned().map(Watch);
+    if let Some(orders) = orders {
+        program::tell_guard(&mut command, orders.clone());
+    }
     let program = match (program::is_shell_line(&settings.command), settings.command.first()) {
         (None, Some(program)) => program,
         _ => "sh",
@@ -53,8 +69,6 @@ pub(crate) fn start(settings: &Settings, variables: &Variables) -> Result<Proces
             command.stdout(output)
         };
     }
-    // The keyboard belongs to one group of processes: who is to read it must be in ours.
-    let leads = !io::stdin().is_terminal();
     if leads {
         command.process_group(0);
     }
@@ -63,7 +77,13 @@ pub(crate) fn start(settings: &Settings, variables: &Variables) -> Result<Proces
     let id = child.id();
     let pid = id.and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
     let pid = pid.ok_or_else(|| failed(io::Error::other("it has no process id")))?;
-    Ok(Process { child, pid, group: id.and_then(Group::led_by).filter(|_| leads), ended: false })
+    Ok(Process {
+        child,
+        pid,
+        group: id.and_then(Group::led_by).filter(|_| leads),
+        ended: false,
+        _watch: watch,
+    })
 }
 
 impl Process {

@@ -13,6 +13,8 @@ use rustix::process::{
     set_parent_process_death_signal, setrlimit, test_kill_process_group,
 };
 
+use crate::guard::Orders;
+
 /// Whether this command is one line for the shell; the agents' rule.
 pub fn is_shell_line(command: &[String]) -> Option<&str> {
     match command {
@@ -116,6 +118,44 @@ fn before_it_begins(command: &mut Command, files: u64, signal: Option<Signal>) {
     }
 }
 
+/// Has a child that leads a group tell the guard, before it becomes its program.
+#[expect(unsafe_code, reason = "only the new process can do it before it may lose us")]
+pub(crate) fn tell_guard(command: &mut Command, orders: Orders) {
+    use std::os::unix::process::CommandExt as _;
+
+    // SAFETY: it runs between fork and exec, where other threads' locks may be held for ever. It makes two system calls
+    // (getpid, write), allocates nothing and takes no lock; the pipe is held open by what is captured.
+    unsafe {
+        command.pre_exec(move || orders.over_this_process());
+    }
+}
+
+/// Has the guard heed no signal, as whoever ends us may send the same to all of us; what can still end it is SIGKILL. And
+/// it takes along no file that we were started with, whose other end may wait for the last one to close it.
+#[expect(unsafe_code, reason = "no safe call sets the signal mask or what files are passed on")]
+pub(crate) fn prepare_guard(command: &mut Command) {
+    use std::os::unix::process::CommandExt as _;
+
+    // Nor does it belong to those whom a terminal ends.
+    command.process_group(0);
+    let deaf = || {
+        let mut all = std::mem::MaybeUninit::uninit();
+        // SAFETY: `all` is written by sigfillset before it is read, and there is room for what a set is. These calls may
+        // be made between fork and exec (signal-safety(7)); the first one closes nothing before the exec, and where the
+        // system has no such call (Linux before 5.11), files are passed on.
+        let failed = unsafe {
+            libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC);
+            libc::sigfillset(all.as_mut_ptr());
+            libc::sigprocmask(libc::SIG_BLOCK, all.as_ptr(), std::ptr::null_mut())
+        };
+        if failed == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    };
+    // SAFETY: it allocates nothing and takes no lock.
+    unsafe {
+        command.pre_exec(deaf);
+    }
+}
+
 /// No such process (`asm-generic/errno-base.h`).
 const ESRCH: i32 = 3;
 
@@ -127,6 +167,11 @@ impl Group {
     /// Of the program with this id, which was started as the first of a group (`process_group(0)`).
     pub fn led_by(id: u32) -> Option<Self> {
         i32::try_from(id).ok().and_then(Pid::from_raw).map(Self)
+    }
+
+    /// The id of the program that leads it.
+    pub(crate) fn number(self) -> u32 {
+        self.0.as_raw_nonzero().get().unsigned_abs()
     }
 
     /// Sends a signal to all of it.

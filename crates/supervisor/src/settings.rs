@@ -33,6 +33,9 @@ pub struct Settings {
     pub change_delay: Duration,
     /// What it gets when we die without having stopped it; `None` for nothing.
     pub parent_death_signal: Option<Signal>,
+    /// Program and arguments of a guard, which calls [`crate::stand_guard`] with its standard input: it sees to it that
+    /// nobody lives on when we die. None for none; then the signal reaches the child alone.
+    pub guard: Vec<OsString>,
     /// Where is noted how it stands.
     pub record: Arc<Record>,
 }

@@ -10,7 +10,7 @@ use super::auto_auth::Choosing;
 use super::child_environment::{self, ChildEnvironment};
 use super::signal;
 use crate::decode::{Block, Fields, Wording};
-use crate::problem::Problem;
+use crate::problem::{Place, Problem};
 
 /// How long a child may take to end before it is killed, when nothing is said; upstream's.
 pub const DEFAULT_STOP_TIMEOUT: Duration = Duration::from_secs(30);
@@ -25,6 +25,8 @@ pub struct Exec {
     pub command: Vec<String>,
     /// What to do when a variable changes.
     pub on_change: OnChange,
+    /// What a changed file sends whose template says so; `None` for nothing.
+    pub change_signal: Option<Signal>,
     /// What to do when it ends by itself.
     pub restart_on_exit: RestartOnExit,
     /// What asks it to end, before a restart and at our end; `None` for nothing but patience.
@@ -35,7 +37,8 @@ pub struct Exec {
     pub change_delay: Duration,
     /// Which of the signals that we get are handed on to it.
     pub forward_signals: Vec<Signal>,
-    /// What it gets when we die without having stopped it.
+    /// What it and all it has started get when we die without having stopped it, before they are killed; `None`: they
+    /// live on.
     pub parent_death_signal: Option<Signal>,
     /// File that its standard output is added to.
     pub stdout: Option<PathBuf>,
@@ -79,7 +82,11 @@ const NOT_FORWARDED: &str = "the signals are SIGALRM, SIGCONT, SIGHUP, SIGQUIT, 
 const FORWARDED: &[Signal] =
     &[Signal::ALARM, Signal::CONT, Signal::HUP, Signal::QUIT, Signal::USR1, Signal::USR2, Signal::WINCH];
 
-pub(crate) fn read<'a>(file: &Fields<'a>, block: &Block<'a>) -> Choosing<Exec> {
+/// What changes send unless something else is said.
+const USUAL_CHANGE_SIGNAL: Signal = Signal::HUP;
+
+/// The stanza; and where its `change_signal` stands, if it takes a template to use it.
+pub(crate) fn read<'a>(file: &Fields<'a>, block: &Block<'a>) -> (Choosing<Exec>, Option<Place>) {
     let fields = file.inside("exec", block, KEYS_PREFIX).worded(Wording::Template);
     let whole = |text: &str| if text.is_empty() { Vec::new() } else { vec![text.to_owned()] };
     let command = fields.strings_or("command", whole).unwrap_or_default();
@@ -88,15 +95,22 @@ pub(crate) fn read<'a>(file: &Fields<'a>, block: &Block<'a>) -> Choosing<Exec> {
         let hint = "command = [\"/path/of/the/program\", \"argument\"]";
         refuse_whole(&fields, fields.span_of("command"), message.to_owned(), hint);
     }
+    let change_signal = signal::read(&fields, "change_signal");
+    let on_change = read_on_change(&fields, change_signal);
+    let own = fields.filled("on_change").is_some_and(|word| word == "signal");
+    let for_templates = fields.has("change_signal") && !own;
+    let for_templates = for_templates.then(|| fields.report.place(fields.key_span("change_signal")));
+    let stop_signal = signal::read(&fields, "restart_stop_signal").unwrap_or(Some(Signal::TERM));
     let exec = Exec {
         command,
-        on_change: read_on_change(&fields),
+        on_change,
+        change_signal: change_signal.unwrap_or(Some(USUAL_CHANGE_SIGNAL)),
         restart_on_exit: read_restart(&fields),
-        stop_signal: signal::read(&fields, "restart_stop_signal").unwrap_or(Some(Signal::TERM)),
+        stop_signal,
         stop_timeout: read_duration(&fields, "stop_timeout").unwrap_or(DEFAULT_STOP_TIMEOUT),
         change_delay: read_duration(&fields, "change_delay").unwrap_or(DEFAULT_CHANGE_DELAY),
         forward_signals: read_forwarded(&fields),
-        parent_death_signal: signal::read(&fields, "pdeathsig").unwrap_or(Some(Signal::TERM)),
+        parent_death_signal: signal::read(&fields, "pdeathsig").unwrap_or(stop_signal.or(Some(Signal::TERM))),
         stdout: fields.file("child_process_stdout"),
         stderr: fields.file("child_process_stderr"),
         reap_orphans: fields.strict_bool("reap_orphans").unwrap_or(false),
@@ -106,7 +120,7 @@ pub(crate) fn read<'a>(file: &Fields<'a>, block: &Block<'a>) -> Choosing<Exec> {
     if block.object.is_some() {
         fields.finish();
     }
-    choosing
+    (choosing, for_templates)
 }
 
 fn refuse_whole(fields: &Fields<'_>, span: Span, message: String, hint: &str) {
@@ -114,7 +128,7 @@ fn refuse_whole(fields: &Fields<'_>, span: Span, message: String, hint: &str) {
 }
 
 /// Ours, or upstream's older key.
-fn read_on_change(fields: &Fields<'_>) -> OnChange {
+fn read_on_change(fields: &Fields<'_>, signal: Option<Option<Signal>>) -> OnChange {
     let older = match fields.filled("restart_on_secret_changes").as_deref() {
         None | Some("always") => OnChange::Restart,
         Some("never") => OnChange::Nothing,
@@ -126,14 +140,9 @@ fn read_on_change(fields: &Fields<'_>) -> OnChange {
         }
     };
     let own = fields.filled("on_change");
-    let signal = signal::read(fields, "change_signal");
     if own.is_some() && fields.has("restart_on_secret_changes") {
         let message = "'exec' has both 'on_change' and 'restart_on_secret_changes'";
         refuse_whole(fields, fields.key_span("on_change"), message.to_owned(), "keep one of them");
-    }
-    if own.as_deref() != Some("signal") && fields.has("change_signal") {
-        let message = "'change_signal' has no effect without on_change = \"signal\"";
-        refuse_whole(fields, fields.key_span("change_signal"), message.to_owned(), "on_change = \"signal\"");
     }
     match own.as_deref() {
         None => older,

@@ -116,6 +116,41 @@ fn files_listeners_cache_and_our_token_may_stand_beside_it() {
 }
 
 #[test]
+fn our_death_asks_it_to_end_as_we_do() {
+    let read = |keys: &str| {
+        let text = format!("{AUTH}{A}exec {{\n command = [\"app\"]\n{keys}\n}}\n");
+        agent().fine(&text).settings.exec.unwrap().parent_death_signal
+    };
+    assert_eq!(read("restart_stop_signal = \"SIGQUIT\""), Some(Signal::QUIT));
+    assert_eq!(read("restart_stop_signal = \"SIGNULL\""), Some(Signal::TERM));
+    assert_eq!(read("restart_stop_signal = \"SIGQUIT\"\npdeathsig = \"SIGNULL\""), None);
+}
+
+/// It is whatever `exec` does itself at a change.
+#[test]
+fn a_change_signal_is_for_templates_as_well() {
+    let template = |word: &str| {
+        format!("template {{\n contents = \"x\"\n destination = \"/{word}\"\n on_change = {word:?}\n}}\n")
+    };
+    let exec = |keys: &str| format!("{AUTH}{A}exec {{\n command = [\"app\"]\n{keys}\n}}\n");
+    let read = |text: &str| {
+        let exec = agent().fine(text).settings.exec.unwrap();
+        (exec.on_change, exec.change_signal)
+    };
+    let all = template("none") + &template("signal");
+    let restart = OnChange::Restart;
+    assert_eq!(read(&(exec("") + &all)), (restart, Some(Signal::HUP)));
+    assert_eq!(read(&(exec("change_signal = \"SIGUSR1\"") + &all)), (restart, Some(Signal::USR1)));
+    assert_eq!(read(&(exec("change_signal = \"SIGNULL\"") + &all)), (restart, None));
+    let own = exec("on_change = \"signal\"\nchange_signal = \"SIGUSR1\"");
+    assert_eq!(read(&own), (OnChange::Signal(Signal::USR1), Some(Signal::USR1)));
+    let own = exec("on_change = \"signal\"\nchange_signal = \"SIGNULL\"");
+    assert_eq!(read(&own), (OnChange::Nothing, None));
+    let told = agent().text(exec("change_signal = \"SIGUSR1\"") + &template("restart")).unwrap_err();
+    assert!(told.to_string().contains("'change_signal' has no effect: neither"), "{told}");
+}
+
+#[test]
 fn what_excludes_or_needs_each_other_is_told_in_upstreams_words() {
     let whole = |message: &str| vec![format!("error validating configuration: {message}")];
     let auth = "auto_auth {\n method \"token_file\" { config = { token_file_path = \"/t\" } }\n sink \"file\" { config = { path = \"/s\" } }\n}\n";
@@ -139,7 +174,10 @@ fn what_excludes_or_needs_each_other_is_told_in_upstreams_words() {
         (exec("restart_on_exit = \"x\""), "'exec.restart_on_exit' unexpected value: \"x\""),
         (exec("on_change = \"x\""), "'exec.on_change' unexpected value: \"x\""),
         (exec("on_change = \"signal\""), "on_change = \"signal\" needs a 'change_signal'"),
-        (exec("change_signal = \"SIGHUP\""), "'change_signal' has no effect without on_change = \"signal\""),
+        (
+            exec("change_signal = \"SIGHUP\""),
+            "'change_signal' has no effect: neither 'exec' nor any 'template' has on_change = \"signal\"",
+        ),
         (
             exec("on_change = \"none\"\nrestart_on_secret_changes = \"never\""),
             "'exec' has both 'on_change' and 'restart_on_secret_changes'",

@@ -1,10 +1,11 @@
 //! Go's flag syntax on top of clap's: one dash or two, and Go's words for what is wrong.
 
 use std::ffi::OsString;
-use std::process::ExitCode;
 
 use clap::Command;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
+
+use super::Exit;
 
 /// `-config=x` becomes `--config=x` where `config` is a flag of the subcommand, up to `--`, and for the agents'
 /// own subcommands up to the first operand, where Go stops reading flags. `vault` and `bao` read their first word
@@ -73,14 +74,14 @@ fn takes_value(flag: &clap::Arg) -> bool {
 }
 
 /// Prints help, or what is wrong, and gives the exit code: 0 for help that was asked for, else 1 as in Go.
-pub(super) fn complain(error: &clap::Error) -> ExitCode {
+pub(super) fn complain(error: &clap::Error) -> Exit {
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
-            let _ = error.print();
-            return ExitCode::SUCCESS;
+            out!("{error}");
+            return Exit::Success;
         }
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            let _ = error.print();
+            crate::print::err(format_args!("{error}"));
         }
         ErrorKind::UnknownArgument => {
             let name = match error.get(ContextKind::InvalidArg) {
@@ -88,7 +89,7 @@ pub(super) fn complain(error: &clap::Error) -> ExitCode {
                 _ => String::new(),
             };
             let name = name.split('=').next().unwrap_or_default();
-            say(&format!("flag provided but not defined: -{name}"));
+            errln!("flag provided but not defined: -{name}");
             let near = match error.get(ContextKind::SuggestedArg) {
                 Some(ContextValue::String(near)) => Some(near.trim_start_matches('-').to_owned()),
                 Some(ContextValue::Strings(near)) => {
@@ -97,18 +98,18 @@ pub(super) fn complain(error: &clap::Error) -> ExitCode {
                 _ => None,
             };
             match near {
-                Some(near) => say(&format!("hint: did you mean -{near}? `-help` lists all flags")),
-                None => say("hint: `-help` lists all flags"),
+                Some(near) => errln!("hint: did you mean -{near}? `-help` lists all flags"),
+                None => errln!("hint: `-help` lists all flags"),
             }
         }
         _ => match without_value(error) {
-            Some(name) => say(&format!("flag needs an argument: -{name}")),
+            Some(name) => errln!("flag needs an argument: -{name}"),
             None => {
-                let _ = error.print();
+                crate::print::err(format_args!("{error}"));
             }
         },
     }
-    ExitCode::FAILURE
+    Exit::Failure
 }
 
 /// The flag that stands there without its value.
@@ -120,11 +121,6 @@ fn without_value(error: &clap::Error) -> Option<&str> {
     };
     let name = name.trim_start_matches('-').split(' ').next()?;
     (error.kind() == ErrorKind::InvalidValue && value.is_empty()).then_some(name)
-}
-
-#[expect(clippy::print_stderr, reason = "the command line speaks here")]
-fn say(line: &str) {
-    eprintln!("{line}");
 }
 
 /// Go's `strconv.ParseBool`.

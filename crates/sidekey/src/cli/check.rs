@@ -24,7 +24,6 @@ pub(super) struct CheckArgs {
     strict: bool,
 }
 
-#[expect(clippy::print_stdout, reason = "the command line speaks here")]
 pub(super) fn check(arguments: &CheckArgs) -> Exit {
     let loader = Loader {
         product: if arguments.proxy { Product::Proxy } else { Product::Agent },
@@ -37,7 +36,7 @@ pub(super) fn check(arguments: &CheckArgs) -> Exit {
         Ok(loaded) => {
             print_warnings(&loaded.warnings);
             let settings = &loaded.settings;
-            println!(
+            outln!(
                 "ok: {} with {}, {} and {}{}",
                 settings.product.word(),
                 logins(&settings.auto_auths),
@@ -80,21 +79,24 @@ pub(super) fn color() -> Color {
     if plain { Color::Plain } else { Color::Ansi }
 }
 
-#[expect(clippy::print_stdout, reason = "the command line speaks here")]
 pub(super) fn print_warnings(warnings: &[Diagnostic]) {
     for warning in warnings {
-        println!("{}\n", warning.render(color()));
+        outln!("{}\n", warning.render(color()));
     }
 }
 
-/// Every problem in upstream's words, because tools match on them, drawn with its place. On standard output,
-/// where upstream prints them.
-#[expect(clippy::print_stdout, reason = "the command line speaks here")]
+/// On standard output, where upstream prints them.
 pub(super) fn print_failure(failure: &Failure, consequence: &str) {
     print_warnings(&failure.warnings);
-    for problem in &failure.problems {
-        let diagnostic = Diagnostic { message: problem.upstream_text(), ..problem.diagnostic.clone() };
-        println!("{}\n", diagnostic.render(color()));
-    }
-    println!("{}; {consequence}", counted(failure.problems.len(), "error"));
+    outln!("{}\n", drawn(failure, color()));
+    outln!("{}; {consequence}", counted(failure.problems.len(), "error"));
+}
+
+/// Every problem in upstream's words, because tools match on them, with its place.
+pub(super) fn drawn(failure: &Failure, color: Color) -> String {
+    let problems = failure.problems.iter();
+    let drawn = problems.map(|problem| {
+        Diagnostic { message: problem.upstream_text(), ..problem.diagnostic.clone() }.render(color)
+    });
+    drawn.collect::<Vec<_>>().join("\n\n")
 }

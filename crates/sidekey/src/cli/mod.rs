@@ -1,4 +1,4 @@
-//! The command line: one subcommand a file. Everything a person reads is printed here; the rooms log.
+//! The command line: one subcommand a file. Everything a person reads is told here, through `print.rs`; the rooms log.
 
 mod argv;
 mod cache;
@@ -26,6 +26,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use vault::Product;
 
+use crate::print;
 pub(crate) use exit::Exit;
 
 /// Logs in to Vault or OpenBao, keeps the token and every lease alive, and hands secrets to the application
@@ -79,11 +80,12 @@ pub(crate) fn main(arguments: Vec<OsString>) -> ExitCode {
     let parsed = command.try_get_matches_from(arguments).and_then(|matches| Cli::from_arg_matches(&matches));
     let cli = match parsed {
         Ok(cli) => cli,
-        Err(error) => return argv::complain(&error),
+        Err(error) => return print::outcome(argv::complain(&error)).into(),
     };
     let exit = match cli.command {
-        Command::Agent(arguments) => run::run(Product::Agent, arguments),
-        Command::Proxy(arguments) => run::run(Product::Proxy, arguments),
+        // What they print is only told besides.
+        Command::Agent(arguments) => return run::run(Product::Agent, arguments).into(),
+        Command::Proxy(arguments) => return run::run(Product::Proxy, arguments).into(),
         Command::Run(arguments) => run_program::run_program(arguments),
         Command::Cache(arguments) => cache::cache(&arguments),
         Command::Check(arguments) => check::check(&arguments),
@@ -95,7 +97,7 @@ pub(crate) fn main(arguments: Vec<OsString>) -> ExitCode {
         Command::Version => version::version(),
         Command::Demo(arguments) => demo::demo(&arguments),
     };
-    exit.into()
+    print::outcome(exit).into()
 }
 
 #[cfg(test)]

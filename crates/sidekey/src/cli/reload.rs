@@ -14,29 +14,28 @@ pub(super) struct ReloadArgs {
     api: OwnApi,
 }
 
-#[expect(clippy::print_stdout, clippy::print_stderr, reason = "the command line speaks here")]
 pub(super) fn reload(arguments: &ReloadArgs) -> Exit {
     let address = arguments.api.address();
     match ask(&arguments.api) {
         Ok(Ok(changes)) => {
             for change in &changes {
-                println!("{} {} {}", shown(&change["change"]), shown(&change["what"]), name(change));
+                outln!("{} {} {}", shown(&change["change"]), shown(&change["what"]), name(change));
             }
             if changes.is_empty() {
-                println!("nothing has changed");
+                outln!("nothing has changed");
             }
             Exit::Success
         }
         Ok(Err(problems)) => {
             for line in problems.iter().flat_map(|problem| problem.as_str().unwrap_or_default().lines()) {
-                eprintln!("{}", shown(&line.into()));
+                errln!("{}", shown(&line.into()));
             }
-            eprintln!("Error: the old configuration stays in force at {address}");
+            errln!("Error: the old configuration stays in force at {address}");
             Exit::Failure
         }
         Err(why) => {
-            eprintln!("Error: no reload at {address}: {why}");
-            eprintln!(
+            errln!("Error: no reload at {address}: {why}");
+            errln!(
                 "hint: -address names a listener with `agent_api {{ enable_reload = true }}`, or `proxy_api`; `kill -HUP` needs none"
             );
             Exit::Failure

@@ -5,12 +5,13 @@ use std::path::PathBuf;
 use atomic_file::{FileError, RotatingFile, Rotation};
 use clap::Args;
 use config::{Environment, Flags, Format, Level, Loader, LogFile, Settings, UnknownKeys};
+use hcl1::Color;
 use telemetry::Style;
 use tracing::level_filters::LevelFilter;
 use vault::Product;
 
 use super::argv::go_bool;
-use super::check::{print_failure, print_warnings};
+use super::check::{drawn, print_failure, print_warnings};
 use super::server::{ServerArgs, UnusedArgs};
 use super::{Exit, version};
 use crate::daemon::{self, Daemon, Reload};
@@ -118,11 +119,13 @@ pub(super) fn run(product: Product, arguments: RunArgs) -> Exit {
     let reload = Reload {
         load: Box::new(move || match load(&flags) {
             Ok(loaded) => {
-                print_warnings(&loaded.warnings);
+                for warning in &loaded.warnings {
+                    tracing::warn!(target: "reload", problem = warning.render(Color::Plain), "the new configuration has something strange");
+                }
                 Ok(loaded.settings)
             }
             Err(failure) => {
-                print_failure(&failure, "the old configuration stays in force");
+                tracing::error!(target: "reload", problems = drawn(&failure, Color::Plain), "the new configuration cannot be read, the old configuration stays in force");
                 Err(failure.problems.iter().map(|problem| problem.upstream_text()).collect())
             }
         }),
@@ -167,24 +170,22 @@ pub(super) fn filter(settings: &Settings) -> LevelFilter {
 }
 
 /// On standard output, as upstream prints it.
-#[expect(clippy::print_stdout, reason = "the command line speaks here")]
 fn failed_to_start(message: &str, exit: Exit) -> Exit {
-    println!("{message}");
+    outln!("{message}");
     exit
 }
 
 /// What runs where, with keys right-aligned as the agents' users know it.
-#[expect(clippy::print_stdout, reason = "the command line speaks here")]
 fn print_banner(product: Product, daemon: &Daemon) {
     let title = match product {
         Product::Agent => "Agent",
         Product::Proxy => "Proxy",
     };
-    println!("==> Sidekey {title} started! Log data will stream in below:\n");
-    println!("==> Sidekey {title} configuration:\n");
+    outln!("==> Sidekey {title} started! Log data will stream in below:\n");
+    outln!("==> Sidekey {title} configuration:\n");
     for (nth, address) in daemon.addresses().iter().enumerate() {
-        println!("{:>24}: {address}", format!("Api Address {}", nth + 1));
+        outln!("{:>24}: {address}", format!("Api Address {}", nth + 1));
     }
-    println!("{:>24}: {}", "Log Level", daemon.log_level());
-    println!("{:>24}: Sidekey v{}\n", "Version", version::VERSION);
+    outln!("{:>24}: {}", "Log Level", daemon.log_level());
+    outln!("{:>24}: Sidekey v{}\n", "Version", version::VERSION);
 }

@@ -18,20 +18,19 @@ pub(super) struct StatusArgs {
     json: bool,
 }
 
-#[expect(clippy::print_stdout, clippy::print_stderr, reason = "the command line speaks here")]
 pub(super) fn status(arguments: &StatusArgs) -> Exit {
     match arguments.api.open().and_then(|own| own.get("status")) {
         Ok((status, _)) => {
             if arguments.json {
-                println!("{status}");
+                outln!("{status}");
             } else {
-                print!("{}", table(&status));
+                out!("{}", table(&status));
             }
             if status["ready"] == true { Exit::Success } else { Exit::Failure }
         }
         Err(why) => {
-            eprintln!("Error: no status from {}: {why}", arguments.api.address());
-            eprintln!("{}", OwnApi::HINT);
+            errln!("Error: no status from {}: {why}", arguments.api.address());
+            errln!("{}", OwnApi::HINT);
             Exit::Failure
         }
     }

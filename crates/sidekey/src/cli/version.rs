@@ -4,8 +4,7 @@ use super::Exit;
 
 pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-#[expect(clippy::print_stdout, reason = "the command line speaks here")]
 pub(super) fn version() -> Exit {
-    println!("Sidekey v{VERSION}");
+    outln!("Sidekey v{VERSION}");
     Exit::Success
 }

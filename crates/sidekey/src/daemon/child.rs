@@ -20,6 +20,8 @@ use super::tasks::{Scope, Tasks};
 /// A child to be kept, made and not yet running.
 pub(super) struct Child {
     settings: supervisor::Settings,
+    /// What a changed file leads to whose template has `on_change = "signal"`.
+    changed_file: OnChange,
     asked: mpsc::Sender<Asked>,
     asks: mpsc::Receiver<Asked>,
     forward: Vec<Signal>,
@@ -93,10 +95,12 @@ impl Child {
             stop_timeout: exec.stop_timeout,
             change_delay: exec.change_delay,
             parent_death_signal: exec.parent_death_signal,
+            guard: super::guard::command(),
             record: Arc::default(),
         };
         let (asked, asks) = mpsc::channel(16);
-        Ok(Self { settings, asked, asks, forward: exec.forward_signals.clone() })
+        let changed_file = exec.change_signal.map_or(OnChange::Nothing, OnChange::signal);
+        Ok(Self { settings, changed_file, asked, asks, forward: exec.forward_signals.clone() })
     }
 
     /// Whether there is something to start.
@@ -128,13 +132,8 @@ impl Child {
             feed(values, rendered, given_up, sender).await;
             Ok(())
         });
-        let Self { settings, asked, asks, forward } = self;
-        // Its signal is that of `exec`, or SIGHUP.
-        let signal = match settings.on_change {
-            OnChange::Signal(signal) => OnChange::Signal(signal),
-            OnChange::Nothing | OnChange::Restart => OnChange::signal(Signal::HUP),
-        };
-        *link.now() = Some((asked.downgrade(), signal));
+        let Self { settings, changed_file, asked, asks, forward } = self;
+        *link.now() = Some((asked.downgrade(), changed_file));
         let (stop, hurry) = (CancellationToken::new(), CancellationToken::new());
         let (stopped, hurried) = (stop.clone(), hurry.clone());
         let keeper = tokio::spawn(async move {

@@ -7,6 +7,7 @@
 mod build;
 mod child;
 mod give_back;
+mod guard;
 mod hardening;
 mod identity;
 mod notify;
@@ -23,6 +24,7 @@ mod tasks;
 mod units;
 
 pub(crate) use build::{Daemon, StartError};
+pub(crate) use guard::{is_guard, stand as stand_guard};
 pub(crate) use hardening::forbid_core_dumps;
 pub(crate) use once::{OnceError, render_once};
 pub(crate) use open_files::raise as raise_open_files;

@@ -11,7 +11,7 @@ use super::units::{Changes, restrained};
 
 /// What the command line knows of configurations.
 pub(crate) struct Reload {
-    /// Reads the configuration again. When it is bad, its problems are printed, and given.
+    /// Reads the configuration again. When it is bad, its problems are logged, and given.
     pub(crate) load: Box<dyn Fn() -> Result<Settings, Vec<String>> + Send>,
     /// Puts its log level in force, and opens the log file anew: somebody may have put it aside.
     pub(crate) apply_log: Box<dyn Fn(&Settings) + Send>,

@@ -184,15 +184,40 @@ async fn stop_asked(signals: &mut Signals) {
 
 /// In one piece, between two lines of the log.
 fn dump(board: &Board) {
-    use std::io::Write as _;
-    let _ = std::io::stderr().lock().write_all(board.dump().as_bytes());
+    crate::print::err_bytes(board.dump().as_bytes());
 }
 
-#[expect(clippy::print_stdout, reason = "upstream tells of signals on standard output")]
 fn announce(daemon: &Daemon, what: &str) {
     let title = match daemon.units.settings.product {
         vault::Product::Agent => "Agent",
         vault::Product::Proxy => "Proxy",
     };
-    println!("==> Sidekey {title} {what}");
+    outln!("==> Sidekey {title} {what}");
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::{Instant, sleep, timeout};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_start_has_its_time_and_no_more() {
+        const LIMIT: Duration = Duration::from_secs(30);
+        const LONG: Duration = Duration::from_secs(86_400);
+        let work = |takes: Duration| {
+            let ready = TaskTracker::new();
+            ready.spawn(sleep(takes));
+            ready.close();
+            ready
+        };
+        let began = Instant::now();
+        assert_eq!(too_late(Some(LIMIT), work(LONG)).await, LIMIT);
+        let took = began.elapsed();
+        assert!(took >= LIMIT && took < LIMIT + Duration::from_millis(5), "{took:?}");
+        // Who was ready in time is never late, and who has no limit neither.
+        let last = LIMIT - Duration::from_millis(5);
+        assert!(timeout(LONG, too_late(Some(LIMIT), work(last))).await.is_err());
+        assert!(timeout(LONG / 2, too_late(None, work(LONG))).await.is_err());
+    }
 }

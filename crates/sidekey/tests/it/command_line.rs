@@ -49,6 +49,49 @@ async fn mistakes_on_the_command_line_are_gos() {
     assert_eq!(run(&["nosuch"]).await.0, Some(1));
 }
 
+/// Whatever it prints: somebody who stops reading is no error, and a full disk is one.
+#[tokio::test]
+async fn nobody_reads_what_is_printed_or_it_cannot_be_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let (good, bad) = (folder.path().join("good.hcl"), folder.path().join("bad.hcl"));
+    put(&good, "listener \"tcp\" {\n tls_disable = true\n}\ncache {}\n");
+    put(&bad, "nonsense = {");
+    let template = folder.path().join("a.ctmpl");
+    put(&template, &"x".repeat(1_000_000));
+    let path = |path: &std::path::Path| path.to_str().unwrap().to_owned();
+    for (arguments, code) in [
+        (vec!["check".to_owned(), path(&good)], 0),
+        (vec!["check".to_owned(), path(&bad)], 1),
+        (vec!["version".to_owned()], 0),
+        (vec!["agent".to_owned(), "-help".to_owned()], 0),
+        (vec!["agent".to_owned(), "-config".to_owned(), path(&bad)], 1),
+        (vec!["template".to_owned(), "functions".to_owned()], 0),
+        (vec!["template".to_owned(), "test".to_owned(), path(&template)], 0),
+    ] {
+        let ended = async |output: std::process::Stdio| {
+            let mut command = Command::new(sidekey());
+            let program =
+                command.args(&arguments).stdout(output).stderr(std::process::Stdio::piped()).spawn();
+            let output = program.unwrap().wait_with_output().await.unwrap();
+            (output.status.code(), String::from_utf8(output.stderr).unwrap())
+        };
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        assert_eq!(ended(writer.into()).await, (Some(code), String::new()), "{arguments:?}");
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let told = match arguments.first().unwrap().as_str() {
+            // Its help is printed by the command line; when it fails, nobody asks for what it has printed.
+            "agent" if code == 1 => "",
+            _ => "error: cannot write to standard output: No space left on device (os error 28)\n",
+        };
+        assert_eq!(ended(full.into()).await, (Some(1), told.to_owned()), "{arguments:?}");
+    }
+    // Complaints that nobody takes are lost, and no more.
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let status = Command::new(sidekey()).arg("-bogus").stderr(full).status().await.unwrap();
+    assert_eq!(status.code(), Some(1));
+}
+
 #[tokio::test]
 async fn version_in_every_spelling() {
     for arguments in [&["version"][..], &["-version"], &["--version"], &["-v"]] {

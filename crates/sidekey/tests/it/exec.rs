@@ -45,13 +45,12 @@ impl Stage {
 
 /// Waits until there is no such process, or a zombie that nobody buries.
 async fn gone(pid: Pid) {
-    eventually("the end of the process", || async {
-        let stat =
-            std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap_or_default();
-        (stat.is_empty() || stat.contains(") Z ")).then_some(())
-    })
-    .await
-    .unwrap();
+    eventually("the end of the process", || async { (!lives(pid)).then_some(()) }).await.unwrap();
+}
+
+fn lives(pid: Pid) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap_or_default();
+    !stat.is_empty() && !stat.contains(") Z ")
 }
 
 #[tokio::test]
@@ -127,13 +126,90 @@ async fn a_signal_to_both_means_us() {
     }
 }
 
+/// The guard that this agent has posted.
+fn guard_of(agent: u32) -> Option<Pid> {
+    let children = std::fs::read_to_string(format!("/proc/{agent}/task/{agent}/children")).unwrap();
+    let is_guard = |id: &&str| {
+        std::fs::read_to_string(format!("/proc/{id}/comm")).is_ok_and(|name| name == "exec-guard\n")
+    };
+    children.split_whitespace().find(is_guard).and_then(|id| Pid::from_raw(id.parse().unwrap()))
+}
+
+/// It is seen by all, and outlives us: it knows nothing, holds nothing, ends with the child, and costs next to nothing.
+#[tokio::test]
+async fn the_guard_holds_nothing_and_has_a_successor() {
+    let stage = Stage::new().await;
+    let line = "echo $$ > pid; trap 'exit 0' USR1; while :; do sleep 0.02; done";
+    let keys = "child_process_stdout = \"out\"";
+    let config = COLOR.to_owned() + &exec(line, keys);
+    let mut agent = stage.agent(&[]).config(QUICK).config(&config).env("HIDDEN", "s.never").start().unwrap();
+    let child = stage.pid("pid").await;
+    let guard = eventually("the guard", || async { guard_of(agent.pid().unwrap()) }).await.unwrap();
+    let of = |name: &str| std::fs::read(format!("/proc/{}/{name}", guard.as_raw_nonzero())).unwrap();
+    assert_eq!(of("environ"), b"");
+    assert!(of("cmdline").ends_with(b"\0exec-guard\0"), "{:?}", of("cmdline"));
+    let files = std::fs::read_dir(format!("/proc/{}/fd", guard.as_raw_nonzero())).unwrap();
+    let mut files: Vec<_> = files
+        .map(|entry| std::fs::read_link(entry.unwrap().path()).unwrap().to_str().unwrap().to_owned())
+        .collect();
+    files.sort();
+    assert!(
+        matches!(files.as_slice(), [null, other, pipe] if null == "/dev/null" && other == null && pipe.starts_with("pipe:")),
+        "{files:?}"
+    );
+    // Whoever ends all of us by a signal does not end it.
+    kill_process(guard, Signal::TERM).unwrap();
+    kill_process(guard, Signal::HUP).unwrap();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(guard_of(agent.pid().unwrap()), Some(guard));
+    kill_process(guard, Signal::KILL).unwrap();
+    agent.says("the child's guard was ended, another takes its place").await.unwrap();
+    let second = eventually("another guard", || async { guard_of(agent.pid().unwrap()) }).await.unwrap();
+    agent.kill().await;
+    gone(child).await;
+    gone(second).await;
+
+    // What is left behind in the background when all is over lives on, and no guard minds.
+    let line = "sleep 600 & echo $! > inner; exit 0";
+    let mut agent = stage.exec(&(COLOR.to_owned() + &exec(line, "")));
+    assert_eq!(agent.ended().await.unwrap().code(), Some(0));
+    let inner = stage.pid("inner").await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(lives(inner), "it was ended");
+    kill_process(inner, Signal::KILL).unwrap();
+
+    // Nobody is to mind.
+    put(&stage.path("pid"), "");
+    let mut agent =
+        stage.exec(&(COLOR.to_owned() + &exec("echo $$ > pid; exec sleep 600", "pdeathsig = \"SIGNULL\"")));
+    let child = stage.pid("pid").await;
+    assert_eq!(guard_of(agent.pid().unwrap()), None);
+    agent.kill().await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(lives(child), "it was ended");
+    kill_process(child, Signal::KILL).unwrap();
+}
+
 #[tokio::test]
 async fn f18_nobody_is_left_behind_when_the_agent_is_killed_or_stopped() {
     let stage = Stage::new().await;
-    let mut agent = stage.exec(&(COLOR.to_owned() + &exec("echo $$ > pid; exec sleep 600", "")));
-    let child = stage.pid("pid").await;
-    agent.kill().await;
-    gone(child).await;
+    // Whoever does not mind being asked; whoever has started another, which nobody asks but us; and whoever wants to end
+    // in good order, and may.
+    let line = "sleep 600 & echo $! > inner; echo $$ > pid; sleep 600";
+    let deaf = "trap '' TERM; sleep 600 & echo $! > inner; echo $$ > pid; while :; do sleep 0.02; done";
+    let tidy = "trap 'sleep 0.3; echo tidied up > done; exit' TERM; sleep 600 & echo $! > inner; echo $$ > pid; \
+                while :; do sleep 0.02; done";
+    for line in [line, deaf, tidy] {
+        ["pid", "inner"].iter().for_each(|name| put(&stage.path(name), ""));
+        let mut agent = stage.exec(&(COLOR.to_owned() + &exec(line, "stop_timeout = \"1s\"")));
+        let (child, inner) = (stage.pid("pid").await, stage.pid("inner").await);
+        let guard = guard_of(agent.pid().unwrap()).unwrap();
+        agent.kill().await;
+        gone(child).await;
+        gone(inner).await;
+        gone(guard).await;
+    }
+    assert_eq!(stage.read("done"), "tidied up\n");
 
     // In good order: the child first, with its own way of ending, and what it has started with it.
     let line = "(trap 'echo inner >> ends; exit' TERM; echo up > up; while :; do sleep 0.02; done) & \
@@ -312,7 +388,7 @@ async fn files_a_listener_and_our_token_beside_it() {
     assert_eq!(stage.read("alone"), "blue");
 }
 
-/// The signal is that of `exec`, or SIGHUP where it has none.
+/// The signal is that of `exec`, whatever a changed variable leads to, or SIGHUP where it has none.
 #[tokio::test]
 async fn a_changed_file_signals_or_restarts_it() {
     let stage = Stage::new().await;
@@ -328,7 +404,11 @@ async fn a_changed_file_signals_or_restarts_it() {
         let data = json!({"data": {"color": color, "shape": shape}});
         stage.root.write("secret/data/app", &data).await.unwrap();
     };
-    for (keys, signal) in [("", "HUP"), ("on_change = \"signal\"\nchange_signal = \"usr2\"", "USR2")] {
+    for (keys, signal) in [
+        ("", "HUP"),
+        ("change_signal = \"SIGUSR1\"", "USR1"),
+        ("on_change = \"signal\"\nchange_signal = \"usr2\"", "USR2"),
+    ] {
         let line = format!(
             "trap 'echo {signal} $(cat signal) >> {signal}' {signal}; echo start $(cat restart) >> {signal}; \
              while :; do sleep 0.02; done"

@@ -96,8 +96,17 @@ async fn secrets_become_variables() {
         "\u{feff}# c\r\nexport DSN='pg://${vault:secret/data/db#user}:x@h'\nPLAIN=\"as is\"\nDSN2=vault:kv1/old#color\n",
     );
     put(&stage.path("a.ctmpl"), "{{ with secret \"secret/db\" }}{{ .Data.data.user }}{{ end }}");
+    // As a shell makes it for `<(…)`.
+    let fifo = stage.path("fifo");
+    rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU, 0)
+        .unwrap();
+    let writes = std::thread::spawn(move || {
+        let mut pipe = std::fs::File::options().write(true).open(fifo).unwrap();
+        std::io::Write::write_all(&mut pipe, b"PIPED=vault:secret/data/db#user\n").unwrap();
+    });
     let arguments = [
         "-env-file=vars",
+        "-env-file=fifo",
         "-env=DSN2=vault:secret/db#user#1",
         "-template=a.ctmpl:a.conf",
         "sh",
@@ -112,7 +121,10 @@ async fn secrets_become_variables() {
     ];
     let said = stage.run(&arguments, &variables).await;
     assert_eq!(said.code, Some(7), "{}", said.err);
-    for line in ["DSN=pg://bob:x@h", "PLAIN=as is", "DSN2=ann", "WORD=HELLO", "HOST=vault:8200", "bob"] {
+    writes.join().unwrap();
+    for line in
+        ["PIPED=bob", "DSN=pg://bob:x@h", "PLAIN=as is", "DSN2=ann", "WORD=HELLO", "HOST=vault:8200", "bob"]
+    {
         assert!(said.out.lines().any(|known| known == line), "{line}\n{}", said.out);
     }
     assert!(!said.out.contains(secret_id) && !said.out.contains(role_id), "{}", said.out);
@@ -327,6 +339,8 @@ async fn one_clear_error_and_nothing_starts() {
     put(&stage.path("plain"), "A=hidden\nVAULT_X=hidden\n");
     for (arguments, why) in [
         (&["-env-file=nul"][..], "nul: line 1: there is a NUL byte"),
+        (&["-env-file=."], "is a directory"),
+        (&["-template=.:x"], "--template \".:x\": . is a directory; name a file in it"),
         (&["-env-file=plain", "-on-change=SIGFOO"], "invalid signal \"SIGFOO\""),
         (&["-env-file=plain", "-stop-timeout=soon"], "soon"),
         (&["-env-file=plain", "-interval=soon"], "soon"),

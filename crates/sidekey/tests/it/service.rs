@@ -111,7 +111,17 @@ async fn the_log_has_a_file_of_its_own() {
     agent.signal(Signal::HUP);
     let reloaded = async || Some(()).filter(|()| log("agent.log").contains("configuration reloaded"));
     eventually("the new file", reloaded).await.unwrap();
+    // What is wrong with a new configuration, too, and nowhere else.
+    put(&stage.path("config.hcl"), "broken = = {");
+    agent.signal(Signal::HUP);
+    let refused =
+        async || Some(()).filter(|()| log("agent.log").contains("the old configuration stays in force"));
+    eventually("the refusal", refused).await.unwrap();
+    let told = log("agent.log");
+    assert!(told.contains("config.hcl:1:") && told.contains("  | 1 | broken = = {"), "{told}");
     agent.stop().await.unwrap();
+    let count = agent.output().iter().filter(|line| line.contains("broken = = {")).count();
+    assert_eq!(count, 1, "{}", agent.output().join("\n"));
 
     let mut agent = program("log_rotate_bytes = 1\nlog_rotate_max_files = 2\n").start().unwrap();
     agent.says("token written").await.unwrap();

@@ -30,6 +30,7 @@ fn settings(command: &[&str]) -> Settings {
         stop_timeout: Duration::from_secs(30),
         change_delay: Duration::from_millis(50),
         parent_death_signal: Some(Signal::TERM),
+        guard: Vec::new(),
         record: Arc::default(),
     }
 }

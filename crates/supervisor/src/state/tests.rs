@@ -12,6 +12,7 @@ fn settings() -> Settings {
         stop_timeout: Duration::from_secs(30),
         change_delay: Duration::from_secs(2),
         parent_death_signal: None,
+        guard: Vec::new(),
         record: Arc::default(),
     }
 }

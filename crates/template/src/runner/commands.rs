@@ -1,8 +1,8 @@
 //! Which command runs when: pure, time passed in.
 //!
 //! They run one after the other, in the order in which they were wanted. One that takes long is waited for by those of
-//! the same round, which may need what it does, and by all others for a moment only: whatever hangs must not stop the
-//! rest. Equal commands of several templates are one command; one that is wanted again while it runs runs once more
+//! the same round, which may need what it does, and by all others for a moment only, however many take long: whatever
+//! hangs must not stop the rest. Equal commands of several templates are one command; one that is wanted again while it runs runs once more
 //! afterwards, and never twice at once. One that fails is tried again after a pause that grows.
 
 use std::collections::HashSet;
@@ -15,7 +15,7 @@ use tokio::time::Instant;
 /// First and longest pause after a command that failed.
 const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
 
-/// So long a command is waited for by those that have nothing to do with it.
+/// So long a command waits, from when it is due, for those that it has nothing to do with.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Commands under way at a time, when those before them take long.
@@ -141,7 +141,8 @@ impl Commands {
 
     /// When a command may be started; `None` while only the end of another one helps.
     fn startable_at(&self, turn: Turn) -> Option<Instant> {
-        let mut at = turn.at;
+        // When the last of those that run has been waited for long enough.
+        let mut patient = turn.at;
         let mut others = 0;
         for job in &self.jobs {
             let Next::Running { since, round, .. } = job.next else { continue };
@@ -149,9 +150,9 @@ impl Commands {
             if round == turn.round || others >= AT_ONCE {
                 return None;
             }
-            at = at.max(since + PATIENCE);
+            patient = patient.max(since + PATIENCE);
         }
-        Some(at)
+        Some(patient.min(turn.at + PATIENCE))
     }
 
     /// One has ended, well or not. `retry` is whether it is tried again after a failure. `jitter` is in 0..1.
@@ -295,6 +296,32 @@ mod tests {
     }
 
     #[test]
+    fn the_whole_wait_has_a_bound_however_many_hang() {
+        let began = Instant::now();
+        let mut all = Commands::default();
+        // Each begins when the one before it has hung for a while.
+        for nth in 0..3 {
+            all.changed(nth, "a", &command(&nth.to_string()), began + seconds(nth as u64 * 4), 0.0);
+            all.next_round();
+        }
+        assert_eq!(start(&mut all, began), Some((0, "0".into())));
+        // Due at 4 s, and patient until what began at 0 s has had its 5 s.
+        assert_eq!((start(&mut all, began + seconds(4)), all.due_at()), (None, Some(began + PATIENCE)));
+        assert_eq!(start(&mut all, began + PATIENCE), Some((1, "1".into())));
+        // Due at 8 s: what began at 5 s has had its 5 s at 10 s.
+        assert_eq!(all.due_at(), Some(began + seconds(10)));
+        assert_eq!(start(&mut all, began + seconds(10)), Some((2, "2".into())));
+        // Due at 11 s, as long as another begins at 14 s: no longer than until 16 s.
+        all.ended(0, true, |_| true, began + seconds(11), 0.0);
+        all.changed(3, "d", &command("3"), began + seconds(11), 0.0);
+        all.next_round();
+        all.changed(0, "a", &command("0"), began + seconds(9), 0.0);
+        assert_eq!(start(&mut all, began + seconds(14)), Some((0, "0".into())));
+        assert_eq!((start(&mut all, began + seconds(15)), all.due_at()), (None, Some(began + seconds(16))));
+        assert_eq!(start(&mut all, began + seconds(16)), Some((3, "3".into())));
+    }
+
+    #[test]
     fn those_that_hang_are_few_at_a_time() {
         let mut now = Instant::now();
         let mut all = Commands::default();
@@ -302,10 +329,11 @@ mod tests {
             all.changed(nth, "a", &command(&nth.to_string()), now, 0.0);
             all.next_round();
         }
-        for nth in 0..AT_ONCE {
+        assert_eq!(start(&mut all, now), Some((0, "0".into())));
+        assert_eq!((start(&mut all, now), all.due_at()), (None, Some(now + PATIENCE)));
+        now += PATIENCE;
+        for nth in 1..AT_ONCE {
             assert_eq!(start(&mut all, now), Some((nth, nth.to_string())));
-            assert_eq!(start(&mut all, now), None);
-            now += PATIENCE;
         }
         assert_eq!((start(&mut all, now + seconds(9999)), all.due_at()), (None, None));
         all.ended(1, true, |_| true, now, 0.0);

@@ -25,7 +25,6 @@ enum CacheCommand {
     Stats(list::StatsArgs),
 }
 
-#[expect(clippy::print_stdout, clippy::print_stderr, reason = "the command line speaks here")]
 pub(super) fn cache(arguments: &CacheArgs) -> Exit {
     let (api, done) = match &arguments.command {
         CacheCommand::Clear(arguments) => (&arguments.api, clear::clear(arguments)),
@@ -34,16 +33,16 @@ pub(super) fn cache(arguments: &CacheArgs) -> Exit {
     };
     match done {
         Ok(text) => {
-            print!("{text}");
+            out!("{text}");
             Exit::Success
         }
         Err(Problem::Asked(why)) => {
-            eprintln!("Error: {why}");
+            errln!("Error: {why}");
             Exit::Failure
         }
         Err(Problem::Unanswered(why)) => {
-            eprintln!("Error: no answer about the cache from {}: {why}", api.address());
-            eprintln!("{}", OwnApi::HINT);
+            errln!("Error: no answer about the cache from {}: {why}", api.address());
+            errln!("{}", OwnApi::HINT);
             Exit::Failure
         }
     }

@@ -10,9 +10,8 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
 /// Prints a line of the story.
-#[expect(clippy::print_stdout, reason = "the command line speaks here")]
 pub(super) fn say(line: &str) {
-    println!("{line}");
+    outln!("{line}");
 }
 
 /// A claim that was checked. `Err` ends the story.

@@ -48,12 +48,11 @@ pub(super) struct GenerateArgs {
     files: Vec<String>,
 }
 
-#[expect(clippy::print_stdout, clippy::print_stderr, reason = "the command line speaks here")]
 pub(super) fn generate_config(arguments: &GenerateArgs) -> Exit {
     let late: Vec<&str> =
         arguments.files.iter().map(String::as_str).filter(|file| file.starts_with('-')).collect();
     if !late.is_empty() {
-        eprintln!(
+        errln!(
             "Command flags must be provided before positional arguments. The following arguments will not be parsed as flags: [{}]",
             late.join(",")
         );
@@ -68,7 +67,7 @@ pub(super) fn generate_config(arguments: &GenerateArgs) -> Exit {
         (Some(other), _) => Some(format!("{other:?} is not a supported configuration type; {only}")),
     };
     if let Some(problem) = problem {
-        eprintln!("{problem}");
+        errln!("{problem}");
         return Exit::Failure;
     }
     let environment = Environment::capture();
@@ -86,14 +85,14 @@ pub(super) fn generate_config(arguments: &GenerateArgs) -> Exit {
     let found = match asked {
         Ok(found) => found,
         Err(error) => {
-            eprintln!("Error: could not generate templates: {error}");
+            errln!("Error: could not generate templates: {error}");
             return Exit::NotAsked;
         }
     };
     let variables = match name_all(&found) {
         Ok(variables) => variables,
         Err(error) => {
-            eprintln!("Error: could not generate templates: {error}");
+            errln!("Error: could not generate templates: {error}");
             return Exit::NotAsked;
         }
     };
@@ -108,18 +107,18 @@ pub(super) fn generate_config(arguments: &GenerateArgs) -> Exit {
     // Mode and replacing as upstream has them.
     let attributes = Attributes { mode: Mode::KeepOr(0o644), ..Attributes::new(0o644) };
     if let Err(error) = atomic_file::write(Path::new(path), configuration.text().as_bytes(), &attributes) {
-        eprintln!("Could not create configuration file {path:?}: {error}");
+        errln!("Could not create configuration file {path:?}: {error}");
         return Exit::NotWritten;
     }
-    println!("Successfully generated {path:?} configuration file!");
-    eprintln!(
+    outln!("Successfully generated {path:?} configuration file!");
+    errln!(
         "Warning: the generated file uses 'token_file' authentication method, which is not suitable for production environments."
     );
     if variables.is_empty() {
-        eprintln!("Warning: it has no variable, and no agent will start with it; name secrets with -path.");
+        errln!("Warning: it has no variable, and no agent will start with it; name secrets with -path.");
     }
     if !Path::new(&token_file).exists() {
-        eprintln!("Warning: there is no {token_file} yet; `bao login` or `vault login` makes it.");
+        errln!("Warning: there is no {token_file} yet; `bao login` or `vault login` makes it.");
     }
     Exit::Success
 }
@@ -144,7 +143,6 @@ fn settings(server: &ServerArgs, environment: &Environment, token_file: &str) ->
     }
 }
 
-#[expect(clippy::print_stderr, reason = "the command line speaks here")]
 fn look(
     settings: &Settings,
     environment: &Environment,
@@ -159,7 +157,7 @@ fn look(
             let mut all = Vec::new();
             for path in paths {
                 let passed_over =
-                    |path: &str| eprintln!("Warning: {path} is left out: its latest version is deleted.");
+                    |path: &str| errln!("Warning: {path} is left out: its latest version is deleted.");
                 all.extend(kv.expand(path, passed_over).await.map_err(|error| error.to_string())?);
             }
             Ok(all)

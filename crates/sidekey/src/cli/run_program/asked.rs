@@ -115,7 +115,11 @@ impl Asked {
                 .filter(|(source, destination)| !source.is_empty() && !destination.is_empty());
             let (source, destination) =
                 both.ok_or_else(|| format!("--template {text:?}: write SOURCE:DESTINATION"))?;
-            if !Path::new(source).is_file() {
+            let path = Path::new(source);
+            if path.is_dir() {
+                return Err(format!("--template {text:?}: {source} is a directory; name a file in it"));
+            }
+            if !path.is_file() {
                 return Err(format!("--template {text:?}: there is no file {source}"));
             }
             asked.templates.push((source.to_owned(), destination.to_owned()));
@@ -134,8 +138,9 @@ impl Asked {
             }
         }
         for path in &arguments.env_file {
-            let text = atomic_file::read_regular(Path::new(path), MAX_ENV_FILE)
-                .map_err(|error| error.to_string())?;
+            // `<(…)` of a shell is a FIFO.
+            let text =
+                atomic_file::read_stream(Path::new(path), MAX_ENV_FILE).map_err(|error| error.to_string())?;
             let text = String::from_utf8(text).map_err(|_| format!("{path} is no text in UTF-8"))?;
             for (name, value) in env_file::parse(&text).map_err(|why| format!("{path}: {why}"))? {
                 values.insert(name, value);

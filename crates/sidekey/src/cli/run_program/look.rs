@@ -23,7 +23,6 @@ pub(super) struct Wishes<'a> {
 ///
 /// # Errors
 /// The first thing that is missing, or that cannot be asked for, or two for one name.
-#[expect(clippy::print_stderr, reason = "the command line speaks here")]
 pub(super) async fn look(session: Session, wishes: &Wishes<'_>) -> Result<(Plan, Vec<String>), String> {
     let kv = Kv::new(session);
     let mut plan = Plan::default();
@@ -33,14 +32,14 @@ pub(super) async fn look(session: Session, wishes: &Wishes<'_>) -> Result<(Plan,
         match found? {
             (Whole { path, version, prefix, keep_case }, Ok((all, passed_over))) => {
                 for deleted in passed_over {
-                    eprintln!("warning: {deleted} is left out: its latest version is deleted");
+                    errln!("warning: {deleted} is left out: its latest version is deleted");
                 }
                 for found in &all {
                     plan.add_secret(path, *version, found, Naming { prefix, keep_case: *keep_case })?;
                 }
             }
             (_, Err(error)) if error.is_missing() && wishes.ignore_missing => {
-                eprintln!("warning: {}", told(&error));
+                errln!("warning: {}", told(&error));
             }
             (_, Err(error)) => return Err(told(&error)),
         }
@@ -58,7 +57,7 @@ pub(super) async fn look(session: Session, wishes: &Wishes<'_>) -> Result<(Plan,
                 None => continue,
                 Some(Ok(found)) => found,
                 Some(Err(error)) if error.is_missing() && wishes.ignore_missing => {
-                    eprintln!("warning: {name} is left out: {}", told(error));
+                    errln!("warning: {name} is left out: {}", told(error));
                     left_out.push(name.clone());
                     continue 'next;
                 }
@@ -71,7 +70,7 @@ pub(super) async fn look(session: Session, wishes: &Wishes<'_>) -> Result<(Plan,
                 keys.sort_unstable();
                 let why = format!("{path} has no key {key:?}; it has {}", keys.join(", "));
                 if wishes.ignore_missing {
-                    eprintln!("warning: {name} is left out: {why}");
+                    errln!("warning: {name} is left out: {why}");
                     left_out.push(name.clone());
                     continue 'next;
                 }

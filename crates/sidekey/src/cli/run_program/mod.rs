@@ -95,12 +95,11 @@ pub(super) struct RunProgramArgs {
     command: Vec<String>,
 }
 
-#[expect(clippy::print_stderr, reason = "the command line speaks here")]
 pub(super) fn run_program(arguments: RunProgramArgs) -> Exit {
     match carried_out(&arguments) {
         Ok(exit) => exit,
         Err(problem) => {
-            eprintln!("error: {problem}\nnothing was started");
+            errln!("error: {problem}\nnothing was started");
             Exit::Failure
         }
     }
@@ -300,24 +299,49 @@ fn ended(outcome: Result<(), RunError>) -> Exit {
     }
 }
 
-#[expect(clippy::print_stderr, reason = "the command line speaks here")]
 fn warn(what: &str) {
-    eprintln!("sidekey run: {what}");
+    errln!("sidekey run: {what}");
 }
 
 /// What would be done: names and paths, no values.
-#[expect(clippy::print_stdout, reason = "the command line speaks here")]
 fn tell(plan: &Plan, asked: &Asked, login: &str, address: &str, command: &[String]) {
-    println!("server: {address}\nlogin: {login}");
+    outln!("server: {address}\nlogin: {login}");
     for (name, Planned { origin, .. }) in &plan.0 {
-        println!("variable: {name} from {origin}");
+        outln!("variable: {name} from {origin}");
     }
     for (name, _) in &asked.plain {
-        println!("variable: {name} as given");
+        outln!("variable: {name} as given");
     }
     for (source, destination) in &asked.templates {
-        println!("file: {destination} from {source}");
+        outln!("file: {destination} from {source}");
     }
     // Its arguments are its own business.
-    println!("program: {}", command.first().map_or("", String::as_str));
+    outln!("program: {}", command.first().map_or("", String::as_str));
+}
+
+#[cfg(test)]
+mod tests {
+    use vault::api::Caller;
+    use vault::{BoxFuture, Request, Response, SendError, Upstream};
+
+    use super::*;
+
+    /// Never answers.
+    struct Silent;
+
+    impl Upstream for Silent {
+        fn send(&self, _: Request) -> BoxFuture<'_, Result<Response, SendError>> {
+            Box::pin(std::future::pending())
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_does_not_take_the_token_back_delays_the_end_by_three_seconds() {
+        let token = Arc::new(Token::new("s.1").unwrap());
+        let session = Session { upstream: Arc::new(Silent), caller: Caller::default(), token };
+        let began = tokio::time::Instant::now();
+        give_back(session, None).await;
+        let took = began.elapsed();
+        assert!(took >= FAREWELL && took < FAREWELL + Duration::from_millis(5), "{took:?}");
+    }
 }

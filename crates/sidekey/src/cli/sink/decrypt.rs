@@ -1,12 +1,14 @@
 //! `sidekey sink decrypt`: what is in the file of an encrypted sink.
 
-use std::io::{Read as _, Write as _};
+use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use auto_auth::sink::envelope::{Binding, KeyPair, open};
 use clap::Args;
 use config::Environment;
+
+use crate::print;
 
 /// Flags of `sink decrypt`.
 #[derive(Args, Debug)]
@@ -47,8 +49,8 @@ pub(super) fn decrypt(arguments: &DecryptArgs) -> Result<(), String> {
     };
     let binding = Binding { derive_key: arguments.derive_key, aad: aad.as_bytes() };
     let plain = open(&envelope, &key, binding).map_err(|error| format!("{name}: {error}"))?;
-    let mut out = std::io::stdout().lock();
-    out.write_all(&plain).and_then(|()| out.flush()).map_err(|error| format!("standard output: {error}"))
+    print::bytes(&plain);
+    Ok(())
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, String> {
@@ -66,9 +68,8 @@ fn read_input() -> Result<Vec<u8>, String> {
     Ok(bytes)
 }
 
-#[expect(clippy::print_stderr, reason = "the command line speaks here")]
 fn warn_if_readable(key: &Path) {
     if std::fs::metadata(key).is_ok_and(|found| found.mode() & 0o077 != 0) {
-        eprintln!("warning: others can read the private key {}; give it the mode 0600", key.display());
+        errln!("warning: others can read the private key {}; give it the mode 0600", key.display());
     }
 }

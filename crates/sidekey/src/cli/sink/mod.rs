@@ -22,7 +22,6 @@ enum SinkCommand {
     Keygen(keygen::KeygenArgs),
 }
 
-#[expect(clippy::print_stderr, reason = "the command line speaks here")]
 pub(super) fn sink(arguments: &SinkArgs) -> Exit {
     let done = match &arguments.command {
         SinkCommand::Decrypt(arguments) => decrypt::decrypt(arguments),
@@ -31,7 +30,7 @@ pub(super) fn sink(arguments: &SinkArgs) -> Exit {
     match done {
         Ok(()) => Exit::Success,
         Err(problem) => {
-            eprintln!("error: {problem}");
+            errln!("error: {problem}");
             Exit::Failure
         }
     }

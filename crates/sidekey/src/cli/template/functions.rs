@@ -32,7 +32,6 @@ enum Format {
     Markdown,
 }
 
-#[expect(clippy::print_stdout, clippy::print_stderr, reason = "the command line speaks here")]
 pub(super) fn functions(arguments: &FunctionsArgs) -> Exit {
     let words: Vec<String> = arguments.words.iter().map(|word| word.to_lowercase()).collect();
     let wanted = |listed: &Listed| {
@@ -42,13 +41,13 @@ pub(super) fn functions(arguments: &FunctionsArgs) -> Exit {
     };
     let found: Vec<Listed> = both().into_iter().filter(wanted).collect();
     if found.is_empty() {
-        eprintln!("no function's name holds {}; `sidekey template functions` lists all", words.join(" or "));
+        errln!("no function's name holds {}; `sidekey template functions` lists all", words.join(" or "));
         return Exit::Failure;
     }
     match arguments.format {
-        Format::Text => print!("{}", as_text(&found)),
-        Format::Json => println!("{}", as_json(&found)),
-        Format::Markdown => print!("{}", as_markdown(&found)),
+        Format::Text => out!("{}", as_text(&found)),
+        Format::Json => outln!("{}", as_json(&found)),
+        Format::Markdown => out!("{}", as_markdown(&found)),
     }
     Exit::Success
 }

@@ -6,14 +6,13 @@ mod render;
 mod show;
 mod test;
 
-use std::io::Write as _;
-
 use clap::{Args, Subcommand};
 use config::Profile;
 
 use template::Written;
 
 use super::Exit;
+use crate::print;
 
 /// The subcommands of `template`.
 #[derive(Args, Debug)]
@@ -49,22 +48,11 @@ fn profile(text: &str) -> Result<Profile, String> {
     }
 }
 
-/// To standard output, whatever bytes it is. A reader that has gone away is no error.
-fn print_bytes(bytes: &[u8]) {
-    let mut out = std::io::stdout().lock();
-    let _ = out.write_all(bytes).and_then(|()| out.flush());
-}
-
-/// What a template printed beside its text, to standard error: standard output may be the file that is made.
-fn print_aside(bytes: &[u8]) {
-    let _ = std::io::stderr().lock().write_all(bytes);
-}
-
 /// The files that `writeToFile` would write, behind the template's own text.
 fn print_writes(writes: &[Written]) {
     for write in writes {
         let how = if write.append { " (appended)" } else { "" };
-        print_bytes(format!("\n==> {}{how}\n", write.path.display()).as_bytes());
-        print_bytes(&write.content);
+        outln!("\n==> {}{how}", write.path.display());
+        print::bytes(&write.content);
     }
 }

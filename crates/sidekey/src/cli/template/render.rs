@@ -13,8 +13,9 @@ use vault::{Product, Token};
 use super::super::Exit;
 use super::super::check::{color, print_failure, print_warnings};
 use super::differ::unified;
-use super::{print_aside, print_bytes, print_writes, show};
+use super::{print_writes, show};
 use crate::daemon;
+use crate::print;
 
 /// Flags of `template render`.
 #[derive(Args, Debug)]
@@ -38,7 +39,6 @@ pub(super) struct RenderArgs {
     token_file: Option<PathBuf>,
 }
 
-#[expect(clippy::print_stderr, reason = "the command line speaks here")]
 pub(super) fn render(arguments: RenderArgs) -> Exit {
     let environment = Environment::capture().with_addresses(::template::address);
     let loader = Loader {
@@ -59,13 +59,12 @@ pub(super) fn render(arguments: RenderArgs) -> Exit {
     match rendered(&arguments, &loaded.settings, &environment) {
         Ok(all) => tell(&arguments, &all),
         Err(problem) => {
-            eprintln!("error: {problem}");
+            errln!("error: {problem}");
             Exit::Failure
         }
     }
 }
 
-#[expect(clippy::print_stderr, reason = "the command line speaks here")]
 fn rendered(
     arguments: &RenderArgs,
     settings: &config::Settings,
@@ -85,7 +84,7 @@ fn rendered(
     runtime.shutdown_background();
     let once = outcome.map_err(|error| error.to_string())?;
     if let Some(error) = once.not_revoked {
-        eprintln!("warning: the login's token could not be revoked and lives on until its end: {error}");
+        errln!("warning: the login's token could not be revoked and lives on until its end: {error}");
     }
     once.rendered.map_err(|error| error.to_string())
 }
@@ -113,11 +112,10 @@ fn wanted(templates: &[Template], names: &[String]) -> Result<Vec<Template>, Str
     Ok(templates.iter().filter(chosen).cloned().collect())
 }
 
-#[expect(clippy::print_stderr, reason = "the command line speaks here")]
 fn tell(arguments: &RenderArgs, all: &[Rendered]) -> Exit {
     let (mut failed, mut differs) = (false, false);
     for rendered in all {
-        print_aside(&rendered.printed);
+        print::err_bytes(&rendered.printed);
         let text = match &rendered.outcome {
             Ok(text) => text,
             Err(error) => {
@@ -134,19 +132,19 @@ fn tell(arguments: &RenderArgs, all: &[Rendered]) -> Exit {
                 match tell_difference(path, text) {
                     Ok(difference) => differs |= difference,
                     Err(error) => {
-                        eprintln!("error: {error}");
+                        errln!("error: {error}");
                         failed = true;
                     }
                 }
             }
         } else {
             if all.len() > 1 {
-                print_bytes(format!("==> {}\n", rendered.destination.display()).as_bytes());
+                outln!("==> {}", rendered.destination.display());
             }
-            print_bytes(text);
+            print::bytes(text);
             print_writes(&rendered.writes);
             if all.len() > 1 {
-                print_bytes(b"\n");
+                out!("\n");
             }
         }
     }
@@ -171,6 +169,6 @@ fn tell_difference(path: &Path, text: &[u8]) -> Result<bool, FileError> {
         }
         Err(error) => return Err(error),
     };
-    print_bytes(difference.as_deref().unwrap_or_default().as_bytes());
+    print::bytes(difference.as_deref().unwrap_or_default().as_bytes());
     Ok(difference.is_some())
 }

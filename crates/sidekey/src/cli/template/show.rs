@@ -8,7 +8,6 @@ use template::{RenderError, Rendered};
 use super::super::check::color;
 
 /// Prints why a template did not render, to standard error.
-#[expect(clippy::print_stderr, reason = "the command line speaks here")]
 pub(super) fn show(name: &str, rendered: &Rendered, error: &RenderError) {
     let place: Option<Range<usize>> = match error {
         RenderError::Parse(error) => Some(error.span.clone()),
@@ -22,5 +21,5 @@ pub(super) fn show(name: &str, rendered: &Rendered, error: &RenderError) {
         }
         None => Diagnostic::plain(Severity::Error, format!("{name}: {error}")),
     };
-    eprintln!("{}\n", diagnostic.render(color()));
+    errln!("{}\n", diagnostic.render(color()));
 }

@@ -9,7 +9,8 @@ use template::{Fixtures, MAX_FILE};
 use super::super::Exit;
 use super::super::check::color;
 use super::differ::unified;
-use super::{print_aside, profile, show};
+use super::{profile, show};
+use crate::print;
 
 /// Flags of `template test`.
 #[derive(Args, Debug)]
@@ -40,12 +41,11 @@ pub(super) struct TestArgs {
     deny: Vec<String>,
 }
 
-#[expect(clippy::print_stderr, reason = "the command line speaks here")]
 pub(super) fn test(arguments: &TestArgs) -> Exit {
     match tried(arguments) {
         Ok(exit) => exit,
         Err(problem) => {
-            eprintln!("error: {problem}");
+            errln!("error: {problem}");
             Exit::Failure
         }
     }
@@ -72,7 +72,7 @@ fn tried(arguments: &TestArgs) -> Result<Exit, String> {
     let profile = arguments.profile.unwrap_or_else(|| Environment::capture().profile());
     let rendered = template::render_with(&text, &settings, profile, &fixtures);
     let name = arguments.file.display().to_string();
-    print_aside(&rendered.printed);
+    print::err_bytes(&rendered.printed);
     let output = match &rendered.outcome {
         Ok(output) => output,
         Err(error) => {
@@ -81,7 +81,7 @@ fn tried(arguments: &TestArgs) -> Result<Exit, String> {
         }
     };
     let Some(expected) = expected else {
-        super::print_bytes(output);
+        print::bytes(output);
         super::print_writes(&rendered.writes);
         return Ok(Exit::Success);
     };
@@ -89,7 +89,7 @@ fn tried(arguments: &TestArgs) -> Result<Exit, String> {
     Ok(match unified(&expected, output, &wanted, &name, color()) {
         None => Exit::Success,
         Some(difference) => {
-            super::print_bytes(difference.as_bytes());
+            print::bytes(difference.as_bytes());
             Exit::Failure
         }
     })
