@@ -17,6 +17,7 @@ class Unit(Enum):
     PER_SECOND = "req/s"
     NUMBER = "requests"
     WAKINGS = "times"
+    PERCENT = "% of a core"
 
 
 Cell = float | str | None
@@ -28,6 +29,7 @@ class Bar:
 
     text: str
     met: Callable[[float, float], bool]
+    needs_peer: bool = True
 
 
 def ratio_below(limit: float) -> Bar:
@@ -39,7 +41,7 @@ def ratio_at_least(limit: float) -> Bar:
 
 
 def below(limit: float, unit: Unit) -> Bar:
-    return Bar(f"< {limit:g} {unit.value}", lambda ours, _peer: ours < limit)
+    return Bar(f"< {limit:g} {unit.value}", lambda ours, _peer: ours < limit, needs_peer=False)
 
 
 @dataclass(frozen=True)
@@ -75,11 +77,12 @@ class Row:
     def _verdict(self) -> str:
         if self.bar is None:
             return ""
-        if not (isinstance(self.ours, float) and isinstance(self.bao, float)):
+        peer = self.bao if isinstance(self.bao, float) else None
+        if not isinstance(self.ours, float) or (peer is None and self.bar.needs_peer):
             return "not measured"
         if self.faults:
             return f"no, {self.faults} errors"
-        return "yes" if self.bar.met(self.ours, self.bao) else "no"
+        return "yes" if self.bar.met(self.ours, peer or 0.0) else "no"
 
     def _number(self, cell: Cell) -> str:
         if cell is None:
