@@ -1,6 +1,5 @@
 //! The cache on disk: restarts, kills, a server that is away, and files that are of no use.
 
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -64,7 +63,8 @@ async fn a_restart_loses_nothing_and_brings_nothing_back() {
     let mut stage = Stage::new().await;
     let program = stage.lasting(&stage.file_store(""));
     let open_to = |mode| {
-        std::fs::set_permissions(stage.path("key"), std::fs::Permissions::from_mode(mode)).unwrap();
+        let key = std::fs::read(stage.path("key")).unwrap();
+        atomic_file::write(&stage.path("key"), &key, &atomic_file::Attributes::new(mode)).unwrap();
     };
     open_to(0o644);
     let (mut agent, api) = program.start_listening().await.unwrap();
