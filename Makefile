@@ -57,7 +57,9 @@ $(RELEASED): $(SOURCES)
 
 bench: server release ## the table of README, ours as released, beside bao, nginx and HAProxy
 	cargo build --release --locked -p testkit --example open_loop
-	python3 bench/run.py --sidekey $(RELEASED) --open-loop $(TARGET)/release/examples/open_loop --bao "$$(scripts/fetch-openbao)" --markdown $(TARGET)/bench.md
+	cargo build --release --locked -p cache --example measure
+	python3 bench/run.py --sidekey $(RELEASED) --open-loop $(TARGET)/release/examples/open_loop \
+		--measure $(TARGET)/release/examples/measure --bao "$$(scripts/fetch-openbao)" --markdown $(TARGET)/bench.md
 
 FUZZ_SECONDS ?= 600
 FUZZ_TARGETS ?= lex_parse execute structured regex layout duration framing target

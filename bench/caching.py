@@ -1,4 +1,4 @@
-"""The cache beside `bao agent` and nginx: answers a second, a crowd that asks once, what a hit adds, and memory."""
+"""The cache beside `bao agent` and nginx: answers a second, a crowd that asks once, and what a hit adds."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import socket
 import statistics
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from email.utils import formatdate
 from pathlib import Path
@@ -24,19 +23,19 @@ if TYPE_CHECKING:
     from scenarios import Bench
 
 CROWD = 1_000
-FEW, MANY = 10_000, 100_000
 LOGIN = "/v1/auth/approle/login"
+ACCOUNT = "/v1/database/creds/app"
+LEASES = (ACCOUNT, "/v1/sys/leases/")
 
 
 def caching(bench: Bench) -> None:
-    """Cached answers beside nginx `proxy_cache`, a crowd that asks for one secret, what a hit adds, memory of a token."""
+    """Cached answers beside nginx `proxy_cache`, a crowd that asks for one secret, what a hit adds."""
     folder = bench.folder / "caching"
     folder.mkdir()
     answers_per_second(bench, folder)
     crowd(bench, folder)
     with Counting() as upstream:
         time_of_a_hit(bench, folder, upstream)
-        memory(bench, folder, upstream)
 
 
 def answers_per_second(bench: Bench, folder: Path) -> None:
@@ -127,8 +126,22 @@ def login_answer(number: int) -> bytes:
     return json.dumps(answer).encode()
 
 
+def lease_answer(number: int) -> bytes:
+    """An answer with a database account of 500 bytes, with a lease of its own."""
+    answer = {
+        "request_id": f"00000000-0000-0000-0000-{number:012d}",
+        "lease_id": f"database/creds/app/{number:024d}",
+        "lease_duration": 3600,
+        "renewable": True,
+        "data": {"username": f"v-app-{number:020d}", "password": ""},
+    }
+    answer["data"]["password"] = "x" * (500 - len(json.dumps(answer)))
+    return json.dumps(answer).encode()
+
+
 class Counting:
-    """A server that answers logins each with another token, and reads after a moment; and counts both."""
+    """A server that answers logins each with another token, database accounts each with another lease, and reads after a
+    moment; and counts them all."""
 
     def __init__(self, patience: float = 0.0) -> None:
         self.counted: dict[str, int] = {}
@@ -175,7 +188,7 @@ class Counting:
                     number = self._tokens
                 if path == "/v1/secret/data/crowd":
                     time.sleep(self._patience)
-                answer = login_answer(number)
+                answer = lease_answer(number) if path.startswith(LEASES) else login_answer(number)
                 head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nCache-Control: no-store\r\n"
                 if path.startswith("/v1/secret/"):
                     answer = b'{"request_id":"r","lease_id":"","data":{"data":{"v":"x"},"metadata":{"version":1}}}'
@@ -300,48 +313,3 @@ def time_of_a_hit(bench: Bench, folder: Path, upstream: Counting) -> None:
     shown = ", ".join(f"{name} {value:.1f} µs" for name, value in medians.items())
     bench.say(shown)
     bench.report.notes.append(f"A hit, there and back, client included: {shown}")
-
-
-def memory(bench: Bench, folder: Path, upstream: Counting) -> None:
-    """Growth by logins that a scripted server answers with 500 bytes and a token each; bao gets the smaller number."""
-    few = 2_000 if bench.quick else FEW
-    counts = {product: [few] for product in bench.products()}
-    if not bench.quick:
-        counts[bench.ours].append(MANY)
-    found: dict[tuple[str, int], float] = {}
-    for product, numbers in counts.items():
-        for count in numbers:
-            agent = start_agent(product, upstream, folder / f"memory-{count}")
-            with agent.child:
-                time.sleep(2)
-                before = agent.child.memory().rss
-                log_in_often(agent.port, count)
-                time.sleep(bench.plan.settle_seconds)
-                grown = (agent.child.memory().rss - before) / count / 1e3
-            found[product.name, count] = grown
-            bench.say(f"{product.name}: {grown:.2f} KB for each of {count:,} tokens with answers of 500 bytes")
-    ours, bao = (product.name for product in bench.products())
-    bar = below(2, Unit.KILOBYTES)
-    title = "memory per cached token with its answer of 500 bytes"
-    bench.report.rows.append(Row(f"{title}, {few:,} of them", Unit.KILOBYTES, found[ours, few], found[bao, few], bar=bar))
-    if not bench.quick:
-        row = Row(f"{title}, {MANY:,} of them", Unit.KILOBYTES, found[ours, MANY], "not measured", bar=None)
-        bench.report.rows.append(row)
-
-
-def log_in_often(port: int, count: int, threads: int = 4) -> None:
-    """So many different logins."""
-
-    def some(first: int) -> None:
-        connection = connect(port)
-        for number in range(first, count, threads):
-            body = b'{"role_id": "role", "secret_id": "%d"}' % number
-            head = b"POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
-            answer = ask(connection, head % (LOGIN.encode(), len(body)) + body)
-            if not answer.startswith(b"HTTP/1.1 200") or b"MISS" not in answer:
-                raise BenchError(f"a login was answered {answer[:200]!r}")
-        connection.close()
-
-    with ThreadPoolExecutor(threads) as pool:
-        for done in [pool.submit(some, first) for first in range(threads)]:
-            done.result()

@@ -17,6 +17,7 @@ class Unit(Enum):
     PER_SECOND = "req/s"
     NUMBER = "requests"
     WAKINGS = "times"
+    PERCENT = "% of a core"
 
 
 Cell = float | str | None

@@ -30,6 +30,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5, help="runs of wrk per target (default 5)")
     parser.add_argument("--seconds", type=int, default=5, help="how long each of them takes (default 5); many short ones drift less")
     parser.add_argument("--open-loop", type=Path, metavar="PATH", help="the example of crates/testkit that sends at a constant rate")
+    parser.add_argument("--measure", type=Path, metavar="PATH", help="the example of crates/cache that renews many leases")
     parser.add_argument("--quick", action="store_true", help="shorter and rougher, to try the program")
     parser.add_argument("--only", action="append", choices=list(scenarios()), help="only this benchmark; repeatable")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="also write the table as Markdown")
@@ -112,7 +113,7 @@ def run(arguments: argparse.Namespace) -> list[str]:
         with server.child:
             wrk = find_tool("wrk")
             load = Wrk(wrk, plan.wrk_seconds, folder) if wrk else None
-            bench = Bench(ours, bao, server, folder, plan, load, find_tool("nginx"), find_tool("haproxy"), arguments.open_loop, report)
+            bench = Bench(ours, bao, server, folder, plan, load, find_tool("nginx"), find_tool("haproxy"), arguments.open_loop, arguments.measure, report)
             failures = run_scenarios(bench, arguments.only)
             report.notes += general_notes(bench, load_before)
     report.notes += [f"Could not run: {failure}" for failure in failures]

@@ -25,6 +25,7 @@ from agents import (
     start_plain_proxy,
 )
 from caching import caching
+from holding import holding
 from delivering import delivering
 from http_api import call
 from load import Wrk, WrkRun, login_many, login_once, numbered_login, shuffled
@@ -61,6 +62,7 @@ class Bench:
     nginx: str | None
     haproxy: str | None
     open_loop: Path | None
+    measure: Path | None
     report: Report
 
     @property
@@ -92,6 +94,7 @@ def scenarios() -> dict[str, Scenario]:
         "passthrough": pass_through,
         "proxying": proxying,
         "caching": caching,
+        "holding": holding,
         "tokens": memory_per_token,
         "binary": binary_size,
     }

@@ -65,6 +65,14 @@ impl KeySource {
         }
         Ok(key)
     }
+
+    /// The file whose modes say who may read the key; systemd and the kernel see to the others themselves.
+    pub fn file(&self) -> Option<&Path> {
+        match self {
+            Self::File(path) => Some(path),
+            Self::Credential(_) | Self::Keyring(_) => None,
+        }
+    }
 }
 
 /// The keyrings of the session, the process and the user, in the order in which the kernel's own tools look.

@@ -25,7 +25,7 @@ pub use identity::{group_id, user_id};
 pub use key_source::{KeyError, KeySource, SHORTEST_KEY};
 pub use lines::{open_for_output, open_to_add};
 pub use private::open_private;
-pub use read::{MAX_SMALL_FILE, read_regular, read_small, read_stream};
+pub use read::{MAX_SMALL_FILE, is_world_readable, read_regular, read_small, read_stream};
 pub use rotating::{RotatingFile, Rotation};
 pub use sandbox::Sandbox;
 pub use socket::{SocketAttributes, SocketFile, bind_socket};

@@ -84,6 +84,12 @@ pub(crate) fn kind_name(kind: FileType) -> &'static str {
     }
 }
 
+/// Whether every user of the machine may read a file; not, if that cannot be told.
+pub fn is_world_readable(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::metadata(path).is_ok_and(|data| data.permissions().mode() & 0o004 != 0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,6 +2,8 @@
 //! of an hour. The server is a function, and an hour passes at once.
 //!
 //!     cargo run --release -p cache --example measure
+//!
+//! Each line is of words `name=number`, which `bench/holding.py` reads.
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a program for people, run by hand")]
 
 use std::fs::read_to_string;
@@ -110,16 +112,15 @@ async fn measure(kind: &str, count: u64) {
     }
     let (spent, renewals) = (processor() - began, server.renewals.load(Relaxed) - renewed);
     println!(
-        "{count:>7} {kind:<6}: {grown} bytes each, of which the body is 500 (reckoned: {reckoned}); in three hours \
-         {renewals} renewals, at most {} a second, {:.3} % of a core",
-        most / 10,
+        "{kind} count={count} bytes_each={grown} reckoned={reckoned} renewals={renewals} most_per_second={} core_percent={:.3}",
+        most.div_ceil(10),
         spent / 10_800.0 * 100.0
     );
     stop.cancel();
     keeping.await.unwrap();
 }
 
-/// Each in a process of its own: what one has freed the next would not ask for.
+/// A line for each, in a process of its own: what one has freed the next would not ask for.
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
     if let [_, kind, count] = arguments.as_slice() {

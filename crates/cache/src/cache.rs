@@ -9,31 +9,34 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use http::{HeaderValue, header};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-use tracing::info;
 use vault::api::Caller;
 use vault::{BoxFuture, Request, Response, SendError, Token, Upstream, headers};
 
 use crate::Options;
 use crate::answer::{Answer, Origin};
-use crate::clear::{Clear, ClearRequest, Cleared};
+use crate::clear::Clear;
 use crate::clock::Clock;
 use crate::disk::{self, Disk, Opened, SETTLE_PATIENCE};
 use crate::flight::{Flights, Joined, Kind, Landing};
 use crate::holdings::{Holdings, HoldingsWanted};
 use crate::key::{Key, Keys, Texts, may_be_cached};
-use crate::kv::{self, Kv, Lasting, StaticNumbers, StaticSecrets};
+use crate::kv::{Kv, Lasting, StaticNumbers, StaticSecrets};
 use crate::left::Left;
-use crate::observe::Observation;
+use crate::region::Region;
 use crate::renewals::{self, Keeper, News};
-use crate::store::disk::Clocks;
-use crate::store::{Held, Mark, Store};
+use crate::store::{Held, Store};
 use crate::wish::{Wish, absent};
 
 mod ask;
+mod clearing;
+mod overtaking;
 mod room;
+mod take_in;
+
+use self::take_in::{TakenIn, take_in};
 
 /// Answers up to this size (32 MiB, the servers' own limit for bodies) are looked into; longer ones pass.
 const MAX_BODY: usize = 32 * 1024 * 1024;
@@ -337,57 +340,6 @@ impl Cache {
         self.0.shared.store().forget_own_but(whose);
     }
 
-    /// Forgets what `clear` names. Nothing is revoked. Returns how many answers went.
-    pub fn clear(&self, clear: &Clear) -> usize {
-        self.clear_as(&clear.clone().into()).answers
-    }
-
-    /// Forgets what a request names, and revokes it if it says so. What hangs below a token goes with it.
-    pub fn clear_as(&self, request: &ClearRequest) -> Cleared {
-        let now = self.0.shared.clock.now();
-        let mut store = self.0.shared.store();
-        let own = store.own_tokens();
-        let mut found = request.what.find(&store);
-        if let Some(age) = request.older_than {
-            found.retain(|id| now.checked_sub(age).is_some_and(|moment| store.is_older(*id, moment)));
-        }
-        let (mut cleared, mut seen) = (Cleared::default(), HashSet::new());
-        let mut revoked = Vec::new();
-        for top in &found {
-            if !seen.contains(top) && !own.iter().any(|(_, own)| store.managed(own.expose()) == Some(*top)) {
-                revoked.push(*top);
-            }
-            for id in store.subtree(*top) {
-                let Some((is_lease, has_answer)) = store.sort(id).filter(|_| seen.insert(id)) else {
-                    continue;
-                };
-                cleared.answers += usize::from(has_answer);
-                cleared.leases += usize::from(is_lease);
-                cleared.tokens += usize::from(!is_lease && has_answer);
-            }
-        }
-        if request.revoke {
-            let handles: Vec<_> = revoked.into_iter().filter_map(|id| store.handle(id)).collect();
-            cleared.revoking = handles.len();
-            if !request.dry_run {
-                handles.into_iter().for_each(|what| self.0.tell(Some(News::Revoke(what))));
-            }
-        }
-        if request.dry_run {
-            return cleared;
-        }
-        cleared.answers += self.0.shared.kv().map_or(0, |kv| kv.clear(&request.what));
-        for id in found {
-            store.evict(id);
-        }
-        store.marks.add(Mark::Everything);
-        // Without them everything below would be asked for anew, for ever.
-        for (whose, token) in own {
-            store.set_own(whose, token);
-        }
-        cleared
-    }
-
     /// Returns when what was forgotten before is forgotten on disk as well.
     pub async fn settle(&self) {
         self.0.settle().await;
@@ -523,9 +475,10 @@ impl Cache {
             true => (Kind::Read, READ_PATIENCE),
             false => (Kind::Write, WRITE_PATIENCE),
         };
+        let region = Region::of(&request, &inner.hasher);
         let mut in_vain = None;
         for _ in 0..ROUNDS {
-            let (landing, round) = match inner.flights.join(key, path, kind, in_vain) {
+            let (landing, round) = match inner.flights.join(key, region, kind, in_vain) {
                 Joined::First(flight) => {
                     return Inner::ask_apart(inner, request, key, Some(flight), path, false).await;
                 }
@@ -598,26 +551,6 @@ impl Inner {
             .hash_one((request.path(), request.headers.get(headers::NAMESPACE).map(|value| value.as_bytes())))
     }
 
-    /// Which reads a write makes old: those of the same thing by whatever path, or all of them if it may decide who
-    /// may read what.
-    fn touched(&self, request: &Request, observation: Option<&Observation>) -> Touched {
-        if observation.is_some_and(|seen| !seen.is_renewal()) || kv::decides_for_others(request) {
-            return Touched::All;
-        }
-        let namespace = request.headers.get(headers::NAMESPACE).map(|value| value.as_bytes());
-        let siblings = kv::siblings(request.path());
-        let siblings = siblings.iter().map(|path| self.hasher.hash_one((path.as_str(), namespace)));
-        Touched::Paths(siblings.chain([self.path_hash(request)]).collect())
-    }
-
-    /// Reads of what is written are joined no longer: from now on, and again when the answer came or the write was
-    /// given up, which is when what is returned is dropped.
-    fn overtake(&self, request: &Request, observation: Option<&Observation>) -> Overtaking<'_> {
-        let overtaking = Overtaking { flights: &self.flights, touched: self.touched(request, observation) };
-        overtaking.now();
-        overtaking
-    }
-
     fn plain(&self) -> MutexGuard<'_, HashSet<u64>> {
         self.plain.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
@@ -637,63 +570,6 @@ impl Inner {
             known.insert(path);
         }
     }
-}
-
-/// What a write makes old.
-enum Touched {
-    Paths(Vec<u64>),
-    All,
-}
-
-/// A write under way.
-struct Overtaking<'a> {
-    flights: &'a Flights,
-    touched: Touched,
-}
-
-impl Overtaking<'_> {
-    fn now(&self) {
-        self.flights.overtake(|path| match &self.touched {
-            Touched::Paths(paths) => paths.contains(&path),
-            Touched::All => true,
-        });
-    }
-}
-
-impl Drop for Overtaking<'_> {
-    fn drop(&mut self) {
-        self.now();
-    }
-}
-
-/// What became of the file of an earlier run.
-#[derive(Default)]
-struct TakenIn {
-    disk: Option<Disk>,
-    changed: Option<Arc<Notify>>,
-    lasting: Option<Lasting>,
-}
-
-/// Takes in what an earlier run left, and has changes noted from here on.
-fn take_in(shared: &Shared, file: Option<Opened>, news: &mpsc::UnboundedSender<News>) -> TakenIn {
-    let Some(Opened { disk, records, secrets, left_out, damaged, keeps_secrets, root }) = file else {
-        return TakenIn::default();
-    };
-    let mut store = shared.store();
-    let changed = disk.as_ref().map(|_| store.keep_journal());
-    store.leave_out(&left_out);
-    if !records.is_empty() || damaged > 0 || !left_out.records.is_empty() {
-        let restored = store.restore(records, Clocks::read(&shared.clock), fastrand::f64);
-        for (id, at) in restored.due {
-            // Fails only at the end of the program.
-            let _ = news.send(News::At(id, at));
-        }
-        let entries = restored.entries;
-        let (ended, too_many) = (restored.ended + left_out.ended, restored.too_many + left_out.too_many);
-        info!(target: "cache.persist", entries, ended, too_many, damaged, "the cache of the last run is taken in");
-    }
-    let lasting = keeps_secrets.then(|| Lasting { root, left: secrets, news: changed.clone() });
-    TakenIn { disk, changed, lasting }
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use vault::SendError;
 
 use crate::answer::Kept;
 use crate::key::Key;
+use crate::region::Region;
 
 /// So many wait for one; more ask for themselves. A listener takes fewer requests at a time unless it is told to.
 const MOST_WAITING: usize = 4096;
@@ -36,7 +37,7 @@ pub(crate) struct Flights(Arc<Mutex<HashMap<Key, Slot>>>);
 type Group = Arc<Mutex<Vec<oneshot::Sender<Landing>>>>;
 
 struct Slot {
-    path: u64,
+    region: Region,
     kind: Kind,
     group: Group,
     /// How many flights the group has seen; the last one is the one to wait for.
@@ -67,11 +68,12 @@ impl Flights {
         self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    /// Joins the request under way, or becomes it. `path` is a hash of the path it is for. Who has waited for a round
+    /// Joins the request under way, or becomes it. Who has waited for a round
     /// in vain names it: the first to do so asks as well.
-    pub(crate) fn join(&self, key: Key, path: u64, kind: Kind, in_vain: Option<u32>) -> Joined {
+    pub(crate) fn join(&self, key: Key, region: Region, kind: Kind, in_vain: Option<u32>) -> Joined {
         let mut slots = self.slots();
-        let slot = slots.entry(key).or_insert_with(|| Slot { path, kind, group: Group::default(), round: 0 });
+        let slot =
+            slots.entry(key).or_insert_with(|| Slot { region, kind, group: Group::default(), round: 0 });
         if slot.round == 0 || in_vain == Some(slot.round) {
             slot.round += 1;
             let (group, round) = (Arc::clone(&slot.group), slot.round);
@@ -90,10 +92,10 @@ impl Flights {
         Joined::Waiting(receiver, slot.round)
     }
 
-    /// Something is written: reads of what it `touches` that started before are joined no longer, and land for those
+    /// Something was written: reads of what it `touches` that started before are joined no longer, and land for those
     /// who wait already.
-    pub(crate) fn overtake(&self, touches: impl Fn(u64) -> bool) {
-        self.slots().retain(|_, slot| slot.kind != Kind::Read || !touches(slot.path));
+    pub(crate) fn overtake(&self, touches: impl Fn(Region) -> bool) {
+        self.slots().retain(|_, slot| slot.kind != Kind::Read || !touches(slot.region));
     }
 }
 
@@ -171,14 +173,14 @@ mod tests {
         }
 
         fn first(&self, in_vain: Option<u32>) -> Flight {
-            match self.flights.join(self.key, 1, Kind::Read, in_vain) {
+            match self.flights.join(self.key, Region::default(), Kind::Read, in_vain) {
                 Joined::First(flight) => flight,
                 _ => panic!("somebody else is first"),
             }
         }
 
         fn waits(&self) -> (oneshot::Receiver<Landing>, u32) {
-            match self.flights.join(self.key, 1, Kind::Read, None) {
+            match self.flights.join(self.key, Region::default(), Kind::Read, None) {
                 Joined::Waiting(landing, round) => (landing, round),
                 _ => panic!("nobody to wait for"),
             }
@@ -208,7 +210,9 @@ mod tests {
         assert_eq!(round, same);
         let second = sky.first(Some(round));
         // The next in vain waits for the second.
-        let Joined::Waiting(mut late, _) = sky.flights.join(sky.key, 1, Kind::Read, Some(round)) else {
+        let Joined::Waiting(mut late, _) =
+            sky.flights.join(sky.key, Region::default(), Kind::Read, Some(round))
+        else {
             panic!("two at once")
         };
         // The hung one fails: the second is still under way.
@@ -225,7 +229,7 @@ mod tests {
         let sky = Sky::new();
         let before = sky.first(None);
         let (mut early, _) = sky.waits();
-        sky.flights.overtake(|path| path == 1);
+        sky.flights.overtake(|_| true);
         let after = sky.first(None);
         let (mut late, _) = sky.waits();
         before.land(&Landing::Remembered);
@@ -239,7 +243,7 @@ mod tests {
         let sky = Sky::new();
         let _flight = sky.first(None);
         let waiting: Vec<_> = (0..MOST_WAITING).map(|_| sky.waits()).collect();
-        assert!(matches!(sky.flights.join(sky.key, 1, Kind::Read, None), Joined::Alone));
+        assert!(matches!(sky.flights.join(sky.key, Region::default(), Kind::Read, None), Joined::Alone));
         drop(waiting);
         sky.waits();
     }

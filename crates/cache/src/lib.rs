@@ -23,6 +23,7 @@ mod observe;
 mod options;
 mod pace;
 mod policy;
+mod region;
 mod renewals;
 mod store;
 mod wish;

@@ -130,6 +130,13 @@ pub(crate) fn decide(path: &str, body: &[u8], managed: bool) -> Decision {
     Decision::Token { token: SecretString::from(token.into_owned()), accessor, ttl, told, child }
 }
 
+/// Whether an answer gives out a token, or is about to (MFA). Only auth methods and the token store do: the servers refuse
+/// it to secrets engines.
+pub(crate) fn gives_token(body: &[u8]) -> bool {
+    body.trim_ascii_start().starts_with(b"{")
+        && serde_json::from_slice::<Envelope<'_>>(body).is_ok_and(|envelope| envelope.auth.is_some())
+}
+
 /// `…/auth/token/renew*`, `…/sys/leases/renew*`, `…/sys/renew*`, in any namespace.
 pub(crate) fn is_renewal(path: &str) -> bool {
     ["/auth/token/renew", "/sys/leases/renew", "/sys/renew"].iter().any(|part| path.contains(part))

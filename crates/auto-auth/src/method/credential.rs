@@ -203,15 +203,9 @@ static SAID: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
 /// Says that others may read a file, once while the program runs: files are read for each login.
 pub(super) fn warn_if_world_readable(what: &str, path: &Path) {
     let is_new = || SAID.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned());
-    if is_world_readable(path) && is_new() {
+    if atomic_file::is_world_readable(path) && is_new() {
         warn!(target: "auth.handler", path = %path.display(), "the {what} file can be read by every user of this machine");
     }
-}
-
-/// Whether every user of the machine may read a file.
-fn is_world_readable(path: &Path) -> bool {
-    use std::os::unix::fs::PermissionsExt as _;
-    std::fs::metadata(path).is_ok_and(|data| data.permissions().mode() & 0o004 != 0)
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use vault::{
     Accessor, Body, Gathered, LeaseId, Request, Response, Secret, SecretString, SendError, Token, headers,
 };
 
+use super::overtaking::Overtaking;
 use super::{Inner, READ_PATIENCE, from_upstream};
 use crate::answer::{Answer, Kept};
 use crate::flight::{Flight, Landing};
@@ -63,7 +64,9 @@ impl Inner {
         let path = self.path_hash(request);
         let safe = request.is_safe();
         let asked = Asked::of(request);
-        let overtaking = (!safe).then(|| self.overtake(request, asked.observation.as_ref()));
+        // To its end, however it ends.
+        let mut overtaking = (!safe)
+            .then(|| Overtaking::begin(&self.flights, request, asked.observation.as_ref(), &self.hasher));
         let sent_at = self.shared.clock.now();
         let began = self.shared.store().marks.count();
         let mut watch = self.shared.kv().map(|kv| kv.watch(request, asked.observation.as_ref()));
@@ -80,7 +83,6 @@ impl Inner {
                 return Err(error);
             }
         };
-        drop(overtaking);
         let mut forgot = match &mut watch {
             Some(watch) => watch.head(&mut response).await,
             None => false,
@@ -136,6 +138,11 @@ impl Inner {
             _ => false,
         };
         self.note_plain(path, !remembered);
+        if let Some(write) = overtaking.as_mut().filter(|_| looked_into && policy::gives_token(&whole)) {
+            write.gave_token();
+        }
+        // Before anybody is told.
+        drop(overtaking);
         if let Some(flight) = flight {
             flight.land(&match (remembered, safe) {
                 (true, _) => Landing::Remembered,

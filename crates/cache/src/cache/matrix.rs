@@ -53,6 +53,7 @@ use tokio::time::{Instant, sleep};
 
 use super::tests::{Door, OWN, door_with, get, login, put};
 use super::*;
+use crate::{ClearRequest, Cleared};
 
 fn door(ttl: u64) -> Door {
     door_with(ttl, Options::default())

@@ -4,8 +4,8 @@
 //!
 //! Forbidden is an answer from memory whose lease or token has ended at the server, that was revoked in a request
 //! whose answer we had passed on before this one came, that another token was given, or that promises a longer life
-//! than there is; a read that is older than a write of it or of a policy which was answered before; a write that did not
-//! reach the server.
+//! than there is; a read that is older than a write of it, of anything in its secrets engine or of a policy which was
+//! answered before; a write that did not reach the server.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::AtomicU64;
@@ -20,6 +20,7 @@ use super::*;
 
 const OWN: &str = "s.own";
 const POLICY: &str = "sys/policies/acl/app";
+const ENGINES: [&str; 3] = ["pki/", "team/a/pki/", "ns1/pki/"];
 const REVOCATION: HeaderName = HeaderName::from_static("x-revocation");
 
 /// A token or a lease.
@@ -42,6 +43,8 @@ struct Thing {
 struct World {
     things: HashMap<String, Thing>,
     versions: HashMap<String, u64>,
+    /// Of engines where a write changes what is read elsewhere in them, by namespace and mount.
+    engines: HashMap<String, u64>,
     revocations: u64,
     count: u64,
     fault: Option<Fault>,
@@ -212,7 +215,12 @@ impl Model {
                 if !request.is_safe() {
                     *version += 1;
                 }
-                let version = *version;
+                let mut version = *version;
+                if let Some(mount) = engine(request) {
+                    let engine = world.engines.entry(mount.to_owned()).or_default();
+                    *engine += u64::from(!request.is_safe());
+                    version = *engine;
+                }
                 let policy = world.versions.get(POLICY).copied().unwrap_or_default();
                 (200, json!({"data": {"version": version, "for": token, "policy": policy}}), None)
             }
@@ -259,6 +267,15 @@ impl Upstream for Model {
             Ok(Response { status: StatusCode::from_u16(status).unwrap(), headers, body })
         })
     }
+}
+
+/// The engine of a path, as the server sees it: one in the root, one in a folder, and one in a namespace, however that is
+/// told.
+fn engine(request: &Request) -> Option<&'static str> {
+    let given = request.headers.get(headers::NAMESPACE).map_or("", |namespace| namespace.to_str().unwrap());
+    let whole = format!("{}/{}", given.trim_matches('/'), &request.path()["/v1/".len()..]);
+    let whole = whole.trim_start_matches('/');
+    ENGINES.iter().find(|mount| whole.starts_with(**mount)).copied()
 }
 
 /// One run: what clients know and were told.
@@ -324,14 +341,30 @@ impl Run {
                 request
             }
             94..96 => post(POLICY, json!({})),
-            _ => Request::new(Method::GET, "secret/data/0").token(&token),
+            96..98 => Request::new(Method::GET, "secret/data/0").token(&token),
+            98 => self.engine(Method::POST, &["root/rotate", "issue/app"]).token(&token).json(&json!({})),
+            _ => self.engine(Method::GET, &["ca/pem", "certs"]).token(&token),
+        }
+    }
+
+    /// A request to one of the engines, its namespace told in one of two ways.
+    fn engine(&self, method: Method, paths: &[&str]) -> Request {
+        let one_of =
+            |some: &[&'static str]| some[usize::try_from(self.model.random(some.len() as u64)).unwrap()];
+        let mount = one_of(&ENGINES);
+        let path = paths[usize::try_from(self.model.random(paths.len() as u64)).unwrap()];
+        match mount.strip_prefix("ns1/").filter(|_| self.model.random(2) == 0) {
+            Some(mount) => Request::new(method, &format!("{mount}{path}"))
+                .namespace(vault::Namespace::new("ns1").as_ref()),
+            None => Request::new(method, &format!("{mount}{path}")),
         }
     }
 
     /// Sends a request and looks at the answer.
     async fn ask(&self, request: Request) {
         let told = self.told.lock().unwrap().clone();
-        let path = request.path().trim_start_matches("/v1/").to_owned();
+        let mount = engine(&request);
+        let path = mount.unwrap_or(request.path().trim_start_matches("/v1/")).to_owned();
         let (token, method) = (request.token_sent().unwrap_or_default().to_owned(), request.method.clone());
         let least = self.written.lock().unwrap().get(&path).copied().unwrap_or_default();
         let policy = self.written.lock().unwrap().get(POLICY).copied().unwrap_or_default();
@@ -346,7 +379,7 @@ impl Run {
         if status != StatusCode::OK {
             return;
         }
-        if path.starts_with("secret/") || path == POLICY {
+        if path.starts_with("secret/") || path == POLICY || mount.is_some() {
             let version = body["data"]["version"].as_u64().unwrap();
             assert!(
                 body["data"]["policy"].as_u64().unwrap() >= policy,
@@ -434,8 +467,12 @@ async fn run(seed: u64) -> u64 {
         hits: AtomicU64::new(0),
     };
     for _ in 0..120 {
-        // Now and then many read one thing while policies change.
-        let (many, choices) = if rng.u64(..4) == 0 { (12, 94..98) } else { (rng.u64(1..5), 0..100) };
+        // Now and then many read one thing while policies change, or an engine.
+        let (many, choices) = match rng.u64(..6) {
+            0 => (12, 94..98),
+            1 => (16, 98..102),
+            _ => (rng.u64(1..5), 0..102),
+        };
         let asks: Vec<_> = (0..many)
             .map(|_| {
                 let (run, later, choice) = (&run, rng.u64(..60), rng.u64(choices.clone()));

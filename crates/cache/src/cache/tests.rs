@@ -123,7 +123,7 @@ pub(super) struct Door {
 
 pub(super) const OWN: &str = "s.own";
 
-fn door(lease_ttl: u64) -> Door {
+pub(super) fn door(lease_ttl: u64) -> Door {
     door_with(lease_ttl, Options::default())
 }
 
@@ -225,76 +225,6 @@ async fn writes_that_are_not_remembered_are_never_shared() {
     let answers = futures_util::future::join_all(asking).await;
     assert_eq!(door.server.count("secret/data/app"), 5);
     assert!(answers.iter().all(|(origin, _)| *origin == "MISS"));
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_read_does_not_join_one_that_started_before_a_write() {
-    let door = door(3600);
-    let early = door.ask(get("secret/data/app"));
-    let later = async {
-        sleep(Duration::from_millis(10)).await;
-        door.ask(put("secret/data/app", &json!({}))).await;
-        door.ask(get("secret/data/app")).await
-    };
-    tokio::join!(early, later);
-    assert_eq!(door.server.count("secret/data/app"), 3);
-}
-
-/// A write that may decide who may read makes all reads under way old, others only those of what they write.
-#[tokio::test(start_paused = true)]
-async fn a_read_does_not_join_one_from_before_a_change_of_who_may_read() {
-    for (written, joins) in [
-        ("sys/policies/acl/app", false),
-        ("sys/policy/app", false),
-        ("identity/entity/id/1", false),
-        ("auth/approle/role/app", false),
-        ("auth/token/revoke", false),
-        ("auth/token/revoke-accessor", false),
-        ("sys/leases/revoke-prefix/auth", false),
-        ("sys/remount", false),
-        ("auth/approle/login", true),
-        ("auth/token/renew-self", true),
-        ("secret/data/other", true),
-        ("transit/encrypt/app", true),
-    ] {
-        let door = door(3600);
-        let early = door.ask(get("secret/data/app"));
-        let write = async {
-            sleep(Duration::from_millis(10)).await;
-            door.ask(put(written, &json!({"token": "x", "accessor": "x", "from": "x", "to": "y"}))).await;
-        };
-        // Begins while the write is under way, and after the first read was answered; is under way at the answer.
-        let middle = async {
-            sleep(Duration::from_millis(105)).await;
-            door.ask(get("secret/data/app")).await
-        };
-        let late = async {
-            sleep(Duration::from_millis(115)).await;
-            door.ask(get("secret/data/app")).await
-        };
-        tokio::join!(early, write, middle, late);
-        assert_eq!(door.server.count("secret/data/app"), if joins { 2 } else { 3 }, "{written}");
-    }
-}
-
-/// What was given up may have been done all the same.
-#[tokio::test(start_paused = true)]
-async fn a_write_that_was_given_up_overtakes_as_well() {
-    let door = door(3600);
-    let write = async {
-        // Its client leaves: known as nothing that is remembered, it is asked for in the client's own task.
-        door.ask(put("sys/policies/acl/app", &json!({}))).await;
-        let leaves =
-            timeout(Duration::from_millis(50), door.ask(put("sys/policies/acl/app", &json!({})))).await;
-        assert!(leaves.is_err());
-        door.ask(get("secret/data/app")).await;
-    };
-    let early = async {
-        sleep(Duration::from_millis(110)).await;
-        door.ask(get("secret/data/app")).await
-    };
-    tokio::join!(write, early);
-    assert_eq!(door.server.count("secret/data/app"), 2);
 }
 
 /// A server that is slow to fail is asked by ever fewer: after 2, 6, 14 and 30 seconds by one more each.

@@ -208,16 +208,6 @@ fn splits(place: &str) -> impl Iterator<Item = (&str, &str)> {
     })
 }
 
-/// Paths whose reads a write at this path may change, for reads under way.
-pub(crate) fn siblings(path: &str) -> Vec<String> {
-    if too_winding(path) {
-        return Vec::new();
-    }
-    let reads = ["data", "metadata", "subkeys"];
-    let each = splits(path).filter(|(_, rest)| !rest.is_empty());
-    each.flat_map(|(mount, rest)| reads.map(|verb| format!("{mount}{verb}/{rest}"))).collect()
-}
-
 // === Writes ===
 
 /// What a request that is no read may change, besides the path it names.

@@ -38,8 +38,8 @@ use vault::{Request, Secret, SendError, Token, Upstream};
 pub use self::settings::{KvVersion, Revalidate, StaticSecrets};
 
 use self::hash::{Hasher, TokenHash};
+pub(crate) use self::meaning::decides_for_others;
 use self::meaning::{Meaning, meaning};
-pub(crate) use self::meaning::{decides_for_others, siblings};
 use self::patterns::Patterns;
 use self::reading::Verdict;
 use self::settings::Settings;

@@ -74,9 +74,10 @@ impl Store {
             }
             places.insert(number, id);
             restored.due.extend(at.map(|at| (id, at)));
-            restored.entries += 1;
             if kind == Kind::Own {
                 own.push(id);
+            } else {
+                restored.entries += 1;
             }
             if kind != Kind::Lease {
                 self.journal.unconfirmed.insert(id);

@@ -10,6 +10,7 @@ use config::{Environment, KeySource, Persist, PersistKey};
 use thiserror::Error;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep};
+use tracing::warn;
 use vault::{Address, SecretString};
 
 use super::build::{cache_options, static_secrets};
@@ -63,6 +64,9 @@ pub(super) async fn settings(
     let (persist, environment, server) = (persist.clone(), Arc::clone(environment), server.to_string());
     let read = spawn_blocking(move || {
         let key = key(&persist.key, &environment)?;
+        if let Some(file) = key_file(&persist.key).filter(|file| atomic_file::is_world_readable(file)) {
+            warn!(target: "cache.persist", path = %file.display(), "the cache's key can be read by every user of this machine; set mode 0600");
+        }
         let machine = match persist.key {
             // Pods have an id of their image at best.
             PersistKey::Kubernetes { .. } => String::new(),
@@ -119,6 +123,15 @@ fn key(key: &PersistKey, environment: &Environment) -> Result<KeyMaterial, Persi
             disk::service_account_key(&token, secret)
         }
     })
+}
+
+/// The file that keeps the cache from others, where there is one. A service account's token does not.
+fn key_file(key: &PersistKey) -> Option<&Path> {
+    match key {
+        PersistKey::Key(source) | PersistKey::Kubernetes { secret: Some(source), .. } => source.file(),
+        PersistKey::Passphrase(path) => Some(path),
+        PersistKey::Kubernetes { secret: None, .. } => None,
+    }
 }
 
 /// Empty where there is none.

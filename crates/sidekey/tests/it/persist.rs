@@ -62,8 +62,15 @@ async fn start(program: &Program) -> (Process, Api) {
 async fn a_restart_loses_nothing_and_brings_nothing_back() {
     let mut stage = Stage::new().await;
     let program = stage.lasting(&stage.file_store(""));
+    let open_to = |mode| {
+        let key = std::fs::read(stage.path("key")).unwrap();
+        atomic_file::write(&stage.path("key"), &key, &atomic_file::Attributes::new(mode)).unwrap();
+    };
+    open_to(0o644);
     let (mut agent, api) = program.start_listening().await.unwrap();
     agent.says("token stored").await.unwrap();
+    let warned = "the cache's key can be read by every user of this machine";
+    assert!(agent.has_said(warned));
     let login = post(&api, "auth/approle/login", &stage.login()).await;
     let child = post(&api, "auth/token/create", &json!({"ttl": "1h"})).await;
     let below = post(&api.with_token(Some(&login.0)), "auth/token/create", &json!({"ttl": "1h"})).await;
@@ -75,7 +82,9 @@ async fn a_restart_loses_nothing_and_brings_nothing_back() {
     }
 
     // What was handed out is handed out again.
+    open_to(0o600);
     let (mut agent, api) = start(&program).await;
+    assert!(!agent.has_said(warned));
     let hit = |token: &str| (token.to_owned(), "HIT".to_owned(), String::new());
     assert_eq!(post(&api, "auth/approle/login", &stage.login()).await, hit(&login.0));
     assert_eq!(post(&api, "auth/token/create", &json!({"ttl": "1h"})).await, hit(&child.0));

@@ -87,9 +87,9 @@ fn it_is_seen_who_else_may_read_a_file() {
     let path = folder.path().join("x");
     for (mode, readable) in [(0o600, false), (0o640, false), (0o644, true), (0o604, true), (0o602, false)] {
         atomic_file::write(&path, b"x", &atomic_file::Attributes::new(mode)).unwrap();
-        assert_eq!(is_world_readable(&path), readable, "{mode:o}");
+        assert_eq!(atomic_file::is_world_readable(&path), readable, "{mode:o}");
     }
-    assert!(!is_world_readable(&folder.path().join("none")));
+    assert!(!atomic_file::is_world_readable(&folder.path().join("none")));
 }
 
 #[test]

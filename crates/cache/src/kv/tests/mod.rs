@@ -170,7 +170,7 @@ struct Door {
     cache: Cache,
 }
 
-fn settings() -> StaticSecrets {
+pub(super) fn settings() -> StaticSecrets {
     StaticSecrets {
         paths: vec!["secret/*".to_owned(), "kv/*".to_owned(), "pki/*".to_owned()],
         ttl: Duration::from_secs(30),

@@ -110,7 +110,13 @@ pub(super) fn clear(arguments: &ClearArgs) -> Result<String, Problem> {
     let number = |key: &str| told[key].as_u64().unwrap_or_default();
     let done = if arguments.dry_run { "Would forget" } else { "Forgotten" };
     let (answers, tokens, leases) = (number("answers"), number("tokens"), number("leases"));
-    let mut text = format!("{done}: {answers} answers, {tokens} tokens, {leases} leases.");
+    let counted = |number, one: &str| format!("{number} {one}{}", if number == 1 { "" } else { "s" });
+    let mut text = format!(
+        "{done}: {}, {}, {}.",
+        counted(answers, "answer"),
+        counted(tokens, "token"),
+        counted(leases, "lease")
+    );
     if arguments.revoke {
         let revoked = if arguments.dry_run { "Would revoke" } else { "Being revoked" };
         let _ = write!(text, " {revoked}: {}; what hangs below goes with it.", number("revoking"));

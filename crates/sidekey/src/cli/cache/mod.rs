@@ -17,7 +17,7 @@ pub(super) struct CacheArgs {
 
 #[derive(Debug, Subcommand)]
 enum CacheCommand {
-    /// Forget answers; nothing is revoked at the server
+    /// Forget answers; -revoke revokes them at the server as well
     Clear(clear::ClearArgs),
     /// Tell what is remembered: kind, path, age, time left; no value, token or lease id
     List(list::ListArgs),

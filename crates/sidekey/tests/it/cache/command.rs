@@ -145,10 +145,7 @@ async fn the_cache_is_told_and_cleared_and_no_secret_is_shown() {
     assert_eq!(run(&["clear", "request_path", "/v1/auth/approle", &address], "").await.0, Some(0));
     assert!(!remembered(&listener, &stage, 1).await);
     let counted = run(&["clear", "mount", "auth/approle", "-dry-run", "-revoke", &address], "").await.1;
-    assert!(
-        counted.starts_with("Would forget: 1 answers, 1 tokens, 0 leases. Would revoke: 1;"),
-        "{counted}"
-    );
+    assert!(counted.starts_with("Would forget: 1 answer, 1 token, 0 leases. Would revoke: 1;"), "{counted}");
     let young = run(&["clear", "all", "-older-than=1h", &address], "").await.1;
     assert_eq!(young, "Forgotten: 0 answers, 0 tokens, 0 leases.\n");
     let unclear = run(&["clear", "all", "-older-than=soon", &address], "").await;
@@ -156,7 +153,7 @@ async fn the_cache_is_told_and_cleared_and_no_secret_is_shown() {
     let last = log_in(&listener, &stage.credentials, 1).await;
     assert!(last.cache() == "HIT" && stage.is_alive(token(&last)).await);
     let gone = run(&["clear", "all", "-revoke", &address], "").await.1;
-    assert!(gone.starts_with("Forgotten: 1 answers, 1 tokens, 0 leases. Being revoked: 1;"), "{gone}");
+    assert!(gone.starts_with("Forgotten: 1 answer, 1 token, 0 leases. Being revoked: 1;"), "{gone}");
     let dead = async || (!stage.is_alive(token(&last)).await).then_some(());
     eventually("the revocation", dead).await.unwrap();
 

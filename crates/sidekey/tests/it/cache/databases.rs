@@ -264,3 +264,46 @@ async fn f25_accounts_live_as_long_as_they_are_handed_out() {
     );
     agent.stop().await.unwrap();
 }
+
+/// F10 for our own token: revoked at the server, and with it all leases that hang on it. The first request that is refused
+/// finds out; nothing of the old token is handed out from then on.
+#[tokio::test]
+async fn f10_our_own_token_is_revoked_with_the_leases_that_hang_on_it() {
+    let (stage, database) = tokio::join!(Stage::new(), Postgres::start());
+    database.mount(&stage.root, "db", &[("app", 3600, 7200), ("other", 3600, 7200)]).await;
+    let (mut agent, listener) = stage.front().start_listening().await.unwrap();
+    eventually("our own login", async || (!stage.read("token").is_empty()).then_some(())).await.unwrap();
+    let scene = Scene { stage, database, listener };
+    let (old, first) = (scene.stage.read("token"), scene.get("db/creds/app").await.1);
+    let (answer, again) = scene.get("db/creds/app").await;
+    assert_eq!((answer.cache(), &again), ("HIT", &first));
+    scene.stage.root.write("auth/token/revoke", &json!({"token": old})).await.unwrap();
+    eventually("the server to take the account along", async || (!scene.works(&first).await).then_some(()))
+        .await
+        .unwrap();
+    let revoked = Instant::now();
+    // Any other request: it waits for the new token and is answered.
+    let (answer, _) = scene.get("db/creds/other").await;
+    assert_eq!(answer.cache(), "MISS");
+    let noticed = revoked.elapsed();
+    let (answer, second) = scene.get("db/creds/app").await;
+    println!(
+        "F10: our own token was replaced after {noticed:.1?}, its lease after {:.1?}",
+        revoked.elapsed()
+    );
+    assert_eq!(answer.cache(), "MISS");
+    assert_ne!(second.lease, first.lease);
+    assert!(scene.works(&second).await);
+    assert!(revoked.elapsed() <= Duration::from_secs(5), "{:?}", revoked.elapsed());
+    assert_ne!(scene.stage.read("token"), old);
+    // Once each, and nothing of the old ones is kept.
+    assert_eq!(scene.get("db/creds/app").await.0.cache(), "HIT");
+    eventually("what hung on the old token to be forgotten", async || {
+        let told = scene.listener.send("GET", "/agent/v1/cache", &[], "").await.unwrap();
+        (told.json["numbers"]["entries"] == 2).then_some(())
+    })
+    .await
+    .unwrap();
+    assert_eq!(scene.database.made().await, 3);
+    agent.stop().await.unwrap();
+}
