@@ -3,12 +3,14 @@
 //! The database checks its pages only after a crash, and may panic over a damaged one: that is caught here, and means
 //! a damaged file. Records are checked one by one when they are opened.
 
+use std::io::{Read as _, Seek as _, SeekFrom};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use atomic_file::FileError;
 use redb::backends::FileBackend;
 use redb::{Builder, Database, ReadableDatabase as _, TableDefinition};
+use rustix::fs::{MemfdFlags, memfd_create};
 use thiserror::Error;
 
 /// Its own cache is 1 GiB unless it is told otherwise; the file is read once and then only written.
@@ -72,6 +74,11 @@ pub(super) struct File(Option<Database>);
 impl File {
     /// Opens the file, or makes it.
     pub(super) fn open(path: &Path) -> Result<Self, FileProblem> {
+        if matches!(path.try_exists(), Ok(false)) {
+            // Whole, or not at all: the database would need several steps, and one that was killed between them would
+            // leave a file that is none. Where it cannot be made so, the next lines try, and say why not.
+            let _ = guarded(empty).map(|empty| atomic_file::create(path, &empty, 0o600));
+        }
         let file = atomic_file::open_private(path)?;
         let opened = guarded(|| {
             let backend = FileBackend::new(file)?;
@@ -155,6 +162,18 @@ impl Drop for File {
     }
 }
 
+/// The bytes of a database that holds nothing.
+fn empty() -> Result<Vec<u8>, redb::Error> {
+    let memory = memfd_create("cache", MemfdFlags::CLOEXEC).map_err(std::io::Error::from)?;
+    let mut file = std::fs::File::from(memory);
+    let backend = FileBackend::new(file.try_clone()?)?;
+    drop(Builder::new().set_cache_size(CACHE_SIZE).create_with_backend(backend)?);
+    let mut bytes = Vec::new();
+    file.seek(SeekFrom::Start(0))?;
+    file.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
 fn guarded<T>(work: impl FnOnce() -> Result<T, redb::Error>) -> Result<T, FileProblem> {
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(done) => done.map_err(FileProblem::of),
@@ -183,6 +202,24 @@ mod tests {
         let mut found = Vec::new();
         file.for_each(|kind, id, bytes| found.push((kind, id, bytes.to_vec()))).unwrap();
         assert_eq!(found, [(2, 2, b"new".to_vec())]);
+    }
+
+    /// It has its name only when nothing is missing; a kill on the way leaves a temporary file at most.
+    #[test]
+    fn it_is_made_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("db");
+        atomic_file::create(&path, &empty().unwrap(), 0o600).unwrap();
+        let made = std::fs::read(&path).unwrap();
+        assert_eq!(&made[..4], b"redb");
+        drop(File::open(&path).unwrap());
+        atomic_file::remove(&path).unwrap();
+        drop(File::open(&path).unwrap());
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+        // A link that leads nowhere is not followed.
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink(folder.path().join("nowhere"), &link).unwrap();
+        assert!(matches!(File::open(&link), Err(FileProblem::Path(FileError::Link(_)))));
     }
 
     #[test]

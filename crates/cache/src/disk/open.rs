@@ -95,6 +95,7 @@ pub fn open(settings: &DiskSettings) -> Result<Opened, DiskError> {
         atomic_file::create_folders_as(&settings.folder, 0o700)?;
     }
     let path = settings.folder.join(FILE_NAME);
+    atomic_file::remove_stale_temporaries([path.as_path()]);
     if let Some(danger) = atomic_file::endangered(&path) {
         warn!(target: "cache.persist", path = %path.display(), "{danger}");
     }
