@@ -11,6 +11,7 @@ mod client;
 mod consistency;
 mod envelope;
 mod error;
+mod escape;
 pub mod headers;
 mod needles;
 mod nouns;
