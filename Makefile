@@ -62,7 +62,7 @@ bench: server release ## the table of README, ours as released, beside bao, ngin
 		--measure $(TARGET)/release/examples/measure --bao "$$(scripts/fetch-openbao)" --markdown $(TARGET)/bench.md
 
 FUZZ_SECONDS ?= 600
-FUZZ_TARGETS ?= lex_parse execute structured regex layout duration framing target
+FUZZ_TARGETS ?= lex_parse execute structured regex layout duration framing target header_rules planted location frames
 
 # No code that is fuzzed is unsafe, so there is nothing for a sanitizer to see; it would only build and run more slowly.
 fuzz: ## each fuzz target for FUZZ_SECONDS, one after the other (needs nightly and cargo-fuzz)

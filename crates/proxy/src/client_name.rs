@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use config::Pattern;
+use config::{ListenerTls, Pattern};
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
@@ -13,6 +13,13 @@ use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 /// the common name. None for one that cannot be read.
 pub(crate) fn names(certificate: &CertificateDer<'_>) -> Vec<String> {
     let Ok((_, certificate)) = X509Certificate::from_der(certificate) else { return Vec::new() };
+    let mut names = alternatives(&certificate);
+    let common = certificate.subject().iter_common_name().filter_map(|name| name.as_str().ok());
+    names.extend(common.map(str::to_owned));
+    names
+}
+
+fn alternatives(certificate: &X509Certificate<'_>) -> Vec<String> {
     let mut names = Vec::new();
     if let Ok(Some(alternatives)) = certificate.subject_alternative_name() {
         for name in &alternatives.value.general_names {
@@ -23,8 +30,6 @@ pub(crate) fn names(certificate: &CertificateDer<'_>) -> Vec<String> {
             }
         }
     }
-    let common = certificate.subject().iter_common_name().filter_map(|name| name.as_str().ok());
-    names.extend(common.map(str::to_owned));
     names
 }
 
@@ -33,11 +38,22 @@ pub(crate) fn names(certificate: &CertificateDer<'_>) -> Vec<String> {
 pub(crate) struct NamedClients {
     inner: Arc<dyn ClientCertVerifier>,
     names: Vec<Pattern>,
+    /// The common name is none of them.
+    only_alternatives: bool,
 }
 
 impl NamedClients {
-    pub(crate) fn new(inner: Arc<dyn ClientCertVerifier>, names: &[Pattern]) -> Self {
-        Self { inner, names: names.to_vec() }
+    pub(crate) fn new(inner: Arc<dyn ClientCertVerifier>, settings: &ListenerTls) -> Self {
+        let names = settings.allowed_client_names.clone();
+        Self { inner, names, only_alternatives: settings.only_alternative_names }
+    }
+
+    fn names_of(&self, certificate: &CertificateDer<'_>) -> Vec<String> {
+        match self.only_alternatives {
+            false => names(certificate),
+            true => X509Certificate::from_der(certificate)
+                .map_or_else(|_| Vec::new(), |(_, read)| alternatives(&read)),
+        }
     }
 }
 
@@ -62,7 +78,7 @@ impl ClientCertVerifier for NamedClients {
     ) -> Result<ClientCertVerified, Error> {
         let verified = self.inner.verify_client_cert(end_entity, intermediates, now)?;
         let allowed = |name: &String| self.names.iter().any(|pattern| pattern.matches(name));
-        match names(end_entity).iter().any(allowed) {
+        match self.names_of(end_entity).iter().any(allowed) {
             true => Ok(verified),
             false => Err(Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure)),
         }

@@ -232,7 +232,7 @@ fn introduce(headers: &mut HeaderMap, ours: &HeaderValue) {
 
 /// Removes the headers of one connection, those that `Connection` names included. What it names cannot be a
 /// header that we add or depend on: ours are added afterwards.
-fn strip_hop_by_hop(headers: &mut HeaderMap) {
+pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
     if headers.contains_key(header::CONNECTION) {
         let named: Vec<HeaderName> = headers
             .get_all(header::CONNECTION)

@@ -1,5 +1,7 @@
 //! Doors for the fuzz targets, which are a workspace of their own. Not for anybody else.
 
+mod rules;
+
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -16,8 +18,9 @@ use crate::http1::serve_http1;
 use crate::http2::serve_http2;
 use crate::route::{Site, Sites};
 use crate::stand;
-
 use crate::target::Target;
+
+pub use rules::{frames, header_rules, planted};
 
 /// Canonical path and query of a target, if it has any; `most` bytes of it.
 pub fn canonical(raw: &str, most: usize) -> Option<String> {

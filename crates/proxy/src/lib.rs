@@ -16,7 +16,7 @@ mod counters;
 mod doors;
 mod filter;
 mod forward;
-#[cfg(feature = "fuzzing")]
+#[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 mod guard;
 mod holdings;

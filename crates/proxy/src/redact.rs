@@ -34,11 +34,10 @@ pub(crate) fn filter(ours: &TokenState) -> Option<Filter> {
 /// # Errors
 /// It must not be handed on.
 pub(crate) fn headers_in_order(headers: &HeaderMap, ours: &TokenState) -> Result<(), BodyError> {
-    let Some(needles) = ours.needles() else { return Ok(()) };
-    match headers.values().any(|value| needles.are_in(value.as_bytes())) {
-        true => Err(BodyError::Withheld(WITHHELD)),
-        false => Ok(()),
-    }
+    let (Some(in_values), Some(in_names)) = (ours.needles(), ours.needles_in_names()) else { return Ok(()) };
+    let holds = headers.keys().any(|name| in_names.are_in(name.as_str().as_bytes()))
+        || headers.values().any(|value| in_values.are_in(value.as_bytes()));
+    if holds { Err(BodyError::Withheld(WITHHELD)) } else { Ok(()) }
 }
 
 /// An answer to a request that travelled with our token `ours`, without it. A body that is there is looked through; so
@@ -257,6 +256,31 @@ mod tests {
         assert!(answer(response, "/v1/a", &ours()).await.is_err());
     }
 
+    /// Names of headers have lost their case, and are told in trailers, too.
+    #[test]
+    fn s2_nor_in_a_header_in_any_spelling() {
+        let mixed = TokenState {
+            token: Some(Token::new("hvs.CAESIJ").unwrap().into()),
+            accessor: Some(Accessor::new("aCcEsSoR").unwrap().into()),
+            ..TokenState::default()
+        };
+        for (name, value, passes) in [
+            ("x-a", "/ui?t=hvs.CAESI", true),
+            ("x-a", "/ui?t=hvs%2ECAESIJ", false),
+            ("x-a", "/ui?t=%68%76%73%2e%43%41%45%53%49%4a&b", false),
+            ("x-a", r"a\u0063CEsSoR", true),
+            ("x-a", r"a\u0043cEs%53oR", false),
+            ("X-hvs.CAESIJ", "a", false),
+            ("hvs%2ECAE%53IJ", "a", false),
+            ("x-accessor", "a", false),
+            ("x-hvs.caesi", "a", true),
+        ] {
+            let name: http::HeaderName = name.parse().unwrap();
+            let headers = HeaderMap::from_iter([(name, http::HeaderValue::from_static(value))]);
+            assert_eq!(headers_in_order(&headers, &mixed).is_ok(), passes, "{headers:?}");
+        }
+    }
+
     /// What a client gets of a whole body.
     async fn whole(
         kind: &'static str,
@@ -346,9 +370,12 @@ mod tests {
 
     #[test]
     fn no_form_of_it_gets_out() {
-        for body in
-            [r#"{"errors":["bad token s.canary!"]}"#, r#"{"a":[{"b":"\u0073.canary"}]}"#, r#"{"s.canary":1}"#]
-        {
+        for body in [
+            r#"{"errors":["bad token s.canary!"]}"#,
+            r#"{"a":[{"b":"\u0073.canary"}]}"#,
+            r#"{"s.canary":1}"#,
+            r#"{"a":"/x?t=s%2Ecanary"}"#,
+        ] {
             let clean = redacted(body).unwrap();
             assert!(!clean.contains("canary"), "{clean}");
         }

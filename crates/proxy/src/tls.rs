@@ -6,14 +6,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
-use config::ListenerTls;
-use rustls::crypto::aws_lc_rs;
+use config::{ListenerTls, TlsChoice};
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
-use rustls::{RootCertStore, ServerConfig};
+use rustls::{RootCertStore, ServerConfig, SupportedCipherSuite};
 use thiserror::Error;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_rustls::TlsAcceptor;
@@ -134,7 +134,7 @@ fn server_config(settings: &ListenerTls) -> Result<Arc<ServerConfig>, ListenerTl
         (_, true) => &[&rustls::version::TLS13],
         _ => rustls::ALL_VERSIONS,
     };
-    let provider = Arc::new(aws_lc_rs::default_provider());
+    let provider = Arc::new(provider(&settings.choice));
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(versions)
         .map_err(|error| refused(&settings.cert_file, error.to_string()))?;
@@ -150,9 +150,9 @@ fn server_config(settings: &ListenerTls) -> Result<Arc<ServerConfig>, ListenerTl
                 if settings.require_client_cert { verifier } else { verifier.allow_unauthenticated() };
             let verifier: Arc<dyn ClientCertVerifier> =
                 verifier.build().map_err(|e| refused(path, e.to_string()))?;
-            builder.with_client_cert_verifier(match settings.allowed_client_names.as_slice() {
-                [] => verifier,
-                names => Arc::new(NamedClients::new(verifier, names)),
+            builder.with_client_cert_verifier(match settings.allowed_client_names.is_empty() {
+                true => verifier,
+                false => Arc::new(NamedClients::new(verifier, settings)),
             })
         }
     };
@@ -165,6 +165,25 @@ fn server_config(settings: &ListenerTls) -> Result<Arc<ServerConfig>, ListenerTl
         config.send_tls13_tickets = 0;
     }
     Ok(Arc::new(config))
+}
+
+/// What is agreed on in a handshake. Suites of TLS 1.3 are all there, whatever was chosen.
+fn provider(choice: &TlsChoice) -> CryptoProvider {
+    let mut provider = aws_lc_rs::default_provider();
+    if !choice.suites.is_empty() {
+        provider.cipher_suites.retain(|suite| match suite {
+            SupportedCipherSuite::Tls12(_) => {
+                suite.suite().as_str().is_some_and(|name| choice.suites.contains(&name))
+            }
+            SupportedCipherSuite::Tls13(_) => true,
+        });
+    }
+    if !choice.key_exchanges.is_empty() {
+        let all = aws_lc_rs::ALL_KX_GROUPS.iter();
+        let group = |name: &&str| all.clone().copied().find(|group| group.name().as_str() == Some(name));
+        provider.kx_groups = choice.key_exchanges.iter().filter_map(group).collect();
+    }
+    provider
 }
 
 fn certified_key(settings: &ListenerTls) -> Result<CertifiedKey, ListenerTlsError> {
@@ -187,4 +206,18 @@ fn certificates(path: &PathBuf) -> Result<Vec<CertificateDer<'static>>, Listener
 
 fn read(path: &PathBuf) -> Result<Vec<u8>, ListenerTlsError> {
     std::fs::read(path).map_err(|source| ListenerTlsError::Read { path: path.clone(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_name_that_may_be_chosen_is_spoken() {
+        let all = TlsChoice::all();
+        let provider = provider(&all);
+        let is_older = |suite: &&SupportedCipherSuite| matches!(suite, SupportedCipherSuite::Tls12(_));
+        assert_eq!(provider.cipher_suites.iter().filter(is_older).count(), all.suites.len());
+        assert_eq!(provider.kx_groups.len(), all.key_exchanges.len());
+    }
 }

@@ -39,6 +39,7 @@ fn status(why: &SendError) -> StatusCode {
         // As upstream has it.
         SendError::Broken { began: false, .. }
         | SendError::Downgrade
+        | SendError::Loop { .. }
         | SendError::TimedOut(_)
         | SendError::Tls { .. }
         | SendError::Unreachable { .. } => StatusCode::INTERNAL_SERVER_ERROR,

@@ -15,8 +15,8 @@ use crate::servers::{Servers, another_may, is_leaderless};
 use crate::traffic::Traffic;
 use crate::transport::Connector;
 use crate::{
-    Address, Body, BoxFuture, Proxies, RateLimit, Request, Response, Retry, RetryPolicy, SendError, TlsError,
-    TlsSettings, Upstream, headers,
+    Address, Body, BoxFuture, OwnPlaces, Proxies, RateLimit, Request, Response, Retry, RetryPolicy,
+    SendError, TlsError, TlsSettings, Upstream, headers,
 };
 
 /// The client timeout when `VAULT_CLIENT_TIMEOUT` does not say otherwise.
@@ -53,6 +53,8 @@ pub struct ClientSettings {
     pub proxies: Proxies,
     /// How often it asks at the most.
     pub rate_limit: Option<RateLimit>,
+    /// Where nobody is asked anything: our own listeners.
+    pub own_places: OwnPlaces,
 }
 
 impl ClientSettings {
@@ -70,6 +72,7 @@ impl ClientSettings {
             redirect_hosts: RedirectHosts::Any,
             proxies: Proxies::default(),
             rate_limit: None,
+            own_places: OwnPlaces::default(),
         }
     }
 }
@@ -110,6 +113,7 @@ struct Shared {
     rate_limit: Option<RateLimit>,
     manners: ArcSwap<Manners>,
     connector: ArcSwap<Connector>,
+    own_places: OwnPlaces,
     traffic: Arc<Traffic>,
 }
 
@@ -129,6 +133,7 @@ impl Client {
             rate_limit: settings.rate_limit.clone(),
             manners: ArcSwap::from_pointee(Manners::of(settings)),
             connector: ArcSwap::from_pointee(connector),
+            own_places: settings.own_places.clone(),
             traffic: Arc::default(),
         };
         Ok(Self { shared: Arc::new(shared), retry: None })
@@ -355,6 +360,7 @@ impl Shared {
         let connector = self.connector.load();
         let manner = Manner {
             connector: &connector,
+            own_places: &self.own_places,
             keep_alive: self.manners.load().keep_alive,
             timeout: self.timeout,
             deadline,

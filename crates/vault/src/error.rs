@@ -19,7 +19,7 @@ pub enum Sent {
 #[derive(Clone, Debug, Error)]
 pub enum SendError {
     /// The server could not be reached: refused, no route, unknown name, no such socket.
-    #[error("{method} {address}: {reason}")]
+    #[error("{} {address}: {reason}", operation(method))]
     Unreachable {
         /// The method of the request.
         method: http::Method,
@@ -37,7 +37,7 @@ pub enum SendError {
         reason: String,
     },
     /// The connection broke before an answer had come whole.
-    #[error("{method} {address}: {reason}")]
+    #[error("{} {address}: {reason}", operation(method))]
     Broken {
         /// The method of the request.
         method: http::Method,
@@ -51,7 +51,7 @@ pub enum SendError {
         began: bool,
     },
     /// What came is no answer, or can be read in two ways; it is not handed on.
-    #[error("{method} {address}: malformed answer: {reason}")]
+    #[error("{} {address}: malformed answer: {reason}", operation(method))]
     Malformed {
         /// The method of the request.
         method: http::Method,
@@ -69,6 +69,22 @@ pub enum SendError {
     /// A redirect that must not be followed.
     #[error("redirect would cause protocol downgrade")]
     Downgrade,
+    /// The server, or where it redirects to, is a listener of ours.
+    #[error(
+        "{method} {address}: this is a listener of this program, and asking it would go round for ever: correct the `address` in `vault`, or the server's `api_addr`"
+    )]
+    Loop {
+        /// The method of the request.
+        method: http::Method,
+        /// The listener, with the path of the request.
+        address: String,
+    },
+}
+
+/// A method as the official clients' errors begin with it: `Get`.
+fn operation(method: &http::Method) -> String {
+    let (first, rest) = method.as_str().split_at_checked(1).unwrap_or_default();
+    format!("{first}{}", rest.to_ascii_lowercase())
 }
 
 impl SendError {
@@ -98,7 +114,7 @@ impl SendError {
         match self {
             Self::Broken { .. } => 0,
             Self::Malformed { .. } => 1,
-            Self::Downgrade => 2,
+            Self::Downgrade | Self::Loop { .. } => 2,
             Self::TimedOut(_) => 3,
             Self::Tls { .. } => 4,
             Self::Unreachable { .. } => 5,
@@ -109,9 +125,29 @@ impl SendError {
     /// Whether the server may have acted on the request.
     pub fn sent(&self) -> Sent {
         match self {
-            Self::Unreachable { .. } | Self::Tls { .. } => Sent::No,
+            Self::Unreachable { .. } | Self::Tls { .. } | Self::Loop { .. } => Sent::No,
             Self::Broken { sent, .. } => *sent,
             Self::Malformed { .. } | Self::Upload(_) | Self::TimedOut(_) | Self::Downgrade => Sent::Maybe,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_those_of_the_official_clients() {
+        for (method, operation) in [("GET", "Get"), ("LIST", "List"), ("PUT", "Put")] {
+            let method = method.parse().unwrap();
+            let address = "\"http://127.0.0.1:1/v1/a\"".to_owned();
+            let reason = "dial tcp 127.0.0.1:1: connect: connection refused".to_owned();
+            assert_eq!(
+                SendError::Unreachable { method, address, reason }.to_string(),
+                format!(
+                    "{operation} \"http://127.0.0.1:1/v1/a\": dial tcp 127.0.0.1:1: connect: connection refused"
+                )
+            );
         }
     }
 }

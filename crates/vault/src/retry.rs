@@ -107,6 +107,7 @@ pub(crate) fn decide(
             SendError::Tls { .. }
             | SendError::TimedOut(_)
             | SendError::Downgrade
+            | SendError::Loop { .. }
             | SendError::Malformed { .. }
             | SendError::Upload(_),
         ) => (false, false),

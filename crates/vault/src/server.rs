@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderValue, Method, header};
 use tokio::time::{Instant, timeout_at};
 
 use crate::transport::{Connection, Connector, Failure, Framed, Pool, RequestHead, body};
-use crate::{Address, Body, Proxies, Proxy, Request, Response, SendError, Sent};
+use crate::{Address, Body, OwnPlaces, Proxies, Proxy, Request, Response, SendError, Sent};
 
 /// A server and what is known of it.
 pub(crate) struct Server {
@@ -24,6 +24,8 @@ pub(crate) struct Server {
 /// How a request is sent.
 pub(crate) struct Manner<'a> {
     pub(crate) connector: &'a Connector,
+    /// Where nobody is asked anything.
+    pub(crate) own_places: &'a OwnPlaces,
     /// Keep connections.
     pub(crate) keep_alive: bool,
     /// What the user calls the time limit, for errors and for uploads.
@@ -74,14 +76,20 @@ impl Server {
     }
 
     async fn connect(&self, request: &Request, manner: &Manner<'_>) -> Result<Box<Connection>, SendError> {
-        let connected =
-            timeout_at(manner.deadline, manner.connector.connect(&self.address, self.via.as_deref())).await;
+        let connected = timeout_at(
+            manner.deadline,
+            manner.connector.connect(&self.address, self.via.as_deref(), manner.own_places),
+        )
+        .await;
         connected.map_err(|_| SendError::TimedOut(manner.timeout))?.map_err(|error| match error {
             SendError::Unreachable { reason, .. } => SendError::Unreachable {
                 method: request.method.clone(),
                 address: self.place(request),
                 reason,
             },
+            SendError::Loop { .. } => {
+                SendError::Loop { method: request.method.clone(), address: self.place(request) }
+            }
             other => other,
         })
     }

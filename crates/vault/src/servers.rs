@@ -90,7 +90,7 @@ pub(crate) fn another_may(result: &Result<Response, SendError>, safe: bool) -> b
             502 | 504 => safe,
             _ => false,
         },
-        Err(SendError::Unreachable { .. } | SendError::Tls { .. }) => true,
+        Err(SendError::Unreachable { .. } | SendError::Tls { .. } | SendError::Loop { .. }) => true,
         Err(error @ SendError::Broken { .. }) => safe || error.sent() == Sent::No,
         Err(SendError::TimedOut(_) | SendError::Malformed { .. }) => safe,
         Err(SendError::Downgrade | SendError::Upload(_)) => false,

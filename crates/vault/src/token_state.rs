@@ -49,6 +49,7 @@ pub struct TokenForms(Arc<Made>);
 struct Made {
     header: OnceLock<Option<HeaderValue>>,
     needles: OnceLock<Option<Needles>>,
+    in_names: OnceLock<Option<Needles>>,
 }
 
 impl TokenState {
@@ -88,13 +89,19 @@ impl TokenState {
         made.clone()
     }
 
-    /// What finds token and accessor in an answer.
+    /// What finds token and accessor in an answer: in values of its headers, and in its body.
     pub fn needles(&self) -> Option<&Needles> {
-        let made = self.forms.0.needles.get_or_init(|| {
-            let accessor = self.accessor.as_ref().map(|accessor| accessor.expose());
-            Some(Needles::new(self.token.as_ref()?.expose(), accessor))
-        });
-        made.as_ref()
+        self.forms.0.needles.get_or_init(|| self.made(Needles::new)).as_ref()
+    }
+
+    /// What finds them in names of headers.
+    pub fn needles_in_names(&self) -> Option<&Needles> {
+        self.forms.0.in_names.get_or_init(|| self.made(Needles::in_names)).as_ref()
+    }
+
+    fn made(&self, of: impl FnOnce(&str, Option<&str>) -> Needles) -> Option<Needles> {
+        let accessor = self.accessor.as_ref().map(|accessor| accessor.expose());
+        Some(of(self.token.as_ref()?.expose(), accessor))
     }
 }
 

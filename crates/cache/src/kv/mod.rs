@@ -281,7 +281,9 @@ impl Kv {
         };
         let failed = match &answered {
             Ok(answer) => is_outage(answer.response.status),
-            Err(error) => !matches!(error, SendError::Upload(_) | SendError::Downgrade),
+            Err(error) => {
+                !matches!(error, SendError::Upload(_) | SendError::Downgrade | SendError::Loop { .. })
+            }
         };
         if failed {
             let stale = self.state().stale(asked.hash, &asked.meaning, self.now());

@@ -37,6 +37,8 @@ pub(crate) struct Fields<'a> {
     wording: Wording,
     syntax: Syntax,
     known: RefCell<Vec<&'static str>>,
+    /// Keys with their other names.
+    aliases: RefCell<Vec<(&'static str, &'static str)>>,
 }
 
 /// How upstream words a bad value.
@@ -64,6 +66,7 @@ impl<'a> Fields<'a> {
             wording: Wording::Plain,
             syntax: object.syntax,
             known: RefCell::default(),
+            aliases: RefCell::default(),
         }
     }
 
@@ -86,6 +89,7 @@ impl<'a> Fields<'a> {
             wording: Wording::Plain,
             syntax: self.syntax,
             known: RefCell::default(),
+            aliases: RefCell::default(),
         }
     }
 
@@ -106,6 +110,7 @@ impl<'a> Fields<'a> {
             wording: self.wording,
             syntax: self.syntax,
             known: RefCell::default(),
+            aliases: self.aliases.clone(),
         }
     }
 
@@ -167,6 +172,11 @@ impl<'a> Fields<'a> {
         self.report.refuse(if located { problem.located() } else { problem });
     }
 
+    /// A value of the right kind that names something unknown.
+    pub(crate) fn refuse_named(&self, key: &'static str, why: &str, hint: &str) {
+        self.refuse_value(key, self.span_of(key), "invalid value for", why, Some(hint));
+    }
+
     /// A value of the wrong kind.
     fn refuse_kind(&self, key: &str, value: &Value, wanted: &str) {
         let message = format!("`{key}` must be {wanted}, not a {}", value.kind.name());
@@ -195,10 +205,26 @@ impl<'a> Fields<'a> {
 
     // === Keys ===
 
+    /// From here on, whatever is asked of `key` is answered by `alias` as well. Both at once are refused: which one
+    /// counts would be a guess.
+    pub(crate) fn also_called(&self, key: &'static str, alias: &'static str) {
+        if self.has(key) && self.has(alias) {
+            let message =
+                format!("`{alias}` is another name of `{key}`, and both are given{}", self.in_path());
+            self.refuse_with(self.key_span(alias), message, "keep one of them");
+        }
+        self.aliases.borrow_mut().push((key, alias));
+    }
+
     /// Every item of that key, in order.
     fn all(&self, key: &'static str) -> impl Iterator<Item = &'a Item> {
-        self.ignore(&[key]);
-        self.items.iter().copied().filter(move |item| item.key().text.eq_ignore_ascii_case(key))
+        let aliases = self.aliases.borrow();
+        let aliases = aliases.iter().filter(|(known, _)| *known == key).map(|(_, alias)| *alias);
+        let names: Vec<_> = std::iter::once(key).chain(aliases).collect();
+        self.ignore(&names);
+        let is_named =
+            move |item: &&Item| names.iter().any(|name| item.key().text.eq_ignore_ascii_case(name));
+        self.items.iter().copied().filter(is_named)
     }
 
     /// The value of a key that may stand there once: the last one, with a remark when there are several.

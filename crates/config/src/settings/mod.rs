@@ -28,7 +28,7 @@ pub use self::exec::{DEFAULT_CHANGE_DELAY, DEFAULT_STOP_TIMEOUT, Exec, OnChange,
 pub use self::file_access::Identity;
 pub use self::listener::{
     AllowRule, AllowedPath, AllowedPeers, DEFAULT_LISTEN, DEFAULT_TLS_RELOAD, Endpoint, Listener,
-    ListenerAccess, ListenerLimits, ListenerTls, RateLimit, Role, SocketAccess,
+    ListenerAccess, ListenerLimits, ListenerTls, RateLimit, Role, SocketAccess, TlsChoice,
 };
 pub use self::log::{Format, Level, Log, LogFile};
 pub use self::telemetry::Telemetry;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use config::{ListenerTls, Pattern, RateLimit};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, SanType};
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, HandshakeKind, RootCertStore};
@@ -64,6 +65,8 @@ impl Authority {
             key_file: path("key"),
             only_tls13: false,
             only_tls12: false,
+            choice: config::TlsChoice::default(),
+            only_alternative_names: false,
             client_ca_file: Some(path("ca")),
             require_client_cert: true,
             allowed_client_names: names.iter().map(|name| Pattern::new(name)).collect(),
@@ -302,5 +305,96 @@ async fn s06_a_torn_answer_over_tls_has_no_proper_end() {
         let (address, _, stop) = start(tls).await;
         assert!(hear(&address).await.unwrap().starts_with("HTTP/1.0 200"), "{version:?}");
         stop.cancel();
+    }
+}
+
+/// How hands were shaken: with which suite and key exchange. `None` when they were not.
+async fn shaken(
+    address: &str,
+    authority: &Authority,
+    version: &'static rustls::SupportedProtocolVersion,
+    offer: impl Fn(&mut CryptoProvider),
+) -> Option<(String, String)> {
+    let mut provider = rustls::crypto::aws_lc_rs::default_provider();
+    offer(&mut provider);
+    let mut roots = RootCertStore::empty();
+    roots.add(authority.issuer.der().clone()).unwrap();
+    let config = ClientConfig::builder_with_provider(Arc::new(provider))
+        .with_protocol_versions(&[version])
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let stream = TcpStream::connect(tcp(address)).await.unwrap();
+    let name = ServerName::try_from("localhost").unwrap();
+    let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await.ok()?;
+    let connection = stream.get_ref().1;
+    let suite = connection.negotiated_cipher_suite()?.suite().as_str()?.to_owned();
+    let group = connection.negotiated_key_exchange_group()?.name().as_str()?.to_owned();
+    Some((suite, group))
+}
+
+#[tokio::test]
+async fn only_what_was_chosen_is_agreed_on() {
+    let authority = Authority::new();
+    let chosen = config::TlsChoice {
+        suites: vec!["TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384"],
+        key_exchanges: vec!["secp384r1", "X25519"],
+    };
+    let settings = ListenerTls {
+        client_ca_file: None,
+        require_client_cert: false,
+        choice: chosen,
+        ..authority.settings(&authority.server(), &[])
+    };
+    let (address, _, _stop) = start(|listener| {
+        any_port(listener);
+        listener.tls = Some(settings);
+    })
+    .await;
+    let only = |wanted: &'static str| {
+        move |provider: &mut CryptoProvider| {
+            provider.cipher_suites.retain(|suite| suite.suite().as_str() == Some(wanted));
+        }
+    };
+    let offering = |wanted: &'static str| {
+        move |provider: &mut CryptoProvider| {
+            provider.kx_groups.retain(|group| group.name().as_str() == Some(wanted));
+        }
+    };
+    let [older, newer] = VERSIONS;
+    let agreed = |shaken: Option<(String, String)>| shaken.map(|(suite, _)| suite);
+    let strong = "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384";
+    assert_eq!(agreed(shaken(&address, &authority, older, only(strong)).await).as_deref(), Some(strong));
+    let other = "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256";
+    assert_eq!(shaken(&address, &authority, older, only(other)).await, None);
+    // The list says nothing of TLS 1.3.
+    for name in ["TLS13_AES_128_GCM_SHA256", "TLS13_CHACHA20_POLY1305_SHA256"] {
+        assert_eq!(agreed(shaken(&address, &authority, newer, only(name)).await).as_deref(), Some(name));
+    }
+    for (group, fits) in
+        [("secp384r1", true), ("X25519", true), ("secp256r1", false), ("X25519MLKEM768", false)]
+    {
+        let shaken = shaken(&address, &authority, newer, offering(group)).await;
+        assert_eq!(shaken.map(|(_, group)| group).as_deref(), fits.then_some(group), "{group}");
+    }
+}
+
+/// `tls_allowed_client_san` does not look at the common name.
+#[tokio::test]
+async fn s25_a_common_name_is_no_alternative_name() {
+    let authority = Authority::new();
+    let (by_name, by_common) = (authority.sign(vec![dns("billing")], ""), authority.sign(vec![], "billing"));
+    for (only_alternative_names, comes_in) in [(false, [true, true]), (true, [true, false])] {
+        let settings =
+            ListenerTls { only_alternative_names, ..authority.settings(&authority.server(), &["billing"]) };
+        let (address, _, _stop) = start(|listener| {
+            any_port(listener);
+            listener.tls = Some(settings);
+        })
+        .await;
+        for (pair, comes_in) in [&by_name, &by_common].into_iter().zip(comes_in) {
+            let config = Arc::new(authority.client(Some(pair), VERSIONS[1]));
+            assert_eq!(ask(&address, &config).await.is_some(), comes_in, "{only_alternative_names}");
+        }
     }
 }

@@ -133,6 +133,8 @@ async fn tls_speaks_http2_and_http1_and_times_the_handshake() {
             key_file,
             only_tls13: false,
             only_tls12: false,
+            choice: config::TlsChoice::default(),
+            only_alternative_names: false,
             client_ca_file: None,
             require_client_cert: false,
             allowed_client_names: Vec::new(),

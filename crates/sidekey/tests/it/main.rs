@@ -18,6 +18,7 @@ mod cache;
 mod clients;
 mod clouds;
 mod command_line;
+mod crowds;
 mod detours;
 mod differential;
 mod examples;

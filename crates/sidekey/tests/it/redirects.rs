@@ -113,3 +113,37 @@ async fn raw(place: &str, method: &str) -> String {
     stream.read_to_string(&mut answer).await.unwrap();
     answer
 }
+
+/// A server whose `api_addr` is our listener, and a `vault` stanza that names it.
+#[tokio::test]
+async fn s31_our_own_listener_is_not_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    // A place that is free now.
+    let free = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    for host in ["127.0.0.1", "localhost"] {
+        let there = format!("http://{host}:{}/v1/secret/data/app", free.port());
+        let standby = standby("307", &there).await;
+        let vault = format!("vault {{\n address = {:?}\n retry {{ num_retries = -1 }}\n}}", standby.address);
+        let listener =
+            format!("cache {{}}\nlistener \"tcp\" {{\n address = \"{free}\"\n tls_disable = true\n}}");
+        let mut program =
+            Program::proxy(sidekey(), folder.path()).config(&vault).config(&listener).start().unwrap();
+        program.says("Api Address 1: ").await.unwrap();
+        let answer = raw(&free.to_string(), "GET").await;
+        assert!(answer.starts_with("HTTP/1.1 500"), "{answer}");
+        assert!(answer.contains("a listener of this program"), "{answer}");
+        assert_eq!(standby.asked("GET").len(), 1);
+        program.stop().await.unwrap();
+    }
+    let vault = format!("vault {{\n address = \"http://{free}\"\n}}");
+    let listener = format!(
+        "cache {{}}\nlistener \"tcp\" {{\n address = \"0.0.0.0:{}\"\n tls_disable = true\n}}",
+        free.port()
+    );
+    let mut program =
+        Program::proxy(sidekey(), folder.path()).config(&vault).config(&listener).start().unwrap();
+    program.says("the server's address is a listener of this program").await.unwrap();
+    let answer = raw(&free.to_string(), "GET").await;
+    assert!(answer.contains("a listener of this program"), "{answer}");
+    program.stop().await.unwrap();
+}

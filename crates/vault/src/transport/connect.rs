@@ -16,7 +16,7 @@ use super::connection::Connection;
 use super::detour;
 use super::stream::Stream;
 use crate::address::Endpoint;
-use crate::{Address, Proxies, Proxy, SendError, TlsError, TlsSettings};
+use crate::{Address, OwnPlaces, Proxies, Proxy, SendError, TlsError, TlsSettings};
 
 /// How long a connection may take, TLS included. One address that swallows packets must not eat the whole
 /// client timeout.
@@ -60,19 +60,29 @@ impl Connector {
         &self,
         address: &Address,
         via: Option<&Proxy>,
+        own_places: &OwnPlaces,
     ) -> Result<Box<Connection>, SendError> {
-        let opened = tokio::time::timeout(CONNECT_TIMEOUT, self.open(address, via)).await;
+        let opened = tokio::time::timeout(CONNECT_TIMEOUT, self.open(address, via, own_places)).await;
         let stream = opened.unwrap_or_else(|_| Err(unreachable(address, "i/o timeout")))?;
         Ok(Box::new(Connection::new(stream)))
     }
 
-    async fn open(&self, address: &Address, via: Option<&Proxy>) -> Result<Stream, SendError> {
+    async fn open(
+        &self,
+        address: &Address,
+        via: Option<&Proxy>,
+        own_places: &OwnPlaces,
+    ) -> Result<Stream, SendError> {
         match (&address.endpoint, via) {
+            (Endpoint::Unix(path), _) if own_places.are_at(path) => Err(round(address)),
             (Endpoint::Unix(path), _) => UnixStream::connect(path).await.map(Stream::Unix).map_err(|error| {
                 unreachable(address, &dial_error(&format!("unix {}", path.display()), &error))
             }),
             (Endpoint::Tcp { tls, host, port }, None) => {
                 let tcp = dial(address, host, *port).await?;
+                if own_places.are_beyond(&tcp) {
+                    return Err(round(address));
+                }
                 if !tls {
                     return Ok(Stream::Tcp(tcp));
                 }
@@ -171,6 +181,11 @@ fn dial_error(place: &str, error: &io::Error) -> String {
     format!("dial {place}: {reason}")
 }
 
+/// Without the request, as [`unreachable`].
+fn round(address: &Address) -> SendError {
+    SendError::Loop { method: http::Method::GET, address: format!("\"{address}\"") }
+}
+
 fn unreachable(address: &Address, reason: &str) -> SendError {
     SendError::Unreachable {
         method: http::Method::GET,
@@ -188,9 +203,36 @@ mod tests {
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address: Address = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
         let connector = Connector::new(&address, &TlsSettings::default(), &Proxies::default()).unwrap();
-        let Stream::Tcp(tcp) = connector.open(&address, None).await.unwrap() else { unreachable!("plain") };
+        let Stream::Tcp(tcp) = connector.open(&address, None, &OwnPlaces::default()).await.unwrap() else {
+            unreachable!("plain")
+        };
         assert!(sockopt::socket_keepalive(&tcp).unwrap());
         assert_eq!(sockopt::tcp_keepidle(&tcp).unwrap(), KEEP_ALIVE);
         assert_eq!(sockopt::tcp_keepcnt(&tcp).unwrap(), KEEP_ALIVE_PROBES);
+    }
+
+    #[tokio::test]
+    async fn our_own_listeners_are_not_asked() {
+        for (bound, asked) in
+            [("127.0.0.1:0", "127.0.0.1"), ("0.0.0.0:0", "localhost"), ("[::]:0", "127.0.0.1")]
+        {
+            let listener = tokio::net::TcpListener::bind(bound).await.unwrap();
+            let bound = listener.local_addr().unwrap();
+            let address: Address = format!("http://{asked}:{}", bound.port()).parse().unwrap();
+            let connector = Connector::new(&address, &TlsSettings::default(), &Proxies::default()).unwrap();
+            let places = OwnPlaces::default();
+            assert!(connector.open(&address, None, &places).await.is_ok());
+            places.set(&[format!("http://127.0.0.2:{}", bound.port()), "unix:///s".to_owned()]);
+            assert!(connector.open(&address, None, &places).await.is_ok());
+            places.set(&[format!("https://{bound}")]);
+            let refused = connector.open(&address, None, &places).await;
+            assert!(matches!(refused, Err(SendError::Loop { .. })), "{bound} {asked}");
+        }
+        let places = OwnPlaces::default();
+        places.set(&["unix:///s".to_owned()]);
+        let address: Address = "unix:///s".parse().unwrap();
+        let connector = Connector::new(&address, &TlsSettings::default(), &Proxies::default()).unwrap();
+        let refused = connector.open(&address, None, &places).await;
+        assert!(matches!(refused, Err(SendError::Loop { .. })));
     }
 }

@@ -128,6 +128,7 @@ pub(super) fn read(fields: &Fields<'_>, is_unix: bool) -> ListenerAccess {
 }
 
 fn read_peers(fields: &Fields<'_>, is_unix: bool) -> AllowedPeers {
+    fields.also_called("allowed_executables", "allowed_pids_exe");
     for key in ["allowed_uids", "allowed_gids", "allowed_executables"] {
         if !is_unix && fields.has(key) {
             fields.refuse_with(

@@ -1,6 +1,7 @@
 //! `listener "tcp" { … }` and `listener "unix" { … }`: where clients connect.
 
 mod access;
+mod ciphers;
 mod limits;
 mod tls;
 
@@ -14,6 +15,7 @@ use crate::environment::Environment;
 use crate::go_scalar::parse_octal;
 
 pub use access::{AllowRule, AllowedPath, AllowedPeers, ListenerAccess, RateLimit};
+pub use ciphers::TlsChoice;
 pub use limits::ListenerLimits;
 pub use tls::{DEFAULT_TLS_RELOAD, ListenerTls};
 

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::ciphers::{self, TlsChoice};
 use crate::decode::Fields;
 use crate::go_duration::GoDuration;
 use crate::settings::auto_auth::Pattern;
@@ -21,12 +22,16 @@ pub struct ListenerTls {
     pub only_tls13: bool,
     /// TLS 1.2 alone (`tls_max_version = "tls12"`).
     pub only_tls12: bool,
+    /// What is agreed on in a handshake.
+    pub choice: TlsChoice,
     /// CA that client certificates must be signed by.
     pub client_ca_file: Option<PathBuf>,
     /// Refuse clients without a certificate.
     pub require_client_cert: bool,
     /// Names of which a client's certificate must have one; any when there are none.
     pub allowed_client_names: Vec<Pattern>,
+    /// The common name is none of them (`tls_allowed_client_san`).
+    pub only_alternative_names: bool,
     /// Time between two looks at the files; `None` leaves it to SIGHUP.
     pub reload: Option<Duration>,
 }
@@ -44,15 +49,11 @@ pub(super) fn read(fields: &Fields<'_>) -> Option<ListenerTls> {
     let required = fields.lax_bool("tls_require_and_verify_client_cert").unwrap_or(false);
     let ignored = fields.lax_bool("tls_disable_client_certs").unwrap_or(false);
     let client_ca_file = fields.file("tls_client_ca_file");
+    fields.also_called("tls_allowed_client_names", "tls_allowed_client_san");
     let names = fields.strings("tls_allowed_client_names");
+    let only_alternative_names = fields.has("tls_allowed_client_san");
     let (least, most) = (fields.filled("tls_min_version"), fields.filled("tls_max_version"));
-    let chosen = [
-        ("tls_cipher_suites", fields.filled("tls_cipher_suites").is_some()),
-        (
-            "tls_key_exchange_preferences",
-            fields.strings("tls_key_exchange_preferences").is_some_and(|list| !list.is_empty()),
-        ),
-    ];
+    let asked = ciphers::read(fields);
     fields.ignore(&["tls_prefer_server_cipher_suites"]);
     read_acme(fields, disabled);
     if disabled {
@@ -61,10 +62,6 @@ pub(super) fn read(fields: &Fields<'_>) -> Option<ListenerTls> {
             fields.refuse(span, "`tls_allowed_client_names` has no effect with `tls_disable = true`");
         }
         return None;
-    }
-    // Who chooses ciphers has a reason: going on with others would be a silent no.
-    for (key, _) in chosen.iter().filter(|(_, given)| *given) {
-        fields.not_built(key);
     }
     if ignored && required {
         fields.refuse(
@@ -89,6 +86,7 @@ pub(super) fn read(fields: &Fields<'_>) -> Option<ListenerTls> {
         }
     }
     let (only_tls13, only_tls12) = read_versions(fields, least.as_deref(), most.as_deref());
+    let choice = asked.choose(fields, only_tls13);
     let (Some(cert_file), Some(key_file)) = (cert_file, key_file) else {
         fields.refuse_with(
             fields.span,
@@ -102,9 +100,11 @@ pub(super) fn read(fields: &Fields<'_>) -> Option<ListenerTls> {
         key_file,
         only_tls13,
         only_tls12,
+        choice,
         client_ca_file: client_ca_file.filter(|_| !ignored),
         require_client_cert: required,
         allowed_client_names: names.unwrap_or_default().iter().map(|name| Pattern::new(name)).collect(),
+        only_alternative_names,
         reload,
     })
 }

@@ -126,7 +126,7 @@ fn tls_that_would_be_weaker_than_it_reads_is_refused() {
         ),
         (
             "tls_cipher_suites = \"TLS_AES_128_GCM_SHA256\"\n tls_cert_file = \"/c\"\n tls_key_file = \"/k\"",
-            "\"tls_cipher_suites\" is not built yet in this version of Sidekey",
+            "`tls_cipher_suites` names no cipher suites of TLS 1.2 that are spoken here",
         ),
         (
             "tls_max_version = \"tls11\"\n tls_min_version = \"tls10\"\n tls_cert_file = \"/c\"\n tls_key_file = \"/k\"",
@@ -173,4 +173,76 @@ fn what_has_no_effect_on_a_tcp_listener_is_remarked_upon() {
     assert_eq!(remarks, wanted);
     let unix = format!("listener \"unix\" {{\n address = \"/s\"\n tls_disable = true\n {keys} }}\n");
     assert!(agent().fine(&unix).warnings.is_empty());
+}
+
+fn tls(keys: &str) -> String {
+    format!("listener \"tcp\" {{\n {keys}\n tls_cert_file = \"/c\"\n tls_key_file = \"/k\"\n}}\n")
+}
+
+#[test]
+fn ciphers_and_key_exchanges_go_by_the_names_of_go() {
+    for (keys, messages) in [
+        (
+            "tls_cipher_suites = \"TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,x,y\"",
+            "error parsing 'listener': listeners.0 invalid value for tls_cipher_suites: unsupported cipher \"x\"",
+        ),
+        (
+            "tls_key_exchange_preferences = [\"P-256\"]",
+            "Error starting listener: 'tls_key_exchange_preferences' value \"P-256\" not supported, please select from [CurveP256 CurveP384 CurveP521 MLKEM1024 SecP256r1MLKEM768 SecP384r1MLKEM1024 X25519 X25519MLKEM768]",
+        ),
+        (
+            "tls_cipher_suites = \"TLS_RSA_WITH_RC4_128_SHA, TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA\"",
+            "`tls_cipher_suites` names no cipher suites of TLS 1.2 that are spoken here",
+        ),
+        (
+            "tls_key_exchange_preferences = [\"CurveP521\"]",
+            "`tls_key_exchange_preferences` names no key exchanges that are spoken here",
+        ),
+    ] {
+        let failure = agent().text(tls(keys)).unwrap_err();
+        assert!(failure.to_string().contains(messages), "{keys}: {failure}");
+        assert_eq!(failure.diagnostics().count(), 1, "{keys}: {failure}");
+    }
+    // It is no matter of TLS 1.3.
+    agent().fine(&tls("tls_cipher_suites = \"TLS_AES_128_GCM_SHA256\"\n tls_min_version = \"tls13\""));
+    let keys = "tls_cipher_suites = \"TLS_RSA_WITH_RC4_128_SHA,TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305, TLS_RSA_WITH_AES_128_CBC_SHA\"\n tls_key_exchange_preferences = [\"X25519MLKEM768\", \"CurveP384\"]";
+    let loaded = agent().fine(&tls(keys));
+    let remarks: Vec<_> = loaded.warnings.iter().map(|warning| warning.message.as_str()).collect();
+    assert_eq!(
+        remarks,
+        ["`tls_cipher_suites`: these are not spoken: TLS_RSA_WITH_RC4_128_SHA, TLS_RSA_WITH_AES_128_CBC_SHA"]
+    );
+    let choice = &loaded.settings.listeners[0].tls.as_ref().unwrap().choice;
+    assert_eq!(choice.suites, ["TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256"]);
+    assert_eq!(choice.key_exchanges, ["X25519MLKEM768", "secp384r1"]);
+}
+
+#[test]
+fn keys_may_have_two_names_but_not_at_once() {
+    let unix =
+        |keys: &str| format!("listener \"unix\" {{\n address = \"/s\"\n tls_disable = true\n {keys}\n}}\n");
+    let loaded = agent().fine(&unix("allowed_pids_exe = [\"/bin/app\"]"));
+    assert!(loaded.warnings.is_empty());
+    assert_eq!(loaded.settings.listeners[0].access.peers.executables, [std::path::PathBuf::from("/bin/app")]);
+    let san = "tls_require_and_verify_client_cert = true\n tls_client_ca_file = \"/ca\"\n tls_allowed_client_san = [\"app\"]";
+    let loaded = agent().fine(&tls(san));
+    let settings = loaded.settings.listeners[0].tls.as_ref().unwrap();
+    assert!(settings.allowed_client_names[0].matches("app") && settings.only_alternative_names);
+    assert!(loaded.warnings.is_empty());
+    let executables = unix("allowed_executables = [\"/bin/app\"]\n allowed_pids_exe = [\"/bin/app\"]");
+    let names = tls(&format!("{san}\n tls_allowed_client_names = [\"app\"]"));
+    for (text, message) in [
+        (
+            executables,
+            "`allowed_pids_exe` is another name of `allowed_executables`, and both are given in listener",
+        ),
+        (
+            names,
+            "`tls_allowed_client_san` is another name of `tls_allowed_client_names`, and both are given in listener",
+        ),
+    ] {
+        let failure = agent().text(text).unwrap_err();
+        let messages: Vec<_> = failure.diagnostics().map(|d| d.message.as_str()).collect();
+        assert!(messages.len() == 1 && messages[0].ends_with(message), "{messages:?}");
+    }
 }

@@ -11,7 +11,7 @@ use http::HeaderValue;
 use proxy::{Beside, Bound, Context, Handles, Listening, Refusal, Tunnels, WaitingRoom};
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 use vault::{Subsystem, TokenState, user_agent};
 
 use super::logins::Login;
@@ -212,7 +212,18 @@ impl Units {
             }
         }
         self.parked.extend(parked.into_iter().flatten());
+        fixed.own_places.set(&self.addresses());
+        self.warn_of_loops(fixed);
         self.make_known(tasks);
+    }
+
+    /// A server that is one of our own listeners will never be asked.
+    fn warn_of_loops(&self, fixed: &Fixed) {
+        let vault = &self.settings.vault;
+        let servers = std::iter::once(&vault.address).chain(&vault.others);
+        for address in servers.filter(|address| fixed.own_places.include(address)) {
+            warn!(target: "", address = %address, "the server's address is a listener of this program: no request can be answered; correct `address` in `vault`, or in the listener");
+        }
     }
 
     /// A context for each identity that listeners use, and for none; those that are as before are the same.

@@ -53,6 +53,7 @@ pub(super) struct Fixed {
     rendered: TaskTracker,
     given_up: CancellationToken,
     passed: Arc<Passed>,
+    own_places: vault::OwnPlaces,
     variables: Arc<Variables>,
     child: Arc<child::Link>,
     /// `exec.reap_orphans` at the start.
@@ -76,6 +77,7 @@ impl Fixed {
             rendered: TaskTracker::new(),
             given_up: CancellationToken::new(),
             passed: Arc::default(),
+            own_places: vault::OwnPlaces::default(),
             variables: Arc::new(Variables::of(&settings.templates)),
             child: Arc::default(),
             reaps: settings.exec.as_ref().is_some_and(|exec| exec.reap_orphans),

@@ -95,10 +95,12 @@ impl Units {
         let old = self.ways.as_ref();
         let consistency = settings.api_proxy.consistency;
         let proxied = ClientSettings {
+            own_places: fixed.own_places.clone(),
             retry_inconsistent: consistency.is_none_or(|action| action != WhenInconsistent::Fail),
             ..client_settings(settings, !settings.no_keep_alive.proxying)
         };
         let own = ClientSettings {
+            own_places: fixed.own_places.clone(),
             retry: RetryPolicy::Never,
             ..client_settings(settings, !settings.no_keep_alive.auto_auth)
         };
