@@ -82,19 +82,21 @@ pub(crate) async fn answer(
         }
     };
     // Most hold nothing, and nothing more is done.
-    let bytes = match needles.are_in(&bytes) {
-        false => bytes,
-        true => {
-            let clean = match filter(ours).filter(|_| !fields && json) {
-                Some(filter) => Some(filter.clean(bytes)),
-                None => without_fields(&bytes, needles).filter(|_| fields),
-            };
-            debug!(target: "apiproxy", "stripping auto-auth token from the response");
-            response.headers.remove(header::CONTENT_LENGTH);
-            clean.ok_or(BodyError::Withheld(WITHHELD))?
+    let clean = match needles.are_in(&bytes) {
+        true => match filter(ours).filter(|_| !fields && json) {
+            Some(filter) => Some(filter.clean(bytes.clone())),
+            None => without_fields(&bytes, ours, needles).filter(|_| fields),
         }
+        .ok_or(BodyError::Withheld(WITHHELD))
+        .map(Some)?,
+        false if fields && ours.is_short() => without_fields(&bytes, ours, needles),
+        false => None,
     };
-    response.body = Body::full(bytes);
+    if clean.is_some() {
+        debug!(target: "apiproxy", "stripping auto-auth token from the response");
+        response.headers.remove(header::CONTENT_LENGTH);
+    }
+    response.body = Body::full(clean.unwrap_or(bytes));
     Ok(response)
 }
 
@@ -161,15 +163,22 @@ pub(crate) fn reveals_if_wrapped(path: &str) -> bool {
 
 /// A body of JSON without our token and its accessor: `data.id` and `data.accessor` of a look-up are removed, every
 /// other string that holds one of them is emptied. `None` when they cannot be taken out: it must not be handed on.
-fn without_fields(body: &[u8], needles: &Needles) -> Option<Bytes> {
+fn without_fields(body: &[u8], ours: &TokenState, needles: &Needles) -> Option<Bytes> {
     let mut value: Value = serde_json::from_slice(body).ok()?;
     let holds = |text: &str| needles.are_in(text.as_bytes());
-    if let Some(data) = value.get_mut("data").and_then(Value::as_object_mut) {
-        let ours = data.get("id").and_then(Value::as_str).is_some_and(holds);
-        if ours {
-            data.shift_remove("id");
-            data.shift_remove("accessor");
-        }
+    let tells = |value: Option<&Value>| {
+        value.and_then(Value::as_str).is_some_and(|text| holds(text) || ours.is_token(text))
+    };
+    if let Some(data) = value.get_mut("data").and_then(Value::as_object_mut)
+        && tells(data.get("id"))
+    {
+        data.shift_remove("id");
+        data.shift_remove("accessor");
+    }
+    if let Some(auth) = value.get_mut("auth").and_then(Value::as_object_mut)
+        && tells(auth.get("client_token"))
+    {
+        auth.insert("client_token".to_owned(), "".into());
     }
     empty(&mut value, &holds);
     let clean: Bytes = value.to_string().into();
@@ -353,7 +362,7 @@ mod tests {
     }
 
     fn redacted(body: &str) -> Option<String> {
-        let clean = without_fields(body.as_bytes(), ours().needles().unwrap())?;
+        let clean = without_fields(body.as_bytes(), &ours(), ours().needles().unwrap())?;
         Some(String::from_utf8(clean.to_vec()).unwrap())
     }
 
@@ -366,6 +375,33 @@ mod tests {
             redacted(renew).unwrap(),
             r#"{"auth":{"client_token":"","accessor":"","renewable":true}}"#
         );
+    }
+
+    /// What a person has called `root` is in many words.
+    #[tokio::test]
+    async fn a_short_token_is_taken_out_where_tokens_are_told_and_no_word_changes() {
+        let ours = TokenState { token: Some(Token::new("root").unwrap().into()), ..TokenState::default() };
+        for (path, body, want) in [
+            ("/v1/secret/data/a", r#"{"user":"root","x":"rooted"}"#, r#"{"user":"root","x":"rooted"}"#),
+            (
+                "/v1/auth/token/lookup-self",
+                r#"{"data":{"accessor":"acc","id":"root","policies":["root"]}}"#,
+                r#"{"data":{"policies":["root"]}}"#,
+            ),
+            (
+                "/v1/auth/token/renew-self",
+                r#"{"auth":{"client_token":"root","policies":["root"]}}"#,
+                r#"{"auth":{"client_token":"","policies":["root"]}}"#,
+            ),
+            ("/v1/auth/token/create", "no JSON for root", "no JSON for root"),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::CONTENT_TYPE, "application/json".parse().unwrap());
+            let response = Response { status: http::StatusCode::OK, headers, body: Body::full(body) };
+            let clean = answer(response, path, &ours).await.unwrap().body;
+            let clean = clean.collect(MAX_ANSWER, BODY_PATIENCE).await.unwrap();
+            assert_eq!(clean, want.as_bytes(), "{path}");
+        }
     }
 
     #[test]

@@ -53,7 +53,7 @@ pub use retry::{Retry, RetryPolicy};
 pub use rhythm::Rhythm;
 pub use secret::SecretString;
 pub use tls::{Pem, Roots, TlsError, TlsSettings, Verify};
-pub use token_state::{Instead, LastToken, TokenForms, TokenState};
+pub use token_state::{Instead, LastToken, SHORTEST_SOUGHT, TokenForms, TokenState};
 pub use traffic::{BOUNDS as TIME_BOUNDS, Contact, Times, Traffic};
 pub use transport::{Alarm, Arriving, Both, Stream, Tunnel};
 pub use turn::turn;

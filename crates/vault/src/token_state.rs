@@ -30,6 +30,10 @@ pub enum Instead {
     Last(LastToken),
 }
 
+/// A shorter token is not looked for in answers: it would be found in words. Tokens that a server has made have at least
+/// 26 characters and accessors 24; only a person gives one such as `root`, and it is guessed before it is found.
+pub const SHORTEST_SOUGHT: usize = 8;
+
 /// A token of the last run.
 #[derive(Clone, Debug)]
 pub struct LastToken {
@@ -89,7 +93,8 @@ impl TokenState {
         made.clone()
     }
 
-    /// What finds token and accessor in an answer: in values of its headers, and in its body.
+    /// What finds token and accessor in an answer: in values of its headers, and in its body. Those that are too short
+    /// it does not find.
     pub fn needles(&self) -> Option<&Needles> {
         self.forms.0.needles.get_or_init(|| self.made(Needles::new)).as_ref()
     }
@@ -99,9 +104,21 @@ impl TokenState {
         self.forms.0.in_names.get_or_init(|| self.made(Needles::in_names)).as_ref()
     }
 
+    /// Whether this is the token. For where tokens are told: there a short one is told from a word.
+    pub fn is_token(&self, text: &str) -> bool {
+        self.token.as_ref().is_some_and(|token| token.expose() == text)
+    }
+
+    /// Whether the token is too short to be looked for ([`SHORTEST_SOUGHT`]).
+    pub fn is_short(&self) -> bool {
+        self.token.as_ref().is_some_and(|token| token.expose().len() < SHORTEST_SOUGHT)
+    }
+
     fn made(&self, of: impl FnOnce(&str, Option<&str>) -> Needles) -> Option<Needles> {
-        let accessor = self.accessor.as_ref().map(|accessor| accessor.expose());
-        Some(of(self.token.as_ref()?.expose(), accessor))
+        let sought = |text: &str| text.len() >= SHORTEST_SOUGHT;
+        let accessor = self.accessor.as_ref().map(|accessor| accessor.expose()).filter(|text| sought(text));
+        let token = self.token.as_ref()?.expose();
+        Some(of(if sought(token) { token } else { "" }, accessor))
     }
 }
 
@@ -117,5 +134,14 @@ mod tests {
         assert!(state.needles().unwrap().are_in(b"x s.canary"));
         assert!(TokenState::default().header().is_none() && TokenState::default().needles().is_none());
         assert!(!format!("{state:?}").contains("canary"));
+    }
+
+    #[test]
+    fn words_are_no_needles() {
+        for (token, found) in [("root", false), ("vaulted", false), ("dev-root", true)] {
+            let state = TokenState { token: Token::new(token).ok().map(Arc::new), ..TokenState::default() };
+            assert_eq!(state.needles().unwrap().are_in(token.as_bytes()), found, "{token}");
+            assert!(state.is_token(token) && state.is_short() != found);
+        }
     }
 }
