@@ -13,9 +13,10 @@ WITH_CLIENTS := SIDEKEY_CLIENTS="$$(scripts/fetch-clients)"
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
-setup: server ## all that tests need: the real OpenBao server, a KDC, PostgreSQL, clients; fetched unless installed
+setup: server ## all that tests need: the real OpenBao server, a KDC, PostgreSQL, verifiers, clients; fetched unless installed
 	@scripts/kerberos-for-tests
 	@scripts/postgres-for-tests
+	@verifiers=$$(scripts/fetch-verifiers) && echo "clouds' own verifiers for tests: $$verifiers"
 	@clients=$$(scripts/fetch-clients) && echo "clients for tests: $$clients"
 
 server:

@@ -31,7 +31,7 @@ pub enum Instead {
 }
 
 /// A shorter token is not looked for in answers: it would be found in words. Tokens that a server has made have at least
-/// 26 characters and accessors 24; only a person gives one such as `root`, and it is guessed before it is found.
+/// 26 characters; only a person gives one such as `root`, and it is guessed before it is found.
 pub const SHORTEST_SOUGHT: usize = 8;
 
 /// A token of the last run.
@@ -93,7 +93,7 @@ impl TokenState {
         made.clone()
     }
 
-    /// What finds token and accessor in an answer: in values of its headers, and in its body. Those that are too short
+    /// What finds token and accessor in an answer: in values of its headers, and in its body. A token that is too short
     /// it does not find.
     pub fn needles(&self) -> Option<&Needles> {
         self.forms.0.needles.get_or_init(|| self.made(Needles::new)).as_ref()
@@ -115,10 +115,9 @@ impl TokenState {
     }
 
     fn made(&self, of: impl FnOnce(&str, Option<&str>) -> Needles) -> Option<Needles> {
-        let sought = |text: &str| text.len() >= SHORTEST_SOUGHT;
-        let accessor = self.accessor.as_ref().map(|accessor| accessor.expose()).filter(|text| sought(text));
+        let accessor = self.accessor.as_ref().map(|accessor| accessor.expose());
         let token = self.token.as_ref()?.expose();
-        Some(of(if sought(token) { token } else { "" }, accessor))
+        Some(of(if self.is_short() { "" } else { token }, accessor))
     }
 }
 
