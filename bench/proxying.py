@@ -42,7 +42,7 @@ def proxying(bench: Bench) -> None:
         rows += [
             Row("time added to one request, alone (median)", Unit.MICROSECONDS, *added(bench, targets), bar=below(60, Unit.MICROSECONDS)),
             waits(bench, targets, crowd),
-            Row(f"memory of an idle connection, {IDLE:,} of them", Unit.KILOBYTES, *idle(bench, targets), bar=below(8, Unit.KILOBYTES)),
+            *idle(bench, targets),
         ]
         if not bench.quick:
             time.sleep(60)
@@ -164,11 +164,12 @@ def waits(bench: Bench, targets: dict[str, Target], rates: dict[str, float]) -> 
     return Row(name, Unit.MILLISECONDS, *cells(bench, {name: statistics.median(some) for name, some in found.items()}), bar=at_most("haproxy"))
 
 
-def idle(bench: Bench, targets: dict[str, Target]) -> tuple[Cell, Cell, Cell, Cell]:
-    """Growth by connections that have asked once and stay open, divided by their number."""
+def idle(bench: Bench, targets: dict[str, Target]) -> list[Row]:
+    """Growth by connections that have asked once and stay open, divided by their number; and how long another one waits
+    for its answers beside them."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    found = {}
+    grown, waited = {}, {}
     for name, target in targets.items():
         if name == "upstream":
             continue
@@ -178,10 +179,27 @@ def idle(bench: Bench, targets: dict[str, Target]) -> tuple[Cell, Cell, Cell, Ce
             for _ in range(IDLE):
                 connections.append(connect(target))
                 one_request(connections[-1])
-            found[name] = (target.child.memory().rss - before) / IDLE / 1e3
+            grown[name] = (target.child.memory().rss - before) / IDLE / 1e3
+            waited[name] = slow_wait(target)
         except (OSError, BenchError):
             bench.report.notes.append(f"{name} took {len(connections):,} idle connections and no more")
-            found[name] = float("nan")
+            grown[name] = waited[name] = float("nan")
         for connection in connections:
             connection.close()
-    return cells(bench, found)
+    memory, waits = cells(bench, grown), cells(bench, waited)
+    return [
+        Row(f"memory of an idle connection, {IDLE:,} of them", Unit.KILOBYTES, *memory, bar=below(8, Unit.KILOBYTES)),
+        Row("longest of 50 waits beside them", Unit.MILLISECONDS, *waits, bar=below(50, Unit.MILLISECONDS)),
+    ]
+
+
+def slow_wait(target: Target) -> float:
+    """The longest of 50 waits for an answer, each on a connection of its own."""
+    longest = 0.0
+    for _ in range(50):
+        started = time.perf_counter()
+        connection = connect(target)
+        one_request(connection)
+        longest = max(longest, time.perf_counter() - started)
+        connection.close()
+    return longest * 1e3
