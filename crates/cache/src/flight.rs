@@ -92,6 +92,11 @@ impl Flights {
         Joined::Waiting(receiver, slot.round)
     }
 
+    /// What was asked for until now is nobody's answer who asks from now on.
+    pub(crate) fn overtake_all(&self) {
+        self.slots().clear();
+    }
+
     /// Something was written: reads of what it `touches` that started before are joined no longer, and land for those
     /// who wait already.
     pub(crate) fn overtake(&self, touches: impl Fn(Region) -> bool) {

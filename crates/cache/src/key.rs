@@ -114,10 +114,16 @@ const NEVER: &[&str] = &["x-vault-mfa", "x-vault-wrap-ttl", "x-vault-wrap-format
 
 /// Whether a request may be remembered or shared at all.
 pub(crate) fn may_be_cached(request: &Request) -> bool {
-    !request
-        .headers
-        .keys()
-        .any(|name| NEVER.contains(&name.as_str()) || name.as_str().starts_with("x-vault-inline-auth"))
+    let is_for_one = |name: &str| NEVER.contains(&name) || name.starts_with("x-vault-inline-auth");
+    !uses_up(request.path()) && !request.headers.keys().any(|name| is_for_one(name.as_str()))
+}
+
+/// Whether what is asked for is there once: what a wrapping token or a one-time code stands for. Whoever comes second has
+/// to learn that somebody was there before.
+fn uses_up(path: &str) -> bool {
+    // Most have nothing of it, and pass here often.
+    path.contains("/sys/") && ["/sys/wrapping/", "/sys/mfa/validate"].iter().any(|part| path.contains(part))
+        || path.ends_with("/cubbyhole/response")
 }
 
 impl Keys {

@@ -204,9 +204,10 @@ impl Life {
         if !again {
             return self.fade(sent_at);
         }
-        // Near its maximum TTL it is let go, so that the next to ask gets a fresh one.
+        // Near its maximum TTL it is let go, so that the next to ask gets a fresh one. A client may have wished for less
+        // than there is: our own renewal, which wishes for nothing, tells.
         if !self.rhythm.worth_renewing(ttl) {
-            return Next::Evict;
+            return if ours { Next::Evict } else { self.at(sent_at + ttl / 2) };
         }
         // What lives longer now than at first has a longer rhythm.
         self.at(sent_at + self.rhythm.pause(ttl))
@@ -289,6 +290,18 @@ mod tests {
         let mut life = Life::new(HOUR, now, 0.5);
         assert_eq!(life.renewed(HOUR, now, true, false), Next::At(now + HOUR - Duration::from_secs(1)));
         assert_eq!(life.due(now + HOUR - Duration::from_secs(1), 0), Due::End);
+    }
+
+    /// Others may live by it.
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_wishes_for_less_ends_nothing() {
+        let now = Instant::now();
+        let mut life = Life::new(HOUR, now, 0.5);
+        let minute = Duration::from_secs(60);
+        let Next::At(at) = life.renewed(minute, now, false, true) else { panic!("it was let go") };
+        assert!(at < now + minute && life.due(at, 0) == Due::Renewal);
+        assert!(matches!(life.clone().renewed(HOUR, at, true, true), Next::At(next) if next > at + HOUR / 2));
+        assert_eq!(life.renewed(minute, at, true, true), Next::Evict);
     }
 
     #[tokio::test(start_paused = true)]

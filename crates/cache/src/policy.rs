@@ -1,7 +1,7 @@
 //! What is remembered: the decision table, as a pure function of the answer and of what is known of the
 //! requesting token.
 
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, StatusCode, header};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
@@ -86,7 +86,11 @@ pub(crate) enum Decision {
 
 /// Whether an answer's head allows it to hold something worth remembering.
 pub(crate) fn may_hold_secret(status: StatusCode, headers: &HeaderMap) -> bool {
-    status == StatusCode::OK && is_json(headers) && !is_encoded(headers)
+    // A cookie is for whom it was set.
+    status == StatusCode::OK
+        && is_json(headers)
+        && !is_encoded(headers)
+        && !headers.contains_key(header::SET_COOKIE)
 }
 
 /// The table. `path` is the request's, without query; `managed` says whether the requesting token is one whose
@@ -144,8 +148,6 @@ pub(crate) fn is_renewal(path: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use http::header;
-
     use super::*;
 
     fn auth(renewable: bool, orphan: bool, uses: u32) -> String {
@@ -254,7 +256,10 @@ mod tests {
         for status in [StatusCode::NO_CONTENT, StatusCode::FOUND, StatusCode::FORBIDDEN] {
             assert!(!may_hold_secret(status, &headers));
         }
-        headers.insert(header::CONTENT_ENCODING, "gzip".parse().unwrap());
+        let mut encoded = headers.clone();
+        encoded.insert(header::CONTENT_ENCODING, "gzip".parse().unwrap());
+        assert!(!may_hold_secret(StatusCode::OK, &encoded));
+        headers.insert(header::SET_COOKIE, "a=b".parse().unwrap());
         assert!(!may_hold_secret(StatusCode::OK, &headers));
     }
 }

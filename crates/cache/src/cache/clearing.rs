@@ -52,6 +52,8 @@ impl Cache {
             store.evict(id);
         }
         store.marks.add(Mark::Everything);
+        // Nor is anybody given what was asked for before.
+        self.0.flights.overtake_all();
         // Without them everything below would be asked for anew, for ever.
         for (whose, token) in own {
             store.set_own(whose, token);

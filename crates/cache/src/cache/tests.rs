@@ -435,6 +435,40 @@ async fn clearing_keeps_our_own_token_known() {
     );
 }
 
+/// Also what is under way when it is said.
+#[tokio::test(start_paused = true)]
+async fn nobody_joins_what_was_asked_for_before_a_clearing() {
+    let door = door(3600);
+    for request in [get("database/creds/app"), get("secret/data/a"), login()] {
+        let clear_and_ask = async {
+            sleep(Duration::from_millis(10)).await;
+            door.cache.clear(&Clear::All);
+            door.ask(request.clone()).await
+        };
+        let ((_, before), (_, after)) = tokio::join!(door.ask(request.clone()), clear_and_ask);
+        assert_ne!(before, after);
+    }
+}
+
+/// The second to unwrap has to learn that he is the second.
+#[tokio::test(start_paused = true)]
+async fn what_is_there_once_is_asked_for_each_time() {
+    let door = door(3600);
+    let unwrapped = json!({"auth": {"client_token": "s.w", "accessor": "a", "lease_duration": 3600, "renewable": true, "orphan": true}}).to_string();
+    for path in ["sys/wrapping/unwrap", "ns1/sys/wrapping/unwrap", "sys/mfa/validate"] {
+        door.server
+            .says
+            .lock()
+            .unwrap()
+            .insert(path.to_owned(), (200, "application/json", unwrapped.clone()));
+        let ask = || door.origin(put(path, &json!({"token": "s.w"})));
+        assert_eq!([ask().await, ask().await], ["MISS", "MISS"], "{path}");
+    }
+    let ask = || door.origin(get("cubbyhole/response"));
+    assert_eq!(tokio::join!(ask(), ask()), ("MISS", "MISS"));
+    assert_eq!(door.server.count("cubbyhole/response"), 2);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_new_token_of_ours_leaves_nothing_of_the_old_behind() {
     let door = door(3600);
