@@ -12,5 +12,6 @@ fn main() -> std::process::ExitCode {
     if daemon::is_guard(&arguments) {
         return daemon::stand_guard();
     }
+    daemon::tell_only_where_a_panic_was();
     cli::main(arguments)
 }

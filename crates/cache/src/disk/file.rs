@@ -3,6 +3,7 @@
 //! The database checks its pages only after a crash, and may panic over a damaged one: that is caught here, and means
 //! a damaged file. Records are checked one by one when they are opened.
 
+use std::cell::Cell;
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -174,8 +175,21 @@ fn empty() -> Result<Vec<u8>, redb::Error> {
     Ok(bytes)
 }
 
+thread_local! {
+    static GUARDED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether a panic of this thread would only mean that the file is damaged, which is told otherwise: for the program's
+/// panic hook.
+pub fn expects_panic() -> bool {
+    GUARDED.get()
+}
+
 fn guarded<T>(work: impl FnOnce() -> Result<T, redb::Error>) -> Result<T, FileProblem> {
-    match catch_unwind(AssertUnwindSafe(work)) {
+    let before = GUARDED.replace(true);
+    let done = catch_unwind(AssertUnwindSafe(work));
+    GUARDED.set(before);
+    match done {
         Ok(done) => done.map_err(FileProblem::of),
         Err(_) => Err(FileProblem::Damaged("the database could not make sense of it".to_owned())),
     }
@@ -220,6 +234,17 @@ mod tests {
         let link = folder.path().join("link");
         std::os::unix::fs::symlink(folder.path().join("nowhere"), &link).unwrap();
         assert!(matches!(File::open(&link), Err(FileProblem::Path(FileError::Link(_)))));
+    }
+
+    #[test]
+    fn a_panic_of_the_database_is_expected_and_no_other() {
+        assert!(!expects_panic());
+        let damaged = guarded(|| -> Result<(), redb::Error> {
+            assert!(!expects_panic(), "it is expected");
+            Ok(())
+        });
+        assert!(matches!(damaged, Err(FileProblem::Damaged(_))));
+        assert!(!expects_panic());
     }
 
     #[test]

@@ -33,6 +33,7 @@ use crate::cache::Shared;
 use crate::store::disk::{Changes, Clocks, wall_now};
 
 pub(crate) use self::confirm::{PATIENCE as SETTLE_PATIENCE, confirm};
+pub use self::file::expects_panic;
 pub use self::header::Home;
 pub(crate) use self::intake::LeftOut;
 pub use self::intake::{Room, SecretRoom};

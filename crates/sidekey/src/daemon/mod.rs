@@ -25,7 +25,7 @@ mod units;
 
 pub(crate) use build::{Daemon, StartError};
 pub(crate) use guard::{is_guard, stand as stand_guard};
-pub(crate) use hardening::forbid_core_dumps;
+pub(crate) use hardening::{forbid_core_dumps, tell_only_where_a_panic_was};
 pub(crate) use once::{OnceError, render_once};
 pub(crate) use open_files::raise as raise_open_files;
 pub(crate) use reload::Reload;
