@@ -33,6 +33,7 @@ use crate::wish::{Wish, absent};
 mod ask;
 mod clearing;
 mod overtaking;
+mod revoking;
 mod room;
 mod take_in;
 

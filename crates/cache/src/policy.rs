@@ -84,6 +84,12 @@ pub(crate) enum Decision {
     },
 }
 
+/// Whether who answers a write so may have carried it out, or may later: it gave up waiting for somebody. 503 is said
+/// instead of beginning.
+pub(crate) fn may_have_acted(status: StatusCode) -> bool {
+    status.is_success() || (status.is_server_error() && status != StatusCode::SERVICE_UNAVAILABLE)
+}
+
 /// Whether an answer's head allows it to hold something worth remembering.
 pub(crate) fn may_hold_secret(status: StatusCode, headers: &HeaderMap) -> bool {
     // A cookie is for whom it was set.

@@ -12,6 +12,7 @@ use vault::{
 };
 
 use super::overtaking::Overtaking;
+use super::revoking::Revoking;
 use super::{Inner, READ_PATIENCE, from_upstream};
 use crate::answer::{Answer, Kept};
 use crate::flight::{Flight, Landing};
@@ -70,11 +71,15 @@ impl Inner {
         let sent_at = self.shared.clock.now();
         let began = self.shared.store().marks.count();
         let mut watch = self.shared.kv().map(|kv| kv.watch(request, asked.observation.as_ref()));
+        let revoking = Revoking::begin(self, asked.observation.as_ref());
         let mut response = match self.upstream.lend(request).await {
             Ok(response) => response,
             Err(error) => {
-                // It may have been done all the same.
-                if watch.take().is_some() && !safe {
+                if let Some(watch) = watch.take() {
+                    watch.failed(&error);
+                }
+                revoking.failed(&error);
+                if !safe {
                     self.settle().await;
                 }
                 if let (Some(flight), true) = (flight, safe) {
@@ -91,10 +96,7 @@ impl Inner {
         // Reads that others wait for are read whole as well, whatever they hold.
         let shared = safe && flight.as_ref().is_some_and(Flight::is_awaited);
         let observed = if response.status.is_success() { asked.observation.as_ref() } else { None };
-        if let Some(observation) = observed.filter(|observation| !observation.is_renewal()) {
-            self.forget(observation);
-            forgot = true;
-        }
+        forgot |= revoking.answered(response.status);
         if forgot {
             // Not to come back after a crash: before the answer leaves.
             self.settle().await;
@@ -222,7 +224,7 @@ impl Inner {
         true
     }
 
-    fn forget(&self, observation: &Observation) {
+    pub(super) fn forget(&self, observation: &Observation) {
         let gone = self.shared.store().forget(observation);
         if gone > 0 {
             debug!(target: "cache.leasecache", gone, "evicted after a revocation");

@@ -144,7 +144,7 @@ impl Driver {
             None => None,
         };
         let known = self.kv.state().mounts.find(&meaning.key.place, self.kv.now()).is_some();
-        if !known && !self.learn_mount(&meaning, &token).await {
+        if !known && !self.learn_mount(ticket, &meaning, &token).await {
             return;
         }
         if self.kv.state().standing(hash, self.kv.now()) == Standing::Unknown
@@ -163,15 +163,21 @@ impl Driver {
         }
     }
 
-    async fn learn_mount(&self, meaning: &Meaning, token: &Token) -> bool {
+    /// False: nothing was learnt.
+    async fn learn_mount(&self, ticket: Ticket, meaning: &Meaning, token: &Token) -> bool {
         let path = format!("sys/internal/ui/mounts/{}", meaning.path.trim_end_matches('/'));
         let found = match self.ask(meaning.namespace.as_ref(), token, self.get(&path)).await {
             Ok(data) => reading::mount(&data),
             Err(error) if is_refusal(&error) => None,
             Err(_) => return false,
         };
-        self.kv.state().mounts.learn(meaning, found, self.kv.now());
-        true
+        let mut state = self.kv.state();
+        // What lies where may have changed since it was asked.
+        let holds = state.writes.permits(ticket);
+        if holds {
+            state.mounts.learn(meaning, found, self.kv.now());
+        }
+        holds
     }
 
     /// False: nothing was learnt.

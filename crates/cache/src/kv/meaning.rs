@@ -6,6 +6,7 @@ use std::sync::Arc;
 use http::{HeaderMap, Method, header};
 use vault::{Namespace, Request, headers};
 
+use super::hash::TokenHash;
 use super::patterns::Patterns;
 
 /// Which answer of a path is meant.
@@ -177,6 +178,11 @@ impl Names {
         let mut names = vec![self.0.hash_one(("", place))];
         names.extend(splits(place).map(|(mount, rest)| self.0.hash_one((mount, rest))));
         names
+    }
+
+    /// The name of a token.
+    pub(crate) fn of_token(&self, token: TokenHash) -> u64 {
+        self.0.hash_one(("token", token))
     }
 
     /// The names that a write at a path concerns: its own and those of the folders above, whose lists it may change.

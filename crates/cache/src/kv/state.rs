@@ -185,7 +185,7 @@ impl State {
 
     // === Forgetting ===
 
-    /// A write that may have been carried out.
+    /// A write was carried out.
     pub(crate) fn wrote(&mut self, place: &str, reach: Reach, made: Option<(u64, String)>) -> usize {
         let gone = match self.names.touched(place) {
             Some(names) => {
@@ -202,6 +202,37 @@ impl State {
             }
             Reach::Mounts => gone + self.clear(),
         }
+    }
+
+    /// A write ended without an answer: it may have been carried out, or may be later.
+    pub(crate) fn may_write(&mut self, place: &str, reach: Reach, now: Instant) {
+        self.wrote(place, reach, None);
+        match self.names.touched(place) {
+            Some(names) => self.writes.may_write(&names, now),
+            None => self.writes.may_write_all(now),
+        }
+        match reach {
+            Reach::Path => {}
+            Reach::Permissions => self.writes.may_permit(now),
+            Reach::Mounts => self.may_all(now),
+        }
+    }
+
+    /// The revocation of a token ended without an answer.
+    pub(crate) fn may_end(&mut self, hash: TokenHash, now: Instant) {
+        let name = self.names.of_token(hash);
+        self.writes.may_write(&[name], now);
+    }
+
+    /// Whether what is seen of a token holds.
+    pub(crate) fn permits(&self, ticket: Ticket, hash: TokenHash) -> bool {
+        self.writes.permits(ticket) && !self.writes.overtook(ticket, &[self.names.of_token(hash)])
+    }
+
+    /// Anything may be otherwise any time now.
+    pub(crate) fn may_all(&mut self, now: Instant) {
+        self.writes.may_permit(now);
+        self.writes.may_write_all(now);
     }
 
     /// All bodies. How many there were.
@@ -279,7 +310,7 @@ impl State {
     pub(crate) fn capable(&mut self, ticket: Ticket, hash: TokenHash, meaning: &Meaning, may: bool) {
         if !may {
             self.tokens.take(hash, &meaning.key);
-        } else if self.writes.permits(ticket) {
+        } else if self.permits(ticket, hash) {
             self.tokens.keep(hash, &meaning.key, ticket.sent_at);
         }
     }

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
-use vault::{Gathered, Request, Response, Token};
+use tokio::time::Instant;
+use vault::{Gathered, Request, Response, SendError, Sent, Token};
 
 use super::bodies::{Arrived, Wiped};
 use super::driver::{Admission, News};
@@ -17,6 +18,7 @@ use super::writes::Ticket;
 use super::{Asked, Kv, TokenHash, reading, token_of};
 use crate::answer::Kept;
 use crate::observe::Observation;
+use crate::policy::may_have_acted;
 
 /// Eyes on one request. Dropped, it forgets what a write may have changed: also when no answer came, or when its
 /// client left.
@@ -33,6 +35,8 @@ struct Write {
     reach: Reach,
     observation: Option<Observation>,
     made: Option<(u64, String)>,
+    /// The server said what became of it.
+    answered: bool,
 }
 
 /// "Nothing there" is said in few words.
@@ -46,7 +50,7 @@ impl Kv {
         let read = if safe { self.asked(request).zip(token_of(request)) } else { None };
         let write = (!safe).then(|| {
             let (place, reach) = meaning::write(request);
-            Write { place, reach, observation: observation.cloned(), made: None }
+            Write { place, reach, observation: observation.cloned(), made: None, answered: false }
         });
         let token = match &read {
             Some((asked, _)) => Some(asked.hash),
@@ -72,9 +76,10 @@ impl Kv {
         }
         let arrived = Arrived { headers: headers.clone(), text: Wiped::new(body) };
         let learned = state.read(ticket, asked.hash, &asked.meaning, &arrived, now);
+        let holds = state.permits(ticket, asked.hash);
         drop(state);
         let unknown_mount = matches!(learned, Learned::UnknownMount);
-        if unknown_mount || standing == Standing::Unknown {
+        if holds && (unknown_mount || standing == Standing::Unknown) {
             // Bodies that wait are few: the others come with the next read.
             let room = if unknown_mount { Arc::clone(&self.waiting).try_acquire_owned().ok() } else { None };
             let admission = Admission {
@@ -108,6 +113,20 @@ impl Kv {
             Observation::Lease(_) | Observation::LeaseRenewed(_) | Observation::TokenRenewed(_) => {}
         }
     }
+
+    /// The same may come true later: nobody knows whether it has.
+    fn expect(&self, observation: &Observation, now: Instant) {
+        let mut state = self.state();
+        match observation {
+            Observation::Token(token) | Observation::TokenOnly(token) => {
+                state.may_end(self.hasher.hash(token.expose()), now);
+            }
+            Observation::Lease(lease) if !lease.contains("auth/") => {}
+            Observation::Accessor(_) | Observation::Lease(_) => state.writes.may_permit(now),
+            Observation::Area(_) => state.may_all(now),
+            Observation::LeaseRenewed(_) | Observation::TokenRenewed(_) => {}
+        }
+    }
 }
 
 impl Watch {
@@ -118,6 +137,9 @@ impl Watch {
         if status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS {
             // It was refused: nothing has changed.
             self.write = None;
+        }
+        if let Some(write) = &mut self.write {
+            write.answered = status.is_success() || !may_have_acted(status);
         }
         if status == StatusCode::FORBIDDEN
             && let Some(token) = self.token
@@ -150,13 +172,31 @@ impl Watch {
         refused
     }
 
+    /// No answer came.
+    pub(crate) fn failed(mut self, error: &SendError) {
+        if error.sent() == Sent::No {
+            // Nor did the request go out: nothing has changed.
+            self.write = None;
+        }
+    }
+
     /// What a write may have changed.
     fn forget(&self) {
         let Some(write) = &self.write else { return };
         if let Some(observation) = &write.observation {
             self.kv.observe(observation);
         }
-        self.kv.state().wrote(&write.place, write.reach, write.made.clone());
+        let mut state = self.kv.state();
+        if write.answered {
+            state.wrote(&write.place, write.reach, write.made.clone());
+            return;
+        }
+        let now = self.kv.now();
+        state.may_write(&write.place, write.reach, now);
+        drop(state);
+        if let Some(observation) = &write.observation {
+            self.kv.expect(observation, now);
+        }
     }
 
     /// The whole body of an answer that may hold a secret came. What is to be answered in its place, if anything.

@@ -95,7 +95,7 @@ impl State {
 
     /// That a token read something itself.
     pub(crate) fn give(&mut self, ticket: Ticket, hash: TokenHash, meaning: &Meaning, now: Instant) {
-        if self.writes.permits(ticket) {
+        if self.permits(ticket, hash) {
             self.tokens.give(hash, meaning, ticket.sent_at, now);
             self.tokens.shrink(most_grants(self.settings.max_entries), MOST_TOKENS);
         }
@@ -123,7 +123,7 @@ impl State {
             return;
         };
         // Only of a token that is known to live, and of a mount that is one.
-        let known = self.standing(hash, now) == Standing::Usable && self.writes.permits(ticket);
+        let known = self.standing(hash, now) == Standing::Usable && self.permits(ticket, hash);
         let kv = self.mounts.find(&meaning.key.place, now).is_some_and(|(_, engine)| engine != Engine::Other);
         if known && kv {
             let mut headers = HeaderMap::new();
@@ -151,7 +151,7 @@ impl State {
         looked: Option<Looked>,
         now: Instant,
     ) -> bool {
-        if !self.writes.permits(ticket) {
+        if !self.permits(ticket, hash) {
             return false;
         }
         let (looked, again) = match looked {

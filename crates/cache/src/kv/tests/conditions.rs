@@ -187,6 +187,105 @@ async fn condition_5_a_client_that_leaves_its_write_behind() {
     assert_eq!(door.ask(get("s.a", A)).await.2, "written");
 }
 
+/// How a request can end that has been sent: its client leaves, or somebody on the way gives up. Without its client
+/// goes on what may hand out a lease; nothing does at a path that was asked before.
+async fn without_an_answer(door: &Door, request: Request, left: bool) {
+    if left {
+        *door.server.delay.lock().unwrap() = Duration::from_secs(2);
+        assert!(tokio::time::timeout(Duration::from_secs(1), door.ask(request)).await.is_err());
+        *door.server.delay.lock().unwrap() = Duration::ZERO;
+    } else {
+        door.server.world().failing = Some(504);
+        assert_eq!(door.ask(request).await.1, 504);
+        door.server.world().failing = None;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn condition_5_a_write_without_an_answer_may_be_done_much_later() {
+    for (left, path, revalidate) in [
+        (true, A, Revalidate::None),
+        (false, A, Revalidate::Metadata),
+        (true, A, Revalidate::Full),
+        (false, "secret/destroy/a", Revalidate::None),
+        (false, "secret/metadata/a", Revalidate::None),
+    ] {
+        let door = door(&StaticSecrets { ttl: Duration::from_secs(600), revalidate, ..settings() });
+        door.server.write("b", 1);
+        door.server.allow("s.a", &[A, "secret/data/b"]);
+        door.ask(post("s.b", path)).await;
+        for path in [A, "secret/data/b"] {
+            door.word("s.a", path).await;
+            assert_eq!(door.word("s.a", path).await, "HIT");
+        }
+        without_an_answer(&door, post("s.b", path), left).await;
+        for _ in 0..3 {
+            assert_ne!(door.word("s.a", A).await, "HIT", "{path}");
+            seconds(20).await;
+        }
+        // Its permission is over.
+        door.word("s.a", "secret/data/b").await;
+        assert_eq!(door.word("s.a", "secret/data/b").await, "HIT", "another secret");
+        // A write that is answered meanwhile says nothing of the other.
+        door.ask(post("s.b", A)).await;
+        door.word("s.a", A).await;
+        door.server.write("a", 77);
+        assert_eq!(door.ask(get("s.a", A)).await.2, 77, "{path}");
+        seconds(35).await;
+        door.word("s.a", A).await;
+        assert_eq!(door.word("s.a", A).await, "HIT", "{path}: for ever in doubt");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn condition_5_a_write_that_never_went_out_changes_nothing() {
+    let door = door(&settings());
+    door.word("s.a", A).await;
+    for path in [A, "auth/token/revoke-self", "sys/policies/acl/app", "sys/mounts/secret"] {
+        door.server.world().unreachable = true;
+        assert!(door.cache.send(post("s.a", path)).await.is_err());
+        assert_eq!(door.word("s.a", A).await, "HIT", "{path}");
+        door.server.world().unreachable = false;
+        assert_eq!(door.word("s.a", A).await, "HIT", "{path}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn condition_6_what_takes_permissions_away_may_be_done_much_later() {
+    let own = |path: &str, body: Value| (path.to_owned(), body);
+    for ((path, body), others) in [
+        (own("auth/token/revoke-self", json!({})), true),
+        (own("auth/token/revoke", json!({"token": "s.a"})), true),
+        (own("auth/token/revoke-accessor", json!({"accessor": "a.s.a"})), false),
+        (own("sys/leases/revoke", json!({"lease_id": "auth/approle/login/1"})), false),
+        (own("sys/policies/acl/app", json!({})), false),
+        (own("sys/mounts/secret/tune", json!({})), false),
+    ] {
+        let door = door(&StaticSecrets { capability_ttl: Duration::from_secs(30), ..settings() });
+        for token in ["s.a", "s.b"] {
+            door.word(token, A).await;
+            assert_eq!(door.word(token, A).await, "HIT");
+        }
+        without_an_answer(&door, post("s.a", &path).json(&body), false).await;
+        for _ in 0..4 {
+            assert_eq!(door.word("s.a", A).await, "MISS", "{path}");
+            // Nor is it looked at each time what may change any time.
+            let asked = door.server.count("GET auth/token/lookup-self");
+            assert_eq!(door.word("s.a", A).await, "MISS", "{path}");
+            assert_eq!(door.server.count("GET auth/token/lookup-self"), asked, "{path}");
+            door.word("s.b", A).await;
+            let word = door.word("s.b", A).await;
+            assert!(!others || word == "HIT", "{path}: {word}");
+            seconds(20).await;
+        }
+        seconds(12).await;
+        for token in ["s.a", "s.b"] {
+            door.word(token, A).await;
+            assert_eq!(door.word(token, A).await, "HIT", "{path}: {token} for ever in doubt");
+        }
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn condition_6_revocations_and_changes_of_permission_take_grants_away() {
     let door = door(&settings());

@@ -32,6 +32,8 @@ struct World {
     asked: Vec<String>,
     /// Answer everything with this.
     failing: Option<u16>,
+    /// Nothing reaches it.
+    unreachable: bool,
     /// Answer reads as if versions above this had not been made.
     behind: Option<usize>,
     plain: BTreeMap<String, u64>,
@@ -154,6 +156,10 @@ fn time(version: usize) -> String {
 impl Upstream for FakeServer {
     fn send(&self, request: Request) -> BoxFuture<'_, Result<Response, SendError>> {
         Box::pin(async move {
+            if self.world().unreachable {
+                let (method, address, reason) = (request.method, request.target, "refused".to_owned());
+                return Err(SendError::Unreachable { method, address, reason });
+            }
             let (status, body) = self.answer(&request);
             let delay = *self.delay.lock().unwrap();
             sleep(delay).await;

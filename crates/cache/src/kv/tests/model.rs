@@ -14,7 +14,7 @@ use std::sync::atomic::AtomicU64;
 
 use fastrand::Rng;
 
-use self::server::{Fault, Model, was_there};
+use self::server::{Fault, Model, Write, was_there};
 use super::*;
 use crate::clock::Clock;
 use crate::disk::{DiskSettings, Home, KeyMaterial, Room, open};
@@ -54,7 +54,7 @@ struct Run {
 
 impl Run {
     fn start(&self) {
-        self.model.world().read.clear();
+        self.model.world().end();
         let stop = CancellationToken::new();
         let opened = self.folder.as_ref().map(|folder| {
             let settings = DiskSettings {
@@ -209,6 +209,19 @@ impl Run {
         assert!(was_there(&world.lives[token], back(permission)), "{what}: revoked too long ago");
         assert!(word == "MISS" || !told.killed.contains(token), "{what}: revoked");
         assert!(began <= world.ends[token], "{what}: past the token's end");
+        // Done through us, though nobody was told.
+        for (change, write) in world.late.iter().filter(|(change, _)| change.at < back(Duration::ZERO)) {
+            let outdated = match write {
+                Write::Secret { path: written, .. } => written == path && change.number > number,
+                Write::Right { token: whose, path: written, may: false } => {
+                    let given = rights.iter().any(|right| right.number > change.number && right.there);
+                    whose == token && written == path && !given
+                }
+                Write::Death(whose) => whose == token,
+                Write::Right { .. } => false,
+            };
+            assert!(!outdated || word != "HIT", "{what}: {write:?} was done");
+        }
         if word == "STALE" {
             let lately = world.faulty_until.is_some_and(|until| until >= back(Duration::from_secs(5)));
             assert!(world.fault.is_some() || lately, "{what}: the server answers");
@@ -305,13 +318,13 @@ async fn run(seed: u64) -> [u64; 3] {
             }
             // Behind our back.
             12..14 => {
-                run.model.write(&path, rng.u64(..5) > 0);
+                run.model.write(Write::Secret { path, there: rng.u64(..5) > 0 });
             }
             14..17 => {
-                run.model.allow(&run.token(), &path, rng.bool());
+                run.model.write(Write::Right { token: run.token(), path, may: rng.bool() });
             }
             17 => {
-                run.model.kill(&run.token());
+                run.model.write(Write::Death(run.token()));
             }
             18..20 => {
                 let (token, gone) = (run.model.make(), rng.usize(..3));

@@ -37,12 +37,49 @@ pub(super) struct World {
     pub(super) faulty_until: Option<Instant>,
     /// What was read in this run, and by whom.
     pub(super) read: HashSet<(String, String)>,
+    /// Writes of which no answer comes, and when they will be done.
+    later: Vec<(Instant, Write)>,
+    /// Those of this run that were done.
+    pub(super) late: Vec<(Change, Write)>,
+}
+
+/// What a request changes.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Write {
+    Secret { path: String, there: bool },
+    Right { token: String, path: String, may: bool },
+    Death(String),
 }
 
 impl World {
-    pub(super) fn change(&mut self, at: Instant, there: bool) -> Change {
+    /// Does a write.
+    pub(super) fn write(&mut self, at: Instant, write: Write) -> Change {
+        let (changes, there) = match write {
+            Write::Secret { path, there } => (self.secrets.entry(path).or_default(), there),
+            Write::Right { token, path, may } => (self.rights.entry((token, path)).or_default(), may),
+            Write::Death(token) => (self.lives.entry(token).or_default(), false),
+        };
         self.count += 1;
-        Change { number: self.count, at, there }
+        let change = Change { number: self.count, at, there };
+        changes.push(change);
+        change
+    }
+
+    /// Does what was left for later.
+    fn catch_up(&mut self, now: Instant) {
+        self.later.sort_by_key(|(at, _)| *at);
+        let still = self.later.partition_point(|(at, _)| *at <= now);
+        for (at, write) in self.later.drain(..still).collect::<Vec<_>>() {
+            let change = self.write(at, write.clone());
+            self.late.push((change, write));
+        }
+    }
+
+    /// The program ends: it knows nothing of what is still to come.
+    pub(super) fn end(&mut self) {
+        self.read.clear();
+        self.late.clear();
+        self.later.clear();
     }
 
     pub(super) fn lives(&self, token: &str, now: Instant) -> bool {
@@ -69,7 +106,9 @@ pub(super) struct Model {
 
 impl Model {
     pub(super) fn world(&self) -> MutexGuard<'_, World> {
-        self.world.lock().unwrap()
+        let mut world = self.world.lock().unwrap();
+        world.catch_up(self.now());
+        world
     }
 
     pub(super) fn now(&self) -> Instant {
@@ -80,39 +119,50 @@ impl Model {
         self.rng.lock().unwrap().u64(..below)
     }
 
-    pub(super) fn write(&self, path: &str, there: bool) -> u64 {
-        let mut world = self.world();
-        let change = world.change(self.now(), there);
-        world.secrets.entry(path.to_owned()).or_default().push(change);
-        change.number
-    }
-
-    pub(super) fn allow(&self, token: &str, path: &str, may: bool) -> u64 {
-        let mut world = self.world();
-        let change = world.change(self.now(), may);
-        world.rights.entry((token.to_owned(), path.to_owned())).or_default().push(change);
-        change.number
-    }
-
-    pub(super) fn kill(&self, token: &str) -> u64 {
-        let mut world = self.world();
-        let change = world.change(self.now(), false);
-        world.lives.entry(token.to_owned()).or_default().push(change);
-        change.number
+    pub(super) fn write(&self, write: Write) -> u64 {
+        self.world().write(self.now(), write).number
     }
 
     /// A token with some rights.
     pub(super) fn make(&self) -> String {
         let mut world = self.world();
-        let change = world.change(self.now(), true);
-        let token = format!("s.{}", change.number);
+        world.count += 1;
+        let token = format!("s.{}", world.count);
+        let change = Change { number: world.count, at: self.now(), there: true };
         world.ends.insert(token.clone(), self.now() + Duration::from_secs(20 + self.random(2000)));
         world.lives.insert(token.clone(), vec![change]);
         drop(world);
         for path in 0..2 {
-            self.allow(&token, &format!("secret/data/{path}"), self.random(8) > 0);
+            let may = self.random(8) > 0;
+            self.write(Write::Right { token: token.clone(), path: format!("secret/data/{path}"), may });
         }
         token
+    }
+
+    /// Of a token that lives and may do it.
+    fn asks_to(request: &Request) -> Option<Write> {
+        let path = request.path().trim_start_matches("/v1/");
+        let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
+        let text = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
+        Some(match (path, request.method.as_str()) {
+            ("auth/token/revoke", _) => Write::Death(text("token")),
+            ("sys/policies/acl/app", _) => {
+                Write::Right { token: text("token"), path: text("path"), may: body["may"] == true }
+            }
+            (path, "POST") if path.starts_with("secret/data/") => {
+                Write::Secret { path: path.to_owned(), there: true }
+            }
+            (path, "DELETE") => Write::Secret { path: path.replace("/metadata/", "/data/"), there: false },
+            _ => return None,
+        })
+    }
+
+    /// Leaves a write for later, as a server may that is busy; nobody hears of it.
+    fn leave(&self, request: &Request) -> bool {
+        let Some(write) = Self::asks_to(request).filter(|_| self.random(4) == 0) else { return false };
+        let at = self.now() + Duration::from_millis(self.random(80_000));
+        self.world().later.push((at, write));
+        true
     }
 
     pub(super) fn answer(&self, request: &Request) -> (u16, Value, Option<u64>) {
@@ -151,24 +201,18 @@ impl Model {
                     paths.map(|path| (path.to_owned(), json!([if right(path) { "read" } else { "deny" }])));
                 return (200, json!({"data": listed.collect::<serde_json::Map<_, _>>()}), None);
             }
-            "auth/token/revoke" => {
-                return (204, Value::Null, Some(self.kill(&text("token"))));
-            }
-            "sys/policies/acl/app" => {
-                let number = self.allow(&text("token"), &text("path"), body["may"] == true);
-                return (204, Value::Null, Some(number));
-            }
             _ => {}
         }
         let secret = path.replace("/metadata/", "/data/");
-        match request.method.as_str() {
-            "POST" => {
-                let number = self.write(&secret, true);
-                (200, json!({"data": {"version": number, "created_time": time(number)}}), Some(number))
+        match Self::asks_to(request) {
+            Some(write) => {
+                let makes = matches!(write, Write::Secret { there: true, .. });
+                let number = self.write(write);
+                let made = json!({"data": {"version": number, "created_time": time(number)}});
+                if makes { (200, made, Some(number)) } else { (204, Value::Null, Some(number)) }
             }
-            "DELETE" => (204, Value::Null, Some(self.write(&secret, false))),
-            _ if !right(&secret) => no,
-            _ => {
+            None if !right(&secret) => no,
+            None => {
                 let last = self.world().secrets.get(&secret).and_then(|all| all.last()).copied();
                 let Some(Change { number, .. }) = last.filter(|last| last.there) else {
                     return (404, json!({"errors": []}), None);
@@ -205,6 +249,11 @@ impl Upstream for Model {
                 sent,
                 began: false,
             };
+            if fault.is_none() && self.leave(&request) {
+                // The client waits no longer than this, if it has not left before.
+                sleep(Duration::from_millis(self.random(40))).await;
+                return Err(broken(Sent::Maybe));
+            }
             let (status, body, number) = match fault {
                 Some(Fault::Unreachable) => return Err(broken(Sent::No)),
                 Some(Fault::Status(status)) => (status, json!({"errors": ["the model"]}), None),
