@@ -43,10 +43,18 @@ impl Clock {
     fn source(&self) -> u64 {
         #[cfg(test)]
         if let Some(test) = &self.test {
-            return test.load(Relaxed);
+            let slept = test.load(Relaxed);
+            SLEPT.set(Duration::from_millis(slept));
+            return slept;
         }
         slept()
     }
+}
+
+#[cfg(test)]
+thread_local! {
+    /// What the machine of the test has slept through, for its wall clock.
+    pub(crate) static SLEPT: std::cell::Cell<Duration> = const { std::cell::Cell::new(Duration::ZERO) };
 }
 
 /// Whole milliseconds, and none for a second or less: less than that is no suspend.

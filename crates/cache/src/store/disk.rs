@@ -52,11 +52,11 @@ fn system_time() -> SystemTime {
     SystemTime::now()
 }
 
-/// In step with a clock that a test has paused.
+/// In step with a clock that a test has paused, or a machine that has slept.
 #[cfg(test)]
 fn system_time() -> SystemTime {
     static START: std::sync::OnceLock<(Instant, SystemTime)> = std::sync::OnceLock::new();
-    let now = Instant::now();
+    let now = Instant::now() + crate::clock::SLEPT.get();
     let (start, then) = *START.get_or_init(|| (now, SystemTime::now()));
     then + now.saturating_duration_since(start) - start.saturating_duration_since(now)
 }

@@ -168,7 +168,6 @@ impl Model {
     pub(super) fn answer(&self, request: &Request) -> (u16, Value, Option<u64>) {
         let path = request.path().trim_start_matches("/v1/").to_owned();
         let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
-        let text = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
         let token = request.token_sent().unwrap_or_default().to_owned();
         let now = self.now();
         let no = (403, json!({"errors": ["permission denied"]}), None);
