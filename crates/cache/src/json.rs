@@ -16,7 +16,8 @@ pub(crate) fn write_canonical(body: &[u8], out: &mut Vec<u8>) -> bool {
 }
 
 /// A text field of a request's body, found as the servers find it: the first JSON value of the body, whatever comes
-/// behind it; names without regard to case, the last of several wins; or a form, where the body is said to be one.
+/// behind it; or a form, where the body is said to be one. The name as it is written here wins over other cases of it
+/// (OpenBao 2.7 looks for no other), and the last of several equal ones over those before.
 pub(crate) fn string_field(body: &[u8], name: &str, is_form: bool) -> Option<String> {
     if is_form && !body.trim_ascii_start().starts_with(b"{") {
         return form_field(body, name);
@@ -42,8 +43,11 @@ fn folds_to(key: &str, name: &str) -> bool {
 }
 
 fn form_field(body: &[u8], name: &str) -> Option<String> {
-    let mut pairs = std::str::from_utf8(body).ok()?.trim().split('&').filter_map(|pair| pair.split_once('='));
-    let found = pairs.rfind(|(key, _)| folds_to(key, name))?.1;
+    let pairs = || std::str::from_utf8(body).into_iter().flat_map(|text| text.trim().split('&'));
+    let last = |is_it: &dyn Fn(&str) -> bool| {
+        pairs().filter_map(|pair| pair.split_once('=')).filter(|(key, _)| is_it(key)).last()
+    };
+    let found = last(&|key| key == name).or_else(|| last(&|key| folds_to(key, name)))?.1;
     Some(percent_decoded(&found.replace('+', " ")).into_owned())
 }
 
@@ -82,9 +86,10 @@ impl<'de> Visitor<'de> for Wanted<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut found = None;
+        let (mut found, mut exact) = (None, false);
         while let Some(Key(key)) = map.next_key()? {
-            if folds_to(&key, self.0) {
+            if key == self.0 || (!exact && folds_to(&key, self.0)) {
+                exact = key == self.0;
                 found = map.next_value::<Text>()?.0;
             } else {
                 map.next_value::<IgnoredAny>()?;
@@ -339,7 +344,9 @@ mod tests {
         let deep_value = format!(r#"{{"token":{}{}}}"#, "[".repeat(10_000), "]".repeat(10_000));
         for (body, want) in [
             (r#"{"Token":"first","token":"second"}"#, Some("second")),
-            (r#"{"token":"first","TOKEN":"second"}"#, Some("second")),
+            (r#"{"token":"first","TOKEN":"second"}"#, Some("first")),
+            (r#"{"TOKEN":"first","Token":"second"}"#, Some("second")),
+            (r#"{"token":"first","token":"second"}"#, Some("second")),
             ("{\"to\u{212a}en\":\"s.t\"}", Some("s.t")),
             (r#"{"\u0074oken":"s.t"} and more"#, Some("s.t")),
             (r#"{"token":5}"#, None),
@@ -359,7 +366,8 @@ mod tests {
         for (body, want) in [
             ("token=s.t", Some("s.t")),
             ("a=b&token=s%2Et&c", Some("s.t")),
-            ("token=a&Token=b", Some("b")),
+            ("token=a&Token=b", Some("a")),
+            ("TOKEN=a&Token=b", Some("b")),
             (r#" {"token":"s.t"}"#, Some("s.t")),
             ("tokens=a", None),
         ] {

@@ -288,6 +288,22 @@ async fn a_revocation_without_an_answer_counts() {
     assert_eq!(door.origin(get("database/creds/app")).await, "MISS");
 }
 
+/// Nobody is told that something lives for 0 seconds: that reads like for ever.
+#[tokio::test(start_paused = true)]
+async fn what_lives_no_whole_second_is_not_handed_out() {
+    for (ttl, words) in [(1, ["MISS", "MISS"]), (2, ["HIT", "MISS"])] {
+        let door = door(ttl);
+        door.server.refuse("sys/leases/renew", 500);
+        door.ask(get("database/creds/app")).await;
+        for word in words {
+            let (origin, lease) = door.ask(get("database/creds/app")).await;
+            let told = lease["lease_duration"].as_u64();
+            assert_eq!((origin, told), (word, Some(if word == "HIT" { 1 } else { ttl })), "{ttl}");
+            sleep(Duration::from_millis(950)).await;
+        }
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn leases_belong_to_known_tokens() {
     let door = door(3600);
