@@ -135,4 +135,29 @@ mod tests {
         );
         assert_eq!((socket(&Environment::default()), watchdog(&Environment::default())), (None, None));
     }
+
+    /// Nothing is ready yet: systemd is asked to wait on, each ten seconds.
+    #[tokio::test(start_paused = true)]
+    async fn more_time_is_asked_for_in_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("notify");
+        let systemd = UnixDatagram::bind(&path).unwrap();
+        systemd.set_nonblocking(true).unwrap();
+        let heard = || {
+            let mut message = [0; 128];
+            systemd
+                .recv(&mut message)
+                .ok()
+                .map(|length| String::from_utf8_lossy(&message[..length]).into_owned())
+        };
+        let telling = tokio::spawn(keep_telling(Arc::new(Systemd::new(path)), None, Board::new()));
+        for _ in 0..3 {
+            sleep(Duration::from_millis(1)).await;
+            assert_eq!(heard().as_deref(), Some("EXTEND_TIMEOUT_USEC=60000000\nSTATUS=starting"));
+            sleep(Duration::from_millis(9_950)).await;
+            assert_eq!(heard(), None);
+            sleep(Duration::from_millis(49)).await;
+        }
+        telling.abort();
+    }
 }

@@ -206,4 +206,20 @@ mod tests {
         tasks.start_graceful("late", std::future::pending());
         assert_eq!(tasks.shut_down(Duration::from_secs(1)).await, ["late"]);
     }
+
+    /// A part of the program that does not end is not waited for longer than a second.
+    #[tokio::test(start_paused = true)]
+    async fn a_part_ends_alone_and_soon() {
+        let mut tasks = Tasks::new();
+        let (prompt, stubborn) = (tasks.scope(), tasks.scope());
+        tasks.start_in(&prompt, "prompt", std::future::pending());
+        tasks.start_graceful_in(&stubborn, "stubborn", std::future::pending());
+        let began = tokio::time::Instant::now();
+        prompt.end().await;
+        assert_eq!(began.elapsed(), Duration::ZERO);
+        stubborn.end().await;
+        let took = began.elapsed();
+        assert!(took >= ENDING && took < Duration::from_millis(1010), "{took:?}");
+        assert_eq!(tasks.shut_down(Duration::from_secs(1)).await, ["stubborn"]);
+    }
 }
