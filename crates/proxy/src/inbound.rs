@@ -10,11 +10,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::Request;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::breach::Breach;
 use crate::http1::{self, Fault};
+use crate::http2;
 use crate::link::Link;
 
 /// Bytes that buy a whole body another second.
@@ -28,7 +28,7 @@ pub(crate) enum Source {
     /// There is none.
     Nothing,
     Http1(http1::Body),
-    Http2(Incoming),
+    Http2(http2::Body),
 }
 
 impl Source {
@@ -37,7 +37,7 @@ impl Source {
             Self::Nothing => Poll::Ready(None),
             Self::Http1(body) => Pin::new(body).poll_frame(cx),
             Self::Http2(body) => {
-                Pin::new(body).poll_frame(cx).map(|frame| frame.map(|frame| frame.map_err(|_| Fault::Left)))
+                body.poll_frame(cx).map(|frame| frame.map(|frame| frame.map_err(|_| Fault::Left)))
             }
         }
     }

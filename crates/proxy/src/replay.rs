@@ -128,11 +128,9 @@ async fn look_into(mut answer: Answer, request: &Request) -> Result<(Answer, boo
 }
 
 /// Whether a refusal has the words for a dead token: Vault's hold `invalid token`, OpenBao's are a bare `permission
-/// denied` where a policy's denial is counted (`1 error occurred: …`). No words at all may mean either.
+/// denied` where a policy's denial is counted (`1 error occurred: …`). No words at all (`HEAD`) may mean either: what was
+/// found in the last second will do for them.
 fn looks_dead(body: &[u8]) -> bool {
-    if body.is_empty() {
-        return true;
-    }
     let errors = vault::ServerErrors::parse(body).errors;
     errors.iter().any(|error| error == "permission denied" || error.contains("invalid token"))
 }
@@ -160,7 +158,7 @@ mod tests {
             ),
             (r#"{"errors":[]}"#, false),
             ("<html>Forbidden</html>", false),
-            ("", true),
+            ("", false),
         ] {
             assert_eq!(looks_dead(body.as_bytes()), dead, "{body}");
         }

@@ -1,5 +1,6 @@
 //! HTTP/2 with clients, by the library; time is kept around it.
 
+mod leftover;
 mod paced;
 mod timed;
 
@@ -23,6 +24,8 @@ use crate::inbound::{Inbound, Source};
 use crate::link::Link;
 use crate::route::Sites;
 use crate::serve::answer;
+pub(crate) use leftover::Body;
+use leftover::Sink;
 use paced::{Pace, Paced};
 use timed::Timed;
 
@@ -52,10 +55,13 @@ pub(crate) async fn serve_http2(
 ) {
     let pace = Arc::new(Pace::new(link.limits().write_timeout));
     let (ours, theirs) = (Arc::clone(link), Arc::clone(&pace));
+    let leftovers = CancellationToken::new();
+    let _end = leftovers.clone().drop_guard();
+    let sink = Sink { tasks: tasks.clone(), stop: leftovers.clone() };
     let service = service_fn(move |request: Request<Incoming>| {
         let (site, link, pace) = (sites.now(), Arc::clone(&ours), Arc::clone(&theirs));
+        let request = request.map(|body| Inbound::new(Source::Http2(Body::new(body, &sink)), &link));
         let answered = async move {
-            let request = request.map(|body| Inbound::new(Source::Http2(body), &link));
             let response = answer(&site, link, Box::new(request)).await;
             Ok::<_, Infallible>(response.map(|body| Paced::new(body, &pace)))
         };
@@ -86,6 +92,8 @@ pub(crate) async fn serve_http2(
             () = link.kicked(), if !leaving => {}
         }
         leaving = true;
+        // Nor is what nobody reads waited for.
+        leftovers.cancel();
         link.leave();
         connection.as_mut().graceful_shutdown();
     };

@@ -205,6 +205,14 @@ async fn curl_uploads() {
     }
     let told = front.curl(&[&plain], "").await;
     assert!(told.body.contains(&text[1..text.len() - 1]), "{}", told.status);
+    // Nor is it lost on HTTP/2, where nobody can close half of a connection.
+    let too_large = front.stage.path("too-large");
+    put(&too_large, &"0".repeat(34_000_000));
+    let tls = format!("{}/v1/plain/up", front.tls);
+    for version in ["--http2", "--http1.1"] {
+        let told = front.curl(&[version, "-T", too_large.to_str().unwrap(), "-H", "Expect:", &tls], "").await;
+        assert!(told.status.starts_with("413") && told.body.contains("max_request_body"), "{told:?}");
+    }
     front.program.stop().await.unwrap();
 }
 
