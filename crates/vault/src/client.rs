@@ -228,12 +228,13 @@ impl Client {
         deadline: Instant,
     ) -> Result<Response, SendError> {
         let servers = &self.shared.servers;
-        let (retry, retry_inconsistent) = {
-            let manners = self.shared.manners.load();
-            (self.retry.unwrap_or(manners.retry), manners.retry_inconsistent)
-        };
         let (mut tries, mut moved, mut first_answer) = (Tries::default(), 0, None);
         loop {
+            // Each time: they may have changed while it waited.
+            let (retry, retry_inconsistent) = {
+                let manners = self.shared.manners.load();
+                (self.retry.unwrap_or(manners.retry), manners.retry_inconsistent)
+            };
             let outcome = match &result {
                 Ok(response) if is_leaderless(response) => Outcome::Leaderless,
                 Ok(response) => {

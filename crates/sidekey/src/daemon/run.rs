@@ -129,6 +129,7 @@ impl Daemon {
         if let Some(child) = self.units.child.take() {
             child.kept.stop(stop_asked(&mut signals)).await;
         }
+        self.units.ask_no_more();
         let stopping = self.tasks.shut_down(GRACE);
         let late = tokio::select! {
             late = stopping => late,

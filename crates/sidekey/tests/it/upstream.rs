@@ -1,6 +1,6 @@
 //! How we speak to the server: user agents, retries, redirects, no write twice.
 
-use testkit::Program;
+use testkit::{Program, eventually};
 
 use crate::scripted::{Do, Scripted};
 use crate::sidekey;
@@ -182,4 +182,21 @@ async fn what_is_not_cached_streams() {
         }
     }
     proxy.stop().await.unwrap();
+}
+
+/// The end of the program is no reason to leave those without an answer who wait for a server to come back.
+#[tokio::test]
+async fn who_waits_for_a_server_is_answered_at_the_end() {
+    let scripted = Scripted::start(|_, _| Do::Answer(503, "{\"errors\":[\"sealed\"]}")).await;
+    let folder = tempfile::tempdir().unwrap();
+    let program = Program::proxy(sidekey(), folder.path()).server(&scripted.address).listener("");
+    let (mut proxy, listener) = program.start_listening().await.unwrap();
+    let asking = tokio::spawn(async move { listener.send("GET", "/v1/secret/data/a", &[], "").await });
+    eventually("a request", || async { Some(()).filter(|()| !scripted.asked("secret/data/a").is_empty()) })
+        .await
+        .unwrap();
+    proxy.stop().await.unwrap();
+    let answer = asking.await.unwrap().unwrap();
+    assert_eq!((answer.status.as_u16(), &answer.json["errors"][0]), (503, &"sealed".into()));
+    assert!(!proxy.has_said("cut off"), "{:?}", proxy.output());
 }

@@ -114,6 +114,12 @@ impl Units {
         ways.map_err(|error| problems.push(error)).ok()
     }
 
+    /// Whoever waits for a server that cannot be reached is told so now.
+    pub(in crate::daemon) fn ask_no_more(&self) {
+        let Some(Way { client, settings, .. }) = self.ways.as_ref().map(|ways| &ways.proxied) else { return };
+        client.set_manners(&ClientSettings { retry: RetryPolicy::Never, ..settings.clone() });
+    }
+
     pub(super) fn commit_ways(&mut self, next: Next, before: &Settings, changes: &mut Changes) {
         if self.ways.is_some() && self.settings.vault != before.vault {
             changes.changed("vault", self.settings.vault.address.to_string());
