@@ -2,6 +2,7 @@
 //!
 //! Upstream's checks in upstream's order and words, except that it stops at the first one.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use hcl1::{Diagnostic, Severity};
@@ -20,6 +21,27 @@ fn is_plain_and_public(listener: &Listener) -> bool {
         Endpoint::Unix { .. } => false,
     };
     public && listener.tls.is_none() && listener.role == Role::Default
+}
+
+/// Listeners of one address: the start will fail.
+pub(crate) fn shared_addresses(settings: &Settings) -> Vec<Diagnostic> {
+    let mut seen = BTreeMap::<String, usize>::new();
+    for listener in &settings.listeners {
+        let address = match &listener.endpoint {
+            // Port 0 is any that is free.
+            Endpoint::Tcp(address) if address.port() == 0 => continue,
+            Endpoint::Tcp(address) => address.to_string(),
+            Endpoint::Unix { path, .. } => path.display().to_string(),
+            Endpoint::Systemd { .. } => continue,
+        };
+        *seen.entry(address).or_default() += 1;
+    }
+    let shared = seen.into_iter().filter(|(_, count)| *count > 1);
+    let tell = |(address, count)| {
+        let message = format!("{count} listeners have the address {address}: only one of them can have it");
+        Diagnostic::plain(Severity::Warning, message).hint("give each an address of its own")
+    };
+    shared.map(tell).collect()
 }
 
 /// Vault's key for keeping secrets says nothing about listeners, and Vault serves them all.

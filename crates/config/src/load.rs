@@ -162,6 +162,7 @@ impl<'a> Run<'a> {
         };
         self.problems.extend(problems);
         self.warnings.extend(settings.iter().flat_map(shared_files));
+        self.warnings.extend(settings.iter().flat_map(check::shared_addresses));
         self.warnings.extend(settings.iter().filter_map(check::plain_secrets));
         self.warnings.extend(settings.iter().flat_map(without_child));
         match settings {

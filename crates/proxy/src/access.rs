@@ -17,7 +17,7 @@ use serde_json::{Map, Value, json};
 use tokio::net::unix::UCred;
 use tokio::time::Instant;
 use tracing::{error, warn};
-use vault::{headers, shown_path};
+use vault::{headers, shown, shown_path};
 
 use crate::forward::X_CACHE;
 use crate::inbound::Inbound;
@@ -319,9 +319,9 @@ impl Line {
         put("time", time(self.time).into());
         put("listener", (&*self.listener).into());
         put("peer", self.peer.clone());
-        put("method", self.method.as_str().into());
+        put("method", shown(self.method.as_str()).into());
         put("path", self.path.clone().into());
-        put("namespace", self.namespace.clone().into());
+        put("namespace", self.namespace.as_deref().map(shown).into());
         put("status", self.status.into());
         put("bytes", self.bytes.into());
         put("duration_ms", json!(micros as f64 / 1000.0));
@@ -386,6 +386,16 @@ mod tests {
             assert_eq!(request_id(&body(odd)), None, "{odd}");
         }
         assert_eq!(request_id(b"{\"data\":{\"request_id\":\"x\"}}"), None);
+    }
+
+    #[test]
+    fn what_looks_like_a_token_is_in_no_line() {
+        let token = "hvs.CAESICanary-Canary_CanaryCanary";
+        let mut line = Line::new(&"http://a".into(), Value::Null, token.parse().unwrap());
+        (line.namespace, line.path) = (Some(format!("team/{token}")), Some(shown_path(token).to_owned()));
+        let json = line.json();
+        assert!(!json.to_string().contains("Canary"), "{json}");
+        assert_eq!(json["namespace"], "team/");
     }
 
     #[test]

@@ -6,7 +6,8 @@ use config::{ListenerTls, Pattern};
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
+use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, OtherError, SignatureScheme};
+use thiserror::Error;
 use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 
 /// The names in a certificate: those of its subject's alternative names that are URIs, hosts or mail addresses, then
@@ -57,6 +58,14 @@ impl NamedClients {
     }
 }
 
+/// A certificate that may be anybody's but who may come in.
+#[derive(Debug, Error)]
+#[error("`{}` has none of its names {names:?}", if *only_alternatives { "tls_allowed_client_san" } else { "tls_allowed_client_names" })]
+struct NotAllowed {
+    names: Vec<String>,
+    only_alternatives: bool,
+}
+
 impl ClientCertVerifier for NamedClients {
     fn offer_client_auth(&self) -> bool {
         self.inner.offer_client_auth()
@@ -75,13 +84,15 @@ impl ClientCertVerifier for NamedClients {
         end_entity: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
-    ) -> Result<ClientCertVerified, Error> {
+    ) -> Result<ClientCertVerified, rustls::Error> {
         let verified = self.inner.verify_client_cert(end_entity, intermediates, now)?;
         let allowed = |name: &String| self.names.iter().any(|pattern| pattern.matches(name));
-        match self.names_of(end_entity).iter().any(allowed) {
-            true => Ok(verified),
-            false => Err(Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure)),
+        let names = self.names_of(end_entity);
+        if names.iter().any(allowed) {
+            return Ok(verified);
         }
+        let error = OtherError(Arc::new(NotAllowed { names, only_alternatives: self.only_alternatives }));
+        Err(rustls::Error::InvalidCertificate(CertificateError::Other(error)))
     }
 
     fn verify_tls12_signature(
@@ -89,7 +100,7 @@ impl ClientCertVerifier for NamedClients {
         message: &[u8],
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
         self.inner.verify_tls12_signature(message, cert, dss)
     }
 
@@ -98,7 +109,7 @@ impl ClientCertVerifier for NamedClients {
         message: &[u8],
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
         self.inner.verify_tls13_signature(message, cert, dss)
     }
 
@@ -109,12 +120,38 @@ impl ClientCertVerifier for NamedClients {
 
 /// Whether a handshake ended because of the client's certificate, its name included, or because it showed none.
 pub(crate) fn is_about_the_certificate(error: &std::io::Error) -> bool {
-    let error = error.get_ref().and_then(|error| error.downcast_ref::<Error>());
-    matches!(error, Some(Error::InvalidCertificate(_) | Error::NoCertificatesPresented))
+    let error = error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>());
+    matches!(error, Some(rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented))
 }
 
 /// Whether a handshake ended because of the name.
 pub(crate) fn is_about_the_name(error: &std::io::Error) -> bool {
-    let error = error.get_ref().and_then(|error| error.downcast_ref::<Error>());
-    matches!(error, Some(Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure)))
+    let error = error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>());
+    let Some(rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(why)))) = error else {
+        return false;
+    };
+    why.is::<NotAllowed>()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_reads_the_log_sees_which_name_and_which_rule() {
+        let refused =
+            |only_alternatives| NotAllowed { names: vec!["a.example".to_owned()], only_alternatives };
+        assert_eq!(
+            refused(false).to_string(),
+            "`tls_allowed_client_names` has none of its names [\"a.example\"]"
+        );
+        assert_eq!(
+            refused(true).to_string(),
+            "`tls_allowed_client_san` has none of its names [\"a.example\"]"
+        );
+        let error = OtherError(Arc::new(refused(false)));
+        let error = rustls::Error::InvalidCertificate(CertificateError::Other(error));
+        assert!(error.to_string().contains("a.example"), "{error}");
+        assert!(is_about_the_name(&std::io::Error::other(error)));
+    }
 }

@@ -19,10 +19,12 @@ const MAX_BODY: usize = 64 * 1024;
 /// Nor longer to say it.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// `POST` or `PUT …/cache-clear`; any other method answers 200 and does nothing, as upstream does.
+/// `POST` or `PUT …/cache-clear`. Upstream answers 200 to any other method, and clears nothing.
 pub(crate) async fn cache_clear(cache: &Cache, request: Request<Inbound>) -> Response<Body> {
     if !matches!(*request.method(), Method::POST | Method::PUT) {
-        return empty(StatusCode::OK);
+        let mut refusal = empty(StatusCode::METHOD_NOT_ALLOWED);
+        refusal.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST, PUT"));
+        return refusal;
     }
     let body = match timeout(BODY_TIMEOUT, Limited::new(request.into_body(), MAX_BODY).collect()).await {
         Ok(Ok(body)) => body.to_bytes(),

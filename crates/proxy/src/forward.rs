@@ -13,7 +13,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, hea
 use http_body::Body as _;
 use tokio::time::timeout;
 use tracing::info;
-use vault::{Body, Namespace, TokenState, headers, shown_path};
+use vault::{Body, Namespace, TokenState, headers, shown, shown_path};
 
 use crate::access::Noted;
 use crate::body::{Received, receive};
@@ -130,14 +130,14 @@ pub(crate) async fn forward(context: &Context, target: Target, mut request: Aski
         Ok(answered) => answered,
         Err(why) => {
             context.passed.error.fetch_add(1, Relaxed);
-            info!(target: "apiproxy", %method, path = shown_path(path), error = %why, "no answer from the server");
+            info!(target: "apiproxy", method = shown(method.as_str()), path = shown_path(path), error = %why, "no answer from the server");
             return no_answer(&why);
         }
     };
     let hit = answer.origin.age().is_some();
     let status = answer.response.status.as_u16();
     context.passed.answered(status, hit);
-    info!(target: "apiproxy", %method, path = shown_path(path), status, hit, "received request");
+    info!(target: "apiproxy", method = shown(method.as_str()), path = shown_path(path), status, hit, "received request");
     match (answer.response.body, tunnel) {
         (Body::Tunnel(_), Some(_)) if !tunnel::is_websocket(&answer.response.headers) => {
             not_handed_on("the server changed to a protocol other than WebSocket")

@@ -16,7 +16,7 @@ use http_body::Body as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use tracing::info;
-use vault::{Gathered, Request, SendError, TokenState};
+use vault::{Gathered, Request, SendError, TokenState, shown};
 
 use crate::forward::attach;
 use crate::redact::BODY_PATIENCE;
@@ -108,7 +108,7 @@ async fn refused(
         }
     });
     let Ok(Some(next)) = next.await else { return Ok((answer, ours)) };
-    info!(target: "apiproxy", method = %again.method, "the token had died, sending the request again with the new one");
+    info!(target: "apiproxy", method = shown(again.method.as_str()), "the token had died, sending the request again with the new one");
     attach(&mut again.headers, &next);
     Ok((context.cache.send(again).await?, next))
 }

@@ -9,7 +9,7 @@ use http::{HeaderValue, Request, Response, StatusCode, header};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tracing::info;
-use vault::{Body, BoxFuture, Namespace, Product, TokenState, shown_path};
+use vault::{Body, BoxFuture, Namespace, Product, TokenState, shown, shown_path};
 
 use crate::access::{AccessLog, Noted};
 use crate::breach::Breach;
@@ -184,7 +184,7 @@ impl Site {
             Some("status") => report::status(report, &request),
             _ if !self.rules.allow(request.method(), &target, request.headers()) => {
                 self.doors.counters.count(Breach::Rule);
-                info!(target: "apiproxy", method = %request.method(), path = shown_path(target.path()), "not allowed by the listener's rules");
+                info!(target: "apiproxy", method = shown(request.method().as_str()), path = shown_path(target.path()), "not allowed by the listener's rules");
                 error(Breach::Rule.status(), Breach::Rule.why())
             }
             _ => return Step::Forward(target, request),

@@ -71,7 +71,8 @@ pub enum SendError {
     Downgrade,
     /// The server, or where it redirects to, is a listener of ours.
     #[error(
-        "{method} {address}: this is a listener of this program, and asking it would go round for ever: correct the `address` in `vault`, or the server's `api_addr`"
+        "{} {address}: this is a listener of this program, and asking it would go round for ever: correct the `address` in `vault`, or the server's `api_addr`",
+        crate::shown(method.as_str())
     )]
     Loop {
         /// The method of the request.
@@ -83,7 +84,7 @@ pub enum SendError {
 
 /// A method as the official clients' errors begin with it: `Get`.
 fn operation(method: &http::Method) -> String {
-    let (first, rest) = method.as_str().split_at_checked(1).unwrap_or_default();
+    let (first, rest) = crate::shown(method.as_str()).split_at_checked(1).unwrap_or_default();
     format!("{first}{}", rest.to_ascii_lowercase())
 }
 

@@ -48,7 +48,7 @@ pub use own_places::OwnPlaces;
 pub use proxies::{Proxies, Proxy};
 pub use rate_limit::RateLimit;
 pub use redirect::{HostPattern, RedirectHosts};
-pub use request::{BoxFuture, Request, Response, Upstream, shown_path};
+pub use request::{BoxFuture, Request, Response, Upstream, shown, shown_path};
 pub use retry::{Retry, RetryPolicy};
 pub use rhythm::Rhythm;
 pub use secret::SecretString;

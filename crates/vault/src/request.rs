@@ -39,35 +39,52 @@ pub(crate) fn is_safe(method: &Method) -> bool {
     matches!(method.as_str(), "GET" | "HEAD" | "LIST" | "SCAN" | "OPTIONS")
 }
 
-/// A path without what may be a secret in it: old forms name a token behind `auth/token/<verb>/`, and wherever else a
-/// segment looks like a token, the path ends before it.
+/// A path without what may be a secret in it: old forms name a token behind `auth/token/<verb>/`, and wherever else
+/// something looks like a token, the path ends before its segment.
 pub fn shown_path(path: &str) -> &str {
     const TOKENS: &str = "auth/token/";
-    let before =
-        path.split_inclusive('/').take_while(|segment| !looks_like_token(segment.trim_end_matches('/')));
-    let length = before.map(str::len).sum();
-    let path = match path.get(..length) {
-        Some(before) if length < path.len() => before.trim_end_matches('/'),
-        _ => path,
+    let path = match shown(path) {
+        before if before.len() < path.len() => before.rfind('/').map_or("", |slash| &before[..slash]),
+        whole => whole,
     };
     let at = path.match_indices(TOKENS).find(|(at, _)| *at == 0 || path[..*at].ends_with('/'));
     let Some(verb) = at.map(|(at, _)| at + TOKENS.len()) else { return path };
     path[verb..].find('/').map_or(path, |end| &path[..verb + end])
 }
 
-/// As the servers make them: what kind it is, a dot, and at least 24 letters and digits.
+/// What somebody sent where no secret belongs, up to what looks like a token: logs and errors tell no more of it.
+pub fn shown(text: &str) -> &str {
+    let token = text.match_indices('.').find_map(|(dot, _)| {
+        let rest = text[dot + 1..].bytes().take_while(|byte| is_of_token(*byte)).count();
+        (rest >= TOKEN_LENGTH).then(|| kind_before(&text[..dot])).flatten()
+    });
+    token.map_or(text, |at| &text[..at])
+}
+
+/// As the servers make tokens: what kind it is, a dot, and at least so many letters and digits.
 /// <https://developer.hashicorp.com/vault/docs/concepts/tokens#token-prefixes>
-fn looks_like_token(segment: &str) -> bool {
-    let Some((kind, rest)) = segment.split_once('.') else { return false };
-    let is_of_one = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
-    matches!(kind, "s" | "b" | "r" | "hvs" | "hvb" | "hvr") && rest.len() >= 24 && rest.bytes().all(is_of_one)
+const TOKEN_LENGTH: usize = 24;
+
+fn is_of_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.')
+}
+
+/// Where the kind of a token begins that ends the text. A single letter is one where a word begins.
+fn kind_before(text: &str) -> Option<usize> {
+    let new = ["hvs", "hvb", "hvr"].iter().find(|kind| text.ends_with(**kind));
+    let old = || {
+        let before = text.strip_suffix(['s', 'b', 'r'])?;
+        (!before.ends_with(|letter: char| letter.is_alphanumeric())).then_some(before.len())
+    };
+    new.map(|kind| text.len() - kind.len()).or_else(old)
 }
 
 /// Neither body nor header values: both hold secrets. Nor what a path may hold.
 impl std::fmt::Debug for Request {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let names: Vec<&str> = self.headers.keys().map(HeaderName::as_str).collect();
-        write!(f, "{} {} {names:?}, {} bytes", self.method, self.shown_path(), self.body.len())
+        let method = shown(self.method.as_str());
+        write!(f, "{method} {} {names:?}, {} bytes", self.shown_path(), self.body.len())
     }
 }
 
@@ -193,9 +210,16 @@ mod tests {
                 "/v1/secret/data/certs.example.internal.somewhere.org",
             ),
             ("/v1/xauth/token/a/b", "/v1/xauth/token/a/b"),
+            ("/v1/secret/data/a-hvs.CAESICanary-Canary_CanaryCanary", "/v1/secret/data"),
+            ("/v1/secret/data/ahvb.CAESICanary-Canary_CanaryCanary/b", "/v1/secret/data"),
+            ("/v1/secret/data/a=s.CanaryCanaryCanaryCanary;b/c", "/v1/secret/data"),
+            ("/v1/secret/data/xs.CanaryCanaryCanaryCanary", "/v1/secret/data/xs.CanaryCanaryCanaryCanary"),
+            ("hvs.CAESICanary-Canary_CanaryCanary", ""),
         ] {
             assert_eq!(shown_path(path), shown);
         }
+        assert_eq!(shown("team/hvs.CAESICanary-Canary_CanaryCanary/x"), "team/");
+        assert_eq!(shown("team/a.b"), "team/a.b");
         let request = Request::new(Method::PUT, "auth/token/revoke/s.canary?a=s.canary");
         assert!(!format!("{request:?}").contains("canary"));
     }

@@ -272,6 +272,12 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// Whether there is a key that nobody has asked for so far.
+    pub(crate) fn has_unknown(&self) -> bool {
+        let known = self.known.borrow();
+        self.items.iter().any(|item| !known.iter().any(|known| item.key().text.eq_ignore_ascii_case(known)))
+    }
+
     /// Complains about the keys nobody asked for.
     pub(crate) fn finish(self) {
         let known = self.known.borrow();

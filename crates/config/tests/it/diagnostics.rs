@@ -117,6 +117,31 @@ fn strict_makes_unknown_keys_errors() {
 }
 
 #[test]
+fn listeners_of_one_address_are_told() {
+    let listener =
+        |address: &str| format!("listener \"tcp\" {{ address = {address:?} tls_disable = true }}\n");
+    let told = |addresses: &[&str]| {
+        let text: String = addresses.iter().map(|address| listener(address)).collect();
+        agent().fine(&text).warnings.len()
+    };
+    assert_eq!(told(&["127.0.0.1:8100", "127.0.0.1:8101", "[::1]:8100"]), 0);
+    assert_eq!(told(&["127.0.0.1:0", "127.0.0.1:0"]), 0);
+    assert_eq!(told(&["127.0.0.1:8100", "127.0.0.1:08100"]), 1);
+}
+
+#[test]
+fn one_slip_is_one_error() {
+    for inside in
+        ["allow { method = [\"GET\"] }", "allowed_hosts = [\"http://proxy.example.com\"]", "allow {}"]
+    {
+        let text =
+            format!("listener \"tcp\" {{\n address = \"127.0.0.1:1\"\n tls_disable = true\n {inside}\n}}\n");
+        let failure = agent().text(text).unwrap_err();
+        assert_eq!(failure.render(Color::Plain).matches("error: ").count(), 1, "{inside}");
+    }
+}
+
+#[test]
 fn an_error_is_drawn_in_its_line() {
     let failure = agent().text(format!("{LISTENER}listener \"http\" {{}}\n")).unwrap_err();
     assert_eq!(
@@ -128,15 +153,7 @@ error: unsupported listener type \"http\"
 2 | listener \"http\" {}
   | ^^^^^^^^^^^^^^^
   |
-  = hint: the types are \"tcp\" and \"unix\"
-
-error: TLS needs `tls_cert_file` and `tls_key_file`
- --> a.hcl:2:1
-  |
-2 | listener \"http\" {}
-  | ^^^^^^^^^^^^^^^
-  |
-  = hint: give both, or serve plain HTTP with tls_disable = true"
+  = hint: the types are \"tcp\" and \"unix\""
     );
 }
 

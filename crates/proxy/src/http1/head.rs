@@ -154,14 +154,14 @@ impl HeadScan {
         if self.fields > limits.headers {
             return Err(Breach::HeaderCount);
         }
+        if matches!(line.first(), Some(b' ' | b'\t')) {
+            return framing("a header is folded");
+        }
         let Some(colon) = memchr(b':', line) else { return framing("a header without a colon") };
         let (name, value) =
             (line.get(..colon).unwrap_or_default(), line.get(colon + 1..).unwrap_or_default());
         if name.is_empty() || !name.iter().all(|byte| is_token(*byte)) {
-            return match line.first() {
-                Some(b' ' | b'\t') => framing("a header is folded"),
-                _ => framing("a header's name holds a character that it cannot hold"),
-            };
+            return framing("a header's name holds a character that it cannot hold");
         }
         if has_control(value) {
             return framing("a header's value holds a control character");

@@ -68,6 +68,7 @@ async fn s24_users_and_programs_of_a_unix_socket() {
         format!("allowed_executables = [{python:?}]"),
         "allowed_executables = [\"/bin/sh\"]".to_owned(),
         "socket_group = 1000".to_owned(),
+        "allowed_executables = [\"/no/such/program\"]".to_owned(),
     ];
     let path = |index: usize| stage.path(&format!("{index}.sock"));
     let mut program = stage.agent(&["token"]).config("api_proxy { use_auto_auth_token = true }");
@@ -80,6 +81,7 @@ async fn s24_users_and_programs_of_a_unix_socket() {
     }
     let mut agent = program.start().unwrap();
     agent.says("token written").await.unwrap();
+    agent.says("a program of `allowed_executables` does not exist").await.unwrap();
     const SERVED: &str = "HTTP/1.1 200";
     assert_eq!(ask(&path(0), 0, &[]).await, SERVED);
     assert_eq!(ask(&path(2), 0, &[]).await, SERVED);

@@ -168,13 +168,15 @@ async fn the_request_header_is_asked_for_where_it_is_wanted() {
             stage.agent(&["token"]).config("api_proxy { use_auto_auth_token = true }").listener(keys);
         let (mut agent, listener) = program.start_listening().await.unwrap();
         agent.says("token written").await.unwrap();
-        let ask = async |target: &str, headers: &[(&str, &str)]| {
-            listener.send("GET", target, headers, "").await.unwrap().status.as_u16()
-        };
-        for target in ["/v1/secret/data/app", "/agent/v1/cache-clear"] {
-            assert_eq!(ask(target, &[("x-vault-request", "true")]).await, with, "{keys} {target}");
-            assert_eq!(ask(target, &[]).await, without, "{keys} {target}");
-            assert_eq!(ask(target, &[("x-vault-request", "bogus")]).await, without, "{keys} {target}");
+        for (method, target, body) in
+            [("GET", "/v1/secret/data/app", ""), ("PUT", "/agent/v1/cache-clear", "{\"type\":\"all\"}")]
+        {
+            let ask = async |headers: &[(&str, &str)]| {
+                listener.send(method, target, headers, body).await.unwrap().status.as_u16()
+            };
+            assert_eq!(ask(&[("x-vault-request", "true")]).await, with, "{keys} {target}");
+            assert_eq!(ask(&[]).await, without, "{keys} {target}");
+            assert_eq!(ask(&[("x-vault-request", "bogus")]).await, without, "{keys} {target}");
         }
         agent.stop().await.unwrap();
     }

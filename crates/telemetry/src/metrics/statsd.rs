@@ -5,7 +5,7 @@ use super::{Sample, Snapshot, Value};
 /// How labels are told.
 #[derive(Clone, Copy, Debug)]
 pub enum Tags<'a> {
-    /// Their values become words of the name: plain statsd knows no labels.
+    /// Their values become words of the name, one each: plain statsd knows no labels.
     InName,
     /// Behind the value, together with these (`dogstatsd_tags`).
     Dog(&'a [String]),
@@ -37,7 +37,8 @@ fn place(name: &str, suffix: &str, sample: &Sample, tags: Tags<'_>) -> (String, 
     match tags {
         Tags::InName => {
             let labels = sample.labels.iter().filter(|(_, value)| !value.is_empty());
-            let name = labels.fold(word(name), |name, (_, value)| format!("{name}.{}", word(value)));
+            let name = labels
+                .fold(word(name), |name, (_, value)| format!("{name}.{}", word(value).replace('.', "_")));
             (name + suffix, String::new())
         }
         Tags::Dog(more) => {

@@ -69,6 +69,9 @@ fn statsd_reads_it() {
     let lines = snapshot(3, 2).statsd(Tags::InName);
     assert_eq!(lines[0], "vault.agent.auth.success:3|c");
     assert_eq!(lines[1], "sidekey.leases.a_\"b\"_:2|g");
+    let mut dotted = Snapshot::default();
+    dotted.gauge("sidekey.build_info", "what it is", &[("version", "0.1.0")], 1.0);
+    assert_eq!(dotted.statsd(Tags::InName), ["sidekey.build_info.0_1_0:1|g"]);
     let more = ["env:prod".to_owned()];
     assert_eq!(snapshot(3, 2).statsd(Tags::Dog(&more))[1], "sidekey.leases:2|g|#identity:a \"b\"_,env:prod");
 }

@@ -211,7 +211,7 @@ fn read_rule(allow: &Fields<'_>) -> AllowRule {
     if empty("methods")
         || empty("paths")
         || empty("namespaces")
-        || !allow.has("methods") && !allow.has("paths")
+        || !allow.has("methods") && !allow.has("paths") && !allow.has_unknown()
     {
         // It would allow everything.
         allow.refuse_with(allow.span, "`allow` names nothing", "give it `methods`, `paths` or both");

@@ -123,19 +123,7 @@ pub(crate) fn read<'a>(
     let prefix = format!("error parsing 'listener': listeners.{index}: ");
     let fields = file.inside("listener", block, prefix).worded(Wording::Listener);
     if block.object.is_none() {
-        let listener = Listener {
-            access: ListenerAccess::default(),
-            auto_auth: None,
-            endpoint: Endpoint::Tcp(UNSPECIFIED),
-            tls: None,
-            role: Role::Default,
-            require_request_header: false,
-            enable_quit: false,
-            enable_reload: false,
-            allowed_hosts: Vec::new(),
-            limits: ListenerLimits::default(),
-        };
-        return Choosing::read(&fields, listener);
+        return Choosing::read(&fields, Listener::default());
     }
     let kind = fields.kind(block).map(|kind| kind.to_lowercase());
     let endpoint = match kind.as_deref() {
@@ -144,12 +132,13 @@ pub(crate) fn read<'a>(
         Some(other) => {
             let message = format!("unsupported listener type {other:?}");
             fields.refuse_with(block.span, message, "the types are \"tcp\" and \"unix\"");
-            read_unknown(&fields)
+            // What its other keys mean nobody knows.
+            return Choosing::read(&fields, Listener::default());
         }
         None => {
             let hint = "write listener \"tcp\" { … } or listener \"unix\" { … }";
             fields.refuse_with(block.span, "listener type must be specified", hint);
-            read_unknown(&fields)
+            return Choosing::read(&fields, Listener::default());
         }
     };
     let (enable_quit, enable_reload) = read_api(&fields, product);
@@ -162,7 +151,7 @@ pub(crate) fn read<'a>(
         require_request_header: fields.lax_bool("require_request_header").unwrap_or(false),
         enable_quit,
         enable_reload,
-        allowed_hosts: fields.strings("allowed_hosts").unwrap_or_default(),
+        allowed_hosts: read_hosts(&fields),
         limits: limits::read(&fields),
     };
     read_ignored(&fields);
@@ -171,17 +160,41 @@ pub(crate) fn read<'a>(
     listener
 }
 
+/// A stand-in for one that cannot be read.
+impl Default for Listener {
+    fn default() -> Self {
+        Self {
+            access: ListenerAccess::default(),
+            auto_auth: None,
+            endpoint: Endpoint::Tcp(UNSPECIFIED),
+            tls: None,
+            role: Role::Default,
+            require_request_header: false,
+            enable_quit: false,
+            enable_reload: false,
+            allowed_hosts: Vec::new(),
+            limits: ListenerLimits::default(),
+        }
+    }
+}
+
+fn read_hosts(fields: &Fields<'_>) -> Vec<String> {
+    let hosts = fields.strings("allowed_hosts").unwrap_or_default();
+    let is_none = |host: &&String| {
+        host.is_empty() || host.bytes().any(|byte| matches!(byte, b'/' | b'@' | b'?' | b'#' | 0..=b' ' | 127))
+    };
+    if let Some(odd) = hosts.iter().find(is_none) {
+        let message = format!("no request can name the host {odd:?} of `allowed_hosts`");
+        let hint = "write the name alone, as in \"proxy.example.com\"; \"*\" is any";
+        fields.refuse_with(fields.span_of("allowed_hosts"), message, hint);
+    }
+    hosts
+}
+
 /// Who may connect to a unix socket.
 const SOCKET_KEYS: [&str; 3] = ["socket_mode", "socket_user", "socket_group"];
 
 const UNSPECIFIED: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
-
-/// Keeps the keys of either type from counting as unknown.
-fn read_unknown(fields: &Fields<'_>) -> Endpoint {
-    fields.ignore(&["address"]);
-    fields.ignore(&SOCKET_KEYS);
-    Endpoint::Tcp(UNSPECIFIED)
-}
 
 fn read_tcp(fields: &Fields<'_>, environment: &Environment) -> Endpoint {
     for key in SOCKET_KEYS {
