@@ -19,7 +19,7 @@ pub use driver::{Asked, run};
 pub use guard::stand_guard;
 pub use orphans::{adopt, bury};
 pub use process::why_not_started;
-pub use program::{Group, command, is_shell_line, prepare, program_is_there, programs_may_open};
+pub use program::{Group, command, has_format, is_shell_line, prepare, program_is_there, programs_may_open};
 pub use record::Record;
 pub use rustix::process::Signal;
 pub use settings::{OnChange, OnExit, Settings};

@@ -9,7 +9,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
 
 use crate::guard::{Orders, Watch};
-use crate::program::{self, Group};
+use crate::program::{self, ENOEXEC, Group};
 use crate::settings::Settings;
 use crate::state::Ending;
 use crate::variables::Variables;
@@ -73,6 +73,7 @@ pub(crate) fn start(
         command.process_group(0);
     }
     command.kill_on_drop(true);
+    program::has_format(command.as_std()).map_err(failed)?;
     let child = command.spawn().map_err(failed)?;
     let id = child.id();
     let pid = id.and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
@@ -168,6 +169,11 @@ pub fn why_not_started(program: &str, error: &io::Error) -> String {
         }
         io::ErrorKind::InvalidInput => {
             format!("exec: {program:?}: the command or the environment has a NUL byte")
+        }
+        _ if error.raw_os_error() == Some(ENOEXEC) => {
+            format!(
+                "fork/exec {program}: {text} (it is neither a program for this machine nor a script that begins with #!)"
+            )
         }
         _ => format!("fork/exec {program}: {text}"),
     }

@@ -2,7 +2,8 @@
 //! limit of open files, and a process group of their own, so that what they have started can be ended with them.
 
 use std::ffi::OsStr;
-use std::io;
+use std::io::{self, Read as _};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -57,6 +58,62 @@ pub fn program_is_there(words: &[String], path: Option<&OsStr>) -> io::Result<()
     }
     Err(why)
 }
+
+/// Whether what a command names, looked for as the system does it, is in a format that a system knows. The C library
+/// gives any other file to the shell (ENOEXEC, exec(3)): a program for another machine would be read as a script, and
+/// an empty file would be a success. What is not there or may not be run is for whoever starts it to tell.
+///
+/// # Errors
+/// `Exec format error`.
+pub fn has_format(command: &Command) -> io::Result<()> {
+    let program = Path::new(command.get_program());
+    if program.as_os_str().as_bytes().contains(&b'/') {
+        return is_in_format(program);
+    }
+    let own = command.get_envs().find(|(name, _)| *name == "PATH").map(|(_, path)| path.map(OsStr::to_owned));
+    let path = own.unwrap_or_else(|| std::env::var_os("PATH"));
+    let path = path.unwrap_or_else(|| USUAL_PATH.into());
+    let first =
+        std::env::split_paths(&path).map(|folder| folder.join(program)).find(|file| may_run(file).is_ok());
+    first.map_or(Ok(()), |file| is_in_format(&file))
+}
+
+fn is_in_format(program: &Path) -> io::Result<()> {
+    // Opening a FIFO would wait. And whoever may run a file need not be able to read it.
+    if !std::fs::metadata(program).is_ok_and(|data| data.is_file()) || may_run(program).is_err() {
+        return Ok(());
+    }
+    let Ok(file) = std::fs::File::open(program) else { return Ok(()) };
+    let mut start = Vec::new();
+    file.take(20).read_to_end(&mut start)?;
+    // e_machine of the ELF header, in the byte order of the machine it is for (elf(5)).
+    let machine = start.get(18..20).and_then(|two| two.try_into().ok()).map(u16::from_ne_bytes);
+    let known = start.starts_with(b"#!")
+        || start.starts_with(b"\x7fELF")
+            && machine.is_some_and(|one| machines().is_none_or(|all| all.contains(&one)));
+    if known || !start.is_empty() && others_are_known() {
+        return Ok(());
+    }
+    Err(io::Error::from_raw_os_error(ENOEXEC))
+}
+
+/// Those whose programs this machine runs (elf.h); `None`: all may be.
+fn machines() -> Option<&'static [u16]> {
+    match std::env::consts::ARCH {
+        "x86_64" => Some(&[62, 3]),
+        "aarch64" => Some(&[183, 40]),
+        _ => None,
+    }
+}
+
+/// Whether somebody has made other formats known to the kernel (`binfmt_misc`).
+fn others_are_known() -> bool {
+    let entries = std::fs::read_dir("/proc/sys/fs/binfmt_misc").into_iter().flatten().flatten();
+    entries.into_iter().any(|entry| entry.file_name() != "register" && entry.file_name() != "status")
+}
+
+/// Exec format error (`asm-generic/errno-base.h`).
+pub(crate) const ENOEXEC: i32 = 8;
 
 /// Where `execvp` looks without a `PATH` (exec(3)).
 const USUAL_PATH: &str = "/bin:/usr/bin";
@@ -215,6 +272,37 @@ mod tests {
 
     fn output(mut command: Command) -> String {
         String::from_utf8(command.output().unwrap().stdout).unwrap()
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "files of a test's own folder")]
+    fn what_is_no_program_is_not_given_to_the_shell() {
+        use std::os::unix::fs::PermissionsExt;
+
+        let folder = tempfile::tempdir().unwrap();
+        let own = std::fs::read("/proc/self/exe").unwrap();
+        let mut foreign = own[..64].to_vec();
+        foreign[18] ^= 0x55;
+        for (name, content, fine) in [
+            ("own", &own[..64], true),
+            ("script", b"#!/bin/sh\nexit 0\n".as_slice(), true),
+            ("empty", b"", false),
+            ("foreign", &foreign, others_are_known()),
+            ("text", b"exit 0\n", others_are_known()),
+        ] {
+            let path = folder.path().join(name);
+            std::fs::write(&path, content).unwrap();
+            // Nobody may run it: that is told by whoever tries.
+            assert!(has_format(&Command::new(&path)).is_ok(), "{name}");
+            std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
+            for mut command in [Command::new(&path), Command::new(name)] {
+                command.env("PATH", folder.path());
+                let told = has_format(&command);
+                assert_eq!(told.is_ok(), fine, "{name}");
+                assert!(told.is_ok() || told.unwrap_err().raw_os_error() == Some(ENOEXEC), "{name}");
+            }
+        }
+        assert!(has_format(&Command::new("/no/such")).is_ok() && has_format(&Command::new("sh")).is_ok());
     }
 
     #[test]

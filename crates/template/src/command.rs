@@ -55,6 +55,7 @@ pub(crate) async fn run(
         CommandError::Start { program, source }
     };
     let Some(mut process) = prepared(command, surroundings) else { return Ok(()) };
+    supervisor::has_format(process.as_std()).map_err(failed)?;
     let mut child = process.spawn().map_err(failed)?;
     let mut group = KilledOnDrop::led_by(child.id());
     let heard = output::listen(child.stdout.take(), child.stderr.take(), &tell);

@@ -6,7 +6,7 @@
 //! not written here but in `writes.rs`, under other rules.
 
 use std::collections::{HashMap, HashSet};
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -37,6 +37,23 @@ pub(crate) fn write(finished: &[(&Template, &[u8])], default_perms: u32) -> Vec<
         rest = later;
     }
     outcomes
+}
+
+/// How a file looks from outside: otherwise once anybody has touched it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Look {
+    device: u64,
+    inode: u64,
+    /// Of the content, the mode or the owner.
+    changed: (i64, i64),
+}
+
+impl Look {
+    /// `None` where there is no file.
+    pub(crate) fn at(path: &Path) -> Option<Self> {
+        let data = std::fs::symlink_metadata(path).ok()?;
+        Some(Self { device: data.dev(), inode: data.ino(), changed: (data.ctime(), data.ctime_nsec()) })
+    }
 }
 
 type Folders = HashMap<PathBuf, Arc<Folder>>;

@@ -80,6 +80,7 @@ impl UnderWay {
     /// The system's, when it cannot be started.
     pub(crate) fn start(&self, command: &mut Command) -> std::io::Result<Option<Child>> {
         prepare(command);
+        supervisor::has_format(command)?;
         // Held until it is known: who stops meanwhile must find it.
         let mut groups = self.lock();
         if self.is_stopped() {

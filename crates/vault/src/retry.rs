@@ -76,7 +76,7 @@ pub(crate) enum Outcome<'a> {
         status: StatusCode,
         retry_after: Option<Duration>,
     },
-    /// The cluster elects its active node; nobody acted.
+    /// The cluster elects its active node; nobody acted, unless the active one died after it had.
     Leaderless,
     Error(&'a SendError),
 }

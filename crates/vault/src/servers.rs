@@ -74,7 +74,8 @@ impl Servers {
     }
 }
 
-/// Whether a standby says that no node is active: it has done nothing, and an election is over soon.
+/// Whether a standby says that no node is active: it has done nothing (what it handed on to a node that then died it does
+/// not know), and an election is over soon.
 pub(crate) fn is_leaderless(response: &Response) -> bool {
     response.status == StatusCode::INTERNAL_SERVER_ERROR
         && matches!(&response.body, Body::Full(Some(text)) if memchr::memmem::find(text, NOT_ACTIVE).is_some())

@@ -11,7 +11,7 @@ use crate::fetch::FetchError;
 /// A kind of failure: how soon another try may help.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum FailureClass {
-    /// The answer says that nothing is there, or nothing that can be used.
+    /// The answer says that nothing is there.
     Absent,
     /// A command failed.
     Command,
@@ -19,9 +19,9 @@ pub enum FailureClass {
     Denied,
     /// A file cannot be read or written.
     Local,
-    /// The template fails with what it was given, or the server refuses what it writes.
+    /// The template fails with what it was given, or the server does not take what it asks for or writes.
     Template,
-    /// The server cannot be asked, or cannot answer now.
+    /// The server cannot be asked, or cannot answer now, or what answers is no server.
     Unreachable,
 }
 
@@ -31,15 +31,15 @@ impl FailureClass {
         match error {
             FetchError::Absent { .. } => Self::Absent,
             FetchError::Unusable { dependency: Dependency::File { .. }, .. } => Self::Local,
-            FetchError::Unusable { .. } => Self::Absent,
-            // What the template writes is what the server does not like.
-            FetchError::Api {
-                dependency: Dependency::Write { .. } | Dependency::Certificate { .. },
-                source,
-            } if source.status() == Some(StatusCode::BAD_REQUEST) => Self::Template,
-            FetchError::Api { source, .. } => match source.kind() {
-                "denied" => Self::Denied,
-                "malformed" | "refused" => Self::Absent,
+            // Something on the way answers for the server.
+            FetchError::Unusable { .. } => Self::Unreachable,
+            FetchError::Api { source, .. } => match (source.kind(), source.status()) {
+                ("denied", _) => Self::Denied,
+                ("refused", Some(StatusCode::NOT_FOUND)) => Self::Absent,
+                // A server that is behind what it was asked for.
+                ("refused", Some(StatusCode::PRECONDITION_FAILED)) => Self::Unreachable,
+                // What the template asks for, or writes, is what the server does not like.
+                ("refused", _) => Self::Template,
                 _ => Self::Unreachable,
             },
         }

@@ -8,7 +8,7 @@ use atomic_file::Written;
 use config::Template;
 use futures_util::future::BoxFuture;
 use tokio::time::Instant;
-use tracing::error;
+use tracing::{error, info};
 
 use super::backoff::is_worth_telling;
 use super::standing::Failing;
@@ -17,7 +17,7 @@ use super::{FailureClass, Runner, RunnerError, UnderWay, news};
 use crate::dependency::Dependency;
 use crate::environment::Variables;
 use crate::evaluate::{Knowledge, Pace, Parsed};
-use crate::output;
+use crate::output::{self, Look};
 use crate::redact::redacted;
 use crate::world::World;
 use crate::writes::{self, FileWrite};
@@ -77,6 +77,8 @@ struct Done {
     appended: Vec<FileWrite>,
     /// Nothing while something is missing.
     written: Option<Result<Written, Problem>>,
+    /// How the file looks then.
+    look: Option<Look>,
 }
 
 /// What is wrong, and its kind.
@@ -160,6 +162,27 @@ impl Runner {
         }
     }
 
+    /// Puts back the files of these templates that somebody else has removed or changed. What several templates write
+    /// looks always otherwise.
+    pub(super) fn put_back(&mut self, users: &[usize]) {
+        let now = Instant::now();
+        for nth in users {
+            let Some(output) = self.outputs.get(*nth) else { continue };
+            let destination = &output.settings.destination;
+            if output.is_as_left(|| Look::at(destination), now) {
+                continue;
+            }
+            let shares = |one: &&Output| one.piece.is_some() && one.settings.destination == *destination;
+            if self.outputs.iter().filter(shares).count() > 1 {
+                continue;
+            }
+            info!(target: "template.server", template = output::source(&output.settings), destination = %destination.display(), "the rendered file is not as it was left, it is put back");
+            if let Some(output) = self.outputs.get_mut(*nth) {
+                output.put_back(now);
+            }
+        }
+    }
+
     /// One template's outcome. Gives the problem of one that counts.
     fn settle(
         &mut self,
@@ -201,7 +224,7 @@ impl Runner {
         let written = done.written?;
         let (why, problem) = match written {
             Ok(written) => {
-                output.rendered();
+                output.rendered(done.look);
                 if written == Written::Changed {
                     changed.push((outcome.nth, settings));
                 }
@@ -261,6 +284,7 @@ fn do_all(
         };
         let outcome = outcome.map_err(|problem| (Failing::File, problem));
         if let Some(Came::Done(done)) = all.get_mut(*nth) {
+            done.look = Look::at(&settings.destination);
             done.written = Some(outcome);
         }
     }
@@ -284,5 +308,5 @@ fn do_one(work: Work, known: &Arc<Knowledge>, world: &Arc<World>) -> (Came, Opti
             Ok(()) => complete = Some(text),
         },
     }
-    (Came::Done(Done { needed: evaluated.needed, appended, written }), complete)
+    (Came::Done(Done { needed: evaluated.needed, appended, written, look: None }), complete)
 }

@@ -98,6 +98,9 @@ impl Runner {
                             output.has_news(now);
                         }
                     }
+                } else {
+                    let users = dependent.users.clone();
+                    self.put_back(&users);
                 }
             }
             Err(error) => {
@@ -153,6 +156,8 @@ impl Runner {
             warn!(target: "", "(view) {dependency}: renewer done (maybe the lease expired)");
         }
         dependent.renewed(renewal, Instant::now(), fastrand::f64());
+        let users = dependent.users.clone();
+        self.put_back(&users);
     }
 
     /// With a new token nothing known is thrown away. What was leased with the old one lives as long as that, so the

@@ -11,11 +11,15 @@ use super::backoff::LOCAL;
 use super::standing::{Failing, Standing};
 use crate::dependency::Dependency;
 use crate::evaluate::Parsed;
+use crate::output::Look;
 use crate::prepared::Piece;
 use crate::writes::FileWrite;
 
 /// First pause after a template's own failure (an error in it, a file that cannot be written).
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
+
+/// A file that somebody else has changed is put back so often at most: two who disagree about it do not fight.
+const PUT_BACK: Duration = Duration::from_secs(60);
 
 /// A template and how it stands.
 pub(super) struct Output {
@@ -42,6 +46,10 @@ pub(super) struct Output {
     failures: u32,
     under_way: bool,
     rendered: bool,
+    /// How its file looked when it was written or found right.
+    look: Option<Look>,
+    /// When it is put back at the earliest if it looks otherwise.
+    put_back_from: Instant,
 }
 
 /// What a failure leads to.
@@ -76,6 +84,8 @@ impl Output {
             failures: 0,
             under_way: false,
             rendered: false,
+            look: None,
+            put_back_from: now,
         }
     }
 
@@ -85,6 +95,7 @@ impl Output {
         (self.news_at, self.news_until, self.retry_at) = (None, None, None);
         // Nobody waits for it.
         self.rendered = true;
+        self.look = None;
         std::mem::take(&mut self.needed)
     }
 
@@ -144,9 +155,11 @@ impl Output {
         self.news_at = Some(now);
     }
 
-    pub(super) fn rendered(&mut self) {
+    /// Its file is right, and looks so; a variable has none.
+    pub(super) fn rendered(&mut self, look: Option<Look>) {
         self.failures = 0;
         self.rendered = true;
+        self.look = look;
         self.standing.rendered();
     }
 
@@ -159,6 +172,17 @@ impl Output {
         self.failures = self.failures.saturating_add(1);
         self.retry_at = Some(now + pause);
         Setback { pause, failures: self.failures }
+    }
+
+    /// Whether its file looks as it was left; one that is being made, or was put back a moment ago, always does.
+    pub(super) fn is_as_left(&self, look: impl FnOnce() -> Option<Look>, now: Instant) -> bool {
+        self.look.is_none() || self.under_way || now < self.put_back_from || self.look == look()
+    }
+
+    /// Its file is made anew.
+    pub(super) fn put_back(&mut self, now: Instant) {
+        self.put_back_from = now + PUT_BACK;
+        self.has_news(now);
     }
 
     /// Whether its file was written or found right once.
@@ -195,7 +219,7 @@ mod tests {
         assert!(output.is_due(start));
         output.started();
         output.evaluated(BTreeSet::new(), Vec::new());
-        output.rendered();
+        output.rendered(None);
         assert_eq!(output.due_at(), None);
         let after = |count| Some(start + seconds(count));
         for (news, due) in [(0, 5), (4, 9), (8, 12), (11, 12)] {
@@ -215,7 +239,7 @@ mod tests {
         let (mut output, start) = output(wait(1), wait(9));
         output.started();
         output.evaluated(BTreeSet::new(), Vec::new());
-        output.rendered();
+        output.rendered(None);
         output.has_news(start);
         assert_eq!(output.due_at(), Some(start + seconds(1)));
     }
@@ -231,7 +255,7 @@ mod tests {
                 assert_eq!((setback.pause, setback.failures), (seconds(want), nth as u32 + 1), "{why:?}");
                 assert_eq!(output.due_at(), Some(start + seconds(want)));
             }
-            output.rendered();
+            output.rendered(None);
             assert_eq!(output.failed(why, start, seconds(10)).pause, seconds(1));
         }
     }

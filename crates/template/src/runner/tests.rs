@@ -14,6 +14,7 @@ use super::*;
 use crate::fetch::unix_now;
 
 mod commands;
+mod files;
 mod leases;
 mod timers;
 mod updates;
@@ -211,6 +212,26 @@ async fn exit_on_retry_failure_is_for_failures_only() {
             sleep(Duration::from_secs(120)).await;
             assert_eq!(running.is_finished(), exit && fails, "{text} strict: {strict} exit: {exit}");
         }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn failures_are_told_apart_by_what_the_server_says() {
+    for (status, class) in [
+        (400, FailureClass::Template),
+        (403, FailureClass::Denied),
+        (404, FailureClass::Absent),
+        (405, FailureClass::Template),
+        (412, FailureClass::Unreachable),
+        (503, FailureClass::Unreachable),
+    ] {
+        let mut stage = stage();
+        stage.server.answer("kv/a", status, json!({"errors": ["no"]}));
+        stage.shared.exit_on_retry_failure = true;
+        stage.attempts = 0;
+        stage.template("out", VALUE);
+        let ended = stage.start().await.unwrap();
+        assert_eq!(ended.map_err(|error| error.class()), Err(class), "{status}");
     }
 }
 

@@ -99,6 +99,9 @@ impl Runner {
         self.settings = settings;
         self.held = Some(Held { what: held, until: now + HOLD }).filter(|held| !held.what.is_empty());
         self.needs_changed = true;
+        // Whoever reloads may want to have right what is not.
+        let all: Vec<usize> = (0..self.outputs.len()).collect();
+        self.put_back(&all);
         Ok(())
     }
 

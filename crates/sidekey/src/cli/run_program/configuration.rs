@@ -19,6 +19,12 @@ pub(super) fn on_change(text: &str) -> Result<OnChange, String> {
         "restart" => Ok(OnChange::Restart),
         "none" => Ok(OnChange::Nothing),
         signal if signal.starts_with("SIG") => Ok(OnChange::Signal(signal.to_owned())),
+        short
+            if !short.is_empty()
+                && short.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit()) =>
+        {
+            Ok(OnChange::Signal(format!("SIG{short}")))
+        }
         other => Err(format!("{other:?} is none of restart, none, and a signal like SIGHUP")),
     }
 }

@@ -96,6 +96,9 @@ type Secret<'a> = (&'a Whole, Result<(Vec<Found>, Vec<String>), KvError>);
 
 async fn whole_secret<'a>(kv: &Kv, whole: &'a Whole) -> Result<Secret<'a>, String> {
     let Whole { path, version, .. } = whole;
+    if path.trim_matches('/').is_empty() {
+        return Err(format!("-secret={path} names no secret; write -secret=PATH, as in -secret=secret/app"));
+    }
     let place = kv.place(path.trim_matches('/')).await.map_err(|error| told(&error))?;
     if !is_key_value(&place.kind) {
         return Err(format!(

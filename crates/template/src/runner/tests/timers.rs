@@ -186,7 +186,7 @@ async fn what_ends_the_program_is_told_by_its_kind() {
         (busy, VALUE, ".", FailureClass::Unreachable),
         (good.clone(), failing, ".", FailureClass::Template),
         (good, VALUE, "/proc/none", FailureClass::Local),
-        (bad.clone(), VALUE, ".", FailureClass::Absent),
+        (bad.clone(), VALUE, ".", FailureClass::Template),
         (bad, r#"{{with secret "kv/a" "ciphertext=x"}}{{.Data.value}}{{end}}"#, ".", FailureClass::Template),
     ] {
         let mut stage = stage();
