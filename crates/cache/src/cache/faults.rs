@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use tokio::time::{Instant, sleep};
 
-use super::tests::{Door, door_with, get};
+use super::tests::{Door, door, door_with, get};
 use super::*;
 
 const RENEW: &str = "sys/leases/renew";
@@ -169,4 +169,20 @@ async fn f24_a_clock_that_goes_back_prolongs_nothing() {
     door.slept.store(1_000_000, Relaxed);
     sleep(seconds(3500)).await;
     assert_eq!(door.ask(creds()).await.1["lease_id"], second["lease_id"]);
+}
+
+/// Nobody is told that something lives for 0 seconds: that reads like for ever.
+#[tokio::test(start_paused = true)]
+async fn what_lives_no_whole_second_is_not_handed_out() {
+    for (ttl, words) in [(1, ["MISS", "MISS"]), (2, ["HIT", "MISS"])] {
+        let door = door(ttl);
+        door.server.refuse("sys/leases/renew", 500);
+        door.ask(get("database/creds/app")).await;
+        for word in words {
+            let (origin, lease) = door.ask(get("database/creds/app")).await;
+            let told = lease["lease_duration"].as_u64();
+            assert_eq!((origin, told), (word, Some(if word == "HIT" { 1 } else { ttl })), "{ttl}");
+            sleep(Duration::from_millis(950)).await;
+        }
+    }
 }

@@ -266,44 +266,6 @@ async fn a_client_that_leaves_does_not_orphan_a_lease() {
     assert_eq!(door.origin(login()).await, "HIT");
 }
 
-/// What may be gone is not handed out, though nobody heard that its revocation was done.
-#[tokio::test(start_paused = true)]
-async fn a_revocation_without_an_answer_counts() {
-    let revoke = |lease: &Value| put("sys/leases/revoke", &json!({"lease_id": lease["lease_id"]}));
-    for (status, word) in [(500, "MISS"), (504, "MISS"), (503, "HIT"), (403, "HIT")] {
-        let door = door(3600);
-        let (_, lease) = door.ask(get("database/creds/app")).await;
-        door.server.refuse("sys/leases/revoke", status);
-        door.ask(revoke(&lease)).await;
-        assert_eq!(door.origin(get("database/creds/app")).await, word, "{status}");
-    }
-    let door = door(3600);
-    let (_, lease) = door.ask(get("database/creds/app")).await;
-    // No request goes on without its client any more.
-    let hanging = (0..MOST_LEFT).map(|n| door.cache.send(get(&format!("database/creds/{n}"))));
-    let all = futures_util::future::join_all(hanging);
-    assert!(timeout(Duration::from_millis(10), all).await.is_err());
-    assert!(timeout(Duration::from_millis(10), door.ask(revoke(&lease))).await.is_err());
-    sleep(Duration::from_millis(1)).await;
-    assert_eq!(door.origin(get("database/creds/app")).await, "MISS");
-}
-
-/// Nobody is told that something lives for 0 seconds: that reads like for ever.
-#[tokio::test(start_paused = true)]
-async fn what_lives_no_whole_second_is_not_handed_out() {
-    for (ttl, words) in [(1, ["MISS", "MISS"]), (2, ["HIT", "MISS"])] {
-        let door = door(ttl);
-        door.server.refuse("sys/leases/renew", 500);
-        door.ask(get("database/creds/app")).await;
-        for word in words {
-            let (origin, lease) = door.ask(get("database/creds/app")).await;
-            let told = lease["lease_duration"].as_u64();
-            assert_eq!((origin, told), (word, Some(if word == "HIT" { 1 } else { ttl })), "{ttl}");
-            sleep(Duration::from_millis(950)).await;
-        }
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn leases_belong_to_known_tokens() {
     let door = door(3600);

@@ -216,26 +216,6 @@ async fn exit_on_retry_failure_is_for_failures_only() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn failures_are_told_apart_by_what_the_server_says() {
-    for (status, class) in [
-        (400, FailureClass::Template),
-        (403, FailureClass::Denied),
-        (404, FailureClass::Absent),
-        (405, FailureClass::Template),
-        (412, FailureClass::Unreachable),
-        (503, FailureClass::Unreachable),
-    ] {
-        let mut stage = stage();
-        stage.server.answer("kv/a", status, json!({"errors": ["no"]}));
-        stage.shared.exit_on_retry_failure = true;
-        stage.attempts = 0;
-        stage.template("out", VALUE);
-        let ended = stage.start().await.unwrap();
-        assert_eq!(ended.map_err(|error| error.class()), Err(class), "{status}");
-    }
-}
-
-#[tokio::test(start_paused = true)]
 async fn exit_on_start_failure_is_for_the_start_only() {
     let strict = r#"{{with secret "kv/a"}}{{.Data.value}}{{end}}"#;
     // What the server says first, and whether that ends the program at once.

@@ -238,3 +238,23 @@ async fn an_answer_waits_a_moment_for_those_on_their_way() {
     sleep(Duration::from_millis(40)).await;
     assert_eq!(stage.read("a"), "one");
 }
+
+#[tokio::test(start_paused = true)]
+async fn failures_are_told_apart_by_what_the_server_says() {
+    for (status, class) in [
+        (400, FailureClass::Template),
+        (403, FailureClass::Denied),
+        (404, FailureClass::Absent),
+        (405, FailureClass::Template),
+        (412, FailureClass::Unreachable),
+        (503, FailureClass::Unreachable),
+    ] {
+        let mut stage = stage();
+        stage.server.answer("kv/a", status, json!({"errors": ["no"]}));
+        stage.shared.exit_on_retry_failure = true;
+        stage.attempts = 0;
+        stage.template("out", VALUE);
+        let ended = stage.start().await.unwrap();
+        assert_eq!(ended.map_err(|error| error.class()), Err(class), "{status}");
+    }
+}
