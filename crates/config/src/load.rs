@@ -156,10 +156,13 @@ impl<'a> Run<'a> {
     fn finish(mut self) -> Result<Loaded, Failure> {
         let Loader { product, flags, environment, .. } = self.loader;
         let mut problems = Vec::new();
-        let settings = match self.unread {
+        let mut settings = match self.unread {
             true => None,
             false => compile(product, self.raw, flags, environment, &mut problems),
         };
+        if let Some(settings) = &mut settings {
+            mark_shared_files(settings);
+        }
         self.problems.extend(problems);
         self.warnings.extend(settings.iter().flat_map(shared_files));
         self.warnings.extend(settings.iter().flat_map(check::shared_addresses));
@@ -169,6 +172,21 @@ impl<'a> Run<'a> {
             Some(settings) if self.problems.is_empty() => Ok(Loaded { settings, warnings: self.warnings }),
             _ => Err(Failure { problems: self.problems, warnings: self.warnings }),
         }
+    }
+}
+
+/// Notes which templates are not alone in writing their file.
+fn mark_shared_files(settings: &mut Settings) {
+    let mut users = BTreeMap::<&Path, usize>::new();
+    let templates = settings.templates.iter().filter(|template| template.variable.is_none());
+    let files = templates.map(|template| template.destination.as_path());
+    for file in files.chain(settings.auto_auths.iter().flat_map(AutoAuth::files)) {
+        *users.entry(file).or_default() += 1;
+    }
+    let shared: Vec<PathBuf> =
+        users.into_iter().filter(|(_, count)| *count > 1).map(|(file, _)| file.to_owned()).collect();
+    for template in settings.templates.iter_mut().filter(|template| template.variable.is_none()) {
+        template.shares_file = shared.contains(&template.destination);
     }
 }
 

@@ -26,6 +26,8 @@ pub struct Template {
     pub destination: PathBuf,
     /// What is rendered becomes this variable of the child's environment, and no file.
     pub variable: Option<String>,
+    /// Another template or a sink of this configuration writes its file as well, whoever comes last.
+    pub shares_file: bool,
     /// Its mode; none keeps an existing file's, or gives a new file 0644.
     pub perms: Option<u32>,
     /// Its owner, if it is to be changed.
@@ -68,6 +70,7 @@ impl Default for Template {
             contents: Contents::Inline(Vec::new()),
             destination: PathBuf::new(),
             variable: None,
+            shares_file: false,
             perms: None,
             owner: None,
             group: None,
@@ -206,6 +209,7 @@ fn read_keys(fields: Fields<'_>, block: &Block<'_>) -> Template {
         contents: default.contents,
         destination: fields.file("destination").unwrap_or_default(),
         variable: None,
+        shares_file: false,
         perms: read_mode(&fields, "perms"),
         owner: read_id(&fields, "uid").or_else(|| read_identity(&fields, "user")),
         group: read_id(&fields, "gid").or_else(|| read_identity(&fields, "group")),

@@ -266,8 +266,10 @@ fn sinks_and_templates_that_write_one_file_are_named() {
 fn templates_that_write_one_file_are_named() {
     let template = |path: &str| format!("template {{\n  contents = \"x\"\n  destination = \"{path}\"\n}}\n");
     let text = [AUTH.to_owned(), template("/a"), template("/b"), template("/a")].concat();
-    let drawn: Vec<_> =
-        agent().fine(&text).warnings.iter().map(|warning| warning.render(Color::Plain)).collect();
+    let loaded = agent().fine(&text);
+    let shared: Vec<_> = loaded.settings.templates.iter().map(|template| template.shares_file).collect();
+    assert_eq!(shared, [true, false, true]);
+    let drawn: Vec<_> = loaded.warnings.iter().map(|warning| warning.render(Color::Plain)).collect();
     assert_eq!(
         drawn,
         [

@@ -162,18 +162,14 @@ impl Runner {
         }
     }
 
-    /// Puts back the files of these templates that somebody else has removed or changed. What several templates write
-    /// looks always otherwise.
+    /// Puts back the files of these templates that somebody else has removed or changed. What several write looks always
+    /// otherwise.
     pub(super) fn put_back(&mut self, users: &[usize]) {
         let now = Instant::now();
         for nth in users {
             let Some(output) = self.outputs.get(*nth) else { continue };
             let destination = &output.settings.destination;
-            if output.is_as_left(|| Look::at(destination), now) {
-                continue;
-            }
-            let shares = |one: &&Output| one.piece.is_some() && one.settings.destination == *destination;
-            if self.outputs.iter().filter(shares).count() > 1 {
+            if output.settings.shares_file || output.is_as_left(|| Look::at(destination), now) {
                 continue;
             }
             info!(target: "template.server", template = output::source(&output.settings), destination = %destination.display(), "the rendered file is not as it was left, it is put back");

@@ -42,8 +42,8 @@ async fn two_templates_with_one_file_do_not_put_it_back_in_turn() {
     let mut stage = stage();
     stage.server.kv("kv/a", "one");
     stage.shared.static_secret_render_interval = Duration::from_secs(1);
-    stage.template("out", VALUE);
-    stage.template("out", &format!("{VALUE} again"));
+    stage.template("out", VALUE).shares_file = true;
+    stage.template("out", &format!("{VALUE} again")).shares_file = true;
     let _running = stage.start();
     stage.ready.wait().await;
     sleep(Duration::from_secs(5)).await;
