@@ -84,10 +84,10 @@ impl Kept {
     }
 
     /// The same with the seconds that it still lives where the body told how long it lives, and in a header. Whole
-    /// seconds, never too many. All other bytes stay.
+    /// seconds, never too many but for the last one: 0 would say that it never ends. All other bytes stay.
     pub(crate) fn response_with(&self, told: Span, remaining: Duration) -> Response {
         let mut response = self.response();
-        let (start, seconds) = (told.start as usize, remaining.as_secs());
+        let (start, seconds) = (told.start as usize, remaining.as_secs().max(1));
         response.headers.insert(LEASE_REMAINING, HeaderValue::from(seconds));
         if let (Some(before), Some(after)) =
             (self.body.get(..start), self.body.get(start + told.length as usize..))

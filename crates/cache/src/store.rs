@@ -214,9 +214,6 @@ pub(crate) struct Store {
     journal: disk::Journal,
 }
 
-/// What lives no whole second is not handed out: "0 s" means to clients that it never ends.
-const LEAST_LEFT: Duration = Duration::from_secs(1);
-
 impl Store {
     pub(crate) fn new(options: Arc<Options>, texts: Texts) -> Self {
         Self { options, texts, ..Self::default() }
@@ -273,12 +270,12 @@ impl Store {
         }
         let node = self.node_mut(id)?;
         let (life, kept) = (node.life.as_mut()?, node.kept.as_ref()?);
-        let remaining = life.end().saturating_duration_since(now);
-        if now >= life.served_until() || remaining < LEAST_LEFT {
+        if now >= life.served_until() {
             return None;
         }
         node.used = used;
         let wake = life.used(now).map(|at| (id, at));
+        let remaining = life.end() - now;
         let response = if adjust { kept.response_with(node.told, remaining) } else { kept.response() };
         Some(Hit { response, age: now.saturating_duration_since(kept.since), wake, unconfirmed })
     }

@@ -424,8 +424,10 @@ impl Run {
         assert!(!dead(id), "{id} was revoked");
         assert!(!dead(asker), "{id} for {asker}, which was revoked");
         assert!(thing.ends > now, "{id} has ended");
+        // The last second is told as 1.
+        let promised = Duration::from_secs(if life == 1 { 0 } else { life });
         assert!(
-            now + Duration::from_secs(life) <= thing.ends + Duration::from_millis(1),
+            life > 0 && now + promised <= thing.ends + Duration::from_millis(1),
             "{id} promises too much"
         );
         let mut above = thing.above.clone();

@@ -112,12 +112,11 @@ impl Daemon {
         let end = match end {
             End::Child(Outcome::Ended(ending)) if ending != Ending::Code(0) => {
                 // Whoever ends us and the child together, as a terminal and systemd do, means us.
-                match tokio::time::timeout(TOGETHER, stop_asked(&mut signals)).await {
-                    Ok(()) => {
-                        announce(&self, "shutdown triggered");
-                        End::Asked
-                    }
-                    Err(_) => end,
+                if is_meant_too(stop_asked(&mut signals)).await {
+                    announce(&self, "shutdown triggered");
+                    End::Asked
+                } else {
+                    end
                 }
             }
             _ => end,
@@ -179,6 +178,11 @@ async fn too_late(limit: Option<Duration>, ready: TaskTracker) -> Duration {
     }
 }
 
+/// Whether we are asked to end as the child was: a moment later at most.
+async fn is_meant_too(asked: impl Future<Output = ()>) -> bool {
+    tokio::time::timeout(TOGETHER, asked).await.is_ok()
+}
+
 async fn stop_asked(signals: &mut Signals) {
     while signals.next().await != Asked::Stop {}
 }
@@ -201,6 +205,12 @@ mod tests {
     use tokio::time::{Instant, sleep, timeout};
 
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_signal_within_a_tenth_of_a_second_of_the_childs_end_was_for_both() {
+        assert!(is_meant_too(sleep(Duration::from_millis(99))).await);
+        assert!(!is_meant_too(sleep(Duration::from_millis(102))).await);
+    }
 
     #[tokio::test(start_paused = true)]
     async fn the_start_has_its_time_and_no_more() {
