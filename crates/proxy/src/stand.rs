@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cache::{Cache, Mode};
-use config::{Endpoint, Listener, ListenerAccess, ListenerLimits, Role, UseAutoAuthToken};
+use config::{Endpoint, Listener, UseAutoAuthToken};
 use http::HeaderValue;
 use serde_json::Value;
 use tokio::sync::watch;
@@ -19,18 +19,7 @@ use crate::tunnel::Tunnels;
 
 /// On loopback, with every default.
 pub(crate) fn listener() -> Listener {
-    Listener {
-        access: ListenerAccess::default(),
-        auto_auth: None,
-        endpoint: Endpoint::Tcp(([127, 0, 0, 1], 8200).into()),
-        tls: None,
-        role: Role::Default,
-        require_request_header: false,
-        enable_quit: false,
-        enable_reload: false,
-        allowed_hosts: Vec::new(),
-        limits: ListenerLimits::default(),
-    }
+    Listener { endpoint: Endpoint::Tcp(([127, 0, 0, 1], 8200).into()), ..Listener::default() }
 }
 
 /// Before `upstream`, without a cache. The token of `state`, if there is one, is added where a client has none.
