@@ -57,10 +57,10 @@ $(RELEASED): $(SOURCES)
 	scripts/build-release
 
 bench: server release ## the table of README, ours as released, beside bao, nginx and HAProxy
-	cargo build --release --locked -p testkit --example open_loop
+	cargo build --release --locked -p testkit --example open_loop --example bare_forwarder
 	cargo build --release --locked -p cache --example measure
-	python3 bench/run.py --sidekey $(RELEASED) --open-loop $(TARGET)/release/examples/open_loop \
-		--measure $(TARGET)/release/examples/measure --bao "$$(scripts/fetch-openbao)" --markdown $(TARGET)/bench.md
+	python3 bench/run.py --sidekey $(RELEASED) --examples $(TARGET)/release/examples \
+		--bao "$$(scripts/fetch-openbao)" --markdown $(TARGET)/bench.md
 
 FUZZ_SECONDS ?= 600
 FUZZ_TARGETS ?= lex_parse execute structured regex layout duration framing target header_rules planted location frames

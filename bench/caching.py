@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 import socket
-import statistics
 import threading
 import time
 from contextlib import ExitStack
 from email.utils import formatdate
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agents import Product, RunningAgent, auto_auth_block, listener_block, product_folder, start_caching_agent, upstream_block
 from http_api import answers
-from load import WrkRun, login_once, shuffled
+from load import in_turn, login_once, one_after_the_other
 from processes import BenchError, Child, free_port
 from report import Cell, Row, Unit, at_least, below
 from servers import AppRole, start_nginx
@@ -40,16 +40,13 @@ def caching(bench: Bench) -> None:
 
 def answers_per_second(bench: Bench, folder: Path) -> None:
     """The same login again and again; nginx remembers an answer of the same size, and gives one that it was told."""
-    from scenarios import count_errors, medians
-
     title = "cached answers, one worker, -c32"
     if bench.wrk is None or bench.nginx is None:
         bench.report.rows.append(Row(title, Unit.PER_SECOND, "wrk or nginx not installed", None))
         return
     body = bench.server.approle.login_body()
-    runs: dict[str, list[WrkRun]] = {}
     with ExitStack() as stack:
-        targets: dict[str, RunningAgent | int] = {}
+        targets: dict[str, int] = {}
         for product in bench.products():
             agent = start_caching_agent(product, bench.server, folder / "rate")
             stack.enter_context(agent.child)
@@ -61,19 +58,31 @@ def answers_per_second(bench: Bench, folder: Path) -> None:
         child, cached, fixed = start_nginx_cache(bench.nginx, inner)
         stack.enter_context(child)
         targets |= {"nginx": cached, "limit": fixed}
-        for number in range(bench.plan.rounds):
-            for name in shuffled(list(targets), number):
-                run = bench.wrk.post(f"http://127.0.0.1:{targets[name]}{LOGIN}", body)
-                runs.setdefault(name, []).append(run)
-                bench.say(f"round {number + 1}, {name}: {run.per_second:,.0f} req/s")
+        runs = in_turn(
+            bench.wrk,
+            targets,
+            bench.plan.rounds,
+            lambda wrk, name: wrk.post(f"http://127.0.0.1:{targets[name]}{LOGIN}", body),
+            bench.say,
+        )
+    bench.report.note_errors(runs)
     ours, bao = (product.name for product in bench.products())
-    rates, faults = medians(runs), count_errors(runs, bench)
-    bench.report.rows += [
-        Row(title, Unit.PER_SECOND, rates[ours], rates[bao], rates["nginx"], bar=at_least(bao=3.5, nginx=1.3), faults=faults[ours]),
-    ]
+    rates = {name: run.per_second for name, run in runs.items()}
+    bench.report.rows.append(
+        Row(
+            title,
+            Unit.PER_SECOND,
+            rates[ours],
+            rates[bao],
+            rates["nginx"],
+            bar=at_least(bao=3.5, nginx=1.3),
+            faults=runs[ours].errors,
+            limit=rates["limit"],
+        )
+    )
     bench.report.notes.append(
         f"Cached answers: ours {rates[ours] / rates['nginx']:.2f} times nginx proxy_cache (wanted: 1.3), which gives the "
-        f"same number of bytes; nginx `return 200`, which remembers nothing, is the limit: {rates['limit']:,.0f} req/s"
+        f"same number of bytes; the limit is nginx `return 200`, which remembers nothing"
     )
 
 
@@ -271,12 +280,11 @@ def crowd(bench: Bench, folder: Path) -> None:
 
 
 def time_of_a_hit(bench: Bench, folder: Path, upstream: Counting) -> None:
-    """Medians of hits one after the other, less a request to nginx `return 200`, in turn."""
+    """What a hit takes when it is alone, less a request to nginx `return 200`."""
     body = b'{"role_id": "role", "secret_id": "secret"}'
     request = (
         f"POST {LOGIN} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     ).encode() + body
-    times: dict[str, list[float]] = {}
     with ExitStack() as stack:
         ports: dict[str, int] = {}
         for product in bench.products():
@@ -290,20 +298,12 @@ def time_of_a_hit(bench: Bench, folder: Path, upstream: Counting) -> None:
             child, cached, fixed = start_nginx_cache(bench.nginx, inner)
             stack.enter_context(child)
             ports |= {"nginx": cached, "limit": fixed}
-        connections = {name: connect(port) for name, port in ports.items()}
-        turns = 1_000 if bench.quick else 5_000
-        for number in range(turns):
-            for name, connection in connections.items():
-                started = time.perf_counter()
-                head = ask(connection, request)
-                taken = time.perf_counter() - started
-                if number == turns - 1 and name != "limit" and b"HIT" not in head:
-                    raise BenchError(f"{name}: no hit: {head[:200]!r}")
-                if number >= turns // 10:
-                    times.setdefault(name, []).append(taken)
-        for connection in connections.values():
-            connection.close()
-    medians = {name: statistics.median(some) * 1e6 for name, some in times.items()}
+        connections = {name: stack.enter_context(connect(port)) for name, port in ports.items()}
+        for name, connection in connections.items():
+            ask(connection, request)
+            if name != "limit" and b"HIT" not in (head := ask(connection, request)):
+                raise BenchError(f"{name}: no hit: {head[:200]!r}")
+        medians = one_after_the_other({name: partial(ask, end, request) for name, end in connections.items()})
     floor = medians.get("limit", 0.0)
     cells: dict[str, Cell] = {name: value - floor for name, value in medians.items()}
     title = "time a hit adds to nginx `return 200`, alone (median)"

@@ -88,12 +88,12 @@ def ask_often(port: int, count: int, request: Callable[[int], bytes], threads: i
 def renewals(bench: Bench) -> None:
     """Three hours of renewing leases of one hour, which pass at once; the server is a function. Only ours can do that."""
     titles = f"renewing {MANY:,} leases of an hour"
-    if bench.measure is None:
+    if bench.examples.measure is None:
         bench.report.rows.append(Row(titles, None, "measure not built", None))
         return
-    done = subprocess.run([str(bench.measure), "leases", str(MANY)], capture_output=True, text=True, check=False)
+    done = subprocess.run([str(bench.examples.measure), "leases", str(MANY)], capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        raise BenchError(f"{bench.measure} failed: {done.stderr.strip()}")
+        raise BenchError(f"{bench.examples.measure} failed: {done.stderr.strip()}")
     bench.say(done.stdout.strip())
     told = {name: float(number) for name, number in (word.split("=") for word in done.stdout.split() if "=" in word)}
     share, most = told["core_percent"], told["most_per_second"]

@@ -5,10 +5,12 @@ from __future__ import annotations
 import http.client
 import json
 import random
+import statistics
 import subprocess
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -83,6 +85,47 @@ done = function(summary, latency, requests)
   io.write(string.format("RESULT %d %d %d\\n", summary.requests, summary.duration, errors))
 end
 """
+
+
+def in_turn(
+    wrk: Wrk, names: Iterable[str], rounds: int, load: Callable[[Wrk, str], WrkRun], say: Callable[[str], None]
+) -> dict[str, WrkRun]:
+    """Loads each of `names` in turn; returns the median of its rounds, and all its errors.
+
+    A round is made of runs of a second, the targets in another order each time: what else the machine does meets all of
+    them alike.
+    """
+    names, brief = list(names), replace(wrk, seconds=1)
+    found: dict[str, list[WrkRun]] = {name: [] for name in names}
+    for number in range(rounds):
+        parts: dict[str, list[WrkRun]] = {name: [] for name in names}
+        for part in range(wrk.seconds):
+            for name in shuffled(names, number * wrk.seconds + part):
+                parts[name].append(load(brief, name))
+        for name, some in parts.items():
+            found[name].append(WrkRun(statistics.mean(run.per_second for run in some), sum(run.errors for run in some)))
+            say(f"round {number + 1}, {name}: {found[name][-1].per_second:,.0f} req/s")
+    return {
+        name: WrkRun(statistics.median(run.per_second for run in some), sum(run.errors for run in some))
+        for name, some in found.items()
+    }
+
+
+def one_after_the_other(asks: Mapping[str, Callable[[], object]]) -> dict[str, float]:
+    """The median time of each of `asks`, called again and again with nothing else under way; in microseconds.
+
+    Twenty times in turn, each with calls that do not count before those that do: what one target still does when it has
+    answered is not the next one's.
+    """
+    times: dict[str, list[float]] = {name: [] for name in asks}
+    for number in range(20):
+        for name in shuffled(list(asks), number):
+            for again in range(600):
+                started = time.perf_counter()
+                asks[name]()
+                if again >= 200:
+                    times[name].append(time.perf_counter() - started)
+    return {name: statistics.median(some) * 1e6 for name, some in times.items()}
 
 
 def lua(text: str) -> str:

@@ -9,22 +9,71 @@ import statistics
 import subprocess
 import time
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from load import WrkRun, shuffled
-from processes import BenchError
-from report import Cell, Row, Unit, at_least, at_most, below
-from servers import start_haproxy, start_nginx_proxy, start_static_upstream
 from agents import start_plain_proxy
+from http_api import call
+from load import WrkRun, in_turn, one_after_the_other, shuffled
+from processes import BenchError, Child
+from report import Bar, Cell, Row, Unit, at_least, at_most, below
+from servers import start_bare_forwarder, start_haproxy, start_nginx_proxy, start_static_upstream
 
 if TYPE_CHECKING:
-    from scenarios import Bench, Target
+    from scenarios import Bench
 
 REQUEST = b"GET /v1/secret/data/app HTTP/1.1\r\nHost: localhost\r\nX-Vault-Token: x\r\n\r\n"
 IDLE = 2_000
 TOKEN = {"X-Vault-Token": "x"}
+
+
+@dataclass(frozen=True)
+class Target:
+    """Something that passes requests on to the static upstream, or that itself."""
+
+    child: Child
+    port: int
+
+    def url(self, scheme: str = "http") -> str:
+        return f"{scheme}://127.0.0.1:{self.port}/v1/secret/data/app"
+
+
+def pass_through(bench: Bench) -> None:
+    """Requests per second through a plain proxy to a static upstream, nginx and HAProxy beside."""
+    title, bar = "passed-through requests", at_least(bao=5, nginx=1, haproxy=1)
+    missing = [tool for tool, found in (("wrk", bench.wrk), ("nginx", bench.nginx)) if found is None]
+    if missing:
+        cell = f"{' and '.join(missing)} not installed"
+        bench.report.rows.append(Row(title, Unit.PER_SECOND, cell, cell, bar=bar))
+        return
+    folder = bench.folder / "passthrough"
+    folder.mkdir()
+    with ExitStack() as stack:
+        targets = start(bench, folder, stack, None)
+        check_same_answers(targets)
+        runs = rates(bench, targets, 32, "http")
+        memory = {name: target.child.memory().rss / 1e6 for name, target in targets.items()}
+        check_same_answers(targets)
+    bench.report.rows += [
+        rate_row(bench, title, runs, bar),
+        Row("memory after passing through (RSS)", Unit.MEGABYTES, *cells(bench, memory)),
+    ]
+    bench.report.notes.append(
+        f"Passing through: without a proxy, {runs['upstream'].per_second:,.0f} req/s; the limit is a program that copies "
+        "what arrives at one socket to another, and reads nothing of it"
+    )
+
+
+def check_same_answers(targets: dict[str, Target]) -> None:
+    """Every target must give the upstream's answer, which comes first."""
+    wanted = b""
+    for name, target in targets.items():
+        answer = call("GET", target.url(), token="x")
+        wanted = wanted or answer.body
+        if answer.status != 200 or answer.body != wanted:
+            raise BenchError(f"{name} answered {answer.status} with another body than the upstream")
 
 
 def proxying(bench: Bench) -> None:
@@ -37,10 +86,10 @@ def proxying(bench: Bench) -> None:
     with ExitStack() as stack:
         targets = start(bench, folder, stack, None)
         crowd = rates(bench, targets, 256, "http")
-        rows = [Row("passed-through requests, 256 connections", Unit.PER_SECOND, *cells(bench, crowd), bar=at_least(haproxy=1))]
+        rows = [rate_row(bench, "passed-through requests, 256 connections", crowd, at_least(haproxy=1))]
         after = {name: target.child.memory().rss / 1e6 for name, target in targets.items()}
         rows += [
-            Row("time added to one request, alone (median)", Unit.MICROSECONDS, *added(bench, targets), bar=below(60, Unit.MICROSECONDS)),
+            added(bench, targets),
             waits(bench, targets, crowd),
             *idle(bench, targets),
         ]
@@ -55,7 +104,8 @@ def proxying(bench: Bench) -> None:
         inner = folder / "tls"
         inner.mkdir()
         targets = start(bench, inner, stack, certificate(inner))
-        rows.append(Row("passed-through requests, TLS", Unit.PER_SECOND, *cells(bench, rates(bench, targets, 32, "https")), bar=at_least(haproxy=1)))
+        secured = {name: target for name, target in targets.items() if name not in ("upstream", "limit")}
+        rows.append(rate_row(bench, "passed-through requests, TLS", rates(bench, secured, 32, "https"), at_least(haproxy=1)))
     bench.report.rows += rows
 
 
@@ -70,24 +120,26 @@ def certificate(folder: Path) -> Path:
 
 
 def start(bench: Bench, folder: Path, stack: ExitStack, pem: Path | None) -> dict[str, Target]:
-    from scenarios import Target
-
     if bench.nginx is None:
         raise BenchError("nginx is not installed")
     upstream, port = start_static_upstream(bench.nginx, folder)
     stack.enter_context(upstream)
-    targets = {"upstream": Target("upstream", upstream, port)}
+    targets = {"upstream": Target(upstream, port)}
     for product in bench.products():
         proxy = start_plain_proxy(product, port, folder, pem)
         stack.enter_context(proxy.child)
-        targets[product.name] = Target(product.name, proxy.child, proxy.port)
+        targets[product.name] = Target(proxy.child, proxy.port)
     child, own = start_nginx_proxy(bench.nginx, port, folder, pem)
     stack.enter_context(child)
-    targets["nginx"] = Target("nginx", child, own)
+    targets["nginx"] = Target(child, own)
     if bench.haproxy is not None:
         child, own = start_haproxy(bench.haproxy, port, folder, pem)
         stack.enter_context(child)
-        targets["haproxy"] = Target("haproxy", child, own)
+        targets["haproxy"] = Target(child, own)
+    if bench.examples.bare_forwarder is not None:
+        child, own = start_bare_forwarder(bench.examples.bare_forwarder, port, folder)
+        stack.enter_context(child)
+        targets["limit"] = Target(child, own)
     return targets
 
 
@@ -96,17 +148,19 @@ def cells(bench: Bench, found: dict[str, float]) -> tuple[Cell, Cell, Cell, Cell
     return found[ours], found[bao], found["nginx"], found.get("haproxy", "not installed")
 
 
-def rates(bench: Bench, targets: dict[str, Target], connections: int, scheme: str) -> dict[str, float]:
+def rate_row(bench: Bench, title: str, runs: dict[str, WrkRun], bar: Bar) -> Row:
+    bench.report.note_errors(runs)
+    found = {name: run.per_second for name, run in runs.items()}
+    faults = runs[bench.ours.name].errors
+    return Row(title, Unit.PER_SECOND, *cells(bench, found), bar=bar, faults=faults, limit=found.get("limit"))
+
+
+def rates(bench: Bench, targets: dict[str, Target], connections: int, scheme: str) -> dict[str, WrkRun]:
     if bench.wrk is None:
         raise BenchError("wrk is not installed")
+    bench.say(f"{connections} connections, {scheme}")
     wrk = replace(bench.wrk, connections=connections)
-    runs: dict[str, list[WrkRun]] = {name: [] for name in targets if name != "upstream"}
-    for number in range(bench.plan.rounds):
-        for name in shuffled(list(runs), number):
-            url = targets[name].url().replace("http://", f"{scheme}://")
-            runs[name].append(wrk.get(url, TOKEN))
-            bench.say(f"round {number + 1}, {name}, {connections} connections: {runs[name][-1].per_second:,.0f} req/s")
-    return {name: statistics.median(run.per_second for run in some) for name, some in runs.items()}
+    return in_turn(wrk, targets, bench.plan.rounds, lambda wrk, name: wrk.get(targets[name].url(scheme), TOKEN), bench.say)
 
 
 def one_request(connection: socket.socket) -> None:
@@ -125,43 +179,39 @@ def connect(target: Target) -> socket.socket:
     return connection
 
 
-def added(bench: Bench, targets: dict[str, Target]) -> tuple[Cell, Cell, Cell, Cell]:
-    """Medians of requests one after the other, less what the upstream takes alone, in turn."""
-    connections = {name: connect(target) for name, target in targets.items()}
-    times: dict[str, list[float]] = {name: [] for name in targets}
-    for number in range(2_000):
-        for name, connection in connections.items():
-            started = time.perf_counter()
-            one_request(connection)
-            if number >= 200:
-                times[name].append(time.perf_counter() - started)
-    for connection in connections.values():
-        connection.close()
-    medians = {name: statistics.median(some) * 1e6 for name, some in times.items()}
-    return cells(bench, {name: value - medians["upstream"] for name, value in medians.items()})
+def added(bench: Bench, targets: dict[str, Target]) -> Row:
+    """What a request takes when it is alone, less what the upstream takes without a proxy."""
+    title, bar = "time added to one request, alone (median)", below(60, Unit.MICROSECONDS)
+    with ExitStack() as stack:
+        connections = {name: stack.enter_context(connect(target)) for name, target in targets.items()}
+        medians = one_after_the_other({name: partial(one_request, end) for name, end in connections.items()})
+    found = {name: value - medians["upstream"] for name, value in medians.items()}
+    return Row(title, Unit.MICROSECONDS, *cells(bench, found), bar=bar, limit=found.get("limit"))
 
 
-def waits(bench: Bench, targets: dict[str, Target], rates: dict[str, float]) -> Row:
+def waits(bench: Bench, targets: dict[str, Target], runs: dict[str, WrkRun]) -> Row:
     """The 99th of a hundred waits at a constant rate: half of what the slower of us and HAProxy pass on at most.
 
-    bao gets half of its own rate: at a higher one its queue would grow without end.
+    bao gets half of its own rate: at a higher one its queue would grow without end. In parts of a second in turn, each
+    with a 99th of its own; the median of all of them.
     """
     ours, bao = (product.name for product in bench.products())
-    common = min(rates[name] for name in (ours, "haproxy", "nginx") if name in rates) / 2
-    own = {name: int(min(common, rates[name] / 2)) for name in rates}
+    common = min(runs[name].per_second for name in (ours, "haproxy", "nginx") if name in runs) / 2
+    own = {name: int(min(common, run.per_second / 2)) for name, run in runs.items() if name != "upstream"}
     name = f"p99 at {common:,.0f} requests/s, sent on time (bao: at {own[bao]:,})"
-    if bench.open_loop is None:
+    if bench.examples.open_loop is None:
         return Row(name, Unit.MILLISECONDS, *("open_loop not built",) * 4)
     found: dict[str, list[float]] = {name: [] for name in own}
-    for number in range(bench.plan.rounds):
+    for number in range(bench.plan.rounds * bench.plan.wrk_seconds):
         for each in shuffled(list(own), number):
-            command = [str(bench.open_loop), str(targets[each].port), str(own[each]), "4", "32"]
+            command = [str(bench.examples.open_loop), str(targets[each].port), str(own[each]), "1", "32"]
             done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
             if done.returncode != 0:
                 raise BenchError(f"{each}, at a constant rate: {done.stderr.strip()}")
             found[each].append(json.loads(done.stdout)["p99"] / 1e3)
-            bench.say(f"round {number + 1}, {each}, {own[each]:,} req/s: {done.stdout.strip()}")
-    return Row(name, Unit.MILLISECONDS, *cells(bench, {name: statistics.median(some) for name, some in found.items()}), bar=at_most("haproxy"))
+            bench.say(f"part {number + 1}, {each}, {own[each]:,} req/s: {done.stdout.strip()}")
+    medians = {name: statistics.median(some) for name, some in found.items()}
+    return Row(name, Unit.MILLISECONDS, *cells(bench, medians), bar=at_most("haproxy"), limit=medians.get("limit"))
 
 
 def idle(bench: Bench, targets: dict[str, Target]) -> list[Row]:
@@ -171,7 +221,7 @@ def idle(bench: Bench, targets: dict[str, Target]) -> list[Row]:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     grown, waited = {}, {}
     for name, target in targets.items():
-        if name == "upstream":
+        if name in ("upstream", "limit"):
             continue
         before = target.child.memory().rss
         connections: list[socket.socket] = []

@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from load import WrkRun
 
 
 class Unit(Enum):
@@ -56,7 +60,10 @@ def below(limit: float, unit: Unit) -> Bar:
 
 @dataclass(frozen=True)
 class Row:
-    """One line. A cell is a number in `unit`, some words such as "not installed", or nothing."""
+    """One line. A cell is a number in `unit`, some words such as "not installed", or nothing.
+
+    `limit` is what a program comes to that does nothing but what cannot be left out; the notes say which program.
+    """
 
     title: str
     unit: Unit | None
@@ -66,6 +73,7 @@ class Row:
     haproxy: Cell = None
     bar: Bar | None = None
     faults: int = 0
+    limit: Cell = None
 
     def cells(self) -> list[str]:
         return [
@@ -75,6 +83,7 @@ class Row:
             self._ratio(),
             self._number(self.nginx),
             self._number(self.haproxy),
+            self._number(self.limit),
             self.bar.text if self.bar else "",
             self._verdict(),
         ]
@@ -109,13 +118,18 @@ class Report:
     rows: list[Row] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
+    def note_errors(self, runs: dict[str, WrkRun]) -> None:
+        for name, run in runs.items():
+            if run.errors:
+                self.notes.append(f"wrk counted {run.errors:,} errors with {name}")
+
     def text(self) -> str:
         lines = self._lines()
         widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
         padded = []
         for line in lines:
             cells = [
-                cell.rjust(width) if 1 <= column <= 5 else cell.ljust(width)
+                cell.rjust(width) if 1 <= column <= 6 else cell.ljust(width)
                 for column, (cell, width) in enumerate(zip(line, widths, strict=True))
             ]
             padded.append("  ".join(cells).rstrip())
@@ -124,9 +138,9 @@ class Report:
 
     def markdown(self) -> str:
         header, *rest = ["| " + " | ".join(line) + " |" for line in self._lines()]
-        rule = "|---|--:|--:|--:|--:|--:|---|---|"
+        rule = "|---|--:|--:|--:|--:|--:|--:|---|---|"
         return "\n".join([header, rule, *rest, "", *(f"- {note}" for note in self.notes)]) + "\n"
 
     def _lines(self) -> list[list[str]]:
-        header = ["", "ours", "bao", "ratio", "nginx", "haproxy", "wanted", "reached"]
+        header = ["", "ours", "bao", "ratio", "nginx", "haproxy", "limit", "wanted", "reached"]
         return [header, *(row.cells() for row in self.rows)]

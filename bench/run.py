@@ -19,7 +19,7 @@ from load import Wrk
 from machine import is_busy, load_average, machine_notes, version
 from processes import BenchError
 from report import Report, Row
-from scenarios import Bench, Plan, scenarios
+from scenarios import Bench, Examples, Plan, scenarios
 from servers import find_tool, start_bao_server
 
 
@@ -28,9 +28,13 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--sidekey", type=Path, required=True, metavar="PATH", help="release binary of Sidekey")
     parser.add_argument("--bao", type=Path, required=True, metavar="PATH", help="binary of OpenBao")
     parser.add_argument("--rounds", type=int, default=5, help="runs of wrk per target (default 5)")
-    parser.add_argument("--seconds", type=int, default=5, help="how long each of them takes (default 5); many short ones drift less")
-    parser.add_argument("--open-loop", type=Path, metavar="PATH", help="the example of crates/testkit that sends at a constant rate")
-    parser.add_argument("--measure", type=Path, metavar="PATH", help="the example of crates/cache that renews many leases")
+    parser.add_argument("--seconds", type=int, default=5, help="how long each of them takes (default 5), in parts of one")
+    parser.add_argument(
+        "--examples",
+        type=Path,
+        metavar="FOLDER",
+        help="where cargo put open_loop and bare_forwarder of crates/testkit and measure of crates/cache",
+    )
     parser.add_argument("--quick", action="store_true", help="shorter and rougher, to try the program")
     parser.add_argument("--only", action="append", choices=list(scenarios()), help="only this benchmark; repeatable")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="also write the table as Markdown")
@@ -51,6 +55,14 @@ def find_binary(path: Path) -> Path:
     if not binary.is_file():
         raise BenchError(f"{path} does not exist")
     return binary
+
+
+def find_examples(folder: Path | None) -> Examples:
+    def find(name: str) -> Path | None:
+        path = folder.resolve() / name if folder else None
+        return path if path and path.is_file() else None
+
+    return Examples(find("open_loop"), find("bare_forwarder"), find("measure"))
 
 
 def warn_of_missing_tools() -> None:
@@ -84,7 +96,7 @@ def general_notes(bench: Bench, load_before: float) -> list[str]:
     programs += [version(tool, "-v") for tool in (bench.nginx, bench.haproxy) if tool]
     if bench.wrk:
         programs.append(version(bench.wrk.binary, "-v"))
-        how = f"wrk {bench.wrk.options()}, median of {bench.plan.rounds} round(s), targets in turn, one machine for all"
+        how = f"wrk {bench.wrk.options()}, in runs of one, median of {bench.plan.rounds} round(s), targets in turn, one machine for all"
     else:
         how = "wrk is not installed"
     return [
@@ -113,7 +125,8 @@ def run(arguments: argparse.Namespace) -> list[str]:
         with server.child:
             wrk = find_tool("wrk")
             load = Wrk(wrk, plan.wrk_seconds, folder) if wrk else None
-            bench = Bench(ours, bao, server, folder, plan, load, find_tool("nginx"), find_tool("haproxy"), arguments.open_loop, arguments.measure, report)
+            examples = find_examples(arguments.examples)
+            bench = Bench(ours, bao, server, folder, plan, load, find_tool("nginx"), find_tool("haproxy"), examples, report)
             failures = run_scenarios(bench, arguments.only)
             report.notes += general_notes(bench, load_before)
     report.notes += [f"Could not run: {failure}" for failure in failures]

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
 
 from agents import (
     Product,
@@ -22,18 +21,17 @@ from agents import (
     product_folder,
     rendering_config,
     start_caching_agent,
-    start_plain_proxy,
 )
 from caching import caching
 from holding import holding
 from delivering import delivering
 from http_api import call
-from load import Wrk, WrkRun, login_many, login_once, numbered_login, shuffled
+from load import Wrk, in_turn, login_many, login_once, numbered_login
 from machine import is_stripped
-from processes import BenchError, Child, clean_environment, last_lines, send_to_group
-from proxying import proxying
+from processes import BenchError, clean_environment, last_lines, send_to_group
+from proxying import pass_through, proxying
 from report import Report, Row, Unit, at_least, below, ratio_below
-from servers import BaoServer, start_haproxy, start_nginx_proxy, start_static_upstream
+from servers import BaoServer
 from identities import memory_per_identity
 from token_life import token_life
 
@@ -50,6 +48,15 @@ class Plan:
 
 
 @dataclass(frozen=True)
+class Examples:
+    """Programs of the workspace that take part; one that is not built is None."""
+
+    open_loop: Path | None
+    bare_forwarder: Path | None
+    measure: Path | None
+
+
+@dataclass(frozen=True)
 class Bench:
     """What every benchmark gets. A peer or wrk that is not installed is None."""
 
@@ -61,8 +68,7 @@ class Bench:
     wrk: Wrk | None
     nginx: str | None
     haproxy: str | None
-    open_loop: Path | None
-    measure: Path | None
+    examples: Examples
     report: Report
 
     @property
@@ -77,7 +83,6 @@ class Bench:
 
 
 Scenario = Callable[[Bench], None]
-Item = TypeVar("Item")
 
 
 def scenarios() -> dict[str, Scenario]:
@@ -298,114 +303,27 @@ def cached_logins(bench: Bench) -> None:
         bench.report.rows.append(Row(title, Unit.PER_SECOND, "wrk not installed", "wrk not installed", bar=bar))
         return
     body = bench.server.approle.login_body()
-    runs: dict[Product, list[WrkRun]] = {product: [] for product in bench.products()}
     with ExitStack() as stack:
-        agents = start_both(bench, bench.folder / "logins", stack)
-        tokens = {agent.product: login_once(agent.port, body, "MISS") for agent in agents}
-        for agent in agents:
-            login_once(agent.port, body, "HIT", tokens[agent.product])
-        for number in range(bench.plan.rounds):
-            for agent in shuffled(agents, number):
-                run = bench.wrk.post(agent.url("/v1/auth/approle/login"), body)
-                runs[agent.product].append(run)
-                bench.say(f"round {number + 1}, {agent.product.name}: {run.per_second:,.0f} req/s")
-        memory = {agent.product: agent.child.memory().rss / 1e6 for agent in agents}
-        for agent in agents:
-            login_once(agent.port, body, "HIT", tokens[agent.product])
-    ours, bao = bench.products()
-    rates, faults = medians(runs), count_errors(runs, bench)
+        agents = {agent.product.name: agent for agent in start_both(bench, bench.folder / "logins", stack)}
+        tokens = {name: login_once(agent.port, body, "MISS") for name, agent in agents.items()}
+        for name, agent in agents.items():
+            login_once(agent.port, body, "HIT", tokens[name])
+        runs = in_turn(
+            bench.wrk,
+            agents,
+            bench.plan.rounds,
+            lambda wrk, name: wrk.post(agents[name].url("/v1/auth/approle/login"), body),
+            bench.say,
+        )
+        memory = {name: agent.child.memory().rss / 1e6 for name, agent in agents.items()}
+        for name, agent in agents.items():
+            login_once(agent.port, body, "HIT", tokens[name])
+    bench.report.note_errors(runs)
+    ours, bao = (product.name for product in bench.products())
     bench.report.rows += [
-        Row(title, Unit.PER_SECOND, rates[ours], rates[bao], bar=bar, faults=faults[ours]),
+        Row(title, Unit.PER_SECOND, runs[ours].per_second, runs[bao].per_second, bar=bar, faults=runs[ours].errors),
         Row("memory after cached logins (RSS)", Unit.MEGABYTES, memory[ours], memory[bao]),
     ]
-
-
-@dataclass(frozen=True)
-class Target:
-    """Something that passes requests on to the static upstream."""
-
-    name: str
-    child: Child
-    port: int
-
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/v1/secret/data/app"
-
-
-def pass_through(bench: Bench) -> None:
-    """Requests per second through a plain proxy to a static upstream, nginx and HAProxy beside."""
-    title, bar = "passed-through requests", at_least(bao=5, nginx=1, haproxy=1)
-    missing = [tool for tool, found in (("wrk", bench.wrk), ("nginx", bench.nginx)) if found is None]
-    if bench.wrk is None or bench.nginx is None:
-        cell = f"{' and '.join(missing)} not installed"
-        bench.report.rows.append(Row(title, Unit.PER_SECOND, cell, cell, bar=bar))
-        return
-    folder = bench.folder / "passthrough"
-    folder.mkdir()
-    with ExitStack() as stack:
-        targets = start_targets(bench, bench.nginx, folder, stack)
-        runs: dict[str, list[WrkRun]] = {target.name: [] for target in targets}
-        check_same_answers(targets)
-        for number in range(bench.plan.rounds):
-            for target in shuffled(targets, number):
-                run = bench.wrk.get(target.url(), {"X-Vault-Token": "x"})
-                runs[target.name].append(run)
-                bench.say(f"round {number + 1}, {target.name}: {run.per_second:,.0f} req/s")
-        memory = {target.name: target.child.memory().rss / 1e6 for target in targets}
-        check_same_answers(targets)
-    ours, bao = (product.name for product in bench.products())
-    rates, faults = medians(runs), count_errors(runs, bench)
-    absent = "not installed"
-    bench.report.rows += [
-        Row(
-            title,
-            Unit.PER_SECOND,
-            rates[ours],
-            rates[bao],
-            rates["nginx"],
-            rates.get("haproxy", absent),
-            bar,
-            faults[ours],
-        ),
-        Row(
-            "memory after passing through (RSS)",
-            Unit.MEGABYTES,
-            memory[ours],
-            memory[bao],
-            memory["nginx"],
-            memory.get("haproxy", absent),
-        ),
-    ]
-    bench.report.notes.append(f"The static upstream (nginx) without a proxy: {rates['upstream']:,.0f} req/s")
-
-
-def start_targets(bench: Bench, nginx: str, folder: Path, stack: ExitStack) -> list[Target]:
-    """The upstream and all that stands in front of it; `stack` ends them."""
-    upstream, upstream_port = start_static_upstream(nginx, folder)
-    stack.enter_context(upstream)
-    targets = [Target("upstream", upstream, upstream_port)]
-    for product in bench.products():
-        proxy = start_plain_proxy(product, upstream_port, folder)
-        stack.enter_context(proxy.child)
-        targets.append(Target(product.name, proxy.child, proxy.port))
-    child, port = start_nginx_proxy(nginx, upstream_port, folder)
-    stack.enter_context(child)
-    targets.append(Target("nginx", child, port))
-    if bench.haproxy is not None:
-        child, port = start_haproxy(bench.haproxy, upstream_port, folder)
-        stack.enter_context(child)
-        targets.append(Target("haproxy", child, port))
-    return targets
-
-
-def check_same_answers(targets: list[Target]) -> None:
-    """Every target must give the upstream's answer, which comes first in the list."""
-    wanted = b""
-    for target in targets:
-        answer = call("GET", target.url(), token="x")
-        wanted = wanted or answer.body
-        if answer.status != 200 or answer.body != wanted:
-            raise BenchError(f"{target.name} answered {answer.status} with another body than the upstream")
 
 
 def memory_per_token(bench: Bench) -> None:
@@ -444,17 +362,3 @@ def binary_size(bench: Bench) -> None:
         bench.report.notes.append(f"Binary of {product.name}: {stripped}")
     ours, bao = bench.products()
     bench.report.rows.append(Row("binary", Unit.MEGABYTES, sizes[ours], sizes[bao], bar=below(12, Unit.MEGABYTES)))
-
-
-def medians(runs: dict[Item, list[WrkRun]]) -> dict[Item, float]:
-    return {key: statistics.median(run.per_second for run in some) for key, some in runs.items()}
-
-
-def count_errors(runs: dict[Item, list[WrkRun]], bench: Bench) -> dict[Item, int]:
-    """Failed requests by target; any become a note."""
-    errors = {key: sum(run.errors for run in some) for key, some in runs.items()}
-    for key, count in errors.items():
-        if count:
-            name = key.name if isinstance(key, Product) else key
-            bench.report.notes.append(f"wrk counted {count:,} errors with {name}")
-    return errors

@@ -200,3 +200,11 @@ backend static
     ready = (lambda: answers(f"http://127.0.0.1:{port}/")) if pem is None else (lambda: is_open(port))
     child.wait_until_or_stop(ready, "answering")
     return child, port
+
+
+def start_bare_forwarder(program: Path, upstream_port: int, folder: Path) -> tuple[Child, int]:
+    """The emptiest program that passes requests on: crates/testkit/examples/bare_forwarder.rs."""
+    port = free_port()
+    child = Child("bare forwarder", [str(program), str(port), str(upstream_port)], folder)
+    child.wait_until_or_stop(lambda: answers(f"http://127.0.0.1:{port}/"), "answering")
+    return child, port
