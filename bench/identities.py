@@ -62,12 +62,12 @@ template {{
 
 
 def settled(product: Product, config: Path, folder: Path, count: int, last: str) -> float:
-    """Starts it, waits for every identity's last file and a moment more."""
+    """Starts it, waits for every identity's last file and for what a start leaves to be given back."""
     deadline = time.monotonic() + 60
     with Child(f"{product.name} agent", [str(product.binary), "agent", f"-config={config}"], folder) as child:
         while not all((folder / str(number) / last).exists() for number in range(count)):
             if time.monotonic() > deadline:
                 raise BenchError(f"{product.name} agent has not delivered to all {count} identities within 60 s")
             time.sleep(0.05)
-        time.sleep(10)
+        time.sleep(30)
         return child.memory().rss
