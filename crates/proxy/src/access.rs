@@ -100,12 +100,10 @@ impl AccessLog {
 
 /// A listener as lines name it.
 pub(crate) fn name_of(endpoint: &Endpoint) -> String {
-    if let Endpoint::Tcp(address) = endpoint {
-        address.to_string()
-    } else if let Endpoint::Unix { path, .. } = endpoint {
-        path.display().to_string()
-    } else {
-        "systemd".to_owned()
+    match endpoint {
+        Endpoint::Tcp(address) => address.to_string(),
+        Endpoint::Unix { path, .. } => path.display().to_string(),
+        Endpoint::Systemd { socket, .. } => format!("systemd:{socket}"),
     }
 }
 

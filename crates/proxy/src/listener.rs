@@ -346,7 +346,7 @@ async fn start_tls(
             link.count(if named { Breach::ClientName } else { Breach::Handshake });
             let site = sites.now();
             if client_name::is_about_the_certificate(&error) && site.complaints.take(&()) {
-                warn!(target: "listener", listener = %site.name, error = %error, "a client's certificate was not accepted");
+                warn!(target: "listener", listener = %site.name, error = client_name::reason(&error), "a client's certificate was not accepted");
             } else {
                 debug!(target: "listener", error = %error, "TLS handshake failed");
             }

@@ -98,8 +98,9 @@ impl Socket {
 }
 
 fn rule(peers: &AllowedPeers) -> io::Result<PeerRule> {
-    for path in peers.executables.iter().filter(|path| !path.exists()) {
-        warn!(target: "listener", path = %path.display(), "a program of `allowed_executables` does not exist; until it does, nobody is let in as it");
+    for path in peers.executables.iter().filter(|path| !path.is_file()) {
+        let path = path.display();
+        warn!(target: "listener", %path, "a program of `allowed_executables` does not exist, or is no file; until it is, nobody is let in as it");
     }
     PeerRule::of(peers).map_err(|error| io::Error::other(format!("who may use the socket: {error}")))
 }

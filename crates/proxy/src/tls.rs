@@ -192,7 +192,13 @@ fn certified_key(settings: &ListenerTls) -> Result<CertifiedKey, ListenerTlsErro
     let key = PrivateKeyDer::from_pem_slice(&pem)
         .map_err(|_| ListenerTlsError::Empty { path: settings.key_file.clone(), what: "private key" })?;
     CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider()).map_err(|error| {
-        ListenerTlsError::Refused { path: settings.key_file.clone(), reason: error.to_string() }
+        let reason = match error {
+            rustls::Error::InconsistentKeys(_) => {
+                format!("it is not the key of the certificate in {}", settings.cert_file.display())
+            }
+            error => error.to_string(),
+        };
+        ListenerTlsError::Refused { path: settings.key_file.clone(), reason }
     })
 }
 

@@ -3,7 +3,9 @@
 use std::io::{self, Write};
 use std::sync::{Mutex, PoisonError};
 
+use tracing::Metadata;
 use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::reload;
@@ -23,6 +25,12 @@ impl LevelHandle {
     }
 }
 
+/// Ours name a part of the program. Those of libraries name the place in their sources, and say whatever was sent: paths
+/// with tokens in them, too.
+fn is_ours(metadata: &Metadata<'_>) -> bool {
+    metadata.module_path().is_none_or(|place| metadata.target() != place)
+}
+
 /// Where lines go beside standard error.
 pub type Also = Box<dyn Write + Send>;
 
@@ -34,7 +42,7 @@ pub fn init(root: &'static str, style: Style, level: LevelFilter, also: Option<A
         .event_format(Hclog { style, root })
         .with_writer(Places { also: also.map(|out| Mutex::new(Other { out, failing: false })) });
     // A second start (only tests do that) keeps the first.
-    let _ = tracing_subscriber::registry().with(filter).with(lines).try_init();
+    let _ = tracing_subscriber::registry().with(filter).with(filter_fn(is_ours)).with(lines).try_init();
     LevelHandle(handle)
 }
 
@@ -79,5 +87,39 @@ impl Write for Quiet<'_> {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Kept(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Kept {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn lines_of_libraries_are_none_of_ours() {
+        let kept = Kept::default();
+        let writer = kept.clone();
+        let lines = tracing_subscriber::fmt::layer().with_writer(move || writer.clone());
+        let subscriber = tracing_subscriber::registry().with(filter_fn(is_ours)).with(lines);
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::error!("malformed path /v1/auth/token/lookup/s.canary");
+            tracing::info!(target: "listener", "ours");
+        });
+        let said = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
+        assert!(said.contains("ours") && !said.contains("canary"), "{said}");
     }
 }

@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use http::{Method, StatusCode, header};
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::redirect::{RedirectHosts, redirect};
+use crate::redirect::{RedirectHosts, names_token, redirect};
 use crate::retry::{self, Outcome, Tries};
 use crate::server::{Manner, Server};
 use crate::servers::{Servers, another_may, is_leaderless};
@@ -341,6 +341,11 @@ impl Shared {
         let servers = self.servers.all().map(|server| &server.address);
         if !self.manners.load().redirect_hosts.allow(&server.address, &address, servers) {
             return Ok(response);
+        }
+        if names_token(&address, request) {
+            let (method, address) = (request.method.clone(), server.place(request));
+            let reason = "a redirect to a host that has the request's token in its name";
+            return Err(SendError::Malformed { method, address, reason });
         }
         drop(response);
         // A standby names the active node here. Its connection is not kept: the next request asks again.

@@ -210,6 +210,7 @@ mod tests {
             (r#"acc my\"to\\k/n \u0061cc"#, 3),
             (r#"my%22to%5ck%2Fn a%63\u0063 m%79"to\k/n"#, 3),
             ("my%22to%5cj%2Fn a%6 a%63", 0),
+            (r#"\u0025\u0036\u0031%6\u0033c \u002561cc \u0025acc"#, 3),
         ] {
             assert_eq!(needles.find_all(text.as_bytes()).count(), found, "{text}");
         }
@@ -218,6 +219,7 @@ mod tests {
             (r#"x my"to\k"#, 7),
             (r#"x my\"to\"#, 7),
             (r#"my\u00"#, 6),
+            (r#"my\u0025\u003"#, 13),
             ("xy", 0),
             ("x m%7", 3),
             ("a%63%", 5),

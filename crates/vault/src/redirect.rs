@@ -3,7 +3,8 @@
 use http::{StatusCode, Uri, header};
 
 use crate::address::{Address, Endpoint};
-use crate::{Response, SendError};
+use crate::token_state::SHORTEST_SOUGHT;
+use crate::{Needles, Request, Response, SendError};
 
 /// The hosts that a redirect may lead to. Token and body go along, so a host that is none of these is not asked at all:
 /// the redirect itself is the answer then.
@@ -79,6 +80,14 @@ fn place_of(address: &Address) -> Option<(String, u16)> {
     }
 }
 
+/// Whether a server's address has the token in its name that `request` travels with: whoever looks the name up would
+/// be told it, and so would errors that say which server did not answer.
+pub(crate) fn names_token(address: &Address, request: &Request) -> bool {
+    let token = request.token_sent().filter(|token| token.len() >= SHORTEST_SOUGHT);
+    let needles = token.map(|token| Needles::in_names(token, None));
+    needles.is_some_and(|needles| needles.are_in(address.to_string().to_ascii_lowercase().as_bytes()))
+}
+
 /// Where a 301, 302, 307 or 308 points, if it is a place we can go to: server and target.
 ///
 /// # Errors
@@ -103,13 +112,16 @@ fn place(response: &Response, from: &Address) -> Option<(Address, String)> {
         return None;
     }
     let location: Uri = response.headers.get(header::LOCATION)?.to_str().ok()?.parse().ok()?;
-    let target = location.path_and_query()?.as_str().to_owned();
+    let target = match location.path_and_query()?.as_str() {
+        query if query.starts_with('?') => format!("/{query}"),
+        target => target.to_owned(),
+    };
     match (location.scheme_str(), location.authority()) {
         (Some(scheme @ ("http" | "https")), Some(authority)) => {
             Some((format!("{scheme}://{authority}").parse().ok()?, target))
         }
-        // `//host/…` would be another server.
-        (None, None) if !target.starts_with("//") => {
+        // `//host/…` would be another server; `*` is no place.
+        (None, None) if target.starts_with('/') && !target.starts_with("//") => {
             Some((Address { prefix: String::new(), ..from.clone() }, target))
         }
         _ => None,
@@ -142,6 +154,9 @@ mod tests {
             (307, "ftp://b/x", None),
             (307, "//b/v1/x", None),
             (307, "unix://b/x", None),
+            (307, "*", None),
+            (307, "y", None),
+            (307, "https://b:8200?y=1", Some("https://b:8200 /?y=1")),
         ] {
             assert_eq!(
                 from("https://a:8200/gw", status, location).unwrap().as_deref(),
@@ -185,6 +200,21 @@ mod tests {
         let socket = address("unix:///run/v.sock");
         assert!(!known(&[]).allow(&socket, &servers[1], [&socket]));
         assert!(known(&["b.example"]).allow(&socket, &servers[1], [&socket]));
+    }
+
+    #[test]
+    fn s2_a_host_with_the_token_in_its_name_is_told() {
+        for (token, to, told) in [
+            ("s.Canary-Canary", "http://S.canary-canary.example:8200", true),
+            ("s.Canary-Canary", "http://a.example:8200", false),
+            ("s.Canary-Canary", "http://x%73.canary-canary.example:8200", true),
+            ("root", "http://root.example:8200", false),
+            ("", "http://a.example:8200", false),
+        ] {
+            let mut request = Request::new(http::Method::GET, "sys/health");
+            request.headers.insert("x-vault-token", HeaderValue::from_static(token));
+            assert_eq!(names_token(&to.parse().unwrap(), &request), told, "{to}");
+        }
     }
 
     #[test]

@@ -142,7 +142,8 @@ impl Server {
         Some(Box::new(headers))
     }
 
-    fn place(&self, request: &Request) -> String {
+    /// The server with the path of a request, as errors name them.
+    pub(crate) fn place(&self, request: &Request) -> String {
         format!("\"{}{}\"", self.address, request.shown_path())
     }
 

@@ -9,7 +9,8 @@ use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 
-use http::{Request, Response};
+use http::{Method, Request, Response, header};
+use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
@@ -60,10 +61,14 @@ pub(crate) async fn serve_http2(
     let sink = Sink { tasks: tasks.clone(), stop: leftovers.clone() };
     let service = service_fn(move |request: Request<Incoming>| {
         let (site, link, pace) = (sites.now(), Arc::clone(&ours), Arc::clone(&theirs));
+        let head_alone = *request.method() == Method::HEAD;
         let request = request.map(|body| Inbound::new(Source::Http2(Body::new(body, &sink)), &link));
         let answered = async move {
-            let response = answer(&site, link, Box::new(request)).await;
-            Ok::<_, Infallible>(response.map(|body| Paced::new(body, &pace)))
+            let mut response = answer(&site, link, Box::new(request)).await;
+            if head_alone && let Some(length @ 1..) = response.body().size_hint().exact() {
+                response.headers_mut().entry(header::CONTENT_LENGTH).or_insert_with(|| length.into());
+            }
+            Ok::<_, Infallible>(response.map(|body| Paced::new(body, &pace, head_alone)))
         };
         // An answer under way is kilobytes, which the library would move about.
         Box::pin(answered) as Pin<Box<dyn Future<Output = Result<Response<Paced>, Infallible>> + Send>>

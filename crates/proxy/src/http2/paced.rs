@@ -50,18 +50,20 @@ pub(super) struct Paced {
     body: Outbound,
     /// What is left of a long piece.
     rest: Bytes,
+    /// It is told how long it is, and not sent: the request was a `HEAD`. The library would send it.
+    head_alone: bool,
     number: u64,
     pace: Arc<Pace>,
 }
 
 impl Paced {
-    pub(super) fn new(body: Outbound, pace: &Arc<Pace>) -> Self {
+    pub(super) fn new(body: Outbound, pace: &Arc<Pace>, head_alone: bool) -> Self {
         let mut waiting = pace.waiting();
         waiting.0 += 1;
         let number = waiting.0;
         waiting.1.insert(number, Instant::now());
         drop(waiting);
-        Self { body, rest: Bytes::new(), number, pace: Arc::clone(pace) }
+        Self { body, rest: Bytes::new(), head_alone, number, pace: Arc::clone(pace) }
     }
 }
 
@@ -79,6 +81,9 @@ impl Body for Paced {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, vault::BodyError>>> {
+        if self.head_alone {
+            return Poll::Ready(None);
+        }
         while self.rest.is_empty() {
             match Pin::new(&mut self.body).poll_frame(cx) {
                 Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
@@ -100,7 +105,7 @@ impl Body for Paced {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.rest.is_empty() && self.body.is_end_stream()
+        self.head_alone || self.rest.is_empty() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {

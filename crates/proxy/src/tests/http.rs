@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use ::http::{Request, StatusCode, Version};
+use ::http::{Method, Request, StatusCode, Version};
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use http_body_util::{BodyExt as _, Full};
@@ -264,6 +264,25 @@ async fn http2_requests_run_side_by_side_under_the_same_rules() {
     assert_eq!(sender.send_request(many).await.unwrap().status(), 431);
     assert_eq!(front.counters().breaches(Breach::HeaderCount), 1);
     assert_eq!(front.counters().in_flight.load(Relaxed), 0);
+}
+
+/// The library would send the body of an answer to `HEAD`, which is an error of the protocol.
+#[tokio::test(start_paused = true)]
+async fn http2_answers_of_ours_to_head_have_no_body() {
+    let front = Front::new();
+    let mut sender = http2(&front).await;
+    for (target, status) in [("/v1/a", 200), ("/v1/a?x=%zz", 400), ("/agent/v1/health", 503)] {
+        let mut head = request(target, 0);
+        *head.method_mut() = Method::HEAD;
+        let answer = sender.send_request(head).await.unwrap();
+        let length = answer.headers().get("content-length").cloned();
+        assert_eq!(answer.status(), status, "{target}");
+        assert!(answer.into_body().collect().await.unwrap().to_bytes().is_empty(), "{target}");
+        let answer = sender.send_request(request(target, 0)).await.unwrap();
+        let whole = answer.into_body().collect().await.unwrap().to_bytes().len();
+        let said = length.map(|length| length.to_str().unwrap().parse().unwrap());
+        assert_eq!(said, Some(whole), "{target}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
