@@ -25,10 +25,10 @@ impl LevelHandle {
     }
 }
 
-/// Ours name a part of the program. Those of libraries name the place in their sources, and say whatever was sent: paths
-/// with tokens in them, too.
+/// Lines of ours name a part of the program. Those of libraries name the place in their sources, and say whatever was
+/// sent: paths with tokens in them, too.
 fn is_ours(metadata: &Metadata<'_>) -> bool {
-    metadata.module_path().is_none_or(|place| metadata.target() != place)
+    metadata.is_span() || metadata.module_path().is_none_or(|place| metadata.target() != place)
 }
 
 /// Where lines go beside standard error.
@@ -117,9 +117,10 @@ mod tests {
         let subscriber = tracing_subscriber::registry().with(filter_fn(is_ours)).with(lines);
         tracing::subscriber::with_default(subscriber, || {
             tracing::error!("malformed path /v1/auth/token/lookup/s.canary");
+            let _whose = tracing::error_span!("identity", auto_auth = "shop").entered();
             tracing::info!(target: "listener", "ours");
         });
         let said = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
-        assert!(said.contains("ours") && !said.contains("canary"), "{said}");
+        assert!(said.contains("ours") && said.contains("shop") && !said.contains("canary"), "{said}");
     }
 }

@@ -71,10 +71,12 @@ impl FromStr for Address {
     /// being strict about it would help nobody.
     fn from_str(text: &str) -> Result<Self, AddressError> {
         let text = text.trim();
-        if text.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        let (scheme, rest) = text.split_once("://").unwrap_or(("https", text));
+        // A socket's path may hold spaces.
+        let is_path = scheme.eq_ignore_ascii_case("unix");
+        if text.contains(|c: char| c.is_control() || c.is_whitespace() && !is_path) {
             return Err(AddressError::Character);
         }
-        let (scheme, rest) = text.split_once("://").unwrap_or(("https", text));
         let tls = match scheme.to_ascii_lowercase().as_str() {
             "http" => false,
             "https" => true,
@@ -148,6 +150,7 @@ mod tests {
             ("http://[::1]:8200/gw/", "http://[::1]:8200/gw"),
             ("unix:///run/v.sock", "unix:///run/v.sock"),
             ("HTTPS://vault:8200", "https://vault:8200"),
+            ("unix:///run/our vault/\"v\".sock", "unix:///run/our vault/\"v\".sock"),
         ] {
             assert_eq!(text.parse::<Address>().unwrap().to_string(), shown, "{text}");
         }
@@ -161,6 +164,7 @@ mod tests {
             ("http://a:b", AddressError::Port("b".into())),
             ("foo:bar:baz", AddressError::Port("baz".into())),
             ("http://a b", AddressError::Character),
+            ("unix:///run/v\n.sock", AddressError::Character),
         ] {
             assert_eq!(text.parse::<Address>(), Err(error), "{text}");
         }

@@ -139,6 +139,9 @@ fn one_slip_is_one_error() {
         let failure = agent().text(text).unwrap_err();
         assert_eq!(failure.render(Color::Plain).matches("error: ").count(), 1, "{inside}");
     }
+    let unclear = "listener \"tcp\" {\n address = \"127.0.0.1:1\"\n tls_disable = \"maybe\"\n}\n";
+    let failure = agent().text(unclear).unwrap_err();
+    assert_eq!(failure.render(Color::Plain).matches("error: ").count(), 1);
 }
 
 #[test]

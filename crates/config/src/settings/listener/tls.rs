@@ -42,7 +42,10 @@ pub struct ListenerTls {
 const TLS_VERSIONS: &[&str] = &["tls10", "tls11", "tls12", "tls13"];
 
 pub(super) fn read(fields: &Fields<'_>) -> Option<ListenerTls> {
-    let disabled = fields.lax_bool("tls_disable").unwrap_or(false);
+    let disabled = fields.lax_bool("tls_disable");
+    // What it says cannot be read, which was told: nothing follows from it.
+    let unclear = disabled.is_none() && fields.has("tls_disable");
+    let disabled = disabled.unwrap_or(false);
     let cert_file = fields.file("tls_cert_file");
     let key_file = fields.file("tls_key_file");
     let reload = read_auto_reload(fields, cert_file.is_some());
@@ -88,6 +91,9 @@ pub(super) fn read(fields: &Fields<'_>) -> Option<ListenerTls> {
     let (only_tls13, only_tls12) = read_versions(fields, least.as_deref(), most.as_deref());
     let choice = asked.choose(fields, only_tls13);
     let (Some(cert_file), Some(key_file)) = (cert_file, key_file) else {
+        if unclear {
+            return None;
+        }
         fields.refuse_with(
             fields.span,
             "TLS needs `tls_cert_file` and `tls_key_file`",
