@@ -348,7 +348,7 @@ async fn start_tls(
             if client_name::is_about_the_certificate(&error) && site.complaints.take(&()) {
                 warn!(target: "listener", listener = %site.name, error = client_name::reason(&error), "a client's certificate was not accepted");
             } else {
-                debug!(target: "listener", error = %error, "TLS handshake failed");
+                debug!(target: "listener", error = client_name::reason(&error), "TLS handshake failed");
             }
         }
         Err(_) => {
